@@ -1,0 +1,52 @@
+# A Python from 3.10 to 3.13; name another with: make venv PYTHON=python3.12
+PYTHON ?= python3
+
+# TensorFlow's warnings and errors only, so that the tables stay readable (0 shows everything).
+TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_CPP_MIN_LOG_LEVEL
+
+.DEFAULT_GOAL := help
+.PHONY: help venv reproduce test lint notebooks clean distclean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+venv: .venv/.installed  ## install the package and its tools into .venv (again only when its dependencies change)
+
+# Both stamps are touched last: an interrupted installation has none, and begins anew.
+.venv/.installed: setup.cfg pyproject.toml constraints.txt
+	@command -v "$(PYTHON)" >/dev/null || { \
+		echo "There is no '$(PYTHON)' here. Install Python 3.10 to 3.13, or name one: make venv PYTHON=python3.11"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "'$(PYTHON)' is $$("$(PYTHON)" --version), and TensorFlow wants Python 3.10 to 3.13." \
+			"Name another: make venv PYTHON=python3.11"; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "'$(PYTHON)' cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Installing TensorFlow and the rest into .venv (some minutes, 2.5 GB on disk)"
+	@"$(PYTHON)" -m venv --clear .venv
+	@.venv/bin/python -m pip install -q -c constraints.txt -e ".[dev]"
+	@touch $@
+
+.venv/.notebooks: .venv/.installed
+	@.venv/bin/python -m pip install -q -c constraints.txt -e ".[notebooks]"
+	@touch $@
+
+reproduce: venv  ## train and score every system on the embedded corpus, then print the table (goes on where it stopped)
+	@.venv/bin/python -m lab41_sce.experiment +exp=reproduce run_dir=runs/reproduce resume=true
+
+test: venv  ## run the tests
+	@.venv/bin/python -m pytest -q
+
+lint: venv  ## check the code with ruff
+	@.venv/bin/python -m ruff check
+
+notebooks: venv .venv/.notebooks  ## open the notebooks in Jupyter Lab
+	@.venv/bin/python -m jupyterlab
+
+clean:  ## remove caches and build products; keeps runs/ and .venv
+	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	@find . \( -name .venv -o -name .git -o -name runs \) -prune -o \
+		\( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## remove .venv too; keeps runs/
+	@rm -rf .venv
