@@ -1,0 +1,100 @@
+"""A table of utterances becomes splits: who is trained on, and who stays unknown.
+
+Every utterance gets one of five splits (column `split`):
+
+| split | speakers | utterances | for |
+| --- | --- | --- | --- |
+| `train` | trained | 80 % | training mixtures |
+| `train-validation` | trained | 10 % | the training loss on utterances not trained on |
+| `in-set` | trained | 10 % | scoring on known voices |
+| `validation` | never trained | all | early stopping, choice of the checkpoint, tuning |
+| `unseen` | never trained, never tuned on | all | scoring on unknown voices |
+
+80/10/10 within a speaker is the original's split; a speaker with fewer than five utterances gives all to training.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lab41_sce.errors import UserError
+
+TRAINED_SPEAKERS = ("train", "train-validation", "in-set")
+UNKNOWN_SPEAKERS = ("validation", "unseen")
+
+
+def split(
+    utterances: pd.DataFrame,
+    n_speakers: int,
+    unseen_subsets: Sequence[str] = (),
+    unseen_fraction: float = 0.25,
+    validation_fraction: float = 0.1,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Assign every utterance to a split, balanced by sex, drawn from a seed.
+
+    Args:
+        utterances: table of `corpora.librispeech.load`.
+        n_speakers: speakers in a mixture; each split of unknown speakers gets at least as many of each sex.
+        unseen_subsets: if given, exactly the speakers of these subsets are unseen.
+        unseen_fraction: else, this share of the speakers of each sex is unseen.
+        validation_fraction: share of the other speakers of each sex that is kept for validation.
+        seed: of the draw.
+
+    Returns:
+        The same table with the column `split`.
+
+    Raises:
+        UserError: too few speakers.
+    """
+    rng = np.random.default_rng([seed, 1])
+    table = utterances.copy()
+    table["split"] = "train"
+    given = table["subset"].isin(list(unseen_subsets))
+    table.loc[table["speaker"].isin(table.loc[given, "speaker"]), "split"] = "unseen"
+    for sex in ("F", "M"):
+        of_sex = table[(table["sex"] == sex) & (table["split"] == "train")]
+        speakers = rng.permutation(sorted(of_sex["speaker"].unique()))
+        if not len(speakers):
+            continue
+        n_unseen = 0 if unseen_subsets else _share(unseen_fraction, len(speakers), n_speakers)
+        n_validation = _share(validation_fraction, len(speakers) - n_unseen, n_speakers)
+        if len(speakers) < n_unseen + n_validation + 1:
+            raise UserError(
+                f"the corpus has {len(speakers)} speakers of sex {sex}, but mixtures of {n_speakers} need at least "
+                f"{n_unseen + n_validation + 1} (training, validation and unseen ones are kept apart); add speech."
+            )
+        table.loc[table["speaker"].isin(speakers[:n_unseen]), "split"] = "unseen"
+        table.loc[table["speaker"].isin(speakers[n_unseen : n_unseen + n_validation]), "split"] = "validation"
+    trained = table[table["split"] == "train"]
+    if trained["speaker"].nunique() < n_speakers:
+        raise UserError(f"{trained['speaker'].nunique()} speakers are left to train on, but a mixture "
+                        f"needs {n_speakers}; add speech or lower mixtures.n_speakers.")
+    for _, of_speaker in trained.groupby("speaker", sort=True):
+        order = rng.permutation(of_speaker.index)
+        held_out = max(1, round(0.1 * len(order))) if len(order) >= 5 else 0
+        table.loc[order[:held_out], "split"] = "in-set"
+        table.loc[order[held_out : 2 * held_out], "split"] = "train-validation"
+    verify(table)
+    return table
+
+
+def verify(table: pd.DataFrame) -> None:
+    """Raise ValueError if a speaker or an utterance stands on both sides of a split."""
+    if table["utterance"].duplicated().any():
+        raise ValueError(f"utterance {table.loc[table['utterance'].duplicated(), 'utterance'].iloc[0]} stands twice.")
+    side = table["split"].where(~table["split"].isin(TRAINED_SPEAKERS), "trained")
+    sides = side.groupby(table["speaker"]).nunique()
+    if (sides > 1).any():
+        raise ValueError(f"speaker {sides.index[sides > 1][0]} is in more than one of trained, validation, unseen.")
+
+
+def trained_speakers(table: pd.DataFrame) -> list[str]:
+    """List the trained speakers' ids in the order of their speaker vectors."""
+    return sorted(table.loc[table["split"] == "train", "speaker"].unique())
+
+
+def _share(fraction: float, total: int, least: int) -> int:
+    """Round a share of some speakers, at least as many as one mixture needs; no share gives none."""
+    return max(round(fraction * total), least) if fraction > 0 else 0

@@ -1,0 +1,55 @@
+"""Shared by the tests: a tiny corpus of made-up voices in LibriSpeech's layout, and tiny models."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+
+from lab41_sce.features import FrontEnd
+from lab41_sce.networks import blstm
+
+
+def hum(pitch_hz, seconds, rate_hz, rng):
+    """Return a buzzing voice: harmonics of a wandering pitch, switched on and off like syllables."""
+    time = np.arange(round(seconds * rate_hz)) / rate_hz
+    phase = np.cumsum(pitch_hz * (1 + 0.05 * np.sin(3 * time + rng.random()))) / rate_hz * 2 * np.pi
+    buzz = sum(np.sin(k * phase) / k for k in range(1, int(4000 / pitch_hz)))
+    syllables = np.clip(np.sin(2 * np.pi * (2 + rng.random()) * time + 6 * rng.random()) + 0.5, 0, 1)
+    return (0.1 * buzz * syllables + 0.001 * rng.standard_normal(len(time))).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def corpus_root(tmp_path_factory):
+    """Make 12 speakers (6 women, 6 men), 6 utterances each of 2 to 3 seconds at 16 kHz."""
+    root = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(0)
+    lines = [";ID |SEX| SUBSET | MINUTES | NAME"]
+    for speaker in range(101, 113):
+        sex = "FM"[speaker % 2]
+        lines.append(f"{speaker} | {sex} | train | 0.2 | Voice {speaker}")
+        folder = root / "train" / str(speaker) / "7"
+        folder.mkdir(parents=True)
+        pitch_hz = (180 if sex == "F" else 90) + 6 * (speaker - 100)
+        for number in range(6):
+            signal = hum(pitch_hz, 2 + rng.random(), 16000, rng)
+            soundfile.write(folder / f"{speaker}-7-{number:04d}.flac", signal, 16000)
+    (root / "SPEAKERS.TXT").write_text("\n".join(lines))
+    return root
+
+
+@pytest.fixture
+def front_end():
+    return FrontEnd()
+
+
+@pytest.fixture
+def tiny_model(front_end):
+    """Return an untrained embedding model with K = 3."""
+    from lab41_sce.methods.embedding import EmbeddingModel
+
+    keras.utils.set_random_seed(1)
+    return EmbeddingModel(front_end, blstm(front_end.n_bins, embedding_size=3, n_layers=1, units=4))

@@ -1,0 +1,109 @@
+"""Trees in LibriSpeech's layout: what is used, what is left out and why; splits without leaks."""
+
+import logging
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from lab41_sce.corpora import librispeech, splits
+from lab41_sce.errors import UserError
+
+
+def test_index_lists_every_utterance_with_its_speaker(corpus_root):
+    table = librispeech.load(corpus_root, ["train"])
+    assert len(table) == 72 and table["speaker"].nunique() == 12
+    assert table["utterance"].is_monotonic_increasing and table["seconds"].between(2, 3).all()
+    assert set(table.loc[table["speaker"] == "101", "sex"]) == {"M"}
+
+
+def test_bad_files_are_left_out_with_their_reason(corpus_root, tmp_path, caplog):
+    root = tmp_path / "tree"
+    shutil.copytree(corpus_root, root)
+    folder = root / "train" / "101" / "7"
+    (folder / "101-7-9001.flac").write_bytes(b"this is no audio")
+    (folder / "101-7-9002.flac").write_bytes(b"")
+    soundfile.write(folder / "101-7-9003.flac", np.zeros(32000), 16000)
+    soundfile.write(folder / "101-7-9004.flac", np.ones(800) * 0.1, 16000)
+    (root / "train" / "999" / "7").mkdir(parents=True)
+    shutil.copy(folder / "101-7-0000.flac", root / "train" / "999" / "7" / "999-7-0000.flac")
+    soundfile.write(folder / "101-7-9005.wav", 0.1 * np.random.default_rng(0).standard_normal((88200, 2)), 44100)
+    with caplog.at_level(logging.WARNING):
+        table = librispeech.load(root, ["train"])
+    assert len(table) == 73  # the stereo file at another rate is converted, so it counts
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == 1 and "5 of 78 files" in warnings[0]
+    for name, reason in {"9001": "cannot be decoded", "9002": "cannot be decoded", "9003": "silent",
+                         "9004": "0.05 s, less than 1 s", "999-7-0000": "not in SPEAKERS.TXT"}.items():
+        assert any(name in line and reason in line for line in warnings[0].splitlines())
+
+
+def test_a_list_restricts_the_tree_wherever_utterances_lie(corpus_root, tmp_path):
+    root = tmp_path / "tree"
+    shutil.copytree(corpus_root, root)
+    shutil.move(root / "train" / "102", tmp_path / "102")
+    (root / "other").mkdir()
+    shutil.move(tmp_path / "102", root / "other" / "102")
+    wanted = ["101-7-0001", "102-7-0003"]
+    pd.DataFrame({"utterance": wanted}).to_csv(tmp_path / "list.csv", index=False)
+    table = librispeech.load(root, ["train", "other", "absent"], utterances=tmp_path / "list.csv")
+    assert table["utterance"].to_list() == wanted
+    pd.DataFrame({"utterance": [*wanted, "5-5-5555"]}).to_csv(tmp_path / "list.csv", index=False)
+    with pytest.raises(UserError, match="1 of the 3 .* 5-5-5555"):
+        librispeech.load(root, ["train", "other"], utterances=tmp_path / "list.csv")
+
+
+def test_missing_parts_are_told(corpus_root, tmp_path):
+    with pytest.raises(UserError, match="not a folder"):
+        librispeech.load(tmp_path / "nowhere", ["train"])
+    with pytest.raises(UserError, match="no folder absent"):
+        librispeech.load(corpus_root, ["absent"])
+    (tmp_path / "train").mkdir()
+    with pytest.raises(UserError, match="SPEAKERS.TXT is missing"):
+        librispeech.load(tmp_path, ["train"])
+    shutil.copy(corpus_root / "SPEAKERS.TXT", tmp_path)
+    with pytest.raises(UserError, match="no usable utterance"):
+        librispeech.load(tmp_path, ["train"])
+
+
+@pytest.fixture(scope="module")
+def utterances(corpus_root):
+    return librispeech.load(corpus_root, ["train"])
+
+
+def test_splits_keep_speakers_and_utterances_apart(utterances):
+    table = splits.split(utterances, n_speakers=2, unseen_fraction=0.34, validation_fraction=0.25)
+    by_split = table.groupby("split")["speaker"].unique().map(set)
+    assert not by_split["train"] & (by_split["validation"] | by_split["unseen"])
+    assert not by_split["validation"] & by_split["unseen"]
+    assert by_split["in-set"] == by_split["train-validation"] == by_split["train"]
+    assert (table.groupby(["split", "sex"])["speaker"].nunique().unstack() == 2).all(axis=None)
+    assert (table[table["split"] == "in-set"].groupby("speaker").size() == 1).all()
+    again = splits.split(utterances, n_speakers=2, unseen_fraction=0.34, validation_fraction=0.25)
+    assert again.equals(table)
+    other = splits.split(utterances, n_speakers=2, unseen_fraction=0.34, validation_fraction=0.25, seed=1)
+    assert not other.equals(table)
+
+
+def test_unseen_subsets_are_exactly_the_unseen_speakers(utterances):
+    table = utterances.assign(subset=np.where(utterances["speaker"] > "108", "test", "train"))
+    table = splits.split(table, 2, unseen_subsets=["test"])
+    assert set(table.loc[table["split"] == "unseen", "speaker"]) == {"109", "110", "111", "112"}
+
+
+def test_a_leak_is_an_error(utterances):
+    table = splits.split(utterances, 2)
+    leaky = table.copy()
+    leaky.loc[leaky.index[leaky["split"] == "train"][0], "split"] = "unseen"
+    with pytest.raises(ValueError, match="more than one of"):
+        splits.verify(leaky)
+    with pytest.raises(ValueError, match="stands twice"):
+        splits.verify(pd.concat([table, table.iloc[:1]]))
+
+
+def test_too_few_speakers_are_told(utterances):
+    few = utterances[utterances["speaker"].isin(["101", "102", "103", "104"])]
+    with pytest.raises(UserError, match="2 speakers of sex F, but mixtures of 2 need at least 5"):
+        splits.split(few, 2)
