@@ -1,0 +1,247 @@
+"""Utterances become mixtures: endless random ones to train on, and frozen lists to score on.
+
+A mixture is the sum of S excerpts, each of another speaker. Every excerpt is brought to zero mean and unit standard
+deviation *after pre-emphasis*, then to its level; at the default level of 0 dB the speakers are equally loud (protocol
+of arXiv 1705.04662). What travels are waveforms `[B, S, N]`; spectrograms are made inside the model.
+
+Randomness: batch number i of a seed is always the same, so training resumes by counting, and an evaluation mixture
+is one row of a CSV file.
+
+Kinds: the sexes of the speakers in their order, "FF", "MM", "FM", "MF" (or "FFM", ... for three speakers).
+"""
+
+import itertools
+import logging
+
+import numpy as np
+import pandas as pd
+from scipy.signal import lfilter
+from tqdm import tqdm
+
+from lab41_sce import audio
+from lab41_sce.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+class Speech:
+    """Hold the signals of a table of utterances, decoded once in memory or on the fly from disk.
+
+    Args:
+        utterances: table with the columns `utterance`, `path`, `seconds`.
+        sample_rate_hz: rate of all signals.
+        in_memory: True keeps every signal as 16-bit samples (72 MB an hour at 10 kHz); False decodes each excerpt anew.
+    """
+
+    def __init__(self, utterances: pd.DataFrame, sample_rate_hz: int, in_memory: bool = True):
+        self.sample_rate_hz = sample_rate_hz
+        self._paths = dict(zip(utterances["utterance"], utterances["path"]))
+        self._lengths = dict(zip(utterances["utterance"], (utterances["seconds"] * sample_rate_hz).astype(int)))
+        self._signals = {}
+        if in_memory:
+            for utterance in tqdm(self._paths, "reading speech", unit=" files", leave=False):
+                signal = audio.read_mono(self._paths[utterance], sample_rate_hz)
+                self._signals[utterance] = np.round(np.clip(signal, -1, 1) * 32767).astype(np.int16)
+                self._lengths[utterance] = len(signal)
+
+    def length(self, utterance: str) -> int:
+        """Return the number of samples of an utterance."""
+        return self._lengths[utterance]
+
+    def excerpt(self, utterance: str, start: int, length: int) -> np.ndarray:
+        """Return the samples from `start` on, float32 `[length]`, with zeros behind the utterance's end."""
+        if self._signals:
+            signal = self._signals[utterance][start : start + length] / np.float32(32767)
+        else:
+            rate = self.sample_rate_hz
+            signal = audio.read_excerpt(self._paths[utterance], start / rate, length / rate, rate)
+        return np.pad(signal, (0, length - len(signal)))
+
+
+class TrainingMixtures:
+    """Draw endless batches of random mixtures of known speakers.
+
+    Args:
+        speech: the signals.
+        utterances: table of the utterances to draw from (columns `utterance`, `speaker`, `sex`).
+        speakers: ids of the trained speakers; a speaker's place in this list is its number.
+        n_speakers: S, different speakers in each mixture.
+        seconds: length of the excerpts.
+        batch_size: B.
+        level_range_db: each speaker's level is uniform within plus and minus half of this range.
+        same_sex: share of mixtures whose speakers are all of one sex; None leaves it to chance.
+        pre_emphasis: coefficient under which levels are measured.
+        seed: of everything drawn.
+    """
+
+    def __init__(self, speech, utterances, speakers, n_speakers=2, seconds=1.0, batch_size=32, level_range_db=0.0,
+                 same_sex=None, pre_emphasis=0.95, seed=0):
+        self.speech = speech
+        self.n_speakers = n_speakers
+        self.length = round(seconds * speech.sample_rate_hz)
+        self.batch_size = batch_size
+        self.level_range_db = level_range_db
+        self.same_sex = same_sex
+        self.pre_emphasis = pre_emphasis
+        self.seed = seed
+        numbers = {speaker: number for number, speaker in enumerate(speakers)}
+        self._utterances = {}  # of each speaker's number: the utterances, and their shares of the speech
+        by_sex = {"F": [], "M": []}
+        for speaker, of_speaker in utterances.groupby("speaker", sort=True):
+            names = of_speaker["utterance"].to_list()
+            lengths = np.array([speech.length(name) for name in names], float)
+            self._utterances[numbers[speaker]] = (names, lengths / lengths.sum())
+            by_sex[of_speaker["sex"].iloc[0]].append(numbers[speaker])
+        self._everyone = np.array(sorted(self._utterances))
+        self._one_sex = [np.array(of_sex) for of_sex in by_sex.values() if len(of_sex) >= n_speakers]
+        if len(self._everyone) < n_speakers:
+            raise UserError(f"{len(self._everyone)} speakers are too few for mixtures of {n_speakers}.")
+        if same_sex is not None and not self._one_sex:
+            raise UserError(f"no sex has {n_speakers} speakers, which mixtures.same_sex={same_sex} needs.")
+
+    def batch(self, index: int) -> dict[str, np.ndarray]:
+        """Make batch number `index`.
+
+        Returns:
+            `sources`, float32 `[B, S, N]`, whose sum over S is the mixture, and `speaker_ids`, int32 `[B, S]`.
+        """
+        rng = np.random.default_rng([self.seed, index])
+        sources = np.empty((self.batch_size, self.n_speakers, self.length), np.float32)
+        speaker_ids = np.empty((self.batch_size, self.n_speakers), np.int32)
+        for row in range(self.batch_size):
+            crowd = self._everyone
+            if self.same_sex is not None:
+                # All of one sex, or else (for two speakers) one of each: the shares are exact for S = 2.
+                one_sex = rng.random() < self.same_sex
+                while True:
+                    drawn = rng.choice(self._one_sex[rng.integers(len(self._one_sex))] if one_sex else crowd,
+                                       self.n_speakers, replace=False)
+                    if one_sex or not any(np.isin(drawn, of_sex).all() for of_sex in self._one_sex):
+                        break
+                speaker_ids[row] = drawn
+            else:
+                speaker_ids[row] = rng.choice(crowd, self.n_speakers, replace=False)
+            for place, number in enumerate(speaker_ids[row]):
+                names, shares = self._utterances[number]
+                name = names[rng.choice(len(names), p=shares)]
+                start = rng.integers(max(self.speech.length(name) - self.length, 0) + 1)
+                sources[row, place] = self.speech.excerpt(name, start, self.length)
+        levels_db = self.level_range_db * (rng.random(speaker_ids.shape) - 0.5)
+        return {"sources": normalise(sources, self.pre_emphasis, levels_db), "speaker_ids": speaker_ids}
+
+    def dataset(self, start: int = 0):
+        """Stream the batches from number `start` on as a parallel, prefetching `tf.data.Dataset`."""
+        import tensorflow as tf
+
+        def make(index):
+            sources, speaker_ids = tf.numpy_function(
+                lambda i: tuple(self.batch(int(i)).values()), [index], (tf.float32, tf.int32)
+            )
+            sources.set_shape((self.batch_size, self.n_speakers, self.length))
+            speaker_ids.set_shape((self.batch_size, self.n_speakers))
+            return {"sources": sources, "speaker_ids": speaker_ids}
+
+        indices = tf.data.Dataset.counter(start)
+        return indices.map(make, num_parallel_calls=2, deterministic=True).prefetch(4)
+
+
+def normalise(excerpts: np.ndarray, pre_emphasis: float, levels_db: np.ndarray | float = 0.0) -> np.ndarray:
+    """Bring excerpts to zero mean and to a level, measured after pre-emphasis.
+
+    Args:
+        excerpts: float32 `[..., N]`.
+        pre_emphasis: coefficient of the first-order difference.
+        levels_db: `[...]`, the standard deviation after pre-emphasis in dB.
+
+    Returns:
+        float32 `[..., N]`; a silent excerpt stays silent.
+    """
+    excerpts = excerpts - excerpts.mean(axis=-1, keepdims=True)
+    return excerpts * _gains(excerpts, pre_emphasis, levels_db)[..., None]
+
+
+def _gains(excerpts: np.ndarray, pre_emphasis: float, levels_db: np.ndarray | float) -> np.ndarray:
+    """Compute the factor that brings each excerpt `[..., N]` to its level."""
+    deviation = (excerpts[..., 1:] - pre_emphasis * excerpts[..., :-1]).std(axis=-1)
+    return (10.0 ** (np.asarray(levels_db) / 20.0) / np.maximum(deviation, 1e-6)).astype(np.float32)
+
+
+def evaluation_list(
+    speech: Speech,
+    utterances: pd.DataFrame,
+    split: str,
+    n_speakers: int,
+    n_per_kind: int,
+    seconds: float,
+    pre_emphasis: float,
+    level_range_db: float = 0.0,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Draw a frozen list of mixtures, the same number of each kind that the split's speakers allow.
+
+    Args:
+        speech: the signals.
+        utterances: table with the column `split`.
+        split: which split to draw from: "in-set", "validation" or "unseen".
+        n_speakers: S.
+        n_per_kind: mixtures of each ordered kind (FF, FM, MF, MM).
+        seconds: length of a mixture.
+        pre_emphasis: coefficient under which levels are measured.
+        level_range_db: as in `TrainingMixtures`.
+        seed: of the draw.
+
+    Returns:
+        A row a mixture: `mixture` (its id), `split`, `kind`, `sample_rate_hz`, `length` (samples) and, for each
+        source i from 1, `speaker_i`, `utterance_i`, `start_i` (samples) and `gain_i` (a factor).
+    """
+    length = round(seconds * speech.sample_rate_hz)
+    table = utterances[utterances["split"] == split]
+    table = table[[speech.length(name) >= length for name in table["utterance"]]]
+    speakers = {sex: sorted(of_sex["speaker"].unique()) for sex, of_sex in table.groupby("sex")}
+    rng = np.random.default_rng([seed, sum(map(ord, split))])
+    rows = []
+    for kind in map("".join, itertools.product("FM", repeat=n_speakers)):
+        short = [sex for sex in "FM" if len(speakers.get(sex, [])) < kind.count(sex)]
+        if short:
+            logger.warning("No %s mixtures in the split '%s': too few speakers of sex %s with utterances of %.2f s.",
+                           kind, split, short[0], seconds)
+            continue
+        for number in range(n_per_kind):
+            row = {"mixture": f"{split}-{kind}-{number:04d}", "split": split, "kind": kind,
+                   "sample_rate_hz": speech.sample_rate_hz, "length": length}
+            drawn = {sex: list(rng.choice(speakers[sex], kind.count(sex), replace=False)) for sex in set(kind)}
+            for place, sex in enumerate(kind, start=1):
+                row |= _draw_source(rng, speech, table, drawn[sex].pop(), length, pre_emphasis, level_range_db, place)
+            rows.append(row)
+    if not rows:
+        raise UserError(f"the split '{split}' has too few speakers with utterances of {seconds:.2f} s for mixtures of "
+                        f"{n_speakers}; use shorter mixtures (evaluation.seconds) or more speech.")
+    return pd.DataFrame(rows)
+
+
+def load_mixture(speech: Speech, row) -> np.ndarray:
+    """Return the sources of one row of an evaluation list, float32 `[S, N]`; their sum is the mixture."""
+    sources = []
+    for place in itertools.count(1):
+        name = row.get(f"utterance_{place}")
+        if not isinstance(name, str):
+            return np.stack(sources)
+        excerpt = speech.excerpt(name, int(row[f"start_{place}"]), int(row["length"]))
+        sources.append((excerpt - excerpt.mean()) * np.float32(row[f"gain_{place}"]))
+
+
+def _draw_source(rng, speech, table, speaker, length, pre_emphasis, level_range_db, place) -> dict:
+    """Draw an excerpt of a speaker that is not mostly a pause, and its gain."""
+    names = table.loc[table["speaker"] == speaker, "utterance"].to_list()
+    name = names[rng.integers(len(names))]
+    whole = speech.excerpt(name, 0, speech.length(name))
+    usual = lfilter([1, -pre_emphasis], 1, whole).std()
+    for _ in range(20):
+        start = int(rng.integers(len(whole) - length + 1))
+        excerpt = whole[start : start + length]
+        if lfilter([1, -pre_emphasis], 1, excerpt).std() > 0.3 * usual:  # within 10 dB
+            break
+    level_db = level_range_db * (rng.random() - 0.5)
+    gain = float(_gains(excerpt - excerpt.mean(), pre_emphasis, level_db))
+    return {f"speaker_{place}": speaker, f"utterance_{place}": name, f"start_{place}": start,
+            f"gain_{place}": float(f"{gain:.6g}")}
