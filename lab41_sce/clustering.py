@@ -1,0 +1,71 @@
+"""Vectors of time-frequency bins `[T, F, K]` become masks `[S, T, F]`, without knowing anybody.
+
+k-means is fitted on the audible bins of one mixture, each weighted by its magnitude, and then every bin goes to the
+nearest centre (binary masks, as in the article). The soft variant takes the softmax of `<vector, centre>` over the
+centres, which for two speakers is the article's sigmoid of a margin. Masks sum to one over the speakers in each bin.
+"""
+
+import numpy as np
+from sklearn.cluster import KMeans
+
+
+def kmeans_masks(embeddings: np.ndarray, magnitude: np.ndarray, n_speakers: int, range_db: float = 25.0,
+                 soft: bool = False, seed: int = 0) -> np.ndarray:
+    """Cluster the vectors of one mixture into one mask for each speaker.
+
+    Args:
+        embeddings: float32 `[T, F, K]`.
+        magnitude: `[T, F]`, of the mixture's spectrogram.
+        n_speakers: S, at least 1.
+        range_db: bins at most this far below the peak are audible; only they are fitted.
+        soft: soft instead of binary masks.
+        seed: of the starting centres.
+
+    Returns:
+        Masks, float32 `[S, T, F]`, that sum to one over S. Speaker order is arbitrary but repeatable.
+    """
+    vectors = embeddings.reshape(-1, embeddings.shape[-1]).astype(np.float32)
+    loud = audible(magnitude, range_db).ravel()
+    if loud.sum() < n_speakers:  # silence
+        return np.full((n_speakers, *magnitude.shape), 1.0 / n_speakers, np.float32)
+    kmeans = KMeans(n_speakers, n_init=4, max_iter=100, random_state=seed)
+    kmeans.fit(vectors[loud], sample_weight=magnitude.ravel()[loud])
+    return masks_from_centres(embeddings, kmeans.cluster_centers_, soft)
+
+
+def true_centres_masks(embeddings: np.ndarray, magnitude: np.ndarray, source_magnitudes: np.ndarray,
+                       range_db: float = 25.0) -> np.ndarray:
+    """Give every bin to the nearest *true* class centre: what perfect clustering could reach with these vectors.
+
+    Args:
+        embeddings: `[T, F, K]`.
+        magnitude: `[T, F]`, of the mixture.
+        source_magnitudes: `[S, T, F]`, of the sources.
+        range_db: as in `kmeans_masks`.
+
+    Returns:
+        Binary masks, float32 `[S, T, F]`, in the sources' order.
+    """
+    loudest = source_magnitudes.argmax(axis=0)
+    weights = np.where(audible(magnitude, range_db), magnitude, 0.0)
+    centres = []
+    for source in range(len(source_magnitudes)):
+        own = np.where(loudest == source, weights, 0.0)[..., None]
+        centres.append((own * embeddings).sum(axis=(0, 1)) / max(own.sum(), 1e-12))
+    return masks_from_centres(embeddings, np.stack(centres), soft=False)
+
+
+def masks_from_centres(embeddings: np.ndarray, centres: np.ndarray, soft: bool) -> np.ndarray:
+    """Turn vectors `[T, F, K]` and centres `[S, K]` into masks, float32 `[S, T, F]`."""
+    scores = np.moveaxis(embeddings @ centres.T.astype(np.float32), -1, 0)  # [S, T, F]
+    if soft:
+        scores = np.exp(scores - scores.max(axis=0))
+        return scores / scores.sum(axis=0)
+    # The nearest centre: |v - c|^2 = |v|^2 - 2 <v, c> + |c|^2.
+    nearest = (scores - 0.5 * (centres**2).sum(axis=1)[:, None, None]).argmax(axis=0)
+    return (nearest == np.arange(len(centres))[:, None, None]).astype(np.float32)
+
+
+def audible(magnitude: np.ndarray, range_db: float) -> np.ndarray:
+    """Tell which bins lie at most `range_db` below the loudest one, bool `[T, F]`; none in silence."""
+    return (magnitude >= magnitude.max() * 10.0 ** (-range_db / 20.0)) & (magnitude > 1e-8)

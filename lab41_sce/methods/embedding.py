@@ -1,0 +1,63 @@
+"""A mixture `[N]` becomes a vector for every bin `[T, F, K]`, and by clustering masks `[S, T, F]`.
+
+This is the model that separation needs and that a run saves: front end, network, clustering. It has no input and no
+weight that knows a speaker; how its network is trained is the affair of a method (`sce.py`).
+"""
+
+import keras
+from keras import ops
+
+from lab41_sce.clustering import kmeans_masks
+from lab41_sce.features import magnitude
+
+
+@keras.saving.register_keras_serializable("lab41_sce")
+class EmbeddingModel(keras.Model):
+    """Map waveforms `[B, N]` to vectors `[B, T, F, K]`, and one waveform to masks.
+
+    Args:
+        front_end: a `FrontEnd` layer.
+        network: Keras model from `[B, T, F]` to `[B, T, F, K]`.
+        range_db: bins at most this far below the peak are clustered; the others follow.
+        soft: soft instead of binary masks.
+    """
+
+    def __init__(self, front_end, network, range_db=25.0, soft=False, **kwargs):
+        super().__init__(**kwargs)
+        self.front_end = front_end
+        self.network = network
+        self.range_db = range_db
+        self.soft = soft
+        self.built = True  # as its parts are
+
+    def call(self, mixtures, training=False):
+        """Embed waveforms: float32 `[B, N]` to `[B, T, F, K]`."""
+        return self.network(self.front_end(magnitude(*self.front_end.analyse(mixtures))), training=training)
+
+    def embed(self, mixture):
+        """Embed one waveform `[N]` with the compiled model: float32 array `[T, F, K]`."""
+        return self.predict_on_batch(mixture[None])[0]
+
+    def masks(self, mixture, n_speakers):
+        """Estimate a mask for each speaker of a mixture.
+
+        Args:
+            mixture: float32 array `[N]` at the front end's rate.
+            n_speakers: S.
+
+        Returns:
+            Masks, float32 `[S, T, F]`, that sum to one over S.
+        """
+        levels = ops.convert_to_numpy(magnitude(*self.front_end.analyse(mixture)))
+        return kmeans_masks(self.embed(mixture), levels, n_speakers, self.range_db, self.soft)
+
+    def get_config(self):
+        """Return the arguments, for serialisation."""
+        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("front_end", "network")}
+        return super().get_config() | parts | {"range_db": self.range_db, "soft": self.soft}
+
+    @classmethod
+    def from_config(cls, config):
+        """Make the model that `get_config` described."""
+        parts = {name: keras.saving.deserialize_keras_object(config.pop(name)) for name in ("front_end", "network")}
+        return cls(**parts, **config)

@@ -1,0 +1,165 @@
+"""Source-contrastive estimation (SCE): learned speaker vectors pull the vectors of the bins that they dominate.
+
+For a bin with vector v and a speaker with vector u the loss is `-log sigmoid(y <v, u>)`, where y = +1 if that speaker
+is the loudest in the bin and -1 otherwise: negative sampling as in word2vec (arXiv 1705.04662, section 2). The other
+speakers of the mixture are the negatives; more may be drawn from the rest of the population. The speaker vectors are
+needed in training only.
+"""
+
+import keras
+from keras import ops
+
+from lab41_sce.features import magnitude
+from lab41_sce.methods.embedding import EmbeddingModel
+
+
+def build(front_end, network, n_known_speakers, range_db=25.0, soft=False, **options):
+    """Build the model of a configuration and what trains it.
+
+    Args:
+        front_end: a `FrontEnd` layer.
+        network: function of `n_bins` that builds the network.
+        n_known_speakers: P, speakers in the training mixtures.
+        range_db: see `EmbeddingModel`.
+        soft: see `EmbeddingModel`.
+        **options: see `SourceContrastiveEstimation`.
+
+    Returns:
+        A `SourceContrastiveEstimation`; its `model` is the `EmbeddingModel`.
+    """
+    model = EmbeddingModel(front_end, network(n_bins=front_end.n_bins), range_db, soft, name="separation_model")
+    return SourceContrastiveEstimation(model, n_known_speakers, **options)
+
+
+def source_contrastive_loss(embeddings, speaker_vectors, labels, weights):
+    """Compute the SCE loss.
+
+    Args:
+        embeddings: float32 `[B, T, F, K]`.
+        speaker_vectors: float32 `[B, J, K]`, of the J speakers that each mixture is contrasted with.
+        labels: float32 `[B, J, T, F]`: +1 where that speaker is the loudest, else -1.
+        weights: float32 `[B, T, F]`, how much each bin counts; not all zero.
+
+    Returns:
+        Scalar: the mean of `softplus(-y <v, u>)` over speakers, then its weighted mean over bins. softplus(-x) is
+        -log sigmoid(x) without overflow, whatever the margin.
+    """
+    scores = ops.einsum("btfk,bjk->bjtf", embeddings, speaker_vectors)
+    losses = ops.mean(ops.softplus(-labels * scores), axis=1)
+    return ops.sum(weights * losses) / ops.maximum(ops.sum(weights), 1e-12)
+
+
+def draw_negatives(speaker_ids, n_known_speakers, num_negatives, seed):
+    """Draw speakers that are not in the mixture, uniformly with replacement.
+
+    Args:
+        speaker_ids: int32 `[B, S]`, different within a row.
+        n_known_speakers: P > S.
+        num_negatives: how many for each mixture.
+        seed: integer or `keras.random.SeedGenerator`.
+
+    Returns:
+        int32 `[B, num_negatives]`.
+    """
+    n_present = speaker_ids.shape[1]
+    drawn = keras.random.randint((ops.shape(speaker_ids)[0], num_negatives), 0, n_known_speakers - n_present, seed=seed)
+    present = ops.sort(speaker_ids, axis=1)
+    for place in range(n_present):  # close the gaps: number r of the absent ones, counted from the lowest id
+        drawn = drawn + ops.cast(drawn >= present[:, place : place + 1], "int32")
+    return drawn
+
+
+@keras.saving.register_keras_serializable("lab41_sce")
+class SpeakerVectors(keras.layers.Layer):
+    """Own one trained vector for each known speaker.
+
+    Args:
+        n_known_speakers: P.
+        size: K.
+        unit_norm: scale every vector to length one.
+        step_ratio: how much larger their optimiser steps are than the network's: each vector is touched rarely. The
+            weight is stored divided by it, so any optimiser with normalised steps (Adam) moves the vectors that much
+            faster.
+    """
+
+    def __init__(self, n_known_speakers, size, unit_norm=False, step_ratio=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.n_known_speakers = n_known_speakers
+        self.size = size
+        self.unit_norm = unit_norm
+        self.step_ratio = step_ratio
+        initializer = keras.initializers.TruncatedNormal(stddev=(2.0 / size) ** 0.5 / step_ratio)
+        self.stored = self.add_weight(shape=(n_known_speakers, size), initializer=initializer, name="speaker_vectors")
+
+    def call(self, speaker_ids):
+        """Look up vectors: int32 `[...]` to float32 `[..., K]`."""
+        vectors = self.step_ratio * ops.take(self.stored, speaker_ids, axis=0)
+        return ops.normalize(vectors, axis=-1) if self.unit_norm else vectors
+
+    def get_config(self):
+        """Return the arguments, for serialisation."""
+        names = ("n_known_speakers", "size", "unit_norm", "step_ratio")
+        return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+@keras.saving.register_keras_serializable("lab41_sce")
+class SourceContrastiveEstimation(keras.Model):
+    """Map batches of sources and speaker ids to the SCE loss; `fit` minimises it.
+
+    Args:
+        model: the `EmbeddingModel` to train.
+        n_known_speakers: P.
+        num_negatives: speakers drawn from outside each mixture, besides those in it.
+        loss_range_db: bins further than this below the mixture's peak do not count; None counts all (the article).
+        unit_norm: speaker vectors of length one (set `network.unit_norm` for the bins' vectors).
+        scale: factor of every inner product; of use with unit norms.
+        step_ratio: see `SpeakerVectors`.
+        seed: of the negatives.
+    """
+
+    def __init__(self, model, n_known_speakers, num_negatives=0, loss_range_db=None, unit_norm=False, scale=1.0,
+                 step_ratio=1.0, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.model = model
+        self.num_negatives = num_negatives
+        self.loss_range_db = loss_range_db
+        self.scale = scale
+        size = model.network.output_shape[-1]
+        self.speaker_vectors = SpeakerVectors(n_known_speakers, size, unit_norm, step_ratio)
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.built = True  # as its parts are
+
+    def call(self, batch, training=False):
+        """Compute the loss of a batch.
+
+        Args:
+            batch: `sources`, float32 `[B, S, N]`, and `speaker_ids`, int32 `[B, S]`.
+            training: whether dropout acts.
+
+        Returns:
+            Scalar.
+        """
+        front_end, speaker_ids = self.model.front_end, batch["speaker_ids"]
+        real, imaginary = front_end.analyse(batch["sources"])  # [B, S, T, F]
+        mixture = magnitude(ops.sum(real, axis=1), ops.sum(imaginary, axis=1))  # [B, T, F]
+        embeddings = self.model.network(front_end(mixture), training=training)
+
+        loudest = ops.argmax(magnitude(real, imaginary), axis=1)  # [B, T, F]
+        labels = 2.0 * ops.one_hot(loudest, speaker_ids.shape[1], axis=1) - 1.0  # [B, S, T, F]
+        if self.num_negatives:
+            negatives = draw_negatives(
+                speaker_ids, self.speaker_vectors.n_known_speakers, self.num_negatives, self.seed_generator
+            )
+            speaker_ids = ops.concatenate([speaker_ids, negatives], axis=1)
+            labels = ops.pad(labels, [(0, 0), (0, self.num_negatives), (0, 0), (0, 0)], constant_values=-1.0)
+
+        weights = ops.ones_like(mixture)
+        if self.loss_range_db is not None:
+            peak = ops.max(mixture, axis=(1, 2), keepdims=True)
+            weights = ops.cast(mixture >= peak * 10.0 ** (-self.loss_range_db / 20.0), "float32")
+        vectors = self.scale * self.speaker_vectors(speaker_ids)
+        return source_contrastive_loss(embeddings, vectors, labels, weights)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Return the loss that `call` computed (for `keras.Model.fit`)."""
+        return y_pred

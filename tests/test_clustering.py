@@ -1,0 +1,77 @@
+"""Masks from vectors whose clusters are known."""
+
+import numpy as np
+import pytest
+
+from lab41_sce.clustering import audible, kmeans_masks, masks_from_centres, true_centres_masks
+
+
+def two_clouds(seed=0, distance=4.0):
+    """Return vectors [T, F, K] of two clouds, which cloud each bin is from, and levels."""
+    rng = np.random.default_rng(seed)
+    owner = rng.integers(2, size=(30, 20))
+    centres = np.array([[distance, 0, 0], [0, distance, 0]])
+    vectors = centres[owner] + rng.normal(size=(30, 20, 3))
+    return vectors.astype(np.float32), owner, rng.random((30, 20)) + 0.5
+
+
+def agreement(masks, owner):
+    found = masks.argmax(axis=0)
+    return max(np.mean(found == owner), np.mean(found != owner))
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_kmeans_finds_the_clouds(soft):
+    vectors, owner, levels = two_clouds()
+    masks = kmeans_masks(vectors, levels, 2, soft=soft)
+    assert masks.shape == (2, 30, 20) and agreement(masks, owner) > 0.97
+    np.testing.assert_allclose(masks.sum(axis=0), 1, atol=1e-6)
+    assert soft or set(np.unique(masks)) == {0.0, 1.0}
+
+
+def test_same_input_same_masks():
+    vectors, _, levels = two_clouds(distance=0.5)
+    np.testing.assert_array_equal(kmeans_masks(vectors, levels, 3), kmeans_masks(vectors, levels, 3))
+
+
+def test_inaudible_bins_do_not_shape_the_clusters():
+    vectors, owner, levels = two_clouds()
+    levels[:15] = 1e-4  # half of the frames are 74 dB down, and their vectors far away
+    vectors[:15] += 100
+    masks = kmeans_masks(vectors, levels, 2)
+    assert agreement(masks[:, 15:], owner[15:]) > 0.95
+    np.testing.assert_allclose(masks.sum(axis=0), 1)
+
+
+def test_silence_and_one_speaker():
+    vectors, _, levels = two_clouds()
+    np.testing.assert_allclose(kmeans_masks(vectors, 0 * levels, 2), 0.5)
+    np.testing.assert_allclose(kmeans_masks(vectors, levels, 1), 1.0)
+
+
+def test_binary_masks_take_the_nearest_centre():
+    vectors, _, _ = two_clouds()
+    centres = np.array([[1.0, 0, 0], [0, 5, 0], [2, 2, 2]])
+    distances = np.linalg.norm(vectors[None] - centres[:, None, None], axis=-1)
+    expected = distances.argmin(axis=0)
+    np.testing.assert_array_equal(masks_from_centres(vectors, centres, soft=False).argmax(axis=0), expected)
+
+
+def test_soft_mask_of_two_is_the_sigmoid_of_the_margin():
+    vectors, _, _ = two_clouds()
+    centres = np.array([[0.3, 0, 0], [0, 0.5, 0]])
+    margin = vectors @ (centres[0] - centres[1])
+    np.testing.assert_allclose(masks_from_centres(vectors, centres, soft=True)[0], 1 / (1 + np.exp(-margin)), rtol=1e-4)
+
+
+def test_true_centres_are_the_ceiling():
+    vectors, owner, levels = two_clouds(distance=2.0)
+    sources = np.stack([np.where(owner == 0, levels, 0), np.where(owner == 1, levels, 0)])
+    ceiling = true_centres_masks(vectors, levels, sources)
+    assert np.mean(ceiling.argmax(axis=0) == owner) >= agreement(kmeans_masks(vectors, levels, 2), owner) - 0.02
+
+
+def test_audible():
+    levels = np.array([[1.0, 0.11, 0.09]])
+    assert audible(levels, 20).tolist() == [[True, True, False]]
+    assert not audible(np.zeros((2, 2)), 20).any()
