@@ -1,0 +1,96 @@
+"""Separate recordings from the command line.
+
+    python -m lab41_sce.separate mixture.wav --model runs/reproduce --speakers 2 --out-dir voices
+
+writes voices/mixture_1.wav and voices/mixture_2.wav, in the input's sample rate.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lab41_sce import audio
+from lab41_sce.errors import UserError
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser("python -m lab41_sce.separate", description="Write one file for each speaker.")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="recordings (WAV, FLAC, OGG, MP3)")
+    parser.add_argument("--model", required=True, type=Path, metavar="RUN_OR_FILE",
+                        help="folder of a run, or a .keras file")
+    parser.add_argument("--speakers", default=2, type=int, help="how many people talk (default: 2)")
+    parser.add_argument("--out-dir", default=Path("."), type=Path, metavar="DIR", help="for the voices (default: here)")
+    parser.add_argument("--plot", action="store_true", help="write the spectrograms, too, as PNG")
+    parser.add_argument("--force", action="store_true", help="replace files that exist")
+    return parser.parse_args(arguments)
+
+
+def separate_file(separator, path: Path, n_speakers: int, out_dir: Path, plot: bool, force: bool) -> list[Path]:
+    """Separate one file into `<out_dir>/<name>_<number>.wav`.
+
+    Args:
+        separator: a `Separator`.
+        path: the recording.
+        n_speakers: S.
+        out_dir: folder that exists.
+        plot: also write `<name>_spectrograms.png`.
+        force: replace files that exist.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: the recording cannot be read, or a file cannot or must not be written.
+    """
+    outputs = [out_dir / f"{path.stem}_{number}.wav" for number in range(1, n_speakers + 1)]
+    picture = out_dir / f"{path.stem}_spectrograms.png"
+    for output in [*outputs, picture] if plot else outputs:
+        if output.exists() and not force:
+            raise UserError(f"{output} exists already; add --force to replace it, or choose another --out-dir.")
+    channels, sample_rate_hz = audio.read(path)
+    voices = separator.separate(channels, sample_rate_hz, n_speakers)
+    for output, voice in zip(outputs, voices):
+        audio.write(output, voice, sample_rate_hz, subtype="FLOAT")  # float: a voice may peak above the mixture
+    if plot:
+        from lab41_sce import figures
+
+        panels = {path.name: channels.mean(axis=0)} | {output.name: v for output, v in zip(outputs, voices)}
+        figures.save(figures.spectrograms(panels, sample_rate_hz), picture)
+        outputs.append(picture)
+    return outputs
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Separate every file; return 0, or 1 if something could not be done, after one sentence about it."""
+    options = parse(arguments)
+    failed = False
+    try:
+        if options.speakers < 1:
+            raise UserError(f"--speakers {options.speakers} is not possible; ask for 1 or more.")
+        try:
+            options.out_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--out-dir {options.out_dir} cannot be made ({error.strerror}); "
+                            "choose another folder.") from None
+        from lab41_sce.separation import Separator  # imports TensorFlow: after what can be told at once
+
+        separator = Separator.load(options.model)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for path in tqdm(options.files, "separating", unit=" files", disable=len(options.files) == 1):
+        try:
+            for output in separate_file(separator, path, options.speakers, options.out_dir, options.plot,
+                                        options.force):
+                tqdm.write(str(output))
+        except UserError as error:
+            failed = True
+            tqdm.write(f"error: {error}", file=sys.stderr)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
