@@ -22,7 +22,8 @@ venv: .venv/.installed  ## install the package and its tools into .venv (again o
 			"Name another: make venv PYTHON=python3.11"; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "'$(PYTHON)' cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	@echo "Installing TensorFlow and the rest into .venv (some minutes, 2.5 GB on disk)"
+	@echo "Installing TensorFlow and the rest into .venv (some minutes, 2.7 GB on disk)"
+	@rm -f $@
 	@"$(PYTHON)" -m venv --clear .venv
 	@.venv/bin/python -m pip install -q -c constraints.txt -e ".[dev]"
 	@touch $@

@@ -69,7 +69,8 @@ class Separator:
         if n_speakers < 1:
             raise UserError(f"{n_speakers} speakers cannot be separated; ask for 1 or more.")
         if signal.ndim != 1 or not len(signal) or not np.isfinite(signal).all():
-            raise UserError(f"a signal of shape {signal.shape} cannot be separated; give finite samples, [N] or [C, N].")
+            raise UserError(f"a signal of shape {signal.shape} cannot be separated; "
+                            "give finite samples, [N] or [C, N].")
         front_end = self.model.front_end
         mixture = audio.resample(signal, sample_rate_hz, front_end.sample_rate_hz)
         masks = self.model.masks(mixture, n_speakers)

@@ -115,7 +115,8 @@ def test_loss_uses_the_louder_source(tiny_model):
     labels = np.where(levels == levels.max(axis=1, keepdims=True), 1.0, -1.0)
     mixture = np.abs(tiny_model.front_end.spectrogram(sources.sum(axis=1)))
     weights = (mixture >= mixture.max() * 10 ** (-30 / 20)).astype(float)
-    embeddings, vectors = np.array(tiny_model(sources.sum(axis=1))), np.array(method.speaker_vectors(np.array([[4, 2]])))
+    embeddings = np.array(tiny_model(sources.sum(axis=1)))
+    vectors = np.array(method.speaker_vectors(np.array([[4, 2]])))
     assert float(loss) == pytest.approx(loop_loss(embeddings, vectors, labels, weights), rel=1e-4)
 
 

@@ -1,0 +1,234 @@
+"""A method and its mixtures become weights: training that can be watched, stopped, killed and resumed.
+
+`keras.Model.fit` makes the updates. One callback, `Recorder`, does the rest at every validation: it appends a row to
+the history, keeps the best model so far, and writes a checkpoint with everything that the next update depends on
+(weights, optimiser, counters, history). Each file is replaced whole, so a kill at any moment costs only the updates
+since the last validation; batches are numbered, so a resumed run sees the ones it would have seen.
+
+The best model is that with the highest SI-SDR improvement on mixtures of *validation speakers*, whom training never
+hears. (The SCE loss does not exist for them, since they have no speaker vectors; `validation_loss` in the history is
+the loss on held-out utterances of the trained speakers.)
+"""
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from lab41_sce.errors import UserError
+from lab41_sce.mixtures import TrainingMixtures
+
+MONITOR = "validation_si_sdri_db"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class TrainingSettings:
+    """How to train; `experiments/config.yaml` explains and defaults each.
+
+    Raises:
+        UserError: a number out of its range, or no limit at all.
+    """
+
+    updates: int | None
+    minutes: float | None
+    validate_every: int
+    patience: int | None
+    learning_rate: float
+    warmup_updates: int
+    decay: str
+    clip_norm: float | None
+    validation_batches: int
+    tensorboard: bool
+
+    def __post_init__(self):
+        if self.updates is None and self.minutes is None and self.patience is None:
+            raise UserError("training would never end; set training.updates, training.minutes or training.patience.")
+        if self.decay not in ("cosine", "none"):
+            raise UserError(f"training.decay={self.decay} is unknown; choose cosine or none.")
+        if self.decay == "cosine" and self.updates is None and self.minutes is None:
+            raise UserError("training.decay=cosine needs an end: set training.updates or training.minutes.")
+        for name in ("updates", "minutes", "validate_every", "patience", "learning_rate", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"training.{name}={value} must be above zero.")
+
+    def progress(self, update: int, minutes: float) -> float:
+        """Return how much of the budget is used, 0 to 1: updates or minutes, whichever is further on."""
+        return min(1.0, max(update / (self.updates or math.inf), minutes / (self.minutes or math.inf)))
+
+    def rate(self, update: int, minutes: float) -> float:
+        """Return the learning rate of an update: linear warm-up, then a half cosine down to 1 % (or constant)."""
+        warmup = min(1.0, (update + 1) / self.warmup_updates) if self.warmup_updates else 1.0
+        if self.decay == "none":
+            return self.learning_rate * warmup
+        cosine = 0.5 * (1.0 + math.cos(math.pi * self.progress(update, minutes)))
+        return self.learning_rate * warmup * (0.01 + 0.99 * cosine)
+
+
+def train(
+    method: keras.Model,
+    mixtures: TrainingMixtures,
+    held_out: TrainingMixtures | None,
+    validate: Callable[[], dict[str, float]],
+    settings: TrainingSettings,
+    folder: str | Path,
+) -> pd.DataFrame:
+    """Train a method, or go on where an earlier call was interrupted.
+
+    Args:
+        method: Keras model whose output is its loss, with the attribute `model`: what separates.
+        mixtures: batches to train on.
+        held_out: batches of held-out utterances of the same speakers; None if the corpus has none.
+        validate: returns columns of the history, `validation_si_sdri_db` among them.
+        settings: see `TrainingSettings`.
+        folder: gets `checkpoint.npz`, `model.keras` (the best), `history.csv` and `tensorboard/`. An earlier
+            checkpoint in it is resumed.
+
+    Returns:
+        The history, a row for each validation.
+
+    Raises:
+        UserError: the loss became NaN or infinite, the checkpoint is of another model, or the disk is full.
+    """
+    folder = Path(folder)
+    method.compile(keras.optimizers.Adam(settings.learning_rate, global_clipnorm=settings.clip_norm))
+    method(mixtures.batch(0))  # builds every weight
+    method.optimizer.build(method.trainable_variables)
+    held_out_batches = [held_out.batch(i) for i in range(settings.validation_batches)] if held_out else []
+    recorder = Recorder(method, held_out_batches, validate, settings, folder)
+    recorder.restore()
+    if not recorder.finished():
+        callbacks = [recorder]
+        if settings.tensorboard:
+            callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
+        method.fit(
+            mixtures.dataset(start=recorder.update),
+            initial_epoch=len(recorder.history),
+            epochs=10**9,  # the recorder stops it
+            steps_per_epoch=settings.validate_every,
+            callbacks=callbacks,
+            verbose=0,
+        )
+    return pd.DataFrame(recorder.history)
+
+
+class Recorder(keras.callbacks.Callback):
+    """Set the learning rate, show progress, and at every validation record, checkpoint and decide whether to stop."""
+
+    def __init__(self, method, held_out_batches, validate, settings, folder):
+        super().__init__()
+        self.method, self.held_out_batches, self.validate = method, held_out_batches, validate
+        self.settings, self.folder = settings, folder
+        self.update, self.earlier_minutes, self.history = 0, 0.0, []
+        self.started = time.monotonic()
+
+    def restore(self):
+        """Take up the checkpoint in the folder, if there is one."""
+        path = self.folder / "checkpoint.npz"
+        if not path.exists():
+            return
+        with np.load(path) as arrays:
+            state = json.loads(str(arrays["state"]))
+            variables = self._variables()
+            if [list(variable.shape) for variable in variables] != state["shapes"]:
+                raise UserError(f"{path} is of another network; choose another run_dir or set overwrite=true.")
+            for number, variable in enumerate(variables):
+                variable.assign(arrays[f"variable_{number}"])
+        self.update, self.earlier_minutes, self.history = state["update"], state["minutes"], state["history"]
+        logger.info("Resumed after %d updates, %.1f minutes of training.", self.update, self.earlier_minutes)
+
+    def minutes(self):
+        """Return the minutes of training so far, those before an interruption included."""
+        return self.earlier_minutes + (time.monotonic() - self.started) / 60.0
+
+    def finished(self):
+        """Tell whether the budget is used up or the patience is at its end."""
+        if self.settings.progress(self.update, self.minutes()) >= 1.0:
+            return True
+        scores = [row[MONITOR] for row in self.history]
+        return bool(scores and self.settings.patience and len(scores) - np.argmax(scores) > self.settings.patience)
+
+    def on_train_begin(self, logs=None):
+        """Start the clock and the progress bar."""
+        self.started = time.monotonic()
+        self.bar = tqdm(total=self.settings.updates, initial=self.update, desc="training", unit=" updates",
+                        dynamic_ncols=True, mininterval=1.0)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Set the learning rate."""
+        self.method.optimizer.learning_rate = self.settings.rate(self.update, self.minutes())
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Count, and stop on a broken loss or at the end of the budget."""
+        if not math.isfinite(logs["loss"]):
+            self.bar.close()
+            raise UserError(f"the loss became {logs['loss']} at update {self.update + 1}; the last good weights are "
+                            f"kept in {self.folder}; lower training.learning_rate or training.clip_norm and resume.")
+        self.update += 1
+        self.bar.update()
+        self.bar.set_postfix(loss=f"{logs['loss']:.4f}", min=f"{self.minutes():.1f}", refresh=False)
+        if self.settings.progress(self.update, self.minutes()) >= 1.0:
+            self.method.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Validate, then write history, best model and checkpoint."""
+        row = {"update": self.update, "minutes": 0.0, "learning_rate": float(self.method.optimizer.learning_rate),
+               "loss": logs["loss"]}
+        if self.held_out_batches:
+            losses = [float(self.method.test_on_batch(batch)) for batch in self.held_out_batches]
+            row["validation_loss"] = float(np.mean(losses))
+        row |= self.validate()
+        row["minutes"] = round(self.minutes(), 3)
+        logs.update({name: value for name, value in row.items() if name.startswith("validation")})  # for TensorBoard
+        self.history.append(row)
+        if row[MONITOR] >= max(earlier[MONITOR] for earlier in self.history):
+            write_whole(self.folder / "model.keras", self.method.model.save)
+        self._checkpoint()
+        write_whole(self.folder / "history.csv", lambda path: pd.DataFrame(self.history).to_csv(path, index=False))
+        self.bar.write(f"update {self.update}, {row['minutes']:.1f} min: loss {row['loss']:.4f}, validation speakers "
+                       f"{row[MONITOR]:+.2f} dB SI-SDR improvement")
+        if self.finished():
+            self.method.stop_training = True
+
+    def on_train_end(self, logs=None):
+        """Close the progress bar."""
+        self.bar.close()
+
+    def _variables(self):
+        """List every variable that the next update depends on."""
+        return [*self.method.variables, *self.method.optimizer.variables]
+
+    def _checkpoint(self):
+        """Write the whole state to one file."""
+        arrays = [keras.ops.convert_to_numpy(variable) for variable in self._variables()]
+        state = {"update": self.update, "minutes": self.minutes(), "history": self.history,
+                 "shapes": [list(array.shape) for array in arrays]}
+        contents = {f"variable_{number}": array for number, array in enumerate(arrays)}
+        write_whole(self.folder / "checkpoint.npz", lambda path: np.savez(path, state=json.dumps(state), **contents))
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` make a file under a temporary name, then rename it: the file is whole or as it was before.
+
+    Raises:
+        UserError: it could not be written.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} could not be written ({error}); free some space or choose another folder.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
