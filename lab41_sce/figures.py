@@ -30,19 +30,23 @@ MAXIMUM_FRAMES_PER_COLUMN = 8
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-# Systems that see the true sources, or do nothing: they frame the results and come last, in greys.
-REFERENCE_SYSTEMS = ("unprocessed", "ideal_binary_mask", "ideal_ratio_mask")
+# Systems that do nothing or see the true sources: they frame the results and come last, in greys.
+REFERENCES = ("unprocessed", "true_centres", "ideal_binary_mask", "ideal_ratio_mask")
 REFERENCE_STYLES = (("#e6e6e6", "////"), ("#bdbdbd", "...."), ("#8c8c8c", ""), ("#f7f7f7", "xxxx"))
 
 
 def is_reference(system: str) -> bool:
-    """Tell whether a system is a floor or a ceiling (any `..._true_centres` too), not a separator."""
-    return system in REFERENCE_SYSTEMS or system.endswith("_true_centres")
+    """Tell whether a system is a floor or a ceiling (`..._true_centres` among them), not a separator."""
+    return system.endswith(REFERENCES)
 
 
 def ordered_systems(systems: Iterable[str]) -> list[str]:
-    """Order systems for reading, each once: as they first appear, references last."""
-    return sorted(dict.fromkeys(systems), key=is_reference)
+    """Order systems for reading, each once: as they come, then the references from floor to ceiling."""
+
+    def rank(system):
+        return next((place for place, name in enumerate(REFERENCES, start=1) if system.endswith(name)), 0)
+
+    return sorted(dict.fromkeys(systems), key=rank)
 
 
 def ordered_kinds(kinds: Iterable[str]) -> list[str]:

@@ -1,8 +1,7 @@
 """Turn the folder of a run into a table and a page to read, look at and listen to.
 
-    summary.csv                                                           -> table.md
-    summary.csv, mixtures.csv, history.csv, examples.csv and examples/*/,
-    config.yaml, version.json                                             -> report.html
+    summary.csv                                                     -> table.md
+    all CSV files, examples/*/*.wav, config.yaml and version.json   -> report.html
 
 The page follows from these files alone and stands alone: pictures and sounds are inside it, nothing is
 fetched. Only summary.csv must exist; what needs another file that is missing is left out.
@@ -24,15 +23,15 @@ import pandas as pd
 import soundfile
 import yaml
 from matplotlib.figure import Figure
+from PIL import Image
 
 from lab41_sce import audio, figures
 from lab41_sce.errors import UserError
 
 METRICS = ("SDRi", "SIRi", "SAR", "SI-SDRi")
 ABSENT = "–"
+CAPTION = "Means over n mixtures in dB, with 95 % intervals in brackets."
 SUMMARY_COLUMNS = ("system", "split", "kind", "metric", "mean", "low", "high", "n")
-# The parts of a configuration that say what was run, in the order in which the data meets them.
-SETTINGS = ("seed", "corpus", "mixtures", "front_end", "network", "method", "training", "evaluation")
 FOLDED = "<details><summary>Every setting of this run</summary><pre>{}</pre></details>"
 
 
@@ -41,19 +40,19 @@ def markdown_table(summary: pd.DataFrame, metrics: Sequence[str] = METRICS) -> s
 
     Args:
         summary: rows of `summary.csv`, with the columns `SUMMARY_COLUMNS`; means and intervals in dB.
-        metrics: the first is shown for each kind of mixture with its 95 % interval, the others for All; those
-            that the summary does not have are left out.
+        metrics: the first is shown for each kind of mixture with its 95 % interval; the others for All, if
+            the summary has them.
 
     Returns:
         A row for each split and system, the reference systems last in their split; no newline at the end.
 
     Raises:
-        UserError: if the summary lacks a column, or has none of the metrics.
+        UserError: if the summary lacks a column or the first metric.
     """
     heads, rows = _cells(summary, metrics)
     lines = [["split", "system", *heads], *([split, _words(system), *cells] for split, system, cells in rows)]
     lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
     rule = ["-" * width if place < 2 else "-" * (width - 1) + ":" for place, width in enumerate(widths)]
     justify = [str.ljust, str.ljust] + [str.rjust] * len(heads)
     padded = [[put(*cell) for put, *cell in zip(justify, line, widths, strict=True)] for line in lines]
@@ -76,26 +75,24 @@ def write_report(run_folder: str | Path) -> Path:
     summary = _read_table(run / "summary.csv")
     if summary.empty:
         raise UserError(f"{run} has no scores yet (summary.csv): let the run finish before its report.")
-    table = markdown_table(summary)
+    table = markdown_table(summary)  # first, for it looks whether the summary is one
     files = (run / "config.yaml", run / "version.json")
-    config_text, version_text = (file.read_text("utf-8") if file.exists() else "" for file in files)
+    config_text, version = (file.read_text("utf-8") if file.exists() else "" for file in files)
     config = yaml.safe_load(config_text) or {}
-    version = json.loads(version_text or "{}")
     history = _read_table(run / "history.csv")
     curves = "" if history.empty else _picture(figures.training_curves(history), "Losses and scores by time.")
-    metric = next(metric for metric in METRICS if metric in set(summary["metric"]))
     template = resources.files("lab41_sce").joinpath("report.html.template").read_text("utf-8")
     page = Template(template).substitute(
         title=escape(f"Speech separation: {config.get('name', run.resolve().name)}"),
         lead=_lead(summary),
-        run=_section("What was run", _facts(config, version, history)),
+        run=_section("What was run", _facts(config, json.loads(version or "{}"), history)),
         table=_table(summary),
-        bars=_picture(figures.scores(summary, metric), f"Bars of {metric}: the numbers of the table above."),
+        bars=_picture(figures.scores(summary, METRICS[0]), "Bars of SDRi: the numbers of the table above."),
         training=_section("Training", curves),
         examples=_section("Examples to hear", _examples(run)),
         configuration=_section("Configuration", config_text and FOLDED.format(escape(config_text))),
     )
-    _write(run / "table.md", table + "\n")
+    _write(run / "table.md", f"{table}\n\n{CAPTION}\n")
     _write(run / "report.html", page)
     return run / "report.html"
 
@@ -105,21 +102,20 @@ def _cells(summary: pd.DataFrame, metrics: Sequence[str]) -> tuple[list[str], li
     missing = [column for column in SUMMARY_COLUMNS if column not in summary]
     if missing:
         raise UserError(f"The summary of scores lacks {', '.join(missing)}: evaluate the run again.")
-    present = [metric for metric in metrics if metric in set(summary["metric"])]
-    if not present:
-        raise UserError(f"The summary of scores has none of {', '.join(metrics)}: evaluate the run again.")
-    kinds = figures.ordered_kinds(summary.loc[summary["metric"] == present[0], "kind"])
-    columns = [(present[0], kind) for kind in kinds] + [(metric, "All") for metric in present[1:]]
+    first, others = metrics[0], [metric for metric in metrics[1:] if metric in set(summary["metric"])]
+    kinds = figures.ordered_kinds(summary.loc[summary["metric"] == first, "kind"])
+    if not kinds:
+        raise UserError(f"The summary of scores has no {first}: evaluate the run again.")
+    columns = [*((first, kind) for kind in kinds), *((metric, "All") for metric in others)]
     means = {(row.split, row.system, row.metric, row.kind): row for row in summary.itertuples()}
     rows = []
     for split in dict.fromkeys(summary["split"]):
         for system in figures.ordered_systems(summary.loc[summary["split"] == split, "system"]):
             found = [means.get((split, system, *column)) for column in columns]
             cells = [_mean(row, with_interval=place < len(kinds)) for place, row in enumerate(found)]
-            of_all = means.get((split, system, present[0], "All"))
+            of_all = means.get((split, system, first, "All"))
             rows.append((split, system, [*cells, f"{of_all.n:.0f}" if of_all else ABSENT]))
-    heads = [f"{metric} {kind}" if metric == present[0] else metric for metric, kind in columns]
-    return [*heads, "n"], rows
+    return [*(f"{first} {kind}" for kind in kinds), *others, "n"], rows
 
 
 def _mean(row, with_interval: bool) -> str:
@@ -141,15 +137,11 @@ def _words(name: str) -> str:
 
 
 def _lead(summary: pd.DataFrame) -> str:
-    """State the main result, a sentence for each split."""
-    means = summary[(summary["metric"] == "SDRi") & (summary["kind"] == "All") & summary["mean"].notna()]
-    means = means[~means["system"].map(figures.is_reference).astype(bool)]
-    sentences = []
-    for split, rows in means.groupby("split", sort=False):
-        gains = ", ".join(f"<strong>{_decibels(row.mean)} dB</strong> ({escape(_words(row.system))})"
-                          for row in rows.itertuples())
-        sentences.append(f"For {escape(split)} speakers, the signal-to-distortion ratio improves by {gains}.")
-    return f'<p class="lead">{" ".join(sentences)}</p>'
+    """State the main result: the mean improvement by system and split."""
+    rows = summary[(summary["metric"] == METRICS[0]) & (summary["kind"] == "All")].itertuples()
+    gains = ", ".join(f"<b>{_decibels(row.mean)}&nbsp;dB</b> ({escape(f'{_words(row.system)}, {row.split}')})"
+                      for row in rows if not figures.is_reference(row.system))
+    return gains and f'<p class="lead">Mean improvement of the signal-to-distortion ratio: {gains}.</p>'
 
 
 def _section(title: str, html: str) -> str:
@@ -160,50 +152,47 @@ def _section(title: str, html: str) -> str:
 def _facts(config: Mapping, version: Mapping, history: pd.DataFrame) -> str:
     """Say what was run."""
     software = dict(version)
-    facts = {"Command": software.pop("command", None), "Started": software.pop("started", None)}
-    facts["Software"] = ", ".join(f"{_words(name)} {value}" for name, value in software.items() if value)
+    facts = {"Command": software.pop("command", None), "Started": software.pop("started", None),
+             "Software": ", ".join(f"{name} {value}" for name, value in software.items() if value),
+             "Seed": str(config.get("seed", ""))}
     if not history.empty:
         facts["Trained"] = f"{history['minutes'].max():.1f} minutes, {history['update'].max():,.0f} updates"
-    for part in SETTINGS:
-        value = config.get(part)
+    for part, value in config.items():
         if isinstance(value, Mapping):  # on one line, without the outer braces
-            value = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).strip()[1:-1]
-        facts[_words(part).capitalize()] = value
-    terms = "".join(f"<dt>{term}</dt><dd>{escape(str(fact))}</dd>" for term, fact in facts.items()
-                    if fact not in (None, ""))
+            line = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6)
+            facts[_words(part).capitalize()] = line.strip()[1:-1]
+    terms = "".join(f"<dt>{escape(term)}</dt><dd>{escape(fact)}</dd>" for term, fact in facts.items() if fact)
     return terms and f"<dl>{terms}</dl>"
 
 
 def _table(summary: pd.DataFrame) -> str:
     """Make the HTML table of the scores."""
     heads, rows = _cells(summary, METRICS)
-    bodies = ""
+    columns = "".join(f'<th scope="col">{escape(head)}</th>' for head in ["system", *heads])
+    html = f"<thead><tr>{columns}</tr></thead>"
     for split, group in itertools.groupby(rows, key=lambda row: row[0]):
-        bodies += f'<tbody><tr><th scope="rowgroup" colspan="{len(heads) + 1}">{escape(split)}</th></tr>'
+        html += f'<tbody><tr><th scope="rowgroup" colspan="{len(heads) + 1}">{escape(split)}</th></tr>'
         for _, system, cells in group:
             style = ' class="reference"' if figures.is_reference(system) else ""
-            bodies += f'<tr{style}><th scope="row">{escape(_words(system))}</th>'
-            bodies += "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-        bodies += "</tbody>"
-    columns = "".join(f'<th scope="col">{escape(head)}</th>' for head in ["system", *heads])
-    return f"<table><thead><tr>{columns}</tr></thead>{bodies}</table>"
+            columns = "".join(f"<td>{cell}</td>" for cell in cells)
+            html += f'<tr{style}><th scope="row">{escape(_words(system))}</th>{columns}</tr>'
+        html += "</tbody>"
+    return f"<table>{html}</table>"
 
 
 def _examples(run: Path) -> str:
     """Show the examples: what was mixed, its scores, pictures and sounds."""
-    scores = _read_table(run / "mixtures.csv")
+    scores = _read_table(run / "mixtures.csv").query(f"metric == '{METRICS[0]}'")
     articles = ""
     for row in _read_table(run / "examples.csv").itertuples():
         folder = run / "examples" / row.example
-        gains = []
-        if not scores.empty:
-            of_row = (scores["mixture"] == row.mixture) & (scores["split"] == row.split)
-            gains = [f"{escape(_words(score.system))} {_decibels(score.value)} dB"
-                     for score in scores[of_row & (scores["metric"] == "SDRi")].itertuples()]
-        if (folder / "mixture.wav").exists():
-            articles += (f"<article><h3>{escape(row.example)}</h3>"
-                         f"<p>{escape(row.kind)}, {escape(row.split)} speakers {escape(row.speakers)}"
-                         f"<br>SDRi of this mixture: {', '.join(gains) or ABSENT}</p>{_sounds(folder)}</article>")
+        if not (folder / "mixture.wav").exists():
+            continue
+        own = scores[(scores["mixture"] == row.mixture) & (scores["split"] == row.split)].itertuples()
+        gains = ", ".join(f"{escape(_words(score.system))} {_decibels(score.value)} dB" for score in own)
+        about = escape(f"{row.kind}, {row.split} speakers {row.speakers}")
+        articles += (f"<article><h3>{escape(row.example)}</h3><p>{about}<br>SDRi: {gains or ABSENT}</p>"
+                     f"{_sounds(folder)}</article>")
     return articles
 
 
@@ -217,39 +206,37 @@ def _sounds(folder: Path) -> str:
     for name, label in labels.items():
         channels, sample_rate_hz = audio.read(folder / f"{name}.wav")
         signals[label] = channels[0]
-    # One gain for all, so that none clips and they stay as loud to each other as they are.
+    # One gain for all: none clips, and their levels stay comparable.
     gain = 1 / max(1, *(np.abs(signal).max() for signal in signals.values()))
-    players = "".join(
-        f'<figure class="{name}"><figcaption>{label}</figcaption><audio controls aria-label="{label}" '
-        f'src="data:audio/wav;base64,{_wav(gain * signals[label], sample_rate_hz)}"></audio></figure>'
-        for name, label in labels.items())
+    players = ""
+    for name, label in labels.items():
+        file = io.BytesIO()
+        # 16-bit WAV plays in every browser; the scale gives samples that were 16-bit back exactly.
+        samples = np.clip(np.round(signals[label] * gain * 32768), -32768, 32767).astype(np.int16)
+        soundfile.write(file, samples, sample_rate_hz, format="WAV", subtype="PCM_16")
+        data = base64.b64encode(file.getvalue()).decode()
+        player = f'<audio controls aria-label="{label}" src="data:audio/wav;base64,{data}"></audio>'
+        players += f'<figure class="{name}"><figcaption>{label}</figcaption>{player}</figure>'
     picture = _picture(figures.spectrograms(signals, sample_rate_hz), f"Spectrograms: {'; '.join(signals)}.")
     return f'{picture}<div class="players">{players}</div>'
 
 
 def _picture(figure: Figure, description: str) -> str:
     """Make a picture, as PNG inside the page."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=figures.DPI)
+    figure.set_dpi(figures.DPI)
+    figure.canvas.draw()
+    image, file = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB"), io.BytesIO()
+    # 256 colours are enough, and a quarter of the bytes; this method keeps the rare ones, such as of the bar.
+    image.quantize(method=Image.Quantize.FASTOCTREE).save(file, format="png", optimize=True)
     data = base64.b64encode(file.getvalue()).decode()
-    image = f'<img alt="{escape(description)}" src="data:image/png;base64,{data}">'
-    return f'<div class="scroll" tabindex="0">{image}</div>'  # scrolls where it is wider than a phone
-
-
-def _wav(signal: np.ndarray, sample_rate_hz: int) -> str:
-    """Turn samples [N] into a 16-bit WAV, which every browser plays, in base64."""
-    file = io.BytesIO()
-    samples = np.clip(np.round(signal * 32768), -32768, 32767).astype(np.int16)  # exact for what was 16-bit
-    soundfile.write(file, samples, sample_rate_hz, format="WAV", subtype="PCM_16")
-    return base64.b64encode(file.getvalue()).decode()
+    html = f'<img alt="{escape(description)}" src="data:image/png;base64,{data}">'
+    return f'<div class="scroll" tabindex="0">{html}</div>'  # scrolls where it is wider than a phone
 
 
 def _read_table(path: Path) -> pd.DataFrame:
     """Read a CSV file, no rows if there is none; names stay text even where they look like numbers."""
-    if not path.exists() or path.stat().st_size == 0:
-        return pd.DataFrame()
-    names = ("system", "split", "kind", "metric", "mixture", "example", "speakers")
-    return pd.read_csv(path, dtype=dict.fromkeys(names, str))
+    names = dict.fromkeys(("system", "split", "kind", "metric", "mixture", "example", "speakers"), str)
+    return pd.read_csv(path, dtype=names) if path.exists() else pd.DataFrame(columns=list(names))
 
 
 def _write(path: Path, text: str) -> None:
