@@ -36,7 +36,7 @@ reproduce: venv  ## train and score every system on the embedded corpus, then pr
 	@.venv/bin/python -m lab41_sce.experiment +exp=reproduce run_dir=runs/reproduce resume=true
 
 test: venv  ## run the tests
-	@.venv/bin/python -m pytest -q
+	@.venv/bin/python -m pytest -q --nbmake --nbmake-timeout=300 tests notebooks
 
 lint: venv  ## check the code with ruff
 	@.venv/bin/python -m ruff check

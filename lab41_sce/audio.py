@@ -4,7 +4,6 @@ Conventions: a signal is float32 of shape `[N]` (one channel) or `[C, N]` (sever
 soundfile (libsndfile) decodes and encodes, soxr resamples.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import soundfile
 import soxr
 
 from lab41_sce.errors import UserError
+from lab41_sce.files import write_whole
 
 
 def read(path: str | Path) -> tuple[np.ndarray, int]:
@@ -98,12 +98,8 @@ def write(path: str | Path, signal: np.ndarray, sample_rate_hz: int, subtype: st
         UserError: the file cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        soundfile.write(temporary, np.asarray(signal).T, sample_rate_hz, subtype=subtype)
-        temporary.replace(path)
-    except (soundfile.LibsndfileError, OSError, ValueError, TypeError) as error:
+        write_whole(path, lambda file: soundfile.write(file, np.asarray(signal).T, sample_rate_hz, subtype=subtype))
+    except (soundfile.LibsndfileError, ValueError, TypeError) as error:
         raise UserError(f"{path} could not be written ({str(error).rstrip('.')}); check the folder, "
                         "the free space and the suffix (.wav, .flac or .ogg).") from None
-    finally:
-        temporary.unlink(missing_ok=True)

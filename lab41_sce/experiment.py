@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lab41_sce import __version__
 from lab41_sce.errors import UserError
+from lab41_sce.files import write_whole
 
 _INSTALLED = Path(__file__).parent / "experiments"
 CONFIG_PATH = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent / "experiments"
@@ -177,8 +178,6 @@ def keep_splits(utterances: pd.DataFrame, path: Path) -> None:
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table, whole or not at all."""
-    from lab41_sce.training import write_whole
-
     write_whole(path, lambda temporary: table.to_csv(temporary, index=False))
 
 

@@ -8,7 +8,6 @@ Every figure is a `matplotlib.figure.Figure` on the Agg canvas: no window, no py
 are those of Okabe and Ito, which colour-blind readers tell apart; markers and hatches do so in grey print.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lab41_sce.errors import UserError
+from lab41_sce.files import write_whole
 
 DPI = 150
 RANGE_DB = 60
@@ -200,21 +200,16 @@ def save(figure: Figure, path: str | Path) -> None:
         path: `.png` or `.svg` file in a folder that exists; replaced if it exists.
 
     Raises:
-        UserError: if the name ends otherwise.
+        UserError: if the name ends otherwise, or the file cannot be written.
     """
     path = Path(path)
     kind = path.suffix.lower().removeprefix(".")
     if kind not in ("png", "svg"):
         raise UserError(f"Cannot write a figure to {path.name!r}: end the name in .png or .svg.")
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        # Neither date nor random ids in an SVG: the same figure gives the same bytes.
-        with matplotlib.rc_context({"svg.hashsalt": "lab41_sce"}):
-            metadata = {"Date": None} if kind == "svg" else None
-            figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    metadata = {"Date": None} if kind == "svg" else None
+    # Neither date nor random ids in an SVG: the same figure gives the same bytes.
+    with matplotlib.rc_context({"svg.hashsalt": "lab41_sce"}):
+        write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=DPI, metadata=metadata))
 
 
 def _figure(height: float) -> Figure:

@@ -11,7 +11,6 @@ import base64
 import io
 import itertools
 import json
-import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
@@ -27,6 +26,7 @@ from PIL import Image
 
 from lab41_sce import audio, figures
 from lab41_sce.errors import UserError
+from lab41_sce.files import write_whole
 
 METRICS = ("SDRi", "SIRi", "SAR", "SI-SDRi")
 ABSENT = "–"
@@ -92,8 +92,8 @@ def write_report(run_folder: str | Path) -> Path:
         examples=_section("Examples to hear", _examples(run)),
         configuration=_section("Configuration", config_text and FOLDED.format(escape(config_text))),
     )
-    _write(run / "table.md", f"{table}\n\n{CAPTION}\n")
-    _write(run / "report.html", page)
+    write_whole(run / "table.md", lambda file: file.write_text(f"{table}\n\n{CAPTION}\n", "utf-8"))
+    write_whole(run / "report.html", lambda file: file.write_text(page, "utf-8"))
     return run / "report.html"
 
 
@@ -237,13 +237,3 @@ def _read_table(path: Path) -> pd.DataFrame:
     """Read a CSV file, no rows if there is none; names stay text even where they look like numbers."""
     names = dict.fromkeys(("system", "split", "kind", "metric", "mixture", "example", "speakers"), str)
     return pd.read_csv(path, dtype=names) if path.exists() else pd.DataFrame(columns=list(names))
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        temporary.write_text(text, "utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

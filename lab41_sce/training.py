@@ -13,7 +13,6 @@ the loss on held-out utterances of the trained speakers.)
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from lab41_sce.errors import UserError
+from lab41_sce.files import write_whole
 from lab41_sce.mixtures import TrainingMixtures
 
 MONITOR = "validation_si_sdri_db"
@@ -216,19 +216,3 @@ class Recorder(keras.callbacks.Callback):
                  "shapes": [list(array.shape) for array in arrays]}
         contents = {f"variable_{number}": array for number, array in enumerate(arrays)}
         write_whole(self.folder / "checkpoint.npz", lambda path: np.savez(path, state=json.dumps(state), **contents))
-
-
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a file under a temporary name, then rename it: the file is whole or as it was before.
-
-    Raises:
-        UserError: it could not be written.
-    """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} could not be written ({error}); free some space or choose another folder.") from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -172,16 +172,3 @@ def test_another_network_is_refused(mixtures, tmp_path):
 def test_impossible_settings_are_told(changes, wanted):
     with pytest.raises(UserError, match=wanted):
         settings(**changes)
-
-
-def test_a_full_disk_leaves_the_earlier_file(tmp_path):
-    target = tmp_path / "file.txt"
-    target.write_text("earlier")
-
-    def fail(path):
-        path.write_text("half")
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(UserError, match="No space left"):
-        training.write_whole(target, fail)
-    assert target.read_text() == "earlier" and list(tmp_path.iterdir()) == [target]

@@ -1,0 +1,29 @@
+"""Files that appear whole or not at all."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from lab41_sce.errors import UserError
+
+
+def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file under a temporary name, then rename it: a kill leaves what was there before.
+
+    Args:
+        path: the file to make or replace.
+        write: is given the temporary path, which has the same suffix and folder.
+
+    Raises:
+        UserError: the file cannot be written (no such folder, no permission, no space).
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} could not be written ({error.strerror or error}); free some space or choose "
+                        "another folder.") from None
+    finally:
+        temporary.unlink(missing_ok=True)

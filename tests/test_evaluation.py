@@ -1,0 +1,82 @@
+"""Systems and their scores: references in their order, masks that conserve the mixture, listening examples."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from lab41_sce import evaluation
+from lab41_sce.corpora import librispeech, splits
+from lab41_sce.metrics import best_si_sdr
+from lab41_sce.mixtures import Speech, evaluation_list, load_mixture
+
+
+@pytest.fixture(scope="module")
+def listed(corpus_root):
+    utterances = splits.split(librispeech.load(corpus_root, ["train"]), 2)
+    speech = Speech(utterances, 10000)
+    return speech, evaluation_list(speech, utterances, "unseen", 2, 1, 1.5, 0.95)
+
+
+def test_masks_of_references_sum_to_one_and_ideal_ones_separate(front_end, listed):
+    speech, mixtures = listed
+    sources = load_mixture(speech, mixtures.iloc[0])
+    mixture = sources.sum(axis=0)
+    scores = {}
+    for name, system in evaluation.reference_systems(front_end).items():
+        masks = system(mixture, sources)
+        estimates = evaluation.apply_masks(front_end, mixture, masks)
+        scores[name] = best_si_sdr(sources, estimates).mean()
+        if name == "unprocessed":
+            np.testing.assert_allclose(estimates, np.stack([mixture, mixture]), atol=1e-4)
+        else:
+            np.testing.assert_allclose(masks.sum(axis=0), 1, atol=1e-5)
+            np.testing.assert_allclose(estimates.sum(axis=0), mixture, atol=1e-3)
+    assert min(scores["ideal_binary_mask"], scores["ideal_ratio_mask"]) > scores["unprocessed"] + 8
+
+
+def test_trained_systems_do_not_see_the_sources(tiny_model, listed):
+    speech, mixtures = listed
+    sources = load_mixture(speech, mixtures.iloc[0])
+    system = evaluation.trained_system(tiny_model)
+    mixture = sources.sum(axis=0)
+    np.testing.assert_array_equal(system(mixture, sources), system(mixture, 0 * sources))
+
+
+def test_scores_and_examples(tiny_model, listed, tmp_path):
+    speech, mixtures = listed
+    systems = {"sce": evaluation.trained_system(tiny_model), **evaluation.reference_systems(tiny_model.front_end)}
+    examples = evaluation.Examples(tmp_path, "sce", 1, 10000)
+    scores = evaluation.score_systems(tiny_model.front_end, systems, speech, mixtures, 1, examples.keep)
+    assert len(scores) == 4 * 4 * 8
+    ideal = scores[(scores["system"] == "ideal_binary_mask") & (scores["metric"] == "SDR")]["value"]
+    floor = scores[(scores["system"] == "unprocessed") & (scores["metric"] == "SDR")]["value"]
+    assert (ideal.to_numpy() > floor.to_numpy() + 5).all()
+    table = examples.table()
+    assert table["kind"].to_list() == ["FF", "FM", "MM"]  # MF counts as FM
+    for name in table["example"]:
+        files = {path.stem: soundfile.read(path)[0] for path in (tmp_path / "examples" / name).iterdir()}
+        assert set(files) == {"mixture", "reference_1", "reference_2", "estimate_1", "estimate_2"}
+        np.testing.assert_allclose(files["reference_1"] + files["reference_2"], files["mixture"], atol=1e-3)
+        np.testing.assert_allclose(files["estimate_1"] + files["estimate_2"], files["mixture"], atol=1e-3)
+
+
+def test_estimates_of_examples_are_in_the_order_of_the_references(listed, tmp_path):
+    speech, mixtures = listed
+    row = mixtures.iloc[0]
+    sources = load_mixture(speech, row)
+    evaluation_examples = evaluation.Examples(tmp_path, "sce", 1, 10000)
+    evaluation_examples.keep(row, sources, {"sce": sources[::-1]})
+    folder = next((tmp_path / "examples").iterdir())
+    for number in (1, 2):
+        reference, _ = soundfile.read(folder / f"reference_{number}.wav")
+        estimate, _ = soundfile.read(folder / f"estimate_{number}.wav")
+        np.testing.assert_array_equal(reference, estimate)
+
+
+def test_validation_reports_each_kind(tiny_model, listed):
+    speech, mixtures = listed
+    row = evaluation.validate(tiny_model, speech, mixtures)
+    assert list(row) == ["validation_si_sdri_db", *(f"validation_si_sdri_db_{kind}" for kind in ("FF", "FM", "MM"))]
+    kinds = pd.Series(row)[1:]
+    assert row["validation_si_sdri_db"] == pytest.approx((kinds.iloc[0] + 2 * kinds.iloc[1] + kinds.iloc[2]) / 4)
