@@ -32,8 +32,8 @@ venv: .venv/.installed  ## install the package and its tools into .venv (again o
 	@.venv/bin/python -m pip install -q -c constraints.txt -e ".[notebooks]"
 	@touch $@
 
-reproduce: venv  ## train and score every system on the embedded corpus, then print the table (goes on where it stopped)
-	@.venv/bin/python -m lab41_sce.experiment +exp=reproduce run_dir=runs/reproduce resume=true
+reproduce: venv  ## train and score on the embedded corpus, print the table (goes on where it stopped; anew: ARGS="resume=false overwrite=true")
+	@.venv/bin/python -m lab41_sce.experiment +exp=reproduce run_dir=runs/reproduce resume=true $(ARGS)
 
 test: venv  ## run the tests
 	@.venv/bin/python -m pytest -q --nbmake --nbmake-timeout=300 tests notebooks

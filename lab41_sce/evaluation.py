@@ -102,15 +102,15 @@ def validate(model, speech: Speech, mixtures: pd.DataFrame) -> dict[str, float]:
         unprocessed = np.broadcast_to(mixture, sources.shape)
         gain = best_si_sdr(sources, estimates).mean() - best_si_sdr(sources, unprocessed).mean()
         improvements.setdefault("".join(sorted(row["kind"])), []).append(gain)
-    by_kind = {f"validation_si_sdri_db_{kind}": float(np.mean(values)) for kind, values in improvements.items()}
-    return {"validation_si_sdri_db": float(np.mean(sum(improvements.values(), []))), **by_kind}
+    by_kind = {f"validation_si_sdri_db_{kind}": float(np.nanmean(values)) for kind, values in improvements.items()}
+    return {"validation_si_sdri_db": float(np.nanmean(sum(improvements.values(), []))), **by_kind}
 
 
 class Examples:
     """Keep the audio of the first mixtures of each kind, to listen to.
 
     Args:
-        folder: of the run; gets `examples/<mixture>/{mixture,reference_i,estimate_i}.wav`.
+        folder: of the run; gets `examples/<split>-<kind>-<number>/{mixture,reference_i,estimate_i}.wav`.
         system: whose estimates are kept.
         per_kind: how many mixtures of each unordered kind and split.
         sample_rate_hz: of the signals.

@@ -1,6 +1,5 @@
 """Files that appear whole or not at all."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
         UserError: the file cannot be written (no such folder, no permission, no space).
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.part{path.suffix}")  # one name: what a kill left is replaced next time
     try:
         write(temporary)
         temporary.replace(path)

@@ -96,8 +96,9 @@ class TrainingMixtures:
         self._one_sex = [np.array(of_sex) for of_sex in by_sex.values() if len(of_sex) >= n_speakers]
         if len(self._everyone) < n_speakers:
             raise UserError(f"{len(self._everyone)} speakers are too few for mixtures of {n_speakers}.")
-        if same_sex is not None and not self._one_sex:
-            raise UserError(f"no sex has {n_speakers} speakers, which mixtures.same_sex={same_sex} needs.")
+        if same_sex is not None and (not self._one_sex or (same_sex < 1 and not all(by_sex.values()))):
+            raise UserError(f"mixtures.same_sex={same_sex} needs speakers of both sexes, {n_speakers} of one of them; "
+                            "set it to null.")
 
     def batch(self, index: int) -> dict[str, np.ndarray]:
         """Make batch number `index`.
@@ -109,18 +110,7 @@ class TrainingMixtures:
         sources = np.empty((self.batch_size, self.n_speakers, self.length), np.float32)
         speaker_ids = np.empty((self.batch_size, self.n_speakers), np.int32)
         for row in range(self.batch_size):
-            crowd = self._everyone
-            if self.same_sex is not None:
-                # All of one sex, or else (for two speakers) one of each: the shares are exact for S = 2.
-                one_sex = rng.random() < self.same_sex
-                while True:
-                    drawn = rng.choice(self._one_sex[rng.integers(len(self._one_sex))] if one_sex else crowd,
-                                       self.n_speakers, replace=False)
-                    if one_sex or not any(np.isin(drawn, of_sex).all() for of_sex in self._one_sex):
-                        break
-                speaker_ids[row] = drawn
-            else:
-                speaker_ids[row] = rng.choice(crowd, self.n_speakers, replace=False)
+            speaker_ids[row] = self._draw_speakers(rng)
             for place, number in enumerate(speaker_ids[row]):
                 names, shares = self._utterances[number]
                 name = names[rng.choice(len(names), p=shares)]
@@ -128,6 +118,15 @@ class TrainingMixtures:
                 sources[row, place] = self.speech.excerpt(name, start, self.length)
         levels_db = self.level_range_db * (rng.random(speaker_ids.shape) - 0.5)
         return {"sources": normalise(sources, self.pre_emphasis, levels_db), "speaker_ids": speaker_ids}
+
+    def _draw_speakers(self, rng):
+        """Draw S different speakers: anybody, or of one sex with the wanted probability and of several otherwise."""
+        one_sex = self.same_sex is not None and rng.random() < self.same_sex
+        crowd = self._one_sex[rng.integers(len(self._one_sex))] if one_sex else self._everyone
+        while True:
+            drawn = rng.choice(crowd, self.n_speakers, replace=False)
+            if self.same_sex is None or one_sex or not any(np.isin(drawn, of_sex).all() for of_sex in self._one_sex):
+                return drawn
 
     def dataset(self, start: int = 0):
         """Stream the batches from number `start` on as a parallel, prefetching `tf.data.Dataset`."""
@@ -142,7 +141,7 @@ class TrainingMixtures:
             return {"sources": sources, "speaker_ids": speaker_ids}
 
         indices = tf.data.Dataset.counter(start)
-        return indices.map(make, num_parallel_calls=2, deterministic=True).prefetch(4)
+        return indices.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(4)
 
 
 def normalise(excerpts: np.ndarray, pre_emphasis: float, levels_db: np.ndarray | float = 0.0) -> np.ndarray:
@@ -196,7 +195,7 @@ def evaluation_list(
     """
     length = round(seconds * speech.sample_rate_hz)
     table = utterances[utterances["split"] == split]
-    table = table[[speech.length(name) >= length for name in table["utterance"]]]
+    table = table[np.array([speech.length(name) >= length for name in table["utterance"]], bool)]
     speakers = {sex: sorted(of_sex["speaker"].unique()) for sex, of_sex in table.groupby("sex")}
     rng = np.random.default_rng([seed, sum(map(ord, split))])
     rows = []
@@ -215,7 +214,8 @@ def evaluation_list(
             rows.append(row)
     if not rows:
         raise UserError(f"the split '{split}' has too few speakers with utterances of {seconds:.2f} s for mixtures of "
-                        f"{n_speakers}; use shorter mixtures (evaluation.seconds) or more speech.")
+                        f"{n_speakers}; use shorter mixtures (evaluation.seconds), other evaluation.splits "
+                        "or more speech.")
     return pd.DataFrame(rows)
 
 

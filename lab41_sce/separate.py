@@ -28,7 +28,24 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def separate_file(separator, path: Path, n_speakers: int, out_dir: Path, plot: bool, force: bool) -> list[Path]:
+def plan(path: Path, n_speakers: int, out_dir: Path, plot: bool) -> list[Path]:
+    """List the files that separating a recording writes: a voice for each speaker, and the picture if wanted."""
+    voices = [out_dir / f"{path.stem}_{number}.wav" for number in range(1, n_speakers + 1)]
+    return [*voices, out_dir / f"{path.stem}_spectrograms.png"] if plot else voices
+
+
+def check_outputs(files: list[Path], outputs: list[Path], force: bool) -> None:
+    """Raise UserError if an output is written twice, replaces a recording, or exists and must not be replaced."""
+    places = [output.resolve() for output in outputs]
+    for output, place in zip(outputs, places):
+        if places.count(place) > 1 or place in [file.resolve() for file in files]:
+            raise UserError(f"{output} would be written twice or replace a recording; separate recordings of one name "
+                            "apart, and choose another --out-dir.")
+        if output.exists() and not force:
+            raise UserError(f"{output} exists already; add --force to replace it, or choose another --out-dir.")
+
+
+def separate_file(separator, path: Path, n_speakers: int, out_dir: Path, plot: bool) -> list[Path]:
     """Separate one file into `<out_dir>/<name>_<number>.wav`.
 
     Args:
@@ -37,29 +54,23 @@ def separate_file(separator, path: Path, n_speakers: int, out_dir: Path, plot: b
         n_speakers: S.
         out_dir: folder that exists.
         plot: also write `<name>_spectrograms.png`.
-        force: replace files that exist.
 
     Returns:
         The files written.
 
     Raises:
-        UserError: the recording cannot be read, or a file cannot or must not be written.
+        UserError: the recording cannot be read, or a file cannot be written.
     """
-    outputs = [out_dir / f"{path.stem}_{number}.wav" for number in range(1, n_speakers + 1)]
-    picture = out_dir / f"{path.stem}_spectrograms.png"
-    for output in [*outputs, picture] if plot else outputs:
-        if output.exists() and not force:
-            raise UserError(f"{output} exists already; add --force to replace it, or choose another --out-dir.")
     channels, sample_rate_hz = audio.read(path)
     voices = separator.separate(channels, sample_rate_hz, n_speakers)
+    outputs = plan(path, n_speakers, out_dir, plot)
     for output, voice in zip(outputs, voices):
         audio.write(output, voice, sample_rate_hz, subtype="FLOAT")  # float: a voice may peak above the mixture
     if plot:
         from lab41_sce import figures
 
         panels = {path.name: channels.mean(axis=0)} | {output.name: v for output, v in zip(outputs, voices)}
-        figures.save(figures.spectrograms(panels, sample_rate_hz), picture)
-        outputs.append(picture)
+        figures.save(figures.spectrograms(panels, sample_rate_hz), outputs[-1])
     return outputs
 
 
@@ -70,6 +81,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.speakers < 1:
             raise UserError(f"--speakers {options.speakers} is not possible; ask for 1 or more.")
+        outputs = [output for path in options.files
+                   for output in plan(path, options.speakers, options.out_dir, options.plot)]
+        check_outputs(options.files, outputs, options.force)
         try:
             options.out_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -83,8 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     for path in tqdm(options.files, "separating", unit=" files", disable=len(options.files) == 1):
         try:
-            for output in separate_file(separator, path, options.speakers, options.out_dir, options.plot,
-                                        options.force):
+            for output in separate_file(separator, path, options.speakers, options.out_dir, options.plot):
                 tqdm.write(str(output))
         except UserError as error:
             failed = True

@@ -14,7 +14,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class TrainingSettings:
     """How to train; `experiments/config.yaml` explains and defaults each.
 
     Raises:
-        UserError: a number out of its range, or no limit at all.
+        UserError: settings that do not go together, such as no limit at all.
     """
 
     updates: int | None
@@ -48,20 +48,13 @@ class TrainingSettings:
     warmup_updates: int
     decay: str
     clip_norm: float | None
-    validation_batches: int
     tensorboard: bool
 
     def __post_init__(self):
         if self.updates is None and self.minutes is None and self.patience is None:
             raise UserError("training would never end; set training.updates, training.minutes or training.patience.")
-        if self.decay not in ("cosine", "none"):
-            raise UserError(f"training.decay={self.decay} is unknown; choose cosine or none.")
         if self.decay == "cosine" and self.updates is None and self.minutes is None:
             raise UserError("training.decay=cosine needs an end: set training.updates or training.minutes.")
-        for name in ("updates", "minutes", "validate_every", "patience", "learning_rate", "clip_norm"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"training.{name}={value} must be above zero.")
 
     def progress(self, update: int, minutes: float) -> float:
         """Return how much of the budget is used, 0 to 1: updates or minutes, whichever is further on."""
@@ -79,7 +72,7 @@ class TrainingSettings:
 def train(
     method: keras.Model,
     mixtures: TrainingMixtures,
-    held_out: TrainingMixtures | None,
+    held_out: Sequence[dict[str, np.ndarray]],
     validate: Callable[[], dict[str, float]],
     settings: TrainingSettings,
     folder: str | Path,
@@ -89,7 +82,7 @@ def train(
     Args:
         method: Keras model whose output is its loss, with the attribute `model`: what separates.
         mixtures: batches to train on.
-        held_out: batches of held-out utterances of the same speakers; None if the corpus has none.
+        held_out: some batches of held-out utterances of the same speakers, for `validation_loss`.
         validate: returns columns of the history, `validation_si_sdri_db` among them.
         settings: see `TrainingSettings`.
         folder: gets `checkpoint.npz`, `model.keras` (the best), `history.csv` and `tensorboard/`. An earlier
@@ -105,8 +98,7 @@ def train(
     method.compile(keras.optimizers.Adam(settings.learning_rate, global_clipnorm=settings.clip_norm))
     method(mixtures.batch(0))  # builds every weight
     method.optimizer.build(method.trainable_variables)
-    held_out_batches = [held_out.batch(i) for i in range(settings.validation_batches)] if held_out else []
-    recorder = Recorder(method, held_out_batches, validate, settings, folder)
+    recorder = Recorder(method, held_out, validate, settings, folder)
     recorder.restore()
     if not recorder.finished():
         callbacks = [recorder]
@@ -120,15 +112,16 @@ def train(
             callbacks=callbacks,
             verbose=0,
         )
+    recorder.write_history()
     return pd.DataFrame(recorder.history)
 
 
 class Recorder(keras.callbacks.Callback):
     """Set the learning rate, show progress, and at every validation record, checkpoint and decide whether to stop."""
 
-    def __init__(self, method, held_out_batches, validate, settings, folder):
+    def __init__(self, method, held_out, validate, settings, folder):
         super().__init__()
-        self.method, self.held_out_batches, self.validate = method, held_out_batches, validate
+        self.method, self.held_out, self.validate = method, held_out, validate
         self.settings, self.folder = settings, folder
         self.update, self.earlier_minutes, self.history = 0, 0.0, []
         self.started = time.monotonic()
@@ -171,11 +164,8 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Count, and stop on a broken loss or at the end of the budget."""
-        if not math.isfinite(logs["loss"]):
-            self.bar.close()
-            raise UserError(f"the loss became {logs['loss']} at update {self.update + 1}; the last good weights are "
-                            f"kept in {self.folder}; lower training.learning_rate or training.clip_norm and resume.")
         self.update += 1
+        self._require_finite(logs["loss"])
         self.bar.update()
         self.bar.set_postfix(loss=f"{logs['loss']:.4f}", min=f"{self.minutes():.1f}", refresh=False)
         if self.settings.progress(self.update, self.minutes()) >= 1.0:
@@ -185,9 +175,9 @@ class Recorder(keras.callbacks.Callback):
         """Validate, then write history, best model and checkpoint."""
         row = {"update": self.update, "minutes": 0.0, "learning_rate": float(self.method.optimizer.learning_rate),
                "loss": logs["loss"]}
-        if self.held_out_batches:
-            losses = [float(self.method.test_on_batch(batch)) for batch in self.held_out_batches]
-            row["validation_loss"] = float(np.mean(losses))
+        if self.held_out:
+            row["validation_loss"] = float(np.mean([self._loss(batch) for batch in self.held_out]))
+        self._require_finite(*(keras.ops.sum(weight) for weight in self.method.trainable_variables))
         row |= self.validate()
         row["minutes"] = round(self.minutes(), 3)
         logs.update({name: value for name, value in row.items() if name.startswith("validation")})  # for TensorBoard
@@ -195,7 +185,7 @@ class Recorder(keras.callbacks.Callback):
         if row[MONITOR] >= max(earlier[MONITOR] for earlier in self.history):
             write_whole(self.folder / "model.keras", self.method.model.save)
         self._checkpoint()
-        write_whole(self.folder / "history.csv", lambda path: pd.DataFrame(self.history).to_csv(path, index=False))
+        self.write_history()
         self.bar.write(f"update {self.update}, {row['minutes']:.1f} min: loss {row['loss']:.4f}, validation speakers "
                        f"{row[MONITOR]:+.2f} dB SI-SDR improvement")
         if self.finished():
@@ -204,6 +194,22 @@ class Recorder(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         """Close the progress bar."""
         self.bar.close()
+
+    def write_history(self):
+        """Write the history as CSV."""
+        write_whole(self.folder / "history.csv", lambda path: pd.DataFrame(self.history).to_csv(path, index=False))
+
+    def _loss(self, batch):
+        """Compute the loss of one batch, without the running mean over batches that Keras keeps."""
+        self.method.reset_metrics()
+        return float(self.method.test_on_batch(batch))
+
+    def _require_finite(self, *values):
+        """Stop with a clear sentence if the training has broken."""
+        if not all(math.isfinite(value) for value in values):
+            self.bar.close()
+            raise UserError(f"the loss or a weight is no finite number after update {self.update}; the last good ones "
+                            f"are kept in {self.folder}; lower training.learning_rate or training.clip_norm.")
 
     def _variables(self):
         """List every variable that the next update depends on."""

@@ -68,6 +68,20 @@ def test_missing_parts_are_told(corpus_root, tmp_path):
         librispeech.load(tmp_path, ["train"])
 
 
+def test_one_name_for_two_speakers_is_told(corpus_root, tmp_path, caplog):
+    root = tmp_path / "tree"
+    shutil.copytree(corpus_root, root)
+    shutil.copy(root / "train/101/7/101-7-0000.flac", root / "train/102/7/101-7-0000.flac")
+    with caplog.at_level(logging.WARNING):
+        table = librispeech.load(root, ["train"])
+    assert len(table) == 72 and "has the same name" in caplog.text
+
+
+def test_download_never_goes_into_the_package():
+    with pytest.raises(UserError, match="needs corpus.root"):
+        librispeech.load(None, ["synthetic"], download=True)
+
+
 @pytest.fixture(scope="module")
 def utterances(corpus_root):
     return librispeech.load(corpus_root, ["train"])

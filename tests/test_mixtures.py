@@ -87,3 +87,7 @@ def test_impossible_kinds_are_left_out_and_impossible_lists_told(speech, utteran
     assert set(evaluation_list(speech, women, "unseen", 2, 1, 1.5, 0.95)["kind"]) == {"FF"}
     with pytest.raises(UserError, match="60.00 s"):
         evaluation_list(speech, utterances, "unseen", 2, 1, 60.0, 0.95)
+    with pytest.raises(UserError, match="'unseen' has too few"):
+        evaluation_list(speech, utterances[utterances["split"] != "unseen"], "unseen", 2, 1, 1.5, 0.95)
+    with pytest.raises(UserError, match="both sexes"):
+        make(speech, women, same_sex=0.5)

@@ -69,6 +69,19 @@ def test_command_line_writes_one_file_for_each_speaker(model_file, tmp_path, cap
     assert separate.main([*arguments, "--force"]) == 0
 
 
+def test_recordings_are_never_replaced(model_file, tmp_path, capsys):
+    first, second = tmp_path / "talk.wav", tmp_path / "talk_1.wav"
+    (tmp_path / "other").mkdir()
+    for path in (first, second, tmp_path / "other" / "talk.wav"):
+        soundfile.write(path, noise(1, 16000), 16000)
+    before = second.read_bytes()
+    model = ["--model", str(model_file), "--out-dir", str(tmp_path), "--force"]
+    assert separate.main([str(first), str(second), *model]) == 1
+    assert separate.main([str(first), str(tmp_path / "other" / "talk.wav"), *model]) == 1
+    assert capsys.readouterr().err.count("written twice or replace a recording") == 2
+    assert second.read_bytes() == before and not (tmp_path / "talk_2.wav").exists()
+
+
 def test_three_minutes(model_file, tmp_path):
     soundfile.write(tmp_path / "long.wav", noise(180, 8000), 8000)
     assert separate.main([str(tmp_path / "long.wav"), "--model", str(model_file), "--out-dir", str(tmp_path)]) == 0

@@ -52,8 +52,10 @@ def load(
     Raises:
         UserError: the tree, a subset, SPEAKERS.TXT or a listed utterance is missing, or nothing usable is left.
     """
+    if download and root is None:
+        raise UserError("corpus.download=true needs corpus.root, the folder to download to.")
     root = Path(root) if root is not None else EMBEDDED_ROOT
-    wanted = list(subsets) + list(unseen_subsets)
+    wanted = list(unseen_subsets) + list(subsets)  # an utterance in both is an unseen speaker's
     if download:
         download_subsets(wanted, root)
     if not root.is_dir():
@@ -64,17 +66,21 @@ def load(
         raise UserError(f"{root} has no folder {', '.join(missing)}; set corpus.subsets and corpus.unseen_subsets to "
                         "folders that are there, or corpus.download=true.")
     sexes = read_sexes(root / "SPEAKERS.TXT")
-    paths = {}  # by utterance: a speaker of train-clean-5 stands in train-clean-100, too
+    paths, skipped = {}, []
     for subset in wanted:
         for path in sorted((root / subset).glob("*/*/*")):
-            if path.suffix.lower() in SUFFIXES:
-                paths.setdefault(path.stem, (subset, path))
+            if path.suffix.lower() not in SUFFIXES:
+                continue
+            _, first = paths.setdefault(path.stem, (subset, path))
+            # An utterance may stand in two subsets (train-clean-5 and train-clean-100), but not be two speakers'.
+            if first.parent.parent.name != path.parent.parent.name:
+                skipped.append(f"{path.relative_to(root)}: {first.relative_to(root)} has the same name")
     if utterances is not None:
         paths = _restrict(paths, Path(utterances), root)
     inspect = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(
         delayed(_inspect)(path, min_seconds, check == "samples") for _, path in paths.values()
     )
-    rows, skipped = [], []
+    rows = []
     for (utterance, (subset, path)), (seconds, reason) in zip(
         paths.items(), tqdm(inspect, "checking speech", len(paths), unit=" files", leave=False)
     ):
@@ -86,7 +92,8 @@ def load(
         else:
             skipped.append(f"{path.relative_to(root)}: {reason}")
     if skipped:
-        logger.warning("%d of %d files are left out:\n  %s", len(skipped), len(paths), "\n  ".join(skipped))
+        logger.warning("%d of %d files are left out:\n  %s", len(skipped), len(rows) + len(skipped),
+                       "\n  ".join(skipped))
     if not rows:
         raise UserError(f"{root} holds no usable utterance in {', '.join(wanted)}; see the README for the layout.")
     columns = ["utterance", "speaker", "sex", "subset", "path", "seconds"]

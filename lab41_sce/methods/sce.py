@@ -9,6 +9,7 @@ needed in training only.
 import keras
 from keras import ops
 
+from lab41_sce.errors import UserError
 from lab41_sce.features import magnitude
 from lab41_sce.methods.embedding import EmbeddingModel
 
@@ -60,8 +61,13 @@ def draw_negatives(speaker_ids, n_known_speakers, num_negatives, seed):
 
     Returns:
         int32 `[B, num_negatives]`.
+
+    Raises:
+        UserError: nobody else is known.
     """
     n_present = speaker_ids.shape[1]
+    if n_known_speakers <= n_present:
+        raise UserError(f"{n_known_speakers} speakers leave none to draw negatives from; set num_negatives to 0.")
     drawn = keras.random.randint((ops.shape(speaker_ids)[0], num_negatives), 0, n_known_speakers - n_present, seed=seed)
     present = ops.sort(speaker_ids, axis=1)
     for place in range(n_present):  # close the gaps: number r of the absent ones, counted from the lowest id

@@ -1,0 +1,119 @@
+"""One run, one folder: who may use it, and what it says of itself.
+
+`config.yaml` (resolved), `version.json`, `splits.csv`, `evaluation.csv` (the frozen mixtures), `checkpoint.npz`,
+`model.keras` (the best), `history.csv`, `tensorboard/`, `mixtures.csv` (scores), `summary.csv`, `examples.csv`,
+`examples/`, `table.md`, `report.html`.
+"""
+
+import json
+import platform
+import shutil
+import subprocess
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from lab41_sce import __version__
+from lab41_sce.errors import UserError
+from lab41_sce.files import write_whole
+
+FILES = ("config.yaml", "version.json", "splits.csv", "evaluation.csv", "checkpoint.npz", "model.keras", "history.csv",
+         "mixtures.csv", "summary.csv", "examples.csv", "table.md", "report.html")
+FOLDERS = ("tensorboard", "examples")
+# Settings that may differ between a run and its resumption: limits, places, and what follows the training.
+FREE_ON_RESUME = ("resume", "overwrite", "run_dir", "evaluation", "corpus.root", "corpus.download", "corpus.check",
+                  "training.updates", "training.minutes", "training.patience", "training.tensorboard")
+
+
+def check_folder(config: DictConfig, folder: Path) -> None:
+    """Raise UserError unless a folder is free, to be overwritten, or holds this very run, to be resumed.
+
+    Args:
+        config: the composed configuration; `resume` counts before `overwrite`.
+        folder: of the run; nothing in it is changed.
+    """
+    begun = any((folder / name).exists() for name in FILES + FOLDERS)
+    if begun and not (config.resume or config.overwrite):
+        raise UserError(f"{folder} already holds a run; go on with resume=true, start again with overwrite=true, "
+                        "or choose another run_dir.")
+    if begun and config.resume:
+        if not (folder / "config.yaml").exists():
+            raise UserError(f"{folder} holds files of a run, but no config.yaml to resume with; "
+                            "choose another run_dir, or start again with overwrite=true.")
+        earlier, now = comparable(OmegaConf.load(folder / "config.yaml")), comparable(config)
+        different = sorted(name for name in earlier.keys() | now.keys() if earlier.get(name) != now.get(name))
+        if different:
+            raise UserError(f"{folder} holds a run with other settings ({', '.join(different)}); resume with the same "
+                            "ones, choose another run_dir, or start again with overwrite=true.")
+
+
+def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, command: str | None) -> None:
+    """Begin or resume a run in a folder that `check_folder` has passed.
+
+    Args:
+        config: as for `check_folder`.
+        folder: loses the files of an earlier run (and no others) if it is to be overwritten.
+        utterances: table with the column `split`; a resumed run must have the same.
+        command: how the run was started, if from the command line.
+
+    Raises:
+        UserError: the splits differ from those of the run to be resumed, or nothing can be written.
+    """
+    if config.overwrite and not config.resume:
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+        for name in FOLDERS:
+            shutil.rmtree(folder / name, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    splits, path = utterances[["utterance", "speaker", "sex", "subset", "split"]], folder / "splits.csv"
+    if path.exists() and not pd.read_csv(path, dtype=str).equals(splits.astype(str).reset_index(drop=True)):
+        raise UserError(f"the corpus or its splits differ from {path}; bring the same speech, or set overwrite=true.")
+    write_csv(splits, path)
+    path = folder / "version.json"
+    about = json.loads(path.read_text("utf-8")) if path.exists() else versions(command)
+    if path.exists():
+        about.setdefault("resumed", []).append(versions(command))
+    write_whole(path, lambda file: file.write_text(json.dumps(about, indent=2), "utf-8"))
+    write_whole(folder / "config.yaml", lambda file: file.write_text(OmegaConf.to_yaml(config, resolve=True), "utf-8"))
+
+
+def comparable(config: DictConfig) -> dict:
+    """Flatten the settings that a resumed run must share with its beginning: dotted name to value."""
+    flat = {}
+
+    def flatten(name, value):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                flatten(f"{name}.{key}" if name else key, inner)
+        elif not any(name == free or name.startswith(f"{free}.") for free in FREE_ON_RESUME):
+            flat[name] = value
+
+    flatten("", OmegaConf.to_container(config, resolve=True))
+    return flat
+
+
+def versions(command: str | None = None) -> dict[str, str]:
+    """Collect what a reader needs to repeat a run: versions, command, machine, time."""
+    checkout, commit = Path(__file__).parent.parent, "unknown"
+    if (checkout / ".git").exists() and shutil.which("git"):
+        described = subprocess.run(["git", "-C", checkout, "describe", "--always", "--dirty"], capture_output=True,
+                                   text=True, check=False)
+        commit = described.stdout.strip() or commit
+    packages = {name: version(name) for name in ("tensorflow", "keras", "numpy", "scikit-learn", "mir_eval")}
+    return {
+        "lab41_sce": __version__,
+        "git_commit": commit,
+        "python": platform.python_version(),
+        **packages,
+        "platform": platform.platform(),
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **({"command": command} if command else {}),
+    }
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table, whole or not at all."""
+    write_whole(path, lambda file: table.to_csv(file, index=False))

@@ -1,0 +1,78 @@
+"""The folder of a run: free, resumed or overwritten, and never lost by accident."""
+
+import json
+
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+
+from lab41_sce import runs
+from lab41_sce.errors import UserError
+from lab41_sce.experiment import CONFIG_PATH
+
+SPLITS = pd.DataFrame([["1-1-1", "1", "F", "train", "train"]],
+                      columns=["utterance", "speaker", "sex", "subset", "split"])
+
+
+def config(*overrides):
+    with initialize_config_dir(str(CONFIG_PATH), version_base="1.3"):
+        return compose("config", overrides=["+exp=two_speaker", *overrides])
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """Return the folder of a run that has begun, with a file of somebody else's in it."""
+    runs.open_folder(config(), tmp_path, SPLITS, "the command")
+    (tmp_path / "model.keras").write_text("weights")
+    (tmp_path / "thesis.txt").write_text("precious")
+    return tmp_path
+
+
+def test_a_free_folder_is_described(begun):
+    about = json.loads((begun / "version.json").read_text())
+    assert about["command"] == "the command" and about["tensorflow"] and "resumed" not in about
+    assert "minutes: 60" in (begun / "config.yaml").read_text()
+    assert pd.read_csv(begun / "splits.csv", dtype=str).equals(SPLITS)
+
+
+def test_a_run_is_not_touched_without_a_word(begun):
+    with pytest.raises(UserError, match="already holds a run"):
+        runs.check_folder(config(), begun)
+
+
+def test_overwriting_removes_the_run_and_nothing_else(begun):
+    runs.check_folder(config("overwrite=true", "seed=9"), begun)
+    assert (begun / "model.keras").exists()  # checking changes nothing
+    runs.open_folder(config("overwrite=true", "seed=9"), begun, SPLITS, None)
+    assert not (begun / "model.keras").exists() and (begun / "thesis.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("overrides", [["resume=true"], ["resume=true", "overwrite=true"],
+                                       ["resume=true", "training.minutes=90", "evaluation.per_kind=2"]])
+def test_resuming_keeps_the_run_and_its_origin(begun, overrides):
+    runs.check_folder(config(*overrides), begun)
+    runs.open_folder(config(*overrides), begun, SPLITS, "another command")
+    assert (begun / "model.keras").exists()
+    about = json.loads((begun / "version.json").read_text())
+    assert about["command"] == "the command" and about["resumed"][0]["command"] == "another command"
+
+
+def test_other_settings_are_refused(begun):
+    with pytest.raises(UserError, match=r"other settings \(network.units\)"):
+        runs.check_folder(config("resume=true", "network.units=100"), begun)
+
+
+def test_other_splits_are_refused(begun):
+    with pytest.raises(UserError, match="differ from"):
+        runs.open_folder(config("resume=true"), begun, SPLITS.assign(split="unseen"), None)
+
+
+def test_a_run_without_its_settings_is_not_resumed(begun):
+    (begun / "config.yaml").unlink()
+    with pytest.raises(UserError, match="no config.yaml"):
+        runs.check_folder(config("resume=true"), begun)
+
+
+def test_a_machine_without_git_is_fine(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert runs.versions()["git_commit"] == "unknown"
