@@ -1,0 +1,30 @@
+"""The README states only what a run wrote, and only what exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+pytestmark = pytest.mark.skipif(not README.exists(), reason="the tests of an installed package have no README")
+
+
+def test_every_row_of_results_stands_in_a_table_that_a_run_wrote():
+    written = set()
+    for table in (ROOT / "results").glob("*/table.md"):
+        written |= set(table.read_text("utf-8").splitlines())
+    rows = [line for line in README.read_text("utf-8").splitlines() if re.match(r"\| (in-set|unseen) ", line)]
+    assert rows
+    assert not [row for row in rows if row not in written]
+
+
+def test_every_file_that_it_names_exists():
+    named = re.findall(r"\]\(((?!http)[^)]+)\)", README.read_text("utf-8"))
+    assert named and not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_every_module_is_on_its_map():
+    text = README.read_text("utf-8")
+    modules = [path.name for path in (ROOT / "lab41_sce").glob("*.py") if path.name not in ("__init__.py", "errors.py")]
+    assert not [name for name in modules if f"`{name}`" not in text]
