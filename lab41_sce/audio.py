@@ -31,11 +31,14 @@ def read(path: str | Path) -> tuple[np.ndarray, int]:
         raise UserError(f"{path}: no such file; give the path of an audio file.")
     if path.is_dir():
         raise UserError(f"{path} is a directory; give the path of one audio file.")
+    if path.is_file() and not path.stat().st_size:
+        raise UserError(f"{path} is empty; give a file with some audio.")
     try:
         signal, sample_rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, TypeError, ValueError) as error:
         reason = str(error).rstrip(".")
-        raise UserError(f"{path} is not audio that can be decoded ({reason}); give a WAV, FLAC or OGG file.") from None
+        raise UserError(f"{path} is not audio that can be decoded ({reason}); "
+                        "give a WAV, FLAC, OGG or MP3 file.") from None
     if len(signal) == 0:
         raise UserError(f"{path} holds no samples; give a file with some audio.")
     if not np.isfinite(signal).all():

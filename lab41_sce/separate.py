@@ -14,6 +14,8 @@ from tqdm import tqdm
 from lab41_sce import audio
 from lab41_sce.errors import UserError
 
+MOST_SPEAKERS = 10  # models are trained on two or three
+
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -52,7 +54,7 @@ def separate_file(separator, path: Path, n_speakers: int, out_dir: Path, plot: b
         separator: a `Separator`.
         path: the recording.
         n_speakers: S.
-        out_dir: folder that exists.
+        out_dir: folder, made if it is not there.
         plot: also write `<name>_spectrograms.png`.
 
     Returns:
@@ -64,6 +66,10 @@ def separate_file(separator, path: Path, n_speakers: int, out_dir: Path, plot: b
     channels, sample_rate_hz = audio.read(path)
     voices = separator.separate(channels, sample_rate_hz, n_speakers)
     outputs = plan(path, n_speakers, out_dir, plot)
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)  # only now that there is something to write
+    except OSError as error:
+        raise UserError(f"--out-dir {out_dir} cannot be made ({error.strerror}); choose another folder.") from None
     for output, voice in zip(outputs, voices):
         audio.write(output, voice, sample_rate_hz, subtype="FLOAT")  # float: a voice may peak above the mixture
     if plot:
@@ -79,16 +85,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     failed = False
     try:
-        if options.speakers < 1:
-            raise UserError(f"--speakers {options.speakers} is not possible; ask for 1 or more.")
+        if not 1 <= options.speakers <= MOST_SPEAKERS:
+            raise UserError(f"--speakers {options.speakers} is not possible; ask for 1 to {MOST_SPEAKERS}.")
+        if options.out_dir.exists() and not options.out_dir.is_dir():
+            raise UserError(f"--out-dir {options.out_dir} is a file; choose another folder.")
         outputs = [output for path in options.files
                    for output in plan(path, options.speakers, options.out_dir, options.plot)]
         check_outputs(options.files, outputs, options.force)
-        try:
-            options.out_dir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"--out-dir {options.out_dir} cannot be made ({error.strerror}); "
-                            "choose another folder.") from None
         from lab41_sce.separation import Separator  # imports TensorFlow: after what can be told at once
 
         separator = Separator.load(options.model)

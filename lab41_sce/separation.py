@@ -41,6 +41,8 @@ class Separator:
         if not file.is_file():
             raise UserError(f"there is no model at {file}; give the folder of a run that has trained, "
                             "or a .keras file.")
+        if file.suffix != ".keras":
+            raise UserError(f"{file} is no model; give the folder of a run that has trained, or a .keras file.")
         try:
             model = keras.saving.load_model(file)
         except (ValueError, OSError, TypeError, KeyError) as error:

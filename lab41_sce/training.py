@@ -110,6 +110,7 @@ def train(
             epochs=10**9,  # the recorder stops it
             steps_per_epoch=settings.validate_every,
             callbacks=callbacks,
+            shuffle=False,
             verbose=0,
         )
     recorder.write_history()
