@@ -24,13 +24,33 @@ def kmeans_masks(embeddings: np.ndarray, magnitude: np.ndarray, n_speakers: int,
     Returns:
         Masks, float32 `[S, T, F]`, that sum to one over S. Speaker order is arbitrary but repeatable.
     """
+    centres = fit_centres(embeddings, magnitude, n_speakers, range_db, seed)
+    if not centres.any():  # silence: equal shares
+        return np.full((n_speakers, *magnitude.shape), 1.0 / n_speakers, np.float32)
+    return masks_from_centres(embeddings, centres, soft)
+
+
+def fit_centres(embeddings: np.ndarray, magnitude: np.ndarray, n_speakers: int, range_db: float = 25.0,
+                seed: int = 0) -> np.ndarray:
+    """Find the centres of the vectors of one mixture by k-means, each audible bin weighted by its magnitude.
+
+    Args:
+        embeddings: float32 `[T, F, K]`.
+        magnitude: `[T, F]`, of the mixture's spectrogram.
+        n_speakers: S, at least 1.
+        range_db: bins at most this far below the peak are audible; only they are fitted.
+        seed: of the starting centres.
+
+    Returns:
+        float32 `[S, K]`, in arbitrary but repeatable order; zeros if fewer than S bins are audible.
+    """
     vectors = embeddings.reshape(-1, embeddings.shape[-1]).astype(np.float32)
     loud = audible(magnitude, range_db).ravel()
-    if loud.sum() < n_speakers:  # silence
-        return np.full((n_speakers, *magnitude.shape), 1.0 / n_speakers, np.float32)
+    if loud.sum() < n_speakers:
+        return np.zeros((n_speakers, vectors.shape[1]), np.float32)
     kmeans = KMeans(n_speakers, n_init=4, max_iter=100, random_state=seed)
     kmeans.fit(vectors[loud], sample_weight=magnitude.ravel()[loud])
-    return masks_from_centres(embeddings, kmeans.cluster_centers_, soft)
+    return kmeans.cluster_centers_
 
 
 def true_centres_masks(embeddings: np.ndarray, magnitude: np.ndarray, source_magnitudes: np.ndarray,

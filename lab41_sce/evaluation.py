@@ -1,7 +1,7 @@
 """A list of mixtures and some systems become scores: every system separates the very same mixtures.
 
-A system is a function of a mixture `[N]` and its sources `[S, N]` that returns masks `[S, T, F]`. Trained systems look
-at the mixture only; references (ideal masks) look at the sources.
+A system is a function of a `Mixture` that returns masks `[S, T, F]`. Those that could be used on a recording look at
+`mixture.signal` and `mixture.n_speakers` only; oracles look at `mixture.sources`, too.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,42 +14,22 @@ from scipy.optimize import linear_sum_assignment
 from lab41_sce import audio
 from lab41_sce.clustering import true_centres_masks
 from lab41_sce.metrics import best_si_sdr, score_mixtures
-from lab41_sce.mixtures import Speech, load_mixture
+from lab41_sce.mixtures import Mixture, Speech, load_mixture
 
-Masks = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-def reference_systems(front_end) -> dict[str, Masks]:
-    """Return the rows that every table carries: unprocessed mixture, ideal binary mask, ideal ratio mask."""
-
-    def magnitudes(sources):
-        return np.abs(front_end.spectrogram(sources))
-
-    def unprocessed(mixture, sources):
-        return np.ones_like(magnitudes(sources))
-
-    def ideal_binary_mask(mixture, sources):
-        levels = magnitudes(sources)
-        return (levels.argmax(axis=0) == np.arange(len(levels))[:, None, None]).astype(np.float32)
-
-    def ideal_ratio_mask(mixture, sources):
-        levels = magnitudes(sources)
-        return levels / np.maximum(levels.sum(axis=0), 1e-12)
-
-    return {function.__name__: function for function in (unprocessed, ideal_binary_mask, ideal_ratio_mask)}
+System = Callable[[Mixture], np.ndarray]
 
 
-def trained_system(model) -> Masks:
+def trained_system(model) -> System:
     """Return the system of a trained model: masks by the mixture and the number of speakers alone."""
-    return lambda mixture, sources: model.masks(mixture, len(sources))
+    return lambda mixture: model.masks(mixture.signal, mixture.n_speakers)
 
 
-def true_centres_system(model) -> Masks:
+def true_centres_system(model) -> System:
     """Return the ceiling of clustering: an embedding model's vectors, given to the nearest true class centre."""
 
-    def masks(mixture, sources):
-        spectrograms = model.front_end.spectrogram(sources)
-        return true_centres_masks(model.embed(mixture), np.abs(spectrograms.sum(axis=0)), np.abs(spectrograms),
+    def masks(mixture):
+        spectrograms = model.front_end.spectrogram(mixture.sources)
+        return true_centres_masks(model.embed(mixture.signal), np.abs(spectrograms.sum(axis=0)), np.abs(spectrograms),
                                   model.range_db)
 
     return masks
@@ -60,13 +40,13 @@ def apply_masks(front_end, mixture: np.ndarray, masks: np.ndarray) -> np.ndarray
     return front_end.synthesise(front_end.spectrogram(mixture) * masks, len(mixture))
 
 
-def score_systems(front_end, systems: Mapping[str, Masks], speech: Speech, mixtures: pd.DataFrame, n_jobs: int = -1,
+def score_systems(front_end, systems: Mapping[str, System], speech: Speech, mixtures: pd.DataFrame, n_jobs: int = -1,
                   keep: Callable | None = None) -> pd.DataFrame:
     """Score every system on every mixture of a list.
 
     Args:
         front_end: of spectrograms and resynthesis.
-        systems: masks by the system's name.
+        systems: by name.
         speech: the signals that the list refers to.
         mixtures: evaluation list.
         n_jobs: processes that compute scores; -1 for one each core.
@@ -78,13 +58,13 @@ def score_systems(front_end, systems: Mapping[str, Masks], speech: Speech, mixtu
 
     def jobs():
         for _, row in mixtures.iterrows():
-            sources = load_mixture(speech, row)
-            mixture = sources.sum(axis=0)
-            estimates = {name: apply_masks(front_end, mixture, masks(mixture, sources))
-                         for name, masks in systems.items()}
+            mixture = load_mixture(speech, row)
+            estimates = {name: apply_masks(front_end, mixture.signal, system(mixture))
+                         for name, system in systems.items()}
             if keep is not None:
-                keep(row, sources, estimates)
-            yield {"mixture": row["mixture"], "split": row["split"], "kind": row["kind"]}, sources, mixture, estimates
+                keep(row, mixture.sources, estimates)
+            labels = {"mixture": row["mixture"], "split": row["split"], "kind": row["kind"]}
+            yield labels, mixture.sources, mixture.signal, estimates
 
     return score_mixtures(jobs(), n_jobs=n_jobs, total=len(mixtures))
 
@@ -96,10 +76,10 @@ def validate(model, speech: Speech, mixtures: pd.DataFrame) -> dict[str, float]:
     """
     improvements = {}
     for _, row in mixtures.iterrows():
-        sources = load_mixture(speech, row)
-        mixture = sources.sum(axis=0)
-        estimates = apply_masks(model.front_end, mixture, model.masks(mixture, len(sources)))
-        unprocessed = np.broadcast_to(mixture, sources.shape)
+        mixture = load_mixture(speech, row)
+        sources = mixture.sources
+        estimates = apply_masks(model.front_end, mixture.signal, model.masks(mixture.signal, len(sources)))
+        unprocessed = np.broadcast_to(mixture.signal, sources.shape)
         gain = best_si_sdr(sources, estimates).mean() - best_si_sdr(sources, unprocessed).mean()
         improvements.setdefault("".join(sorted(row["kind"])), []).append(gain)
     by_kind = {f"validation_si_sdri_db_{kind}": float(np.nanmean(values)) for kind, values in improvements.items()}

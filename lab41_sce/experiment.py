@@ -25,7 +25,7 @@ CONFIG_PATH = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.paren
 
 # The least that each number may be; a whole one where the least is written as one.
 LEAST = {
-    "seed": 0, "splits.seed": 0, "splits.unseen_fraction": 0.0, "splits.validation_fraction": 0.0,
+    "seed": 0, "embedding_size": 1, "splits.seed": 0, "splits.unseen_fraction": 0.0, "splits.validation_fraction": 0.0,
     "corpus.min_seconds": 0.0, "mixtures.n_speakers": 2, "mixtures.batch_size": 1, "mixtures.seconds": 0.01,
     "mixtures.level_range_db": 0.0, "mixtures.same_sex": 0.0, "training.updates": 1, "training.minutes": 1e-3,
     "training.validate_every": 1, "training.patience": 1, "training.learning_rate": 1e-12,
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.DataFrame:
-    """Run an experiment into a folder.
+    """Run an experiment into a folder: train and score `config.method` and `config.others` on the same mixtures.
 
     Args:
         config: the composed configuration (`experiments/config.yaml`).
@@ -58,65 +58,127 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     check_settings(config)
     runs.check_folder(config, folder)
     # TensorFlow is imported only now, so that a mistake in the configuration is told at once.
-    import keras
     from hydra.utils import instantiate
 
-    from lab41_sce import evaluation, training
+    from lab41_sce import training
     from lab41_sce.corpora import librispeech, splits
+    from lab41_sce.methods.base import Setup
     from lab41_sce.metrics import summarise
     from lab41_sce.mixtures import Speech, TrainingMixtures, evaluation_list
     from lab41_sce.report import write_report
 
     settings = training.TrainingSettings(**config.training)
-    keras.utils.set_random_seed(config.seed)
-    front_end = instantiate(config.front_end)
+    front_end, network = instantiate(config.front_end), instantiate(config.network)
     corpus = {name: value for name, value in config.corpus.items() if name != "name"}
     utterances = splits.split(librispeech.load(**corpus), config.mixtures.n_speakers, config.corpus.unseen_subsets,
                               **config.splits)
     speakers = splits.trained_speakers(utterances)
-    method = instantiate(config.method.build, front_end=front_end, network=instantiate(config.network),
-                         n_known_speakers=len(speakers))
-    runs.open_folder(config, folder, utterances, command)
-
-    options = {name: value for name, value in config.mixtures.items() if name != "in_memory"}
-    common = {"n_speakers": config.mixtures.n_speakers, "pre_emphasis": front_end.pre_emphasis, "seed": config.seed}
     speech = Speech(utterances, front_end.sample_rate_hz, config.mixtures.in_memory)
+    setup = Setup(front_end, network, config.mixtures.n_speakers, tuple(speakers), speech,
+                  utterances[utterances["split"] == "train"])
+    systems = build_systems(config, setup)
+    common = {"n_speakers": setup.n_speakers, "pre_emphasis": front_end.pre_emphasis, "seed": config.seed}
+    options = {name: value for name, value in config.mixtures.items() if name != "in_memory"} | common
 
     def training_mixtures(split):
-        of_split = utterances[utterances["split"] == split]
-        if of_split["speaker"].nunique() < config.mixtures.n_speakers:
-            return None
-        return TrainingMixtures(speech, of_split, speakers, **options | common)
+        return TrainingMixtures(speech, utterances[utterances["split"] == split], speakers, **options)
 
     def frozen_list(split, per_kind, seconds, level_range_db=0.0):
         return evaluation_list(speech, utterances, split, n_per_kind=per_kind, seconds=seconds,
                                level_range_db=level_range_db, **common)
 
+    # The lists are drawn before the training, so that what is missing is told at once.
     validation = frozen_list("validation", config.validation.per_kind, config.validation.seconds)
     mixtures = pd.concat([frozen_list(split, config.evaluation.per_kind, config.evaluation.seconds,
                                       config.evaluation.level_range_db) for split in config.evaluation.splits])
-    runs.write_csv(mixtures, folder / "evaluation.csv")  # before the training, so that what is missing is told at once
+    held_out = utterances[utterances["split"] == "train-validation"]
+    held_out_batches = []
+    if held_out["speaker"].nunique() >= setup.n_speakers:
+        held_out_batches = [training_mixtures("train-validation").batch(i) for i in range(config.validation.batches)]
+    runs.open_folder(config, folder, utterances, command)
 
-    held_out = training_mixtures("train-validation")
-    history = training.train(
-        method, training_mixtures("train"), [held_out.batch(i) for i in range(config.validation.batches)] if held_out
-        else [], lambda: evaluation.validate(method.model, speech, validation), settings, folder,
-    )
-    logger.info("Trained %d updates in %.1f minutes.", history["update"].iloc[-1], history["minutes"].iloc[-1])
-
-    model = keras.saving.load_model(folder / "model.keras")
-    systems = {config.method.name: evaluation.trained_system(model),
-               f"{config.method.name}_true_centres": evaluation.true_centres_system(model),
-               **evaluation.reference_systems(front_end)}
-    examples = evaluation.Examples(folder, config.method.name, config.evaluation.examples_per_kind,
-                                   front_end.sample_rate_hz)
-    scores = evaluation.score_systems(front_end, systems, speech, mixtures, config.evaluation.jobs, examples.keep)
-    runs.write_csv(scores, folder / "mixtures.csv")
-    runs.write_csv(examples.table(), folder / "examples.csv")
+    train_systems(systems, training_mixtures("train"), held_out_batches, speech, validation, settings, folder)
+    scores = score_systems(config, systems, front_end, speech, mixtures, folder)
     summary = summarise(scores, config.seed)
     runs.write_csv(summary, folder / "summary.csv")
+    from lab41_sce.metrics import paired_differences
+    runs.write_csv(paired_differences(scores, config.method.name, config.seed), folder / "differences.csv")
     write_report(folder)
     return summary
+
+
+def described_systems(config: DictConfig) -> dict[str, DictConfig]:
+    """Return the configuration of every system by its name, that of `config.method` first."""
+    return {system.name: system for system in (config.method, *config.others.values())}
+
+
+def build_systems(config: DictConfig, setup) -> dict:
+    """Build every system: a `Method` to train, or a function of a `Mixture`."""
+    import keras
+    from hydra.utils import instantiate
+
+    systems = {}
+    for name, described in described_systems(config).items():
+        keras.utils.set_random_seed(config.seed)  # so that no system depends on those before it
+        systems[name] = instantiate(described.build, _partial_=True)(setup)
+    return systems
+
+
+def train_systems(systems, mixtures, held_out_batches, speech, validation, settings, folder) -> None:
+    """Train what can be trained, one after the other, each into `systems/<name>` of the run."""
+    from lab41_sce import evaluation, training
+    from lab41_sce.methods.base import Method
+
+    histories, facts = [], []
+    for name, system in systems.items():
+        if not isinstance(system, Method):
+            continue
+        logger.info("Training %s.", name)
+        history = training.train(system, mixtures, held_out_batches,
+                                 lambda model=system.model: evaluation.validate(model, speech, validation),
+                                 settings, folder / "systems" / name)
+        logger.info("Trained %s: %d updates in %.1f minutes.", name, *history[["update", "minutes"]].iloc[-1])
+        histories.append(history.assign(system=name))
+        facts.append({"system": name, "parameters": system.model.count_params()} | training.totals(history))
+    if histories:
+        runs.write_csv(pd.concat(histories), folder / "history.csv")
+    runs.write_csv(pd.DataFrame(facts, columns=["system", "parameters", *training.TOTALS]), folder / "systems.csv")
+
+
+def score_systems(config, systems, front_end, speech, mixtures, folder) -> pd.DataFrame:
+    """Score every system that this run has not scored yet; return (and write to mixtures.csv) the scores of all."""
+    import keras
+
+    from lab41_sce import evaluation
+    from lab41_sce.methods.base import Method
+    from lab41_sce.methods.embedding import EmbeddingModel
+
+    earlier = runs.earlier_scores(folder, mixtures)
+    runs.write_csv(mixtures, folder / "evaluation.csv")
+    asked = {}
+    for name, described in described_systems(config).items():
+        if name in set(earlier["system"]):
+            continue
+        system = systems[name]
+        if isinstance(system, Method):
+            model = keras.saving.load_model(folder / "systems" / name / "model.keras")  # the best, not the last
+            system = evaluation.trained_system(model)
+            if isinstance(model, EmbeddingModel):
+                asked[f"{name}_true_centres"] = evaluation.true_centres_system(model), described.get("splits")
+        asked[name] = system, described.get("splits")
+    scores = [earlier]
+    if asked:
+        examples = evaluation.Examples(folder, config.method.name, config.evaluation.examples_per_kind,
+                                       front_end.sample_rate_hz)
+        for split, of_split in mixtures.groupby("split", sort=False):
+            able = {name: system for name, (system, splits) in asked.items() if splits is None or split in splits}
+            keep = examples.keep if config.method.name in able else None
+            scores.append(evaluation.score_systems(front_end, able, speech, of_split, config.evaluation.jobs, keep))
+        if config.method.name in asked:
+            runs.write_csv(examples.table(), folder / "examples.csv")
+    scores = pd.concat([table for table in scores if len(table)])
+    runs.write_csv(scores, folder / "mixtures.csv")
+    return scores
 
 
 def check_settings(config: DictConfig) -> None:
@@ -135,6 +197,10 @@ def check_settings(config: DictConfig) -> None:
         value = OmegaConf.select(config, name)
         if not isinstance(value, ListConfig):
             raise UserError(f"{name}={value} is not possible; give a list: '{name}=[{value or ''}]'.")
+    for name, system in config.others.items():
+        if system.name != name:
+            raise UserError(f"others.{name}.name={system.name} is not possible; give a system its own name, like "
+                            f"this: +method@others.{system.name}={system.name}.")
     for name, choices in CHOICES.items():
         if OmegaConf.select(config, name) not in choices:
             raise UserError(f"{name}={OmegaConf.select(config, name)} is unknown; choose from {', '.join(choices)}.")

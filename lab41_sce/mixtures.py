@@ -12,6 +12,7 @@ Kinds: the sexes of the speakers in their order, "FF", "MM", "FM", "MF" (or "FFM
 
 import itertools
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -56,6 +57,24 @@ class Speech:
             rate = self.sample_rate_hz
             signal = audio.read_excerpt(self._paths[utterance], start / rate, length / rate, rate)
         return np.pad(signal, (0, length - len(signal)))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Hold one mixture whose truth is known: `sources`, float32 `[S, N]`, and the ids of their `speakers`."""
+
+    sources: np.ndarray
+    speakers: tuple[str, ...] = ()
+
+    @property
+    def signal(self) -> np.ndarray:
+        """The sum of the sources, float32 `[N]`."""
+        return self.sources.sum(axis=0)
+
+    @property
+    def n_speakers(self) -> int:
+        """S."""
+        return len(self.sources)
 
 
 class TrainingMixtures:
@@ -219,15 +238,16 @@ def evaluation_list(
     return pd.DataFrame(rows)
 
 
-def load_mixture(speech: Speech, row) -> np.ndarray:
-    """Return the sources of one row of an evaluation list, float32 `[S, N]`; their sum is the mixture."""
-    sources = []
+def load_mixture(speech: Speech, row) -> Mixture:
+    """Return the mixture of one row of an evaluation list."""
+    sources, speakers = [], []
     for place in itertools.count(1):
         name = row.get(f"utterance_{place}")
         if not isinstance(name, str):
-            return np.stack(sources)
+            return Mixture(np.stack(sources), tuple(speakers))
         excerpt = speech.excerpt(name, int(row[f"start_{place}"]), int(row["length"]))
         sources.append((excerpt - excerpt.mean()) * np.float32(row[f"gain_{place}"]))
+        speakers.append(str(row[f"speaker_{place}"]))
 
 
 def _draw_source(rng, speech, table, speaker, length, pre_emphasis, level_range_db, place) -> dict:

@@ -1,27 +1,26 @@
-"""Network input `[B, T, F]` becomes a vector for every time-frequency bin, `[B, T, F, K]`.
+"""Network input `[B, T, F]` becomes C numbers for every time-frequency bin, `[B, T, F, C]`.
 
-The network of the article (Figure 4): bidirectional LSTM layers, then one dense layer whose outputs are cut into one
-K-dimensional vector for each of the F bins of a frame.
+What the C numbers are is the affair of a method: a vector (C = K), or a mask for each speaker (C = S).
 """
+
+from collections.abc import Sequence
 
 import keras
 from keras import layers
 
 
-def blstm(n_bins: int, embedding_size: int = 40, n_layers: int = 2, units: int = 300, unit_norm: bool = False,
-          dropout: float = 0.0) -> keras.Model:
-    """Build the article's network.
+def blstm(n_bins: int, n_outputs: int, n_layers: int = 2, units: int = 300, dropout: float = 0.0) -> keras.Model:
+    """Build the article's network (Figure 4): bidirectional LSTM layers, then one dense layer.
 
     Args:
         n_bins: F, frequency bins in and out.
-        embedding_size: K.
+        n_outputs: C, numbers for each bin.
         n_layers: bidirectional LSTM layers.
         units: LSTM units in each direction (the article's "600 units" are 300 in each).
-        unit_norm: scale every vector to length one.
         dropout: share of a layer's outputs that training silences.
 
     Returns:
-        A Keras model, `[B, T, F]` to `[B, T, F, K]`, for any B and T.
+        A Keras model, `[B, T, F]` to `[B, T, F, C]`, for any B and T.
     """
     features = keras.Input((None, n_bins), name="features")
     hidden = features
@@ -30,8 +29,39 @@ def blstm(n_bins: int, embedding_size: int = 40, n_layers: int = 2, units: int =
         hidden = layers.Bidirectional(lstm, name=f"blstm_{number}")(hidden)
         if dropout:
             hidden = layers.Dropout(dropout, name=f"dropout_{number}")(hidden)
-    hidden = layers.Dense(n_bins * embedding_size, name="dense")(hidden)
-    embeddings = layers.Reshape((-1, n_bins, embedding_size), name="embeddings")(hidden)
-    if unit_norm:
-        embeddings = layers.UnitNormalization(axis=-1, name="unit_norm")(embeddings)
-    return keras.Model(features, embeddings, name="blstm")
+    hidden = layers.Dense(n_bins * n_outputs, name="dense")(hidden)
+    outputs = layers.Reshape((-1, n_bins, n_outputs), name="bins")(hidden)
+    return keras.Model(features, outputs, name="blstm")
+
+
+def segment_cnn(n_bins: int, n_outputs: int, segment_frames: int = 51, convolutions: Sequence[int] = (2, 1, 1),
+                filters: Sequence[int] = (64, 128, 256), dense_units: int = 1024) -> keras.Model:
+    """Build a CNN that sees a segment of the spectrogram as one image, for permutation-invariant training.
+
+    Three stages of 3 x 3 convolutions, the first of each with stride 2, then pooling, a linear bottleneck, and all
+    numbers of all bins at once. With 5, 3 and 3 convolutions it is the larger network of the SCE authors' release; the
+    default is the smaller one, which trains on a laptop.
+
+    Args:
+        n_bins: F, frequency bins in and out, at least 17 (or nothing is left to pool).
+        n_outputs: C, numbers for each bin.
+        segment_frames: T, frames in and out, at least 17.
+        convolutions: convolutions of each stage.
+        filters: filters of each stage's convolutions.
+        dense_units: width of the bottleneck.
+
+    Returns:
+        A Keras model, `[B, T, F]` to `[B, T, F, C]`, for this T only.
+    """
+    features = keras.Input((segment_frames, n_bins), name="features")
+    hidden = layers.Reshape((segment_frames, n_bins, 1), name="image")(features)
+    for stage, (count, width) in enumerate(zip(convolutions, filters, strict=True), start=1):
+        for number in range(1, count + 1):
+            convolution = layers.Conv2D(width, 3, strides=2 if number == 1 else 1, padding="same", activation="relu",
+                                        kernel_initializer="glorot_uniform", name=f"convolution_{stage}_{number}")
+            hidden = convolution(hidden)
+    hidden = layers.MaxPooling2D(3, strides=3, name="pooling")(hidden)
+    hidden = layers.Dense(dense_units, name="bottleneck")(layers.Flatten(name="flat")(hidden))
+    hidden = layers.Dense(segment_frames * n_bins * n_outputs, name="dense")(hidden)
+    outputs = layers.Reshape((segment_frames, n_bins, n_outputs), name="bins")(hidden)
+    return keras.Model(features, outputs, name="segment_cnn")

@@ -1,7 +1,8 @@
 """One run, one folder: who may use it, and what it says of itself.
 
-`config.yaml` (resolved), `version.json`, `splits.csv`, `evaluation.csv` (the frozen mixtures), `checkpoint.npz`,
-`model.keras` (the best), `history.csv`, `tensorboard/`, `mixtures.csv` (scores), `summary.csv`, `examples.csv`,
+`config.yaml` (resolved), `version.json`, `splits.csv`, `evaluation.csv` (the frozen mixtures), for each trained system
+`systems/<name>/` with `checkpoint.npz`, `model.keras` (the best), `history.csv` and `tensorboard/`; then `history.csv`
+and `systems.csv` (of all of them), `mixtures.csv` (scores), `summary.csv`, `differences.csv`, `examples.csv`,
 `examples/`, `table.md`, `report.html`.
 """
 
@@ -20,9 +21,9 @@ from lab41_sce import __version__
 from lab41_sce.errors import UserError
 from lab41_sce.files import write_whole
 
-FILES = ("config.yaml", "version.json", "splits.csv", "evaluation.csv", "checkpoint.npz", "model.keras", "history.csv",
-         "mixtures.csv", "summary.csv", "examples.csv", "table.md", "report.html")
-FOLDERS = ("tensorboard", "examples")
+FILES = ("config.yaml", "version.json", "splits.csv", "evaluation.csv", "history.csv", "systems.csv", "mixtures.csv",
+         "summary.csv", "differences.csv", "examples.csv", "table.md", "report.html")
+FOLDERS = ("systems", "examples")
 # Settings that may differ between a run and its resumption: limits, places, and what follows the training.
 FREE_ON_RESUME = ("resume", "overwrite", "run_dir", "evaluation", "corpus.root", "corpus.download", "corpus.check",
                   "training.updates", "training.minutes", "training.patience", "training.tensorboard")
@@ -44,7 +45,9 @@ def check_folder(config: DictConfig, folder: Path) -> None:
             raise UserError(f"{folder} holds files of a run, but no config.yaml to resume with; "
                             "choose another run_dir, or start again with overwrite=true.")
         earlier, now = comparable(OmegaConf.load(folder / "config.yaml")), comparable(config)
-        different = sorted(name for name in earlier.keys() | now.keys() if earlier.get(name) != now.get(name))
+        different = sorted(name for name in earlier.keys() & now.keys() if earlier[name] != now[name])
+        # Systems to compare with may come and go; a setting of one that stays may not.
+        different += sorted(name for name in earlier.keys() ^ now.keys() if not name.startswith("others."))
         if different:
             raise UserError(f"{folder} holds a run with other settings ({', '.join(different)}); resume with the same "
                             "ones, choose another run_dir, or start again with overwrite=true.")
@@ -78,6 +81,25 @@ def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, comm
         about.setdefault("resumed", []).append(versions(command))
     write_whole(path, lambda file: file.write_text(json.dumps(about, indent=2), "utf-8"))
     write_whole(folder / "config.yaml", lambda file: file.write_text(OmegaConf.to_yaml(config, resolve=True), "utf-8"))
+
+
+def earlier_scores(folder: Path, mixtures: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores in a run's folder that still hold.
+
+    Args:
+        folder: of the run.
+        mixtures: the evaluation list; scores on another list do not hold.
+
+    Returns:
+        Rows of `mixtures.csv`, without those of systems that were trained on since.
+    """
+    path, names = folder / "mixtures.csv", dict.fromkeys(("mixture", "split", "kind", "system", "metric"), str)
+    if not path.exists() or (folder / "evaluation.csv").read_text("utf-8") != mixtures.to_csv(index=False):
+        return pd.DataFrame(columns=[*names, "value"])
+    scores = pd.read_csv(path, dtype=names)
+    newer = {file.parent.name for file in folder.glob("systems/*/model.keras")
+             if file.stat().st_mtime > path.stat().st_mtime}
+    return scores[~scores["system"].str.removesuffix("_true_centres").isin(newer)]
 
 
 def comparable(config: DictConfig) -> dict:

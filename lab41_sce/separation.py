@@ -12,9 +12,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import yaml
 
 # The classes of a saved model must be registered before it is loaded.
-import lab41_sce.methods.embedding  # noqa: F401
+import lab41_sce.methods.attractor
+import lab41_sce.methods.embedding
+import lab41_sce.methods.masking  # noqa: F401
 from lab41_sce import audio
 from lab41_sce.errors import UserError
 
@@ -31,13 +34,13 @@ class Separator:
 
     @classmethod
     def load(cls, path: str | Path) -> "Separator":
-        """Load the best model of a run's folder, or a `.keras` file.
+        """Load a `.keras` file, or the best model of a run's folder or of one of its `systems/`.
 
         Raises:
             UserError: there is none, or it is not a separation model.
         """
         file = Path(path)
-        file = file / "model.keras" if file.is_dir() else file
+        file = _model_of(file) if file.is_dir() else file
         if not file.is_file():
             raise UserError(f"there is no model at {file}; give the folder of a run that has trained, "
                             "or a .keras file.")
@@ -80,3 +83,11 @@ class Separator:
         voices = np.stack([audio.resample(voice, front_end.sample_rate_hz, sample_rate_hz) for voice in voices])
         missing = max(0, len(signal) - voices.shape[1])  # resampling there and back may round a sample away
         return np.pad(voices, [(0, 0), (0, missing)])[:, : len(signal)]
+
+
+def _model_of(folder: Path) -> Path:
+    """Return the model file of a folder: its own, or that of the method of the run that it holds."""
+    if not (folder / "config.yaml").is_file():
+        return folder / "model.keras"
+    name = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))["method"]["name"]
+    return folder / "systems" / name / "model.keras"

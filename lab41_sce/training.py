@@ -28,6 +28,7 @@ from lab41_sce.files import write_whole
 from lab41_sce.mixtures import TrainingMixtures
 
 MONITOR = "validation_si_sdri_db"
+TOTALS = ("updates", "minutes", "seconds_per_update", "best_update")
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ def train(
         UserError: the loss became NaN or infinite, the checkpoint is of another model, or the disk is full.
     """
     folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     method.compile(keras.optimizers.Adam(settings.learning_rate, global_clipnorm=settings.clip_norm))
     method(mixtures.batch(0))  # builds every weight
     method.optimizer.build(method.trainable_variables)
@@ -117,6 +119,13 @@ def train(
     return pd.DataFrame(recorder.history)
 
 
+def totals(history: pd.DataFrame) -> dict[str, float]:
+    """Sum a history up: the `TOTALS`; a second per update is a median, validation left out."""
+    best = history.loc[history[MONITOR].idxmax(), "update"]
+    values = history["update"].iloc[-1], history["minutes"].iloc[-1], history["seconds_per_update"].median(), best
+    return dict(zip(TOTALS, values))
+
+
 class Recorder(keras.callbacks.Callback):
     """Set the learning rate, show progress, and at every validation record, checkpoint and decide whether to stop."""
 
@@ -126,6 +135,7 @@ class Recorder(keras.callbacks.Callback):
         self.settings, self.folder = settings, folder
         self.update, self.earlier_minutes, self.history = 0, 0.0, []
         self.started = time.monotonic()
+        self.update_seconds = []  # of each update since the last validation
 
     def restore(self):
         """Take up the checkpoint in the folder, if there is one."""
@@ -161,12 +171,14 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         """Set the learning rate."""
+        self.update_started = time.monotonic()
         self.method.optimizer.learning_rate = self.settings.rate(self.update, self.minutes())
 
     def on_train_batch_end(self, batch, logs=None):
         """Count, and stop on a broken loss or at the end of the budget."""
         self.update += 1
-        self._require_finite(logs["loss"])
+        self._require_finite(logs["loss"])  # waits for the update, so that its time is known
+        self.update_seconds.append(time.monotonic() - self.update_started)
         self.bar.update()
         self.bar.set_postfix(loss=f"{logs['loss']:.4f}", min=f"{self.minutes():.1f}", refresh=False)
         if self.settings.progress(self.update, self.minutes()) >= 1.0:
@@ -175,7 +187,8 @@ class Recorder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Validate, then write history, best model and checkpoint."""
         row = {"update": self.update, "minutes": 0.0, "learning_rate": float(self.method.optimizer.learning_rate),
-               "loss": logs["loss"]}
+               "seconds_per_update": round(float(np.median(self.update_seconds)), 4), "loss": logs["loss"]}
+        self.update_seconds = []
         if self.held_out:
             row["validation_loss"] = float(np.mean([self._loss(batch) for batch in self.held_out]))
         self._require_finite(*(keras.ops.sum(weight) for weight in self.method.trainable_variables))

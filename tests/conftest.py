@@ -52,4 +52,4 @@ def tiny_model(front_end):
     from lab41_sce.methods.embedding import EmbeddingModel
 
     keras.utils.set_random_seed(1)
-    return EmbeddingModel(front_end, blstm(front_end.n_bins, embedding_size=3, n_layers=1, units=4))
+    return EmbeddingModel(front_end, blstm(front_end.n_bins, n_outputs=3, n_layers=1, units=4))

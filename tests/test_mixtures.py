@@ -77,7 +77,7 @@ def test_a_frozen_list_is_determined_by_its_seed(speech, utterances):
     unseen = set(utterances.loc[utterances["split"] == "unseen", "speaker"])
     for _, row in table.iterrows():
         assert {row["speaker_1"], row["speaker_2"]} <= unseen and row["speaker_1"] != row["speaker_2"]
-        sources = load_mixture(speech, row)
+        sources = load_mixture(speech, row).sources
         assert sources.shape == (2, 15000)
         np.testing.assert_allclose(levels_db(sources), 0, atol=0.05)
 

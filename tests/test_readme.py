@@ -3,7 +3,13 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
+
+from lab41_sce import evaluation
+from lab41_sce.methods.base import Setup
+from lab41_sce.mixtures import Mixture
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -28,3 +34,17 @@ def test_every_module_is_on_its_map():
     text = README.read_text("utf-8")
     modules = [path.name for path in (ROOT / "lab41_sce").glob("*.py") if path.name not in ("__init__.py", "errors.py")]
     assert not [name for name in modules if f"`{name}`" not in text]
+
+
+def test_the_eighth_system_works_as_shown(front_end):
+    code, settings = re.search(r"```python\n(# lab41_sce/methods/split_band.+?)```\n\n```yaml\n(.+?)```",
+                               README.read_text("utf-8"), re.DOTALL).groups()
+    assert len((code + settings).splitlines()) <= 20
+    namespace, build = {}, yaml.safe_load(settings)["build"]
+    exec(code, namespace)
+    assert build.pop("_target_") == "lab41_sce.methods.split_band.build"
+    time = np.arange(10000) / 10000
+    mixture = Mixture(np.stack([np.sin(2 * np.pi * 300 * time), np.sin(2 * np.pi * 2000 * time)]).astype(np.float32))
+    masks = namespace["build"](Setup(front_end, None, 2), **build)(mixture)
+    estimates = evaluation.apply_masks(front_end, mixture.signal, masks)
+    np.testing.assert_allclose(estimates[:, 500:-500], mixture.sources[:, 500:-500], atol=0.05)

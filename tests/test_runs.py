@@ -1,6 +1,7 @@
 """The folder of a run: free, resumed or overwritten, and never lost by accident."""
 
 import json
+import os
 
 import pandas as pd
 import pytest
@@ -23,7 +24,8 @@ def config(*overrides):
 def begun(tmp_path):
     """Return the folder of a run that has begun, with a file of somebody else's in it."""
     runs.open_folder(config(), tmp_path, SPLITS, "the command")
-    (tmp_path / "model.keras").write_text("weights")
+    (tmp_path / "systems" / "sce").mkdir(parents=True)
+    (tmp_path / "systems" / "sce" / "model.keras").write_text("weights")
     (tmp_path / "thesis.txt").write_text("precious")
     return tmp_path
 
@@ -42,9 +44,9 @@ def test_a_run_is_not_touched_without_a_word(begun):
 
 def test_overwriting_removes_the_run_and_nothing_else(begun):
     runs.check_folder(config("overwrite=true", "seed=9"), begun)
-    assert (begun / "model.keras").exists()  # checking changes nothing
+    assert (begun / "systems" / "sce" / "model.keras").exists()  # checking changes nothing
     runs.open_folder(config("overwrite=true", "seed=9"), begun, SPLITS, None)
-    assert not (begun / "model.keras").exists() and (begun / "thesis.txt").read_text() == "precious"
+    assert not (begun / "systems" / "sce" / "model.keras").exists() and (begun / "thesis.txt").read_text() == "precious"
 
 
 @pytest.mark.parametrize("overrides", [["resume=true"], ["resume=true", "overwrite=true"],
@@ -52,7 +54,7 @@ def test_overwriting_removes_the_run_and_nothing_else(begun):
 def test_resuming_keeps_the_run_and_its_origin(begun, overrides):
     runs.check_folder(config(*overrides), begun)
     runs.open_folder(config(*overrides), begun, SPLITS, "another command")
-    assert (begun / "model.keras").exists()
+    assert (begun / "systems" / "sce" / "model.keras").exists()
     about = json.loads((begun / "version.json").read_text())
     assert about["command"] == "the command" and about["resumed"][0]["command"] == "another command"
 
@@ -60,6 +62,32 @@ def test_resuming_keeps_the_run_and_its_origin(begun, overrides):
 def test_other_settings_are_refused(begun):
     with pytest.raises(UserError, match=r"other settings \(network.units\)"):
         runs.check_folder(config("resume=true", "network.units=100"), begun)
+
+
+def test_systems_may_come_and_go_on_resuming_but_not_change(begun):
+    more = "+method@others.deep_clustering=deep_clustering"
+    runs.check_folder(config("resume=true", more), begun)
+    runs.check_folder(config("resume=true", "~method@others.ideal_ratio_mask"), begun)
+    runs.open_folder(config("resume=true", more), begun, SPLITS, None)
+    with pytest.raises(UserError, match=r"other settings \(others.deep_clustering.build.loss_range_db\)"):
+        runs.check_folder(config("resume=true", more, "others.deep_clustering.build.loss_range_db=20"), begun)
+    with pytest.raises(UserError, match=r"other settings \(method.build"):
+        runs.check_folder(config("resume=true", "method=deep_clustering"), begun)
+
+
+def test_scores_hold_until_the_list_or_the_model_changes(begun):
+    mixtures = pd.DataFrame([["unseen-FF-0000", "unseen", "FF"]], columns=["mixture", "split", "kind"])
+    assert runs.earlier_scores(begun, mixtures).empty
+    scores = pd.DataFrame([["unseen-FF-0000", "unseen", "FF", system, "SDR", 1.0] for system in
+                           ("sce", "sce_true_centres", "unprocessed")],
+                          columns=["mixture", "split", "kind", "system", "metric", "value"])
+    runs.write_csv(mixtures, begun / "evaluation.csv")
+    runs.write_csv(scores, begun / "mixtures.csv")
+    pd.testing.assert_frame_equal(runs.earlier_scores(begun, mixtures), scores)
+    assert runs.earlier_scores(begun, mixtures.assign(kind="FM")).empty
+    later = (begun / "mixtures.csv").stat().st_mtime + 1
+    os.utime(begun / "systems" / "sce" / "model.keras", (later, later))
+    assert runs.earlier_scores(begun, mixtures)["system"].to_list() == ["unprocessed"]
 
 
 def test_other_splits_are_refused(begun):

@@ -7,9 +7,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from overfit import overfit
 
 from lab41_sce.features import magnitude
-from lab41_sce.methods.sce import SourceContrastiveEstimation, SpeakerVectors, draw_negatives, source_contrastive_loss
+from lab41_sce.methods.embedding import EmbeddingModel
+from lab41_sce.methods.sce import (
+    SourceContrastiveEstimation,
+    SpeakerVectors,
+    build,
+    draw_negatives,
+    source_contrastive_loss,
+)
 
 
 def loop_loss(embeddings, speaker_vectors, labels, weights):
@@ -94,12 +102,15 @@ def test_step_ratio_speeds_the_speaker_vectors_up():
     assert moves[1] == pytest.approx(10 * moves[0], rel=1e-3)
 
 
-@pytest.mark.parametrize("options", [{}, {"num_negatives": 4}, {"unit_norm": True, "scale": 5.0, "loss_range_db": 40}])
-def test_a_batch_is_learned(tiny_model, options):
+@pytest.mark.parametrize("unit_norm, options", [
+    (False, {}), (False, {"num_negatives": 4}), (True, {"scale": 5.0, "loss_range_db": 40})
+])
+def test_a_batch_is_learned(tiny_model, unit_norm, options):
     rng = np.random.default_rng(0)
     batch = {"sources": rng.standard_normal((2, 2, 2560)).astype(np.float32),
              "speaker_ids": np.array([[0, 1], [2, 3]], np.int32)}
-    method = SourceContrastiveEstimation(tiny_model, n_known_speakers=9, **options)
+    model = EmbeddingModel(tiny_model.front_end, tiny_model.network, unit_norm)
+    method = SourceContrastiveEstimation(model, n_known_speakers=9, **options)
     method.compile(keras.optimizers.Adam(0.03))
     losses = [float(method.train_on_batch(batch)) for _ in range(30)]
     assert losses[-1] < 0.97 * losses[0]
@@ -118,6 +129,16 @@ def test_loss_uses_the_louder_source(tiny_model):
     embeddings = np.array(tiny_model(sources.sum(axis=1)))
     vectors = np.array(method.speaker_vectors(np.array([[4, 2]])))
     assert float(loss) == pytest.approx(loop_loss(embeddings, vectors, labels, weights), rel=1e-4)
+
+
+@pytest.mark.parametrize("unit_norm", [True, False])
+def test_unit_norms_are_those_of_bins_and_speakers(tiny_model, unit_norm):
+    model = EmbeddingModel(tiny_model.front_end, tiny_model.network, unit_norm)
+    method = SourceContrastiveEstimation(model, n_known_speakers=5)
+    bins = model(np.random.default_rng(0).standard_normal((1, 2000)).astype(np.float32))
+    for vectors in (bins, method.speaker_vectors(np.arange(5))):
+        lengths = np.linalg.norm(vectors, axis=-1)
+        assert np.allclose(lengths, 1.0, atol=1e-5) == unit_norm
 
 
 def test_magnitude_has_a_finite_gradient_at_zero():
@@ -144,3 +165,9 @@ def test_separation_model_knows_no_speaker(tiny_model):
     method = SourceContrastiveEstimation(tiny_model, n_known_speakers=7)
     assert not any(7 in weight.shape for weight in method.model.weights)
     assert any(7 in weight.shape for weight in method.weights)
+
+
+@pytest.mark.parametrize("n_speakers", [2, 3])
+def test_one_mixture_is_separated_like_by_its_ideal_mask(n_speakers):
+    found, ideal_binary, _ = overfit(build, n_speakers, updates=80, embedding_size=6, scale=5.0, step_ratio=10.0)
+    assert found > ideal_binary - 1.0

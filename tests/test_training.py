@@ -11,6 +11,7 @@ import pytest
 from lab41_sce import training
 from lab41_sce.corpora import librispeech, splits
 from lab41_sce.errors import UserError
+from lab41_sce.methods.base import Setup
 from lab41_sce.methods.sce import build
 from lab41_sce.mixtures import Speech, TrainingMixtures
 from lab41_sce.networks import blstm
@@ -36,8 +37,8 @@ def train(mixtures, folder, scores=None, **changes):
     from lab41_sce.features import FrontEnd
 
     keras.utils.set_random_seed(0)
-    method = build(FrontEnd(), lambda n_bins: blstm(n_bins, embedding_size=2, n_layers=1, units=2), n_known_speakers=20,
-                   num_negatives=2)
+    setup = Setup(FrontEnd(), lambda **sizes: blstm(**sizes, n_layers=1, units=2), 2, speakers=tuple(range(20)))
+    method = build(setup, embedding_size=2, num_negatives=2)
     scores = iter(scores if scores is not None else range(100))
     history = training.train(method, mixtures["train"], [mixtures["train-validation"].batch(0)],
                              lambda: {"validation_si_sdri_db": float(next(scores))}, settings(**changes), folder)
@@ -48,6 +49,7 @@ def test_history_and_files(mixtures, tmp_path):
     method, history = train(mixtures, tmp_path, tensorboard=True)
     assert history["update"].to_list() == [2, 4, 6]
     assert np.isfinite(history[["loss", "minutes"]]).all(axis=None)
+    assert history["seconds_per_update"].between(1e-4, 10).all()
     direct = float(method(mixtures["train-validation"].batch(0), training=False))
     assert history["validation_loss"].iloc[-1] == pytest.approx(direct, abs=0.02)  # negatives are drawn
     assert history["learning_rate"].is_monotonic_decreasing

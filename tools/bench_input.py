@@ -9,6 +9,7 @@ and on the fly, of training updates on one ready batch, and their ratio; and the
 import argparse
 import resource
 import time
+from functools import partial
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from lab41_sce.corpora import librispeech, splits
 from lab41_sce.features import FrontEnd
+from lab41_sce.methods.base import Setup
 from lab41_sce.methods.sce import build
 from lab41_sce.mixtures import Speech, TrainingMixtures
 from lab41_sce.networks import blstm
@@ -68,7 +70,8 @@ def main():
             pass
         rates[name] = 2 * options.repeats * frames / (time.perf_counter() - start)
     keras.utils.set_random_seed(0)
-    method = build(front_end, lambda n_bins: blstm(n_bins, options.embedding_size, units=options.units), len(speakers))
+    setup = Setup(front_end, partial(blstm, units=options.units), 2, tuple(speakers))
+    method = build(setup, options.embedding_size)
     method.compile(keras.optimizers.Adam(0.001))
     batch = mixtures.batch(0)
     update = frames / seconds_each(lambda: method.train_on_batch(batch), options.repeats)

@@ -91,8 +91,9 @@ def verify(table: pd.DataFrame) -> None:
 
 
 def trained_speakers(table: pd.DataFrame) -> list[str]:
-    """List the trained speakers' ids in the order of their speaker vectors."""
-    return sorted(table.loc[table["split"] == "train", "speaker"].unique())
+    """List the trained speakers' ids in the order of their numbers: women, then men."""
+    trained = table[table["split"] == "train"].drop_duplicates("speaker")
+    return trained.sort_values(["sex", "speaker"])["speaker"].to_list()
 
 
 def _share(fraction: float, total: int, least: int) -> int:

@@ -18,21 +18,28 @@ class EmbeddingModel(keras.Model):
     Args:
         front_end: a `FrontEnd` layer.
         network: Keras model from `[B, T, F]` to `[B, T, F, K]`.
+        unit_norm: scale every vector to length one.
         range_db: bins at most this far below the peak are clustered; the others follow.
         soft: soft instead of binary masks.
     """
 
-    def __init__(self, front_end, network, range_db=25.0, soft=False, **kwargs):
+    def __init__(self, front_end, network, unit_norm=False, range_db=25.0, soft=False, **kwargs):
         super().__init__(**kwargs)
         self.front_end = front_end
         self.network = network
+        self.unit_norm = unit_norm
         self.range_db = range_db
         self.soft = soft
         self.built = True  # as its parts are
 
     def call(self, mixtures, training=False):
         """Embed waveforms: float32 `[B, N]` to `[B, T, F, K]`."""
-        return self.network(self.front_end(magnitude(*self.front_end.analyse(mixtures))), training=training)
+        return self.embeddings(magnitude(*self.front_end.analyse(mixtures)), training)
+
+    def embeddings(self, mixture, training=False):
+        """Embed magnitudes: float32 `[B, T, F]` to `[B, T, F, K]`."""
+        vectors = self.network(self.front_end(mixture), training=training)
+        return ops.normalize(vectors, axis=-1) if self.unit_norm else vectors
 
     def embed(self, mixture):
         """Embed one waveform `[N]` with the compiled model: float32 array `[T, F, K]`."""
@@ -54,7 +61,7 @@ class EmbeddingModel(keras.Model):
     def get_config(self):
         """Return the arguments, for serialisation."""
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("front_end", "network")}
-        return super().get_config() | parts | {"range_db": self.range_db, "soft": self.soft}
+        return super().get_config() | parts | {name: getattr(self, name) for name in ("unit_norm", "range_db", "soft")}
 
     @classmethod
     def from_config(cls, config):

@@ -10,17 +10,17 @@ import keras
 from keras import ops
 
 from lab41_sce.errors import UserError
-from lab41_sce.features import magnitude
+from lab41_sce.methods.base import Method, bin_weights, ideal_assignment, magnitudes
 from lab41_sce.methods.embedding import EmbeddingModel
 
 
-def build(front_end, network, n_known_speakers, range_db=25.0, soft=False, **options):
-    """Build the model of a configuration and what trains it.
+def build(setup, embedding_size, unit_norm=True, range_db=25.0, soft=False, **options):
+    """Build the embedding model of a setup and what trains it.
 
     Args:
-        front_end: a `FrontEnd` layer.
-        network: function of `n_bins` that builds the network.
-        n_known_speakers: P, speakers in the training mixtures.
+        setup: a `Setup`.
+        embedding_size: K.
+        unit_norm: scale the bins' and the speakers' vectors to length one.
         range_db: see `EmbeddingModel`.
         soft: see `EmbeddingModel`.
         **options: see `SourceContrastiveEstimation`.
@@ -28,8 +28,9 @@ def build(front_end, network, n_known_speakers, range_db=25.0, soft=False, **opt
     Returns:
         A `SourceContrastiveEstimation`; its `model` is the `EmbeddingModel`.
     """
-    model = EmbeddingModel(front_end, network(n_bins=front_end.n_bins), range_db, soft, name="separation_model")
-    return SourceContrastiveEstimation(model, n_known_speakers, **options)
+    network = setup.network(n_bins=setup.front_end.n_bins, n_outputs=embedding_size)
+    model = EmbeddingModel(setup.front_end, network, unit_norm, range_db, soft, name="separation_model")
+    return SourceContrastiveEstimation(model, len(setup.speakers), **options)
 
 
 def source_contrastive_loss(embeddings, speaker_vectors, labels, weights):
@@ -108,64 +109,40 @@ class SpeakerVectors(keras.layers.Layer):
         return super().get_config() | {name: getattr(self, name) for name in names}
 
 
-@keras.saving.register_keras_serializable("lab41_sce")
-class SourceContrastiveEstimation(keras.Model):
-    """Map batches of sources and speaker ids to the SCE loss; `fit` minimises it.
+class SourceContrastiveEstimation(Method):
+    """Map batches of sources and speaker ids to the SCE loss.
 
     Args:
-        model: the `EmbeddingModel` to train.
+        model: the `EmbeddingModel` to train; where its vectors have length one, so have the speakers'.
         n_known_speakers: P.
         num_negatives: speakers drawn from outside each mixture, besides those in it.
         loss_range_db: bins further than this below the mixture's peak do not count; None counts all (the article).
-        unit_norm: speaker vectors of length one (set `network.unit_norm` for the bins' vectors).
         scale: factor of every inner product; of use with unit norms.
         step_ratio: see `SpeakerVectors`.
         seed: of the negatives.
     """
 
-    def __init__(self, model, n_known_speakers, num_negatives=0, loss_range_db=None, unit_norm=False, scale=1.0,
-                 step_ratio=1.0, seed=0, **kwargs):
-        super().__init__(**kwargs)
-        self.model = model
+    def __init__(self, model, n_known_speakers, num_negatives=0, loss_range_db=None, scale=1.0, step_ratio=1.0, seed=0,
+                 **kwargs):
+        super().__init__(model, **kwargs)
         self.num_negatives = num_negatives
         self.loss_range_db = loss_range_db
         self.scale = scale
         size = model.network.output_shape[-1]
-        self.speaker_vectors = SpeakerVectors(n_known_speakers, size, unit_norm, step_ratio)
+        self.speaker_vectors = SpeakerVectors(n_known_speakers, size, model.unit_norm, step_ratio)
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.built = True  # as its parts are
 
     def call(self, batch, training=False):
-        """Compute the loss of a batch.
-
-        Args:
-            batch: `sources`, float32 `[B, S, N]`, and `speaker_ids`, int32 `[B, S]`.
-            training: whether dropout acts.
-
-        Returns:
-            Scalar.
-        """
-        front_end, speaker_ids = self.model.front_end, batch["speaker_ids"]
-        real, imaginary = front_end.analyse(batch["sources"])  # [B, S, T, F]
-        mixture = magnitude(ops.sum(real, axis=1), ops.sum(imaginary, axis=1))  # [B, T, F]
-        embeddings = self.model.network(front_end(mixture), training=training)
-
-        loudest = ops.argmax(magnitude(real, imaginary), axis=1)  # [B, T, F]
-        labels = 2.0 * ops.one_hot(loudest, speaker_ids.shape[1], axis=1) - 1.0  # [B, S, T, F]
+        """Compute the loss of a batch (`base.Method`): a scalar."""
+        speaker_ids = batch["speaker_ids"]
+        mixture, sources = magnitudes(self.model.front_end, batch["sources"])
+        labels = 2.0 * ideal_assignment(sources) - 1.0  # [B, S, T, F]
         if self.num_negatives:
             negatives = draw_negatives(
                 speaker_ids, self.speaker_vectors.n_known_speakers, self.num_negatives, self.seed_generator
             )
             speaker_ids = ops.concatenate([speaker_ids, negatives], axis=1)
             labels = ops.pad(labels, [(0, 0), (0, self.num_negatives), (0, 0), (0, 0)], constant_values=-1.0)
-
-        weights = ops.ones_like(mixture)
-        if self.loss_range_db is not None:
-            peak = ops.max(mixture, axis=(1, 2), keepdims=True)
-            weights = ops.cast(mixture >= peak * 10.0 ** (-self.loss_range_db / 20.0), "float32")
         vectors = self.scale * self.speaker_vectors(speaker_ids)
-        return source_contrastive_loss(embeddings, vectors, labels, weights)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Return the loss that `call` computed (for `keras.Model.fit`)."""
-        return y_pred
+        embeddings = self.model.embeddings(mixture, training)
+        return source_contrastive_loss(embeddings, vectors, labels, bin_weights(mixture, self.loss_range_db))

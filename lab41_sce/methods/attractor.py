@@ -1,0 +1,219 @@
+"""Deep attractor network (DANet): each source of a mixture has a point in the vectors' space that attracts its bins.
+
+The attractor of a source is the mean vector of the audible bins that it dominates, `a_s = sum w y_s v / sum w y_s`, and
+the masks are the softmax over the sources of `<a_s, v>`, or each its sigmoid. The network is trained until masks times
+mixture equal the sources' magnitudes (arXiv 1611.08930). Who dominates a bin is known in training only; a new mixture
+gets its attractors from k-means, or *fixed* ones, since those of all mixtures settle in about the same S places.
+"""
+
+import itertools
+
+import keras
+import numpy as np
+from keras import ops
+
+from lab41_sce.clustering import fit_centres
+from lab41_sce.errors import UserError
+from lab41_sce.features import magnitude
+from lab41_sce.methods.base import Method, bin_weights, ideal_assignment, magnitudes
+from lab41_sce.methods.embedding import EmbeddingModel
+
+MASKS = ("softmax", "sigmoid")
+ATTRACTORS = ("kmeans", "fixed")
+
+
+def build(setup, embedding_size, unit_norm=False, scale=1.0, mask="softmax", attractors="kmeans", range_db=25.0,
+          **options):
+    """Build the attractor model of a setup and what trains it.
+
+    Args:
+        setup: a `Setup`.
+        embedding_size: K.
+        unit_norm: see `AttractorModel`.
+        scale: see `AttractorModel`.
+        mask: see `AttractorModel`.
+        attractors: see `AttractorModel`.
+        range_db: see `AttractorModel`.
+        **options: see `DeepAttractorNetwork`.
+
+    Returns:
+        A `DeepAttractorNetwork`; its `model` is the `AttractorModel`.
+
+    Raises:
+        UserError: there is no such mask, or there are no such attractors.
+    """
+    network = setup.network(n_bins=setup.front_end.n_bins, n_outputs=embedding_size)
+    model = AttractorModel(setup.front_end, network, setup.n_speakers, unit_norm, scale, mask, attractors, range_db,
+                           name="separation_model")
+    return DeepAttractorNetwork(model, **options)
+
+
+def ideal_attractors(embeddings, assignment, weights):
+    """Average the vectors of the bins of each source.
+
+    Args:
+        embeddings: float32 `[B, T, F, K]`.
+        assignment: float32 `[B, S, T, F]`: 1 for the source that owns a bin, else 0.
+        weights: float32 `[B, T, F]`, at least 0, how much each bin counts.
+
+    Returns:
+        float32 `[B, S, K]`; zeros for a source without a bin.
+    """
+    owned = assignment * weights[:, None]
+    totals = ops.sum(owned, axis=(2, 3))[..., None]
+    return ops.einsum("bstf,btfk->bsk", owned, embeddings) / ops.maximum(totals, 1e-12)
+
+
+def attractor_masks(embeddings, attractors, mask):
+    """Turn vectors and attractors into masks.
+
+    Args:
+        embeddings: float32 `[B, T, F, K]`.
+        attractors: float32 `[B, S, K]`.
+        mask: "softmax" over the sources of `<a_s, v>`, or "sigmoid" of each.
+
+    Returns:
+        float32 `[B, S, T, F]`. Softmax masks sum to one over S; sigmoid masks need not.
+    """
+    scores = ops.einsum("btfk,bsk->bstf", embeddings, attractors)
+    return ops.softmax(scores, axis=1) if mask == "softmax" else ops.sigmoid(scores)
+
+
+def mask_approximation_loss(masks, mixture, sources, weights):
+    """Compute how far masks times mixture are from the sources.
+
+    Args:
+        masks: float32 `[B, S, T, F]`, between 0 and 1.
+        mixture: magnitudes, float32 `[B, T, F]`.
+        sources: magnitudes, float32 `[B, S, T, F]`.
+        weights: float32 `[B, T, F]`, at least 0, how much each bin counts.
+
+    Returns:
+        Scalar: the sum of `w (m_s |X| - |S_s|)^2` over a mixture's bins and sources, divided by that of `w |S_s|^2`,
+        then the mean over the batch. So neither the level nor the length of a mixture matters, and since |X| is at
+        most the sum of |S_s| it is bounded, even where the sources cancel or one is silent.
+    """
+    errors = ops.square(masks * mixture[:, None] - sources)
+    error = ops.sum(weights[:, None] * errors, axis=(1, 2, 3))
+    energy = ops.sum(weights[:, None] * ops.square(sources), axis=(1, 2, 3))
+    return ops.mean(error / ops.maximum(energy, 1e-12))
+
+
+def match(attractors, fixed):
+    """Reorder the attractors of each mixture so that together they are nearest to the fixed ones.
+
+    Args:
+        attractors: float32 `[B, S, K]`, in any order.
+        fixed: float32 `[S, K]`.
+
+    Returns:
+        float32 `[B, S, K]`, in the order of the fixed ones: the best of all S! permutations.
+    """
+    permutations = np.array(list(itertools.permutations(range(fixed.shape[0]))))  # [S!, S]
+    # The sum of |a_s - f_s|^2 is least where that of <a_s, f_s> is largest: lengths do not depend on the order.
+    products = ops.einsum("bpsk,sk->bp", ops.take(attractors, permutations, axis=1), fixed)
+    best = ops.take(permutations, ops.argmax(products, axis=1), axis=0)  # [B, S]
+    return ops.take_along_axis(attractors, best[..., None], axis=1)
+
+
+@keras.saving.register_keras_serializable("lab41_sce")
+class AttractorModel(EmbeddingModel):
+    """Map waveforms `[B, N]` to vectors `[B, T, F, K]`, and one waveform to masks.
+
+    Args:
+        front_end: a `FrontEnd` layer.
+        network: Keras model from `[B, T, F]` to `[B, T, F, K]`.
+        n_speakers: S, of the fixed attractors.
+        unit_norm: scale every vector to length one.
+        scale: factor of every inner product; of use with unit norms.
+        mask: "softmax" or "sigmoid", see `attractor_masks`.
+        attractors: where those of a new mixture come from: "kmeans" or "fixed".
+        range_db: bins at most this far below the peak make the attractors, in training as in k-means.
+
+    Raises:
+        UserError: there is no such mask, or there are no such attractors.
+    """
+
+    def __init__(self, front_end, network, n_speakers, unit_norm=False, scale=1.0, mask="softmax", attractors="kmeans",
+                 range_db=25.0, **kwargs):
+        for name, value, choices in (("mask", mask, MASKS), ("attractors", attractors, ATTRACTORS)):
+            if value not in choices:
+                raise UserError(f"{name}={value} is unknown; choose from {', '.join(choices)}.")
+        super().__init__(front_end, network, unit_norm, range_db, soft=True, **kwargs)
+        self.n_speakers = n_speakers
+        self.scale = scale
+        self.mask = mask
+        self.attractors = attractors
+        # Equal ones would leave the first matches to rounding. Random directions settle them, and so small a length
+        # drowns in the first means.
+        self.fixed_attractors = self.add_weight(
+            shape=(n_speakers, network.output_shape[-1]), initializer=keras.initializers.RandomNormal(stddev=1e-3),
+            trainable=False, aggregation="mean", name="fixed_attractors",
+        )
+
+    def follow(self, attractors, momentum):
+        """Move the fixed attractors towards the mean of those of a batch, `[B, S, K]`, matched one by one."""
+        mean = ops.mean(match(attractors, self.fixed_attractors), axis=0)
+        self.fixed_attractors.assign(momentum * self.fixed_attractors + (1.0 - momentum) * mean)
+
+    def masks(self, mixture, n_speakers):
+        """Estimate a mask for each speaker of a mixture.
+
+        Args:
+            mixture: float32 array `[N]` at the front end's rate.
+            n_speakers: S.
+
+        Returns:
+            Masks, float32 `[S, T, F]`. Softmax masks sum to one over S; sigmoid masks need not, so that the voices
+            may add up to more or less than the mixture.
+
+        Raises:
+            UserError: the attractors are fixed, and not S of them.
+        """
+        embeddings = self.embed(mixture)
+        if self.attractors == "kmeans":
+            levels = ops.convert_to_numpy(magnitude(*self.front_end.analyse(mixture)))
+            centres = fit_centres(embeddings, levels, n_speakers, self.range_db)
+        elif n_speakers == self.n_speakers:
+            centres = self.fixed_attractors.numpy()
+        else:
+            raise UserError(f"{n_speakers} speakers cannot be separated by the fixed attractors of {self.n_speakers}; "
+                            f"ask for {self.n_speakers}, or use a model built with attractors=kmeans.")
+        masks = attractor_masks(embeddings[None], self.scale * centres[None], self.mask)
+        return ops.convert_to_numpy(masks)[0]
+
+    def get_config(self):
+        """Return the arguments, for serialisation."""
+        config = super().get_config() | {name: getattr(self, name) for name in
+                                         ("n_speakers", "scale", "mask", "attractors")}
+        del config["soft"]  # always
+        return config
+
+
+class DeepAttractorNetwork(Method):
+    """Map batches of sources to the mask approximation loss; in training, the fixed attractors follow.
+
+    The fixed attractors are a running k-means over the attractors of all mixtures, in which those of one mixture never
+    share a centre. They are kept whatever `attractors` says, and no loss depends on them.
+
+    Args:
+        model: the `AttractorModel` to train.
+        loss_range_db: bins further than this below the mixture's peak do not count; None counts all (the paper).
+        momentum: share of the fixed attractors that a batch leaves; they remember about 1 / (1 - momentum) batches.
+    """
+
+    def __init__(self, model, loss_range_db=40.0, momentum=0.99, **kwargs):
+        super().__init__(model, **kwargs)
+        self.loss_range_db = loss_range_db
+        self.momentum = momentum
+
+    def call(self, batch, training=False):
+        """Compute the loss of a batch (`base.Method`): a scalar."""
+        mixture, sources = magnitudes(self.model.front_end, batch["sources"])
+        embeddings = self.model.embeddings(mixture, training)
+        audible = bin_weights(mixture, self.model.range_db)
+        attractors = ideal_attractors(embeddings, ideal_assignment(sources), audible)
+        if training:
+            self.model.follow(attractors, self.momentum)
+        masks = attractor_masks(embeddings, self.model.scale * attractors, self.model.mask)
+        return mask_approximation_loss(masks, mixture, sources, bin_weights(mixture, self.loss_range_db))

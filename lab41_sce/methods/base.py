@@ -1,0 +1,93 @@
+"""What every system is given, and what training asks of one.
+
+A *system* is a function of a `Mixture` that returns masks `[S, T, F]`. A `build` function of this package gets a
+`Setup` and returns either such a function (nothing to train), or a `Method`: a loss, whose `model` separates.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import pandas as pd
+from keras import ops
+
+from lab41_sce.features import FrontEnd, magnitude
+from lab41_sce.mixtures import Speech
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Hold what a system may be built from; most need little of it.
+
+    Attributes:
+        front_end: signals to spectrograms to network input.
+        network: the configured network, a function of `n_bins` (F) and `n_outputs` (C) that returns a Keras model
+            from `[B, T, F]` to `[B, T, F, C]`.
+        n_speakers: S, speakers in a mixture.
+        speakers: ids of the P known speakers; training's `speaker_ids` are places in this list. Women come first.
+        speech: the signals of the corpus.
+        utterances: table of the utterances to train on.
+    """
+
+    front_end: FrontEnd
+    network: Callable[..., keras.Model]
+    n_speakers: int
+    speakers: tuple[str, ...] = ()
+    speech: Speech | None = None
+    utterances: pd.DataFrame | None = None
+
+
+class Method(keras.Model):
+    """Map a batch of sources to the loss that `fit` minimises; subclasses say which, in `call`.
+
+    A batch is a dict of `sources`, float32 `[B, S, N]`, whose sum over S is the mixture, and `speaker_ids`, int32
+    `[B, S]`.
+
+    Args:
+        model: what separates: a Keras model with a `front_end` and `masks(mixture, n_speakers)`.
+    """
+
+    def __init__(self, model, **kwargs):
+        super().__init__(**kwargs)
+        self.model = model
+        self.built = True  # as its parts are
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Return the loss that `call` computed (for `keras.Model.fit`)."""
+        return y_pred
+
+
+def magnitudes(front_end: FrontEnd, sources):
+    """Compute the magnitudes of mixtures and sources.
+
+    Args:
+        front_end: a `FrontEnd`.
+        sources: float32 `[B, S, N]`.
+
+    Returns:
+        `[B, T, F]` of the mixtures, and `[B, S, T, F]` of the sources.
+    """
+    real, imaginary = front_end.analyse(sources)
+    mixture = magnitude(ops.sum(real, axis=1), ops.sum(imaginary, axis=1))
+    return mixture, magnitude(real, imaginary)
+
+
+def ideal_assignment(sources):
+    """Tell the loudest source of each bin: magnitudes `[B, S, T, F]` to float32 ones and zeros of the same shape."""
+    return ops.one_hot(ops.argmax(sources, axis=1), sources.shape[1], axis=1)
+
+
+def bin_weights(mixture, range_db: float | None):
+    """Leave silence out: 1 for bins at most `range_db` below the peak of their mixture, else 0.
+
+    Args:
+        mixture: magnitudes, float32 `[B, T, F]`.
+        range_db: None counts every bin.
+
+    Returns:
+        float32 `[B, T, F]`.
+    """
+    if range_db is None:
+        return ops.ones_like(mixture)
+    peak = ops.max(mixture, axis=(1, 2), keepdims=True)
+    return ops.cast(mixture >= peak * 10.0 ** (-range_db / 20.0), "float32")
