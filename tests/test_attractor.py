@@ -175,6 +175,22 @@ def test_training_and_separation_agree_with_plain_loops(options):
     np.testing.assert_allclose(method.model.masks(sources[0].sum(axis=0), 2), masks[0], atol=1e-5)
 
 
+def test_training_differentiates_the_attractors_too():
+    """One step along the method's gradient changes the loss as much as the gradient says."""
+    method, batch = tiny_method(), {"sources": voices(seconds=0.2)[None]}
+    weights = method.trainable_variables[-1]  # the biases of the vectors
+    with tf.GradientTape() as tape:
+        loss = method(batch)
+    gradient = tape.gradient(loss, weights)
+    size = float(tf.norm(gradient))
+    losses = []
+    for step in (0.1, -0.1):
+        weights.assign_add(step * gradient / size)
+        losses.append(float(method(batch)))
+        weights.assign_sub(step * gradient / size)
+    assert (losses[0] - losses[1]) / 0.2 == pytest.approx(size, rel=0.02)
+
+
 def test_match_finds_the_nearest_order():
     rng = np.random.default_rng(0)
     attractors, fixed = rng.normal(size=(20, 3, 4)), rng.normal(size=(3, 4))

@@ -32,12 +32,13 @@ def finished(corpus_root, tmp_path_factory):
     process = subprocess.Popen(command(corpus_root, folder, "training.updates=2000"), stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120
-    while not (folder / "history.csv").exists() and process.poll() is None and time.monotonic() < deadline:
+    checkpointed = folder / "systems" / "sce" / "history.csv"
+    while not checkpointed.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert (folder / "history.csv").exists(), process.stderr.read()
-    before = pd.read_csv(folder / "history.csv")
+    assert checkpointed.exists(), process.stderr.read()
+    before = pd.read_csv(checkpointed)
     done = int(before["update"].iloc[-1])
     result = run(corpus_root, folder, f"training.updates={done + 20}", "resume=true")
     assert result.returncode == 0, result.stderr
@@ -49,15 +50,18 @@ def test_resumed_run_goes_on_without_a_gap(finished):
     history = pd.read_csv(folder / "history.csv")
     assert history["update"].to_list() == list(range(10, int(history["update"].iloc[-1]) + 1, 10))
     assert len(history) == len(before) + 2
-    pd.testing.assert_frame_equal(history.iloc[: len(before)], before)
+    pd.testing.assert_frame_equal(history.iloc[: len(before)].drop(columns="system"), before)
+    assert set(history["system"]) == {"sce"}
 
 
 def test_every_file_of_a_run_is_there(finished):
     folder, _, result = finished
     names = {path.name for path in folder.iterdir()}
-    assert names >= {"config.yaml", "version.json", "splits.csv", "checkpoint.npz", "model.keras", "history.csv",
-                     "evaluation.csv", "mixtures.csv", "summary.csv", "table.md", "examples.csv", "examples",
-                     "report.html", "tensorboard"}
+    assert names >= {"config.yaml", "version.json", "splits.csv", "systems", "history.csv", "systems.csv",
+                     "evaluation.csv", "mixtures.csv", "summary.csv", "differences.csv", "table.md", "examples.csv",
+                     "examples", "report.html"}
+    assert {path.name for path in (folder / "systems" / "sce").iterdir()} == {
+        "checkpoint.npz", "model.keras", "history.csv", "tensorboard"}
     assert not [name for name in names if name.startswith(".")]  # no temporary file is left
     assert "report.html" in result.stdout and "| sce " in result.stdout
     assert json.loads((folder / "version.json").read_text())["tensorflow"]
@@ -98,8 +102,59 @@ def test_the_trained_model_separates_a_file(finished, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["mixture_1.wav", "mixture_2.wav"]
 
 
+TRAINED = ["sce", "deep_clustering", "attractor", "pit_cnn", "pit_blstm", "recurrent_mask"]
+SMALL_CNN = ["others.pit_cnn.build.network.filters=[2,2,2]", "others.pit_cnn.build.network.dense_units=4"]
+
+
+def test_one_command_compares_every_system_and_goes_on_with_what_is_missing(tmp_path):
+    """Every system of the article, tiny; deep clustering comes later, and only it is trained and scored then."""
+    tiny = ["network.units=4", "embedding_size=4", "mixtures.batch_size=2", "mixtures.seconds=0.5",
+            "training.minutes=null", "training.updates=2", "training.validate_every=2", "validation.batches=1",
+            "validation.per_kind=1", "validation.seconds=1.5", "evaluation.per_kind=1", "evaluation.seconds=1.5",
+            "evaluation.examples_per_kind=1", "training.tensorboard=false", *SMALL_CNN]
+    arguments = [sys.executable, "-m", "lab41_sce.experiment", "+exp=compare", f"run_dir={tmp_path}", *tiny]
+    result = subprocess.run([*arguments, "~method@others.deep_clustering"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    first = pd.read_csv(tmp_path / "mixtures.csv")
+    models = {path: path.stat().st_mtime_ns for path in (tmp_path / "systems").glob("*/model.keras")}
+    assert len(models) == len(TRAINED) - 1
+    result = subprocess.run([*arguments, "resume=true"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+    assert {path: path.stat().st_mtime_ns for path in models} == models
+    scores = pd.read_csv(tmp_path / "mixtures.csv")
+    pd.testing.assert_frame_equal(scores.iloc[: len(first)], first)
+    added = scores.iloc[len(first) :]
+    assert set(added["system"]) == {"deep_clustering", "deep_clustering_true_centres"}
+    separated = scores.groupby("system")[["split", "mixture"]].apply(lambda rows: len(rows.drop_duplicates())).to_dict()
+    untrained = ["nmf_blind", "unprocessed", "ideal_binary_mask", "ideal_ratio_mask", "phase_sensitive_mask"]
+    ceilings = [f"{name}_true_centres" for name in TRAINED[:3]]
+    assert separated == dict.fromkeys([*TRAINED, *untrained, *ceilings], 8) | {"nmf_supervised": 4}
+    assert set(scores.loc[scores["system"] == "nmf_supervised", "split"]) == {"in-set"}
+    systems = pd.read_csv(tmp_path / "systems.csv").set_index("system")
+    assert sorted(systems.index) == sorted(TRAINED) and (systems["updates"] == 2).all()
+    assert (systems[["parameters", "seconds_per_update", "minutes"]] > 0).all(axis=None)
+    differences = pd.read_csv(tmp_path / "differences.csv")
+    assert set(differences["system"]) == set(separated) - {"sce"}
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    of_all = [table.query("metric == 'SDRi' and kind == 'All' and split == 'unseen'").set_index("system")["mean"]
+              for table in (summary, differences)]
+    assert of_all[1]["pit_blstm"] == pytest.approx(of_all[0]["pit_blstm"] - of_all[0]["sce"])
+    table = (tmp_path / "table.md").read_text()
+    assert all(name.replace("_", " ") in table for name in [*TRAINED, *untrained])
+
+
+@pytest.mark.parametrize("exp", ["compare", "compare_three"])
+def test_every_system_of_a_comparison_can_be_the_method(exp):
+    with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
+        for name in compose("config", overrides=[f"+exp={exp}"]).others:
+            config = compose("config", overrides=[f"+exp={exp}", f"method={name}"])
+            experiment.check_settings(config)
+            assert next(iter(experiment.described_systems(config))) == name
+
+
 def test_three_speakers(tmp_path):
-    tiny = ["network.units=4", "network.embedding_size=4", "mixtures.batch_size=2", "mixtures.seconds=0.5",
+    tiny = ["network.units=4", "embedding_size=4", "mixtures.batch_size=2", "mixtures.seconds=0.5",
             "training.minutes=null", "training.updates=2", "training.validate_every=2", "validation.batches=1",
             "validation.per_kind=1", "validation.seconds=1.5", "evaluation.per_kind=1", "evaluation.seconds=1.5",
             "evaluation.splits=[unseen]"]
@@ -143,6 +198,7 @@ def test_mistakes_get_one_sentence(tmp_path):
     ("training.decay=linear", "training.decay=linear is unknown; choose from cosine, none"),
     ("mixtures.batch_size=2.5", "mixtures.batch_size=2.5"),
     ("mixtures.n_speakers=1", "at least 2"),
+    ("+method@others.rival=deep_clustering", "others.rival.name=deep_clustering is not possible"),
     ("mixtures.same_sex=50", "at most 1, or null"),
     ("evaluation.splits=[training]", "choose from"),
     ("evaluation.splits=null", "give a list"),
@@ -167,5 +223,7 @@ def test_every_experiment_composes():
             assert config.name == file.stem
         assert compose("config", overrides=["+exp=three_speaker"]).mixtures.n_speakers == 3
         paper = compose("config", overrides=["+exp=paper", "corpus.root=x"])
+        rival = compose("config", overrides=["+exp=paper", "corpus.root=x", "method=deep_clustering"])
+    assert paper.method.build.unit_norm is False and rival.method.build.embedding_size == 40
     assert paper.corpus.subsets == ["train-clean-100"]
-    assert (paper.network.units, paper.network.embedding_size, paper.mixtures.batch_size) == (300, 40, 256)
+    assert (paper.network.units, paper.embedding_size, paper.mixtures.batch_size) == (300, 40, 256)

@@ -1,0 +1,53 @@
+"""Copy what is small of a run into `results/`, to be committed: tables, settings, versions, command and pictures.
+
+    python tools/keep_results.py runs/compare_librispeech results/compare_librispeech [--example unseen-FM-1]
+
+The corpus's folder is written as $LIBRISPEECH and the run's as runs/NAME, so that no path of one machine is kept.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from lab41_sce import audio, figures
+
+TEXTS = ("summary.csv", "differences.csv", "systems.csv", "table.md", "history.csv", "splits.csv", "evaluation.csv",
+         "config.yaml", "version.json")
+
+
+def main():
+    """Copy, then draw."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--example", help="draw this one of the run's examples")
+    options = parser.parse_args()
+    run, results = options.run, options.results
+    config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+    places = {str(run): f"runs/{results.name}", str(config["corpus"]["root"]): "$LIBRISPEECH"}
+    results.mkdir(parents=True, exist_ok=True)
+    for name in TEXTS:
+        text = (run / name).read_text("utf-8")
+        for place, shown in places.items():
+            text = text.replace(place, shown)
+        (results / name).write_text(text, "utf-8")
+    about = json.loads((results / "version.json").read_text("utf-8"))
+    commands = [about["command"], *(later["command"] for later in about.get("resumed", []))]
+    (results / "command.txt").write_text("".join(f"{command}\n" for command in dict.fromkeys(commands)), "utf-8")
+    figures.save(figures.scores(pd.read_csv(results / "summary.csv")), results / "scores.png")
+    figures.save(figures.training_curves(pd.read_csv(results / "history.csv")), results / "training.png")
+    if options.example:
+        folder, labels = run / "examples" / options.example, {"mixture": "the mixture"}
+        speakers = range(1, len(list(folder.glob("reference_*.wav"))) + 1)
+        labels |= {f"reference_{number}": f"speaker {number} alone" for number in speakers}
+        labels |= {f"estimate_{number}": f"speaker {number}, separated" for number in speakers}
+        read = {label: audio.read(folder / f"{name}.wav") for name, label in labels.items()}
+        signals = {label: channels[0] for label, (channels, _) in read.items()}
+        figures.save(figures.spectrograms(signals, read["the mixture"][1]), results / "example.png")
+
+
+if __name__ == "__main__":
+    main()
