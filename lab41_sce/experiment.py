@@ -63,7 +63,7 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     from lab41_sce import training
     from lab41_sce.corpora import librispeech, splits
     from lab41_sce.methods.base import Setup
-    from lab41_sce.metrics import summarise
+    from lab41_sce.metrics import paired_differences, summarise
     from lab41_sce.mixtures import Speech, TrainingMixtures, evaluation_list
     from lab41_sce.report import write_report
 
@@ -101,7 +101,6 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     scores = score_systems(config, systems, front_end, speech, mixtures, folder)
     summary = summarise(scores, config.seed)
     runs.write_csv(summary, folder / "summary.csv")
-    from lab41_sce.metrics import paired_differences
     runs.write_csv(paired_differences(scores, config.method.name, config.seed), folder / "differences.csv")
     write_report(folder)
     return summary

@@ -1,7 +1,8 @@
 """Turn reference and estimated signals into decibels, and decibels into tables with intervals.
 
 Signals of one mixture `[S, N]` become SDR, SIR, SAR, SI-SDR and their improvement over the unprocessed
-mixture; many mixtures become a long table, and that means with 95 % intervals (Figure 6 of the article).
+mixture; many mixtures become a long table, and that means with 95 % intervals (Figure 6 of the article), of each
+system or of its difference from another.
 
 Conventions
 -----------
@@ -211,6 +212,33 @@ def summarise(scores: pd.DataFrame, seed: int = 0, n_resamples: int = 2000) -> p
         for kind, (mean, draws, n) in table.items():
             rows.append((system, split, kind, metric, mean, *np.percentile(draws, [2.5, 97.5]), n))
     return pd.DataFrame(rows, columns=["system", "split", "kind", "metric", "mean", "low", "high", "n"])
+
+
+def paired_differences(scores: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFrame:
+    """Average how much better than a baseline each other system is on the same mixtures, with 95 % intervals.
+
+    Mixtures differ in difficulty for every system alike; differences leave that out, so their intervals are narrower
+    than those of the two means.
+
+    Args:
+        scores: as for `summarise`; mixtures that one of the two lacks, or scores NaN, are left out.
+        baseline: name of a system in `scores`.
+        seed: as for `summarise`.
+
+    Returns:
+        A table as that of `summarise`, of value minus the baseline's value (dB; positive is better), without the
+        baseline.
+
+    Raises:
+        ValueError: if the baseline has no scores, or a system has two values of one metric for one mixture.
+    """
+    of_baseline = scores["system"] == baseline
+    if scores.loc[of_baseline, "value"].isna().all():
+        systems = ", ".join(sorted(scores["system"].unique()))
+        raise ValueError(f"the baseline '{baseline}' must have scores, got scores of: {systems}")
+    same = [*LABELS, "metric"]
+    paired = scores[~of_baseline].merge(scores.loc[of_baseline, [*same, "value"]], on=same, suffixes=("", "_baseline"))
+    return summarise(paired.assign(value=paired["value"] - paired["value_baseline"]), seed)
 
 
 def _centred(signals):

@@ -12,7 +12,15 @@ from pandas.testing import assert_frame_equal
 from scipy.signal import lfilter
 
 from lab41_sce import metrics
-from lab41_sce.metrics import METRICS, best_bss_eval, best_si_sdr, score_mixture, score_mixtures, summarise
+from lab41_sce.metrics import (
+    METRICS,
+    best_bss_eval,
+    best_si_sdr,
+    paired_differences,
+    score_mixture,
+    score_mixtures,
+    summarise,
+)
 
 RATE_HZ = 8000
 
@@ -213,3 +221,57 @@ def test_summary_depends_on_seed_and_scores_only():
     assert (summary["low"] != summarise(scores, seed=2)["low"]).any()
     with pytest.raises(ValueError, match="once"):
         summarise(pd.concat([scores, scores.iloc[:1]]))
+
+
+def make_pair(n=40, spread_db=5.0):
+    """Return scores of systems "a", "b" and "base"; mixtures differ by `spread_db`, systems on one by about 0.5 dB."""
+    generator = np.random.default_rng(0)
+    difficulty = {kind: generator.normal(0, spread_db, n) for kind in ("FF", "MM", "FM", "MF")}
+    return pd.concat([
+        make_scores({kind: mean_db + values + generator.normal(0, 0.5, n) for kind, values in difficulty.items()},
+                    system=system)
+        for system, mean_db in (("a", 1.0), ("base", 3.0), ("b", 4.0))
+    ])
+
+
+def test_paired_differences_agree_with_plain_subtraction():
+    scores = make_pair()
+    by_system = scores.set_index(["system", "kind", "mixture"])["value"]
+    differences = paired_differences(scores.sample(frac=1, random_state=0), "base")
+    assert list(differences.columns) == list(summarise(scores).columns)
+    assert list(zip(differences["system"], differences["kind"])) == [
+        (system, kind) for system in "ab" for kind in ("FF", "FM", "MM", "All")
+    ]
+    means = differences.set_index(["system", "kind"])["mean"]
+    for system in "ab":
+        difference = by_system[system] - by_system["base"]
+        assert means[system, "FF"] == pytest.approx(difference["FF"].mean())
+        assert means[system, "FM"] == pytest.approx((difference["FM"].mean() + difference["MF"].mean()) / 2)
+        assert means[system, "All"] == pytest.approx(difference.mean())
+    assert means["a", "All"] < 0 < means["b", "All"]
+    assert ((differences["low"] < differences["mean"]) & (differences["mean"] < differences["high"])).all()
+    assert_frame_equal(differences, paired_differences(scores, "base"), check_exact=True)
+
+
+def test_paired_intervals_are_narrower_where_mixtures_matter():
+    scores = make_pair()
+    paired, unpaired = paired_differences(scores, "base"), summarise(scores[scores["system"] != "base"])
+    narrower = (paired["high"] - paired["low"]) / (unpaired["high"] - unpaired["low"])
+    assert (narrower < 0.3).all()
+
+
+def test_paired_differences_count_common_mixtures_only():
+    base = make_scores({"FF": [1.0, 2.0, np.nan, 100.0]}, system="base")
+    other = make_scores({"FF": [2.0, 5.0, 7.0, 9.0, 50.0, np.nan]}, system="other")
+    elsewhere = make_scores({"FF": [9.0]}, system="elsewhere", split="in-set")
+    scores = pd.concat([base[:3], other, elsewhere])
+    differences = paired_differences(scores, "base")
+    assert differences[["system", "split", "kind", "mean", "n"]].values.tolist() == [
+        ["other", "unseen", "FF", 2.0, 2], ["other", "unseen", "All", 2.0, 2]
+    ]
+    with pytest.raises(ValueError, match="baseline 'sce' must have scores, got scores of: base, elsewhere, other"):
+        paired_differences(scores, "sce")
+    with pytest.raises(ValueError, match="baseline"):
+        paired_differences(pd.concat([base[2:3], other]), "base")
+    with pytest.raises(ValueError, match="once"):
+        paired_differences(pd.concat([scores, other]), "base")
