@@ -1,8 +1,8 @@
 """Vectors of time-frequency bins `[T, F, K]` become masks `[S, T, F]`, without knowing anybody.
 
 k-means is fitted on the audible bins of one mixture, each weighted by its magnitude, and then every bin goes to the
-nearest centre (binary masks, as in the article). The soft variant takes the softmax of `<vector, centre>` over the
-centres, which for two speakers is the article's sigmoid of a margin. Masks sum to one over the speakers in each bin.
+nearest centre (binary masks, as in the article). Soft masks are the softmax of `scale <vector, centre>` over the
+centres; for two speakers that is the article's sigmoid of a margin. Masks sum to one over the speakers in each bin.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 
 
 def kmeans_masks(embeddings: np.ndarray, magnitude: np.ndarray, n_speakers: int, range_db: float = 25.0,
-                 soft: bool = False, seed: int = 0) -> np.ndarray:
+                 soft_scale: float | None = None, seed: int = 0) -> np.ndarray:
     """Cluster the vectors of one mixture into one mask for each speaker.
 
     Args:
@@ -18,7 +18,7 @@ def kmeans_masks(embeddings: np.ndarray, magnitude: np.ndarray, n_speakers: int,
         magnitude: `[T, F]`, of the mixture's spectrogram.
         n_speakers: S, at least 1.
         range_db: bins at most this far below the peak are audible; only they are fitted.
-        soft: soft instead of binary masks.
+        soft_scale: see `masks_from_centres`.
         seed: of the starting centres.
 
     Returns:
@@ -27,7 +27,7 @@ def kmeans_masks(embeddings: np.ndarray, magnitude: np.ndarray, n_speakers: int,
     centres = fit_centres(embeddings, magnitude, n_speakers, range_db, seed)
     if not centres.any():  # silence: equal shares
         return np.full((n_speakers, *magnitude.shape), 1.0 / n_speakers, np.float32)
-    return masks_from_centres(embeddings, centres, soft)
+    return masks_from_centres(embeddings, centres, soft_scale)
 
 
 def fit_centres(embeddings: np.ndarray, magnitude: np.ndarray, n_speakers: int, range_db: float = 25.0,
@@ -54,7 +54,7 @@ def fit_centres(embeddings: np.ndarray, magnitude: np.ndarray, n_speakers: int, 
 
 
 def true_centres_masks(embeddings: np.ndarray, magnitude: np.ndarray, source_magnitudes: np.ndarray,
-                       range_db: float = 25.0) -> np.ndarray:
+                       range_db: float = 25.0, soft_scale: float | None = None) -> np.ndarray:
     """Give every bin to the nearest *true* class centre: what perfect clustering could reach with these vectors.
 
     Args:
@@ -62,9 +62,10 @@ def true_centres_masks(embeddings: np.ndarray, magnitude: np.ndarray, source_mag
         magnitude: `[T, F]`, of the mixture.
         source_magnitudes: `[S, T, F]`, of the sources.
         range_db: as in `kmeans_masks`.
+        soft_scale: as in `kmeans_masks`.
 
     Returns:
-        Binary masks, float32 `[S, T, F]`, in the sources' order.
+        Masks, float32 `[S, T, F]`, that sum to one over S, in the sources' order.
     """
     loudest = source_magnitudes.argmax(axis=0)
     weights = np.where(audible(magnitude, range_db), magnitude, 0.0)
@@ -72,14 +73,23 @@ def true_centres_masks(embeddings: np.ndarray, magnitude: np.ndarray, source_mag
     for source in range(len(source_magnitudes)):
         own = np.where(loudest == source, weights, 0.0)[..., None]
         centres.append((own * embeddings).sum(axis=(0, 1)) / max(own.sum(), 1e-12))
-    return masks_from_centres(embeddings, np.stack(centres), soft=False)
+    return masks_from_centres(embeddings, np.stack(centres), soft_scale)
 
 
-def masks_from_centres(embeddings: np.ndarray, centres: np.ndarray, soft: bool) -> np.ndarray:
-    """Turn vectors `[T, F, K]` and centres `[S, K]` into masks, float32 `[S, T, F]`."""
+def masks_from_centres(embeddings: np.ndarray, centres: np.ndarray, soft_scale: float | None = None) -> np.ndarray:
+    """Turn vectors and centres into masks.
+
+    Args:
+        embeddings: float32 `[T, F, K]`.
+        centres: `[S, K]`.
+        soft_scale: how sharply soft masks follow `<vector, centre>`; None for binary masks.
+
+    Returns:
+        Masks, float32 `[S, T, F]`, that sum to one over S.
+    """
     scores = np.moveaxis(embeddings @ centres.T.astype(np.float32), -1, 0)  # [S, T, F]
-    if soft:
-        scores = np.exp(scores - scores.max(axis=0))
+    if soft_scale is not None:
+        scores = np.exp(soft_scale * (scores - scores.max(axis=0)))
         return scores / scores.sum(axis=0)
     # The nearest centre: |v - c|^2 = |v|^2 - 2 <v, c> + |c|^2.
     nearest = (scores - 0.5 * (centres**2).sum(axis=1)[:, None, None]).argmax(axis=0)

@@ -30,7 +30,7 @@ def true_centres_system(model) -> System:
     def masks(mixture):
         spectrograms = model.front_end.spectrogram(mixture.sources)
         return true_centres_masks(model.embed(mixture.signal), np.abs(spectrograms.sum(axis=0)), np.abs(spectrograms),
-                                  model.range_db)
+                                  model.range_db, model.soft_scale)
 
     return masks
 

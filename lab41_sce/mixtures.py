@@ -227,7 +227,7 @@ def evaluation_list(
         for number in range(n_per_kind):
             row = {"mixture": f"{split}-{kind}-{number:04d}", "split": split, "kind": kind,
                    "sample_rate_hz": speech.sample_rate_hz, "length": length}
-            drawn = {sex: list(rng.choice(speakers[sex], kind.count(sex), replace=False)) for sex in set(kind)}
+            drawn = {sex: list(rng.choice(speakers[sex], kind.count(sex), replace=False)) for sex in sorted(set(kind))}
             for place, sex in enumerate(kind, start=1):
                 row |= _draw_source(rng, speech, table, drawn[sex].pop(), length, pre_emphasis, level_range_db, place)
             rows.append(row)

@@ -1,6 +1,6 @@
-"""Turn the folder of a run into a table and a page to read, look at and listen to.
+"""Turn the folder of a run into tables and a page to read, look at and listen to.
 
-    summary.csv                                                     -> table.md
+    summary.csv, differences.csv, systems.csv and config.yaml       -> table.md
     all CSV files, examples/*/*.wav, config.yaml and version.json   -> report.html
 
 The page follows from these files alone and stands alone: pictures and sounds are inside it, nothing is
@@ -9,9 +9,8 @@ fetched. Only summary.csv must exist; what needs another file that is missing is
 
 import base64
 import io
-import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -24,39 +23,19 @@ import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lab41_sce import audio, figures
+from lab41_sce import audio, figures, tables
 from lab41_sce.errors import UserError
 from lab41_sce.files import write_whole
+from lab41_sce.tables import decibels, words
 
-METRICS = ("SDRi", "SIRi", "SAR", "SI-SDRi")
-ABSENT = "–"
+METRIC = tables.METRICS[0]
 CAPTION = "Means over n mixtures in dB, with 95 % intervals in brackets."
-SUMMARY_COLUMNS = ("system", "split", "kind", "metric", "mean", "low", "high", "n")
+DIFFERENCES_CAPTION = (
+    "Means of {metric} less that of {main} on the same n mixtures, in dB, with 95 % intervals in brackets: above 0 is "
+    "better than {main}, below 0 worse. Bold: the interval excludes 0. It says what other mixtures of these speakers "
+    "might give, not what other speakers or another training would.")
+SYSTEMS_CAPTION = "Updates and minutes are of the whole training; scored is the model of the best update."
 FOLDED = "<details><summary>Every setting of this run</summary><pre>{}</pre></details>"
-
-
-def markdown_table(summary: pd.DataFrame, metrics: Sequence[str] = METRICS) -> str:
-    """Lay a summary out as a GitHub Markdown table that also reads well in a terminal.
-
-    Args:
-        summary: rows of `summary.csv`, with the columns `SUMMARY_COLUMNS`; means and intervals in dB.
-        metrics: the first is shown for each kind of mixture with its 95 % interval; the others for All, if
-            the summary has them.
-
-    Returns:
-        A row for each split and system, the reference systems last in their split; no newline at the end.
-
-    Raises:
-        UserError: if the summary lacks a column or the first metric.
-    """
-    heads, rows = _cells(summary, metrics)
-    lines = [["split", "system", *heads], *([split, _words(system), *cells] for split, system, cells in rows)]
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
-    rule = ["-" * width if place < 2 else "-" * (width - 1) + ":" for place, width in enumerate(widths)]
-    justify = [str.ljust, str.ljust] + [str.rjust] * len(heads)
-    padded = [[put(*cell) for put, *cell in zip(justify, line, widths, strict=True)] for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [padded[0], rule, *padded[1:]])
 
 
 def write_report(run_folder: str | Path) -> Path:
@@ -75,78 +54,77 @@ def write_report(run_folder: str | Path) -> Path:
     summary = _read_table(run / "summary.csv")
     if summary.empty:
         raise UserError(f"{run} has no scores yet (summary.csv): let the run finish before its report.")
-    table = markdown_table(summary)  # first, for it looks whether the summary is one
+    scores = tables.scores(summary)  # first, for it looks whether the summary is one
     files = (run / "config.yaml", run / "version.json")
     config_text, version = (file.read_text("utf-8") if file.exists() else "" for file in files)
     config = yaml.safe_load(config_text) or {}
+    main = (config.get("method") or {}).get("name")
     history = _read_table(run / "history.csv")
-    curves = "" if history.empty else _picture(figures.training_curves(history), "Losses and scores by time.")
+    more = _more_tables(run, config, main)
+    curves = "" if history.empty else _picture(figures.training_curves(history), "What training brought by time.")
     template = resources.files("lab41_sce").joinpath("report.html.template").read_text("utf-8")
     page = Template(template).substitute(
         title=escape(f"Speech separation: {config.get('name', run.resolve().name)}"),
-        lead=_lead(summary),
+        lead=_lead(summary, main),
         run=_section("What was run", _facts(config, json.loads(version or "{}"), history)),
-        table=_table(summary),
-        bars=_picture(figures.scores(summary, METRICS[0]), "Bars of SDRi: the numbers of the table above."),
+        table=_scrolling(scores, "Scores"),
+        dots=_picture(figures.scores(summary, METRIC), f"Dots and whiskers of {METRIC}: the table above as a picture."),
+        more="".join(_section(title, _scrolling(table, title) + f"<p>{escape(caption)}</p>")
+                     for title, (table, caption) in more.items()),
         training=_section("Training", curves),
-        examples=_section("Examples to hear", _examples(run)),
+        examples=_section("Examples to hear", _examples(run, main)),
         configuration=_section("Configuration", config_text and FOLDED.format(escape(config_text))),
     )
-    write_whole(run / "table.md", lambda file: file.write_text(f"{table}\n\n{CAPTION}\n", "utf-8"))
+    texts = [f"### {title}\n\n{tables.markdown(table)}\n\n{caption}\n"
+             for title, (table, caption) in {"Scores": (scores, CAPTION), **more}.items()]
+    write_whole(run / "table.md", lambda file: file.write_text("\n".join(texts), "utf-8"))
     write_whole(run / "report.html", lambda file: file.write_text(page, "utf-8"))
     return run / "report.html"
 
 
-def _cells(summary: pd.DataFrame, metrics: Sequence[str]) -> tuple[list[str], list[tuple]]:
-    """Turn a summary into column heads and rows of (split, system, cells), all of it text."""
-    missing = [column for column in SUMMARY_COLUMNS if column not in summary]
-    if missing:
-        raise UserError(f"The summary of scores lacks {', '.join(missing)}: evaluate the run again.")
-    first, others = metrics[0], [metric for metric in metrics[1:] if metric in set(summary["metric"])]
-    kinds = figures.ordered_kinds(summary.loc[summary["metric"] == first, "kind"])
-    if not kinds:
-        raise UserError(f"The summary of scores has no {first}: evaluate the run again.")
-    columns = [*((first, kind) for kind in kinds), *((metric, "All") for metric in others)]
-    means = {(row.split, row.system, row.metric, row.kind): row for row in summary.itertuples()}
-    rows = []
+def _more_tables(run: Path, config: Mapping, main: str | None) -> dict[str, tuple[tables.Table, str]]:
+    """Make the tables that follow the scores, those that have a row: title to table and caption."""
+    more, paired = {}, _read_table(run / "differences.csv")
+    if main and not paired["system"].map(figures.is_reference).all():
+        caption = DIFFERENCES_CAPTION.format(metric=METRIC, main=words(main))
+        more[f"Differences to {words(main)}"] = tables.differences(paired, METRIC), caption
+    more["Systems"] = tables.systems(config, _read_table(run / "systems.csv")), SYSTEMS_CAPTION
+    return {title: (table, caption) for title, (table, caption) in more.items() if table.rows}
+
+
+def _separators(summary: pd.DataFrame, split: str) -> dict[str, float]:
+    """Return the mean improvement of each separator, the best first."""
+    rows = summary[(summary["split"] == split) & (summary["metric"] == METRIC) & (summary["kind"] == "All")]
+    means = dict(zip(rows["system"], rows["mean"]))
+    return {name: means[name] for name in figures.ranked_systems(rows) if not figures.is_reference(name)}
+
+
+def _lead(summary: pd.DataFrame, main: str | None) -> str:
+    """State the main result: the mean improvement of the run's method by split, and whose is highest."""
+    gains = []
     for split in dict.fromkeys(summary["split"]):
-        for system in figures.ordered_systems(summary.loc[summary["split"] == split, "system"]):
-            found = [means.get((split, system, *column)) for column in columns]
-            cells = [_mean(row, with_interval=place < len(kinds)) for place, row in enumerate(found)]
-            of_all = means.get((split, system, first, "All"))
-            rows.append((split, system, [*cells, f"{of_all.n:.0f}" if of_all else ABSENT]))
-    return [*(f"{first} {kind}" for kind in kinds), *others, "n"], rows
-
-
-def _mean(row, with_interval: bool) -> str:
-    """Turn a row of the summary into text such as `5.3 [4.9, 5.7]`."""
-    if row is None or not np.isfinite(row.mean):
-        return ABSENT
-    has_interval = with_interval and np.isfinite([row.low, row.high]).all()
-    return _decibels(row.mean) + (f" [{_decibels(row.low)}, {_decibels(row.high)}]" if has_interval else "")
-
-
-def _decibels(value: float) -> str:
-    """Round to a tenth of a decibel, without the sign of a negative zero."""
-    return f"{round(value, 1) + 0.0:.1f}"
-
-
-def _words(name: str) -> str:
-    """Turn an identifier into words."""
-    return name.replace("_", " ")
-
-
-def _lead(summary: pd.DataFrame) -> str:
-    """State the main result: the mean improvement by system and split."""
-    rows = summary[(summary["metric"] == METRICS[0]) & (summary["kind"] == "All")].itertuples()
-    gains = ", ".join(f"<b>{_decibels(row.mean)}&nbsp;dB</b> ({escape(f'{_words(row.system)}, {row.split}')})"
-                      for row in rows if not figures.is_reference(row.system))
-    return gains and f'<p class="lead">Mean improvement of the signal-to-distortion ratio: {gains}.</p>'
+        means = _separators(summary, split)
+        if not means:
+            continue
+        best = next(iter(means))
+        name = main if main in means else best
+        about = f"{words(name)}, {split}"
+        if len(means) > 1:
+            about += f"; the highest of {len(means)}"
+        if name != best:
+            about += f" is {words(best)} with {decibels(means[best])} dB"
+        gains.append(f"<b>{decibels(means[name])}&nbsp;dB</b> ({escape(about)})")
+    return gains and f'<p class="lead">Mean improvement of the signal-to-distortion ratio: {", ".join(gains)}.</p>'
 
 
 def _section(title: str, html: str) -> str:
     """Make a section, or nothing of nothing."""
-    return f"<section><h2>{title}</h2>{html}</section>" if html else ""
+    return f"<section><h2>{escape(title)}</h2>{html}</section>" if html else ""
+
+
+def _scrolling(table: tables.Table, name: str) -> str:
+    """Put a table into a box of its own, which scrolls where it is wider than a phone."""
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">{tables.html(table)}</div>'
 
 
 def _facts(config: Mapping, version: Mapping, history: pd.DataFrame) -> str:
@@ -156,44 +134,34 @@ def _facts(config: Mapping, version: Mapping, history: pd.DataFrame) -> str:
              "Software": ", ".join(f"{name} {value}" for name, value in software.items() if value),
              "Seed": str(config.get("seed", ""))}
     if not history.empty:
-        facts["Trained"] = f"{history['minutes'].max():.1f} minutes, {history['update'].max():,.0f} updates"
+        ends = history.groupby(history.get("system", pd.Series("", history.index)))[["minutes", "update"]].max()
+        facts["Trained"] = f"{ends['minutes'].sum():.1f} minutes, {ends['update'].sum():,.0f} updates"
+        facts["Trained"] += f", of {len(ends)} systems together" if len(ends) > 1 else ""
     for part, value in config.items():
-        if isinstance(value, Mapping):  # on one line, without the outer braces
+        if isinstance(value, Mapping) and part != "others":  # on one line, without the outer braces
             line = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6)
-            facts[_words(part).capitalize()] = line.strip()[1:-1]
+            facts[words(part).capitalize()] = line.strip()[1:-1]
     terms = "".join(f"<dt>{escape(term)}</dt><dd>{escape(fact)}</dd>" for term, fact in facts.items() if fact)
     return terms and f"<dl>{terms}</dl>"
 
 
-def _table(summary: pd.DataFrame) -> str:
-    """Make the HTML table of the scores."""
-    heads, rows = _cells(summary, METRICS)
-    columns = "".join(f'<th scope="col">{escape(head)}</th>' for head in ["system", *heads])
-    html = f"<thead><tr>{columns}</tr></thead>"
-    for split, group in itertools.groupby(rows, key=lambda row: row[0]):
-        html += f'<tbody><tr><th scope="rowgroup" colspan="{len(heads) + 1}">{escape(split)}</th></tr>'
-        for _, system, cells in group:
-            style = ' class="reference"' if figures.is_reference(system) else ""
-            columns = "".join(f"<td>{cell}</td>" for cell in cells)
-            html += f'<tr{style}><th scope="row">{escape(_words(system))}</th>{columns}</tr>'
-        html += "</tbody>"
-    return f"<table>{html}</table>"
-
-
-def _examples(run: Path) -> str:
-    """Show the examples: what was mixed, its scores, pictures and sounds."""
-    scores = _read_table(run / "mixtures.csv").query(f"metric == '{METRICS[0]}'")
+def _examples(run: Path, main: str | None) -> str:
+    """Show the examples: what was mixed, the scores of the separators, pictures and sounds of the run's method."""
+    scores = _read_table(run / "mixtures.csv").query(f"metric == '{METRIC}'")
+    separators = {system for system in scores["system"] if not figures.is_reference(system)}
     articles = ""
     for row in _read_table(run / "examples.csv").itertuples():
         folder = run / "examples" / row.example
         if not (folder / "mixture.wav").exists():
             continue
         own = scores[(scores["mixture"] == row.mixture) & (scores["split"] == row.split)].itertuples()
-        gains = ", ".join(f"{escape(_words(score.system))} {_decibels(score.value)} dB" for score in own)
+        own = sorted((score for score in own if score.system in separators), key=lambda score: -score.value)
+        gains = ", ".join(f"{escape(words(score.system))} {decibels(score.value)} dB" for score in own)
         about = escape(f"{row.kind}, {row.split} speakers {row.speakers}")
-        articles += (f"<article><h3>{escape(row.example)}</h3><p>{about}<br>SDRi: {gains or ABSENT}</p>"
+        articles += (f"<article><h3>{escape(row.example)}</h3><p>{about}<br>{METRIC}: {gains or tables.ABSENT}</p>"
                      f"{_sounds(folder)}</article>")
-    return articles
+    whose = f"Estimates are those of {words(main or 'the run’s method')}; of the other systems only scores were kept."
+    return (f"<p>{escape(whose)}</p>" if articles and len(separators) > 1 else "") + articles
 
 
 def _sounds(folder: Path) -> str:

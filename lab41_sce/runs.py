@@ -110,7 +110,7 @@ def comparable(config: DictConfig) -> dict:
         if isinstance(value, dict):
             for key, inner in value.items():
                 flatten(f"{name}.{key}" if name else key, inner)
-        elif not any(name == free or name.startswith(f"{free}.") for free in FREE_ON_RESUME):
+        elif not name.endswith(".about") and not any(f"{name}.".startswith(f"{free}.") for free in FREE_ON_RESUME):
             flat[name] = value
 
     flatten("", OmegaConf.to_container(config, resolve=True))

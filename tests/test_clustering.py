@@ -20,13 +20,13 @@ def agreement(masks, owner):
     return max(np.mean(found == owner), np.mean(found != owner))
 
 
-@pytest.mark.parametrize("soft", [False, True])
-def test_kmeans_finds_the_clouds(soft):
+@pytest.mark.parametrize("soft_scale", [None, 1.0, 5.0])
+def test_kmeans_finds_the_clouds(soft_scale):
     vectors, owner, levels = two_clouds()
-    masks = kmeans_masks(vectors, levels, 2, soft=soft)
+    masks = kmeans_masks(vectors, levels, 2, soft_scale=soft_scale)
     assert masks.shape == (2, 30, 20) and agreement(masks, owner) > 0.97
     np.testing.assert_allclose(masks.sum(axis=0), 1, atol=1e-6)
-    assert soft or set(np.unique(masks)) == {0.0, 1.0}
+    assert soft_scale or set(np.unique(masks)) == {0.0, 1.0}
 
 
 def test_same_input_same_masks():
@@ -54,14 +54,15 @@ def test_binary_masks_take_the_nearest_centre():
     centres = np.array([[1.0, 0, 0], [0, 5, 0], [2, 2, 2]])
     distances = np.linalg.norm(vectors[None] - centres[:, None, None], axis=-1)
     expected = distances.argmin(axis=0)
-    np.testing.assert_array_equal(masks_from_centres(vectors, centres, soft=False).argmax(axis=0), expected)
+    np.testing.assert_array_equal(masks_from_centres(vectors, centres).argmax(axis=0), expected)
 
 
 def test_soft_mask_of_two_is_the_sigmoid_of_the_margin():
     vectors, _, _ = two_clouds()
     centres = np.array([[0.3, 0, 0], [0, 0.5, 0]])
     margin = vectors @ (centres[0] - centres[1])
-    np.testing.assert_allclose(masks_from_centres(vectors, centres, soft=True)[0], 1 / (1 + np.exp(-margin)), rtol=1e-4)
+    masks = masks_from_centres(vectors, centres, soft_scale=3.0)
+    np.testing.assert_allclose(masks[0], 1 / (1 + np.exp(-3 * margin)), rtol=1e-4)
 
 
 def test_true_centres_are_the_ceiling():

@@ -1,5 +1,9 @@
 """Mixtures: levels, randomness that can be repeated, frozen lists."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy.signal import lfilter
@@ -80,6 +84,16 @@ def test_a_frozen_list_is_determined_by_its_seed(speech, utterances):
         sources = load_mixture(speech, row).sources
         assert sources.shape == (2, 15000)
         np.testing.assert_allclose(levels_db(sources), 0, atol=0.05)
+
+
+def test_a_frozen_list_is_the_same_in_another_process(corpus_root):
+    """Python shuffles its sets anew in every process; nothing may depend on their order."""
+    code = ("import sys; from lab41_sce.corpora import librispeech, splits; from lab41_sce.mixtures import *; "
+            "table = splits.split(librispeech.load(sys.argv[1], ['train']), 2); "
+            "print(evaluation_list(Speech(table, 10000), table, 'unseen', 2, 3, 1.5, 0.95).to_csv())")
+    printed = {subprocess.run([sys.executable, "-c", code, corpus_root], env=os.environ | {"PYTHONHASHSEED": seed},
+                              capture_output=True, text=True, check=True).stdout for seed in "1234"}
+    assert len(printed) == 1 and "unseen-FM-0002" in printed.pop()
 
 
 def test_impossible_kinds_are_left_out_and_impossible_lists_told(speech, utterances):

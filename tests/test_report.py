@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -12,9 +13,9 @@ import pytest
 import soundfile
 from PIL import Image
 
-from lab41_sce import figures
+from lab41_sce import tables
 from lab41_sce.errors import UserError
-from lab41_sce.report import markdown_table, write_report
+from lab41_sce.report import write_report
 
 RATE_HZ = 10000
 MEANS = {"ideal_binary_mask": 12.0, "sce_true_centres": 7.04, "unprocessed": -0.04, "sce": 5.26, "pit": 4.0}
@@ -35,6 +36,14 @@ def make_history(n_rows=5):
     return pd.DataFrame({"update": 250 * time, "minutes": 0.5 * time, "learning_rate": 1e-3,
                          "loss": 0.7 / time, "validation_loss": 0.7 / time, "validation_si_sdri_db": gains,
                          "validation_si_sdri_db_FM": gains + 1, "validation_si_sdri_db_FF": np.nan})
+
+
+def make_differences(main="sce"):
+    """Subtract the main method, with intervals of +-0.5 dB; the kinds are all alike."""
+    summary = make_summary()
+    return summary.assign(**{name: summary["system"].map(MEANS) - MEANS[main] + more
+                             for name, more in (("mean", 0), ("low", -0.5), ("high", 0.5))}
+                          )[summary["system"] != main]
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +73,27 @@ def run(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def comparison(run, tmp_path_factory):
+    """The same run with one example and a second trained system, pit, the one that is heard; and its report."""
+    folder = shutil.copytree(run, tmp_path_factory.mktemp("runs") / "comparison")
+    shutil.rmtree(folder / "examples" / "02")
+    make_differences("pit").to_csv(folder / "differences.csv", index=False)
+    systems = [{"system": name, "parameters": 1234567, "updates": updates, "minutes": 2.46, "best_update": 1000,
+                "seconds_per_update": 0.1239} for name, updates in (("pit", 1250), ("sce", 1500))]
+    pd.DataFrame(systems).to_csv(folder / "systems.csv", index=False)
+    pd.concat([make_history(5).assign(system="pit"), make_history(6).assign(system="sce")]
+              ).to_csv(folder / "history.csv", index=False)
+    pd.DataFrame([("007", "unseen", "MF", name, "SDRi", value) for name, value in
+                  (("pit", 3.21), ("ideal_binary_mask", 13.0), ("sce", 4.44), ("sce_true_centres", 7.77))],
+                 columns=["mixture", "split", "kind", "system", "metric", "value"],
+                 ).to_csv(folder / "mixtures.csv", index=False)
+    others = {"sce": {"name": "sce", "about": "vectors <i>"}, "unprocessed": {"name": "unprocessed"}}
+    (folder / "config.yaml").write_text(json.dumps({"method": {"name": "pit", "about": "any order"}, "others": others}))
+    write_report(folder)
+    return folder
+
+
 class Page(HTMLParser):
     """Collect tags with their attributes, and the text."""
 
@@ -88,48 +118,12 @@ def decoded(source, kind):
     return io.BytesIO(base64.b64decode(data))
 
 
-def table_cells(table):
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()]
-
-
-def test_table_has_the_numbers_in_reading_order():
-    table = markdown_table(make_summary())
-    head, rule, *rows = table_cells(table)
-    assert head[:6] == ["split", "system", "SDRi FF", "SDRi FM", "SDRi MM", "SDRi All"]
-    assert head[6:] == ["SIRi", "SAR", "SI-SDRi", "n"]
-    assert all(re.fullmatch("-+:?", cell) for cell in rule)
-    order = ["pit", "sce", "unprocessed", "sce true centres", "ideal binary mask"]
-    assert [row[:2] for row in rows] == [[split, name] for split in ("in-set", "unseen") for name in order]
-    assert rows[6][2:6] == ["6.3 [5.8, 6.8]", "7.3 [6.8, 7.8]", "8.3 [7.8, 8.8]", "5.3 [4.8, 5.8]"]
-    assert rows[6][6:] == ["15.3", "25.3", "35.3", "40"]
-    assert rows[2][5] == "0.0 [-0.5, 0.5]"  # -0.04, without the sign
-    assert len({len(line) for line in table.splitlines()}) == 1  # aligned for a terminal
-
-
-def test_table_copes_with_few_mixtures_and_gaps():
-    summary = make_summary(("FFF", "FFM"), ("SDRi", "SAR")).assign(n=4)
-    summary.loc[summary["kind"] == "FFM", ["low", "high"]] = np.nan
-    summary = summary[(summary["system"] != "pit") | (summary["kind"] == "FFF")]
-    summary["system"] = summary["system"].replace("sce", "a|b")
-    head, rule, *rows = table_cells(markdown_table(summary, metrics=("SDRi", "SIRi", "SAR")))
-    assert head == ["split", "system", "SDRi FFF", "SDRi FFM", "SDRi All", "SAR", "n"]
-    assert all("-" in cell for cell in rule)  # GitHub wants a hyphen even in the narrow column of n
-    assert rows[1] == ["in-set", "a\\|b", "6.3 [5.8, 6.8]", "7.3", "5.3 [4.8, 5.8]", "15.3", "4"]
-    assert rows[0] == ["in-set", "pit", "5.0 [4.5, 5.5]", "–", "–", "–", "–"]
-
-
-def test_table_tells_what_is_missing():
-    with pytest.raises(UserError, match="lacks low, n"):
-        markdown_table(make_summary().drop(columns=["low", "n"]))
-    with pytest.raises(UserError, match="no SDRi"):
-        markdown_table(make_summary(metrics=("SAR",)))
-
-
 def test_page_is_complete_and_self_contained(run):
     html = (run / "report.html").read_text("utf-8")
     page = Page(html)
-    assert (run / "table.md").read_text("utf-8").startswith(markdown_table(make_summary()) + "\n")
-    assert len(page.all("img")) == 4  # bars, curves, a picture for each example
+    table = (run / "table.md").read_text("utf-8")
+    assert table.startswith(f"### Scores\n\n{tables.markdown(tables.scores(make_summary()))}\n")
+    assert len(page.all("img")) == 4  # dots, curves, a picture for each example
     for image in page.all("img"):
         assert image["alt"]
         assert Image.open(decoded(image["src"], "image/png")).width > 800
@@ -142,6 +136,58 @@ def test_page_is_complete_and_self_contained(run):
     assert "9.99" not in page.text and "10.0 dB" not in page.text  # of the other split
     assert not [file.name for file in run.iterdir() if file.name.startswith(".")]
     assert len(html) < 2_000_000
+
+
+def test_page_compares_several_systems(comparison):
+    html = (comparison / "report.html").read_text("utf-8")
+    assert re.findall("<h2>(.*?)</h2>", html) == [
+        "What was run", "Results", "Differences to pit", "Systems", "Training", "Examples to hear", "Configuration"]
+    page = Page(html)
+    for text in ("4.0\xa0dB (pit, in-set; the highest of 2 is sce with 5.3 dB)", "vectors <i>", "1,500",
+                 "5.5 minutes, 2,750 updates, of 2 systems", "less that of pit on the same n mixtures",
+                 "SDRi: sce 4.4 dB, pit 3.2 dBMixture", "those of pit; of the other systems only scores"):
+        assert text in page.text, text
+    assert "<b>+1.3 [+0.8, +1.8]</b>" in html and not page.all("i")
+    terms = re.findall("<dt>(.*?)</dt>", html)
+    assert "Method" in terms and "Others" not in terms
+
+
+def test_lead_says_so_if_the_method_is_the_best(comparison, tmp_path):
+    left_out = shutil.ignore_patterns("examples", "history.csv")
+    comparison = shutil.copytree(comparison, tmp_path / "part", ignore=left_out)
+    config = json.loads((comparison / "config.yaml").read_text())
+    lead = "5.3\xa0dB (sce, unseen; the highest of 2)."
+    for main in ("sce", "unprocessed"):  # a method that is a reference is no rival
+        (comparison / "config.yaml").write_text(json.dumps(config | {"method": {"name": main}}))
+        assert lead in Page(write_report(comparison).read_text("utf-8")).text
+    summary = make_summary()
+    summary[summary["system"] != "pit"].to_csv(comparison / "summary.csv", index=False)
+    assert "5.3\xa0dB (sce, unseen)." in Page(write_report(comparison).read_text("utf-8")).text
+
+
+def test_tables_of_a_comparison_are_written_as_text(comparison):
+    text = (comparison / "table.md").read_text("utf-8")
+    assert re.findall("^### (.*)", text, re.MULTILINE) == ["Scores", "Differences to pit", "Systems"]
+    assert tables.markdown(tables.differences(make_differences("pit"))) in text
+    assert re.search(r"\| sce +\| vectors <i> +\| +1,234,567 \| +1,500 \| +0.124 \| +2.5 \| +1,000 \|", text)
+
+
+def test_one_system_is_not_compared(comparison, tmp_path):
+    comparison = shutil.copytree(comparison, tmp_path / "part", ignore=shutil.ignore_patterns("history.csv"))
+    differences = make_differences("sce")
+    differences[differences["system"] != "pit"].to_csv(comparison / "differences.csv", index=False)
+    (comparison / "systems.csv").write_text("system,parameters,updates,minutes,seconds_per_update,best_update\n"
+                                            "sce,10,20,0.5,0.1,20\n")
+    (comparison / "config.yaml").write_text("method: {name: sce}\n")
+    scores = pd.read_csv(comparison / "mixtures.csv", dtype=str)
+    scores[scores["system"] != "pit"].to_csv(comparison / "mixtures.csv", index=False)
+    html = write_report(comparison).read_text("utf-8")
+    assert "Differences" not in html and "<h2>Systems</h2>" in html and "Estimates are those" not in html
+    text = (comparison / "table.md").read_text("utf-8")
+    assert re.findall("^### (.*)", text, re.MULTILINE) == ["Scores", "Systems"]
+    (comparison / "systems.csv").unlink()
+    shutil.rmtree(comparison / "examples")
+    assert "<h2>Systems</h2>" not in write_report(comparison).read_text("utf-8")
 
 
 def test_page_escapes_what_it_shows(run):
@@ -191,76 +237,3 @@ def test_page_needs_scores_only(tmp_path):
     html = write_report(tmp_path).read_text("utf-8")
     assert re.findall("<h2>(.*?)</h2>", html) == ["Results"]
     assert f"Speech separation: {tmp_path.name}" in html
-
-
-def test_spectrograms_share_levels_time_and_frequency():
-    time = np.arange(2 * RATE_HZ) / RATE_HZ
-    tone = np.sin(2 * np.pi * 1000 * time)
-    signals = {"loud": tone, "soft": 0.1 * tone[:RATE_HZ], "none": 0 * tone}
-    figure = figures.spectrograms(signals, RATE_HZ, "a $title$")
-    loud, soft, none = (axes.images[0] for axes in figure.axes[:3])
-    assert loud.get_extent() == [0, 2, 0, 5] and soft.get_extent() == [0, 1, 0, 5]
-    assert figure.axes[1].get_xlim() == (0, 2)
-    levels = loud.get_array()
-    assert levels[:, 100].argmax() / (len(levels) - 1) * 5 == pytest.approx(1, abs=0.02)  # kHz
-    assert levels.max() == pytest.approx(0, abs=1e-4)
-    assert soft.get_array().max() == pytest.approx(-20, abs=0.1)
-    np.testing.assert_allclose(none.get_array(), -60, atol=1e-4)
-
-
-def test_spectrograms_cope_with_silence_and_any_length(tmp_path):
-    noise = np.random.default_rng(0).standard_normal(180 * RATE_HZ)
-    signals = {"three minutes": noise, "one sample": np.ones(1), "nothing": np.zeros(0)}
-    figure = figures.spectrograms(signals, RATE_HZ)
-    assert figure.axes[0].images[0].get_array().shape == (257, figures.MAXIMUM_COLUMNS)
-    figures.save(figure, tmp_path / "long.png")
-    assert max(Image.open(tmp_path / "long.png").size) < 1200
-    figures.save(figures.spectrograms({"silence": np.zeros(50)}, 8000), tmp_path / "silence.png")
-    with pytest.raises(ValueError, match=r"\(2, 50\), want \[N\]"):
-        figures.spectrograms({"stereo": np.zeros((2, 50))}, 8000)
-    with pytest.raises(ValueError, match="no signal"):
-        figures.spectrograms({}, 8000)
-
-
-def test_training_curves_skip_what_was_not_measured():
-    figure = figures.training_curves(make_history())
-    losses, gains, updates = figure.axes
-    assert [text.get_text() for text in losses.get_legend().texts] == ["training", "validation"]
-    assert [text.get_text() for text in gains.get_legend().texts] == ["FM", "All"]
-    np.testing.assert_array_equal(gains.lines[1].get_xydata(), [[0.5, 0.5], [1.5, 1.5], [2.5, 2.5]])
-    for minutes, label in zip(updates.get_xticks(), updates.get_xticklabels(), strict=True):
-        assert int(label.get_text().replace(",", "")) == pytest.approx(minutes * 500)
-    one = figures.training_curves(make_history(1)[["update", "minutes", "loss"]])
-    assert len(one.axes) == 2 and [label.get_text() for label in one.axes[1].get_xticklabels()] == ["250"]
-    with pytest.raises(ValueError, match="no row"):
-        figures.training_curves(make_history(0))
-
-
-def test_scores_draw_means_and_intervals():
-    figure = figures.scores(make_summary())
-    in_set, unseen = figure.axes
-    assert [label.get_text() for label in unseen.get_xticklabels()] == ["FF", "FM", "MM", "All"]
-    names = [text.get_text() for text in figure.legends[0].texts]
-    assert names == ["pit", "sce", "sce true centres", "ideal binary mask"]  # unprocessed improves nothing
-    bars = [container for container in in_set.containers if hasattr(container, "patches")]
-    np.testing.assert_allclose([bar.get_height() for bar in bars[1]], [6.26, 7.26, 8.26, 5.26])
-    whisker = bars[1].errorbar.lines[2][0].get_segments()[0]
-    np.testing.assert_allclose(whisker[:, 1], [5.76, 6.76])
-    legend = figures.scores(make_summary(), "SAR").legends[0]
-    assert "unprocessed" in [text.get_text() for text in legend.texts]
-    with pytest.raises(ValueError, match="no metric 'SDR'"):
-        figures.scores(make_summary(), "SDR")
-
-
-def test_save_writes_whole_files_or_none(tmp_path):
-    figure = figures.scores(make_summary())
-    for name in ("a.png", "b.svg", "c.SVG"):
-        figures.save(figure, tmp_path / name)
-    assert (tmp_path / "b.svg").read_bytes() == (tmp_path / "c.SVG").read_bytes()
-    with pytest.raises(UserError, match=r"\.png or \.svg"):
-        figures.save(figure, tmp_path / "d.jpg")
-    figure.savefig = lambda path, **_: (path.write_text("half"), 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        figures.save(figure, tmp_path / "a.png")
-    assert Image.open(tmp_path / "a.png").width == 1080
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.png", "b.svg", "c.SVG"]

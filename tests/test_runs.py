@@ -71,7 +71,7 @@ def test_systems_may_come_and_go_on_resuming_but_not_change(begun):
     runs.open_folder(config("resume=true", more), begun, SPLITS, None)
     with pytest.raises(UserError, match=r"other settings \(others.deep_clustering.build.loss_range_db\)"):
         runs.check_folder(config("resume=true", more, "others.deep_clustering.build.loss_range_db=20"), begun)
-    with pytest.raises(UserError, match=r"other settings \(method.build"):
+    with pytest.raises(UserError, match=r"other settings \(method.build._target_, method.name"):
         runs.check_folder(config("resume=true", "method=deep_clustering"), begun)
 
 

@@ -139,7 +139,7 @@ class AttractorModel(EmbeddingModel):
         for name, value, choices in (("mask", mask, MASKS), ("attractors", attractors, ATTRACTORS)):
             if value not in choices:
                 raise UserError(f"{name}={value} is unknown; choose from {', '.join(choices)}.")
-        super().__init__(front_end, network, unit_norm, range_db, soft=True, **kwargs)
+        super().__init__(front_end, network, unit_norm, range_db, soft_scale=scale, **kwargs)
         self.n_speakers = n_speakers
         self.scale = scale
         self.mask = mask
@@ -186,7 +186,7 @@ class AttractorModel(EmbeddingModel):
         """Return the arguments, for serialisation."""
         config = super().get_config() | {name: getattr(self, name) for name in
                                          ("n_speakers", "scale", "mask", "attractors")}
-        del config["soft"]  # always
+        del config["soft_scale"]  # is scale
         return config
 
 

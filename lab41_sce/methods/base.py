@@ -77,17 +77,17 @@ def ideal_assignment(sources):
     return ops.one_hot(ops.argmax(sources, axis=1), sources.shape[1], axis=1)
 
 
-def bin_weights(mixture, range_db: float | None):
-    """Leave silence out: 1 for bins at most `range_db` below the peak of their mixture, else 0.
+def bin_weights(mixture, range_db: float | None, power: float = 0.0):
+    """Say how much each bin counts in a loss.
 
     Args:
         mixture: magnitudes, float32 `[B, T, F]`.
-        range_db: None counts every bin.
+        range_db: bins further than this below the peak of their mixture count 0; None leaves none out.
+        power: of the magnitude, relative to the peak, that the others count: 0 for all alike, 1 for the magnitude.
 
     Returns:
-        float32 `[B, T, F]`.
+        float32 `[B, T, F]`, between 0 and 1.
     """
-    if range_db is None:
-        return ops.ones_like(mixture)
-    peak = ops.max(mixture, axis=(1, 2), keepdims=True)
-    return ops.cast(mixture >= peak * 10.0 ** (-range_db / 20.0), "float32")
+    relative = mixture / ops.maximum(ops.max(mixture, axis=(1, 2), keepdims=True), 1e-12)
+    audible = 1.0 if range_db is None else ops.cast(relative >= 10.0 ** (-range_db / 20.0), "float32")
+    return audible * relative**power

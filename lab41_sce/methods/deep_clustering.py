@@ -11,22 +11,22 @@ from lab41_sce.methods.base import Method, bin_weights, ideal_assignment, magnit
 from lab41_sce.methods.embedding import EmbeddingModel
 
 
-def build(setup, embedding_size, range_db=25.0, soft=False, loss_range_db=40.0):
+def build(setup, embedding_size, range_db=25.0, soft_scale=None, **options):
     """Build the embedding model of a setup and what trains it.
 
     Args:
         setup: a `Setup`.
         embedding_size: K.
         range_db: see `EmbeddingModel`.
-        soft: see `EmbeddingModel`.
-        loss_range_db: see `DeepClustering`.
+        soft_scale: see `EmbeddingModel`.
+        **options: see `DeepClustering`.
 
     Returns:
         A `DeepClustering`; its `model` is the `EmbeddingModel`, whose vectors have length one.
     """
     network = setup.network(n_bins=setup.front_end.n_bins, n_outputs=embedding_size)
-    model = EmbeddingModel(setup.front_end, network, True, range_db, soft, name="separation_model")
-    return DeepClustering(model, loss_range_db)
+    model = EmbeddingModel(setup.front_end, network, True, range_db, soft_scale, name="separation_model")
+    return DeepClustering(model, **options)
 
 
 def affinity_loss(embeddings, assignment, weights):
@@ -59,14 +59,17 @@ class DeepClustering(Method):
     Args:
         model: the `EmbeddingModel` to train, with vectors of length one.
         loss_range_db: bins further than this below the mixture's peak do not count; None counts all.
+        weight_power: of a bin's magnitude in its weight, see `base.bin_weights`; 0 is the article.
     """
 
-    def __init__(self, model, loss_range_db=40.0, **kwargs):
+    def __init__(self, model, loss_range_db=40.0, weight_power=0.0, **kwargs):
         super().__init__(model, **kwargs)
         self.loss_range_db = loss_range_db
+        self.weight_power = weight_power
 
     def call(self, batch, training=False):
         """Compute the loss of a batch (`base.Method`): a scalar."""
         mixture, sources = magnitudes(self.model.front_end, batch["sources"])
         embeddings = self.model.embeddings(mixture, training)
-        return affinity_loss(embeddings, ideal_assignment(sources), bin_weights(mixture, self.loss_range_db))
+        weights = bin_weights(mixture, self.loss_range_db, self.weight_power)
+        return affinity_loss(embeddings, ideal_assignment(sources), weights)

@@ -20,16 +20,16 @@ class EmbeddingModel(keras.Model):
         network: Keras model from `[B, T, F]` to `[B, T, F, K]`.
         unit_norm: scale every vector to length one.
         range_db: bins at most this far below the peak are clustered; the others follow.
-        soft: soft instead of binary masks.
+        soft_scale: how sharp soft masks are (see `clustering.masks_from_centres`); None for binary masks.
     """
 
-    def __init__(self, front_end, network, unit_norm=False, range_db=25.0, soft=False, **kwargs):
+    def __init__(self, front_end, network, unit_norm=False, range_db=25.0, soft_scale=None, **kwargs):
         super().__init__(**kwargs)
         self.front_end = front_end
         self.network = network
         self.unit_norm = unit_norm
         self.range_db = range_db
-        self.soft = soft
+        self.soft_scale = soft_scale
         self.built = True  # as its parts are
 
     def call(self, mixtures, training=False):
@@ -56,12 +56,13 @@ class EmbeddingModel(keras.Model):
             Masks, float32 `[S, T, F]`, that sum to one over S.
         """
         levels = ops.convert_to_numpy(magnitude(*self.front_end.analyse(mixture)))
-        return kmeans_masks(self.embed(mixture), levels, n_speakers, self.range_db, self.soft)
+        return kmeans_masks(self.embed(mixture), levels, n_speakers, self.range_db, self.soft_scale)
 
     def get_config(self):
         """Return the arguments, for serialisation."""
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("front_end", "network")}
-        return super().get_config() | parts | {name: getattr(self, name) for name in ("unit_norm", "range_db", "soft")}
+        options = {name: getattr(self, name) for name in ("unit_norm", "range_db", "soft_scale")}
+        return super().get_config() | parts | options
 
     @classmethod
     def from_config(cls, config):

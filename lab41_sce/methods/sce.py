@@ -14,7 +14,7 @@ from lab41_sce.methods.base import Method, bin_weights, ideal_assignment, magnit
 from lab41_sce.methods.embedding import EmbeddingModel
 
 
-def build(setup, embedding_size, unit_norm=True, range_db=25.0, soft=False, **options):
+def build(setup, embedding_size, unit_norm=True, range_db=25.0, soft_scale=None, **options):
     """Build the embedding model of a setup and what trains it.
 
     Args:
@@ -22,14 +22,14 @@ def build(setup, embedding_size, unit_norm=True, range_db=25.0, soft=False, **op
         embedding_size: K.
         unit_norm: scale the bins' and the speakers' vectors to length one.
         range_db: see `EmbeddingModel`.
-        soft: see `EmbeddingModel`.
+        soft_scale: see `EmbeddingModel`.
         **options: see `SourceContrastiveEstimation`.
 
     Returns:
         A `SourceContrastiveEstimation`; its `model` is the `EmbeddingModel`.
     """
     network = setup.network(n_bins=setup.front_end.n_bins, n_outputs=embedding_size)
-    model = EmbeddingModel(setup.front_end, network, unit_norm, range_db, soft, name="separation_model")
+    model = EmbeddingModel(setup.front_end, network, unit_norm, range_db, soft_scale, name="separation_model")
     return SourceContrastiveEstimation(model, len(setup.speakers), **options)
 
 
@@ -117,16 +117,18 @@ class SourceContrastiveEstimation(Method):
         n_known_speakers: P.
         num_negatives: speakers drawn from outside each mixture, besides those in it.
         loss_range_db: bins further than this below the mixture's peak do not count; None counts all (the article).
+        weight_power: of a bin's magnitude in its weight, see `base.bin_weights`.
         scale: factor of every inner product; of use with unit norms.
         step_ratio: see `SpeakerVectors`.
         seed: of the negatives.
     """
 
-    def __init__(self, model, n_known_speakers, num_negatives=0, loss_range_db=None, scale=1.0, step_ratio=1.0, seed=0,
-                 **kwargs):
+    def __init__(self, model, n_known_speakers, num_negatives=0, loss_range_db=None, weight_power=0.0, scale=1.0,
+                 step_ratio=1.0, seed=0, **kwargs):
         super().__init__(model, **kwargs)
         self.num_negatives = num_negatives
         self.loss_range_db = loss_range_db
+        self.weight_power = weight_power
         self.scale = scale
         size = model.network.output_shape[-1]
         self.speaker_vectors = SpeakerVectors(n_known_speakers, size, model.unit_norm, step_ratio)
@@ -145,4 +147,5 @@ class SourceContrastiveEstimation(Method):
             labels = ops.pad(labels, [(0, 0), (0, self.num_negatives), (0, 0), (0, 0)], constant_values=-1.0)
         vectors = self.scale * self.speaker_vectors(speaker_ids)
         embeddings = self.model.embeddings(mixture, training)
-        return source_contrastive_loss(embeddings, vectors, labels, bin_weights(mixture, self.loss_range_db))
+        weights = bin_weights(mixture, self.loss_range_db, self.weight_power)
+        return source_contrastive_loss(embeddings, vectors, labels, weights)

@@ -1,0 +1,31 @@
+"""What every method starts from: magnitudes, who is loudest where, how much a bin counts."""
+
+import numpy as np
+import pytest
+
+from lab41_sce.methods.base import bin_weights, ideal_assignment, magnitudes
+
+
+def test_magnitudes_are_those_of_the_sum_and_of_each_source(front_end):
+    sources = np.random.default_rng(0).standard_normal((2, 3, 2000)).astype(np.float32)
+    mixture, of_sources = magnitudes(front_end, sources)
+    np.testing.assert_allclose(mixture, np.abs(front_end.spectrogram(sources.sum(axis=1))), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(of_sources, np.abs(front_end.spectrogram(sources)), rtol=1e-3, atol=1e-3)
+
+
+def test_each_bin_belongs_to_its_loudest_source():
+    sources = np.random.default_rng(1).random((2, 3, 4, 5)).astype(np.float32)
+    assignment = np.array(ideal_assignment(sources))
+    for b, t, f in np.ndindex(2, 4, 5):
+        assert assignment[b, :, t, f].tolist() == [float(s == sources[b, :, t, f].argmax()) for s in range(3)]
+
+
+@pytest.mark.parametrize(("range_db", "power"), [(None, 0.0), (20.0, 0.0), (None, 1.0), (20.0, 0.5)])
+def test_weights_follow_the_level_below_the_peak_of_each_mixture(range_db, power):
+    mixture = np.array([[[1.0, 0.2, 0.05]], [[100.0, 20.0, 5.0]]], np.float32)  # 0, -14, -26 dB
+    expected = [1.0, 0.2**power, 0.05**power if range_db is None else 0.0]
+    np.testing.assert_allclose(bin_weights(mixture, range_db, power), [[expected], [expected]], rtol=1e-5)
+
+
+def test_weights_in_silence_are_finite():
+    assert np.isfinite(bin_weights(np.zeros((1, 2, 3), np.float32), 40.0, 1.0)).all()
