@@ -1,8 +1,10 @@
 """Vectors of time-frequency bins `[T, F, K]` become masks `[S, T, F]`, without knowing anybody.
 
 k-means is fitted on the audible bins of one mixture, each weighted by its magnitude, and then every bin goes to the
-nearest centre (binary masks, as in the article). Soft masks are the softmax of `scale <vector, centre>` over the
-centres; for two speakers that is the article's sigmoid of a margin. Masks sum to one over the speakers in each bin.
+nearest centre (binary masks, as in the article). Soft masks are the softmax of `-scale / 2 |vector - centre|^2` over
+the centres: the share of each cluster, were all of them round clouds of variance 1 / scale. For two speakers it is a
+sigmoid of `<vector, centre>`, as in the article, but with its threshold where k-means has it. Masks sum to one over the
+speakers in each bin.
 """
 
 import numpy as np
@@ -82,18 +84,18 @@ def masks_from_centres(embeddings: np.ndarray, centres: np.ndarray, soft_scale: 
     Args:
         embeddings: float32 `[T, F, K]`.
         centres: `[S, K]`.
-        soft_scale: how sharply soft masks follow `<vector, centre>`; None for binary masks.
+        soft_scale: how sharp soft masks are; None for binary masks, their limit.
 
     Returns:
         Masks, float32 `[S, T, F]`, that sum to one over S.
     """
-    scores = np.moveaxis(embeddings @ centres.T.astype(np.float32), -1, 0)  # [S, T, F]
-    if soft_scale is not None:
-        scores = np.exp(soft_scale * (scores - scores.max(axis=0)))
-        return scores / scores.sum(axis=0)
-    # The nearest centre: |v - c|^2 = |v|^2 - 2 <v, c> + |c|^2.
-    nearest = (scores - 0.5 * (centres**2).sum(axis=1)[:, None, None]).argmax(axis=0)
-    return (nearest == np.arange(len(centres))[:, None, None]).astype(np.float32)
+    centres = centres.astype(np.float32)
+    # -|v - c|^2 / 2 = <v, c> - |c|^2 / 2 - |v|^2 / 2, and the last term is the same for all centres.
+    nearness = np.moveaxis(embeddings @ centres.T - 0.5 * (centres**2).sum(axis=1), -1, 0)  # [S, T, F]
+    if soft_scale is None:
+        return (nearness.argmax(axis=0) == np.arange(len(centres))[:, None, None]).astype(np.float32)
+    shares = np.exp(soft_scale * (nearness - nearness.max(axis=0)))
+    return shares / shares.sum(axis=0)
 
 
 def audible(magnitude: np.ndarray, range_db: float) -> np.ndarray:

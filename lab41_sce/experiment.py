@@ -107,8 +107,9 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
 
 
 def described_systems(config: DictConfig) -> dict[str, DictConfig]:
-    """Return the configuration of every system by its name, that of `config.method` first."""
-    return {system.name: system for system in (config.method, *config.others.values())}
+    """Return the configuration of every system by its name, that of `config.method` first (and it counts)."""
+    return {config.method.name: config.method} | {
+        name: system for name, system in config.others.items() if name != config.method.name}
 
 
 def build_systems(config: DictConfig, setup) -> dict:
@@ -119,7 +120,10 @@ def build_systems(config: DictConfig, setup) -> dict:
     systems = {}
     for name, described in described_systems(config).items():
         keras.utils.set_random_seed(config.seed)  # so that no system depends on those before it
-        systems[name] = instantiate(described.build, _partial_=True)(setup)
+        try:
+            systems[name] = instantiate(described.build, _partial_=True)(setup)
+        except (TypeError, ValueError) as error:  # a setting that a layer refuses
+            raise UserError(f"the system {name} cannot be built: {error}") from error
     return systems
 
 
@@ -145,38 +149,38 @@ def train_systems(systems, mixtures, held_out_batches, speech, validation, setti
 
 
 def score_systems(config, systems, front_end, speech, mixtures, folder) -> pd.DataFrame:
-    """Score every system that this run has not scored yet; return (and write to mixtures.csv) the scores of all."""
+    """Score every system that this run has not scored yet; return the scores of all, which mixtures.csv keeps."""
     import keras
 
     from lab41_sce import evaluation
     from lab41_sce.methods.base import Method
     from lab41_sce.methods.embedding import EmbeddingModel
 
-    earlier = runs.earlier_scores(folder, mixtures)
-    runs.write_csv(mixtures, folder / "evaluation.csv")
-    asked = {}
-    for name, described in described_systems(config).items():
-        if name in set(earlier["system"]):
-            continue
-        system = systems[name]
+    described, able = described_systems(config), {}
+    for name, system in systems.items():
+        splits = described[name].get("splits") or config.evaluation.splits
         if isinstance(system, Method):
             model = keras.saving.load_model(folder / "systems" / name / "model.keras")  # the best, not the last
             system = evaluation.trained_system(model)
-            if isinstance(model, EmbeddingModel):
-                asked[f"{name}_true_centres"] = evaluation.true_centres_system(model), described.get("splits")
-        asked[name] = system, described.get("splits")
-    scores = [earlier]
-    if asked:
-        examples = evaluation.Examples(folder, config.method.name, config.evaluation.examples_per_kind,
-                                       front_end.sample_rate_hz)
-        for split, of_split in mixtures.groupby("split", sort=False):
-            able = {name: system for name, (system, splits) in asked.items() if splits is None or split in splits}
-            keep = examples.keep if config.method.name in able else None
-            scores.append(evaluation.score_systems(front_end, able, speech, of_split, config.evaluation.jobs, keep))
-        if config.method.name in asked:
-            runs.write_csv(examples.table(), folder / "examples.csv")
-    scores = pd.concat([table for table in scores if len(table)])
-    runs.write_csv(scores, folder / "mixtures.csv")
+            if isinstance(model, EmbeddingModel) and model.clusters:
+                able[f"{name}_true_centres"] = evaluation.true_centres_system(model), splits
+        able[name] = system, splits
+
+    scores = runs.earlier_scores(folder, mixtures)
+    runs.write_csv(scores, folder / "mixtures.csv")  # before the list, so that scores and list always agree
+    runs.write_csv(mixtures, folder / "evaluation.csv")
+    examples = evaluation.Examples(folder, config.method.name, config.evaluation.examples_per_kind,
+                                   front_end.sample_rate_hz)
+    for split, of_split in mixtures.groupby("split", sort=False):
+        done = set(scores.loc[scores["split"] == split, "system"])
+        missing = {name: system for name, (system, splits) in able.items() if split in splits and name not in done}
+        if missing:
+            keep = examples.keep if config.method.name in missing else None
+            added = evaluation.score_systems(front_end, missing, speech, of_split, config.evaluation.jobs, keep)
+            scores = pd.concat([scores, added]) if len(scores) else added
+            runs.write_csv(scores, folder / "mixtures.csv")
+    if examples.rows:
+        runs.write_csv(examples.table(), folder / "examples.csv")
     return scores
 
 
@@ -206,6 +210,10 @@ def check_settings(config: DictConfig) -> None:
     if not config.evaluation.splits or set(config.evaluation.splits) - {"unseen", "in-set", "validation"}:
         raise UserError(f"evaluation.splits={list(config.evaluation.splits)} is not possible; "
                         "choose from unseen, in-set, validation.")
+    able = config.method.get("splits") or config.evaluation.splits
+    if not set(able) & set(config.evaluation.splits):
+        raise UserError(f"evaluation.splits={list(config.evaluation.splits)} is not possible with "
+                        f"{config.method.name}, which can be scored on {', '.join(able)} only.")
     if not isinstance(config.evaluation.jobs, int) or config.evaluation.jobs == 0:
         raise UserError(f"evaluation.jobs={config.evaluation.jobs} is not possible; "
                         "give a number of processes, or -1 for one each core.")

@@ -114,7 +114,8 @@ def _lead(summary: pd.DataFrame, main: str | None) -> str:
         if name != best:
             about += f" is {words(best)} with {decibels(means[best])} dB"
         gains.append(f"<b>{decibels(means[name])}&nbsp;dB</b> ({escape(about)})")
-    return gains and f'<p class="lead">Mean improvement of the signal-to-distortion ratio: {", ".join(gains)}.</p>'
+    text = ", ".join(gains)
+    return text and f'<p class="lead">Mean improvement of the signal-to-distortion ratio: {text}.</p>'
 
 
 def _section(title: str, html: str) -> str:

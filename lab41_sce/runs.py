@@ -45,9 +45,10 @@ def check_folder(config: DictConfig, folder: Path) -> None:
             raise UserError(f"{folder} holds files of a run, but no config.yaml to resume with; "
                             "choose another run_dir, or start again with overwrite=true.")
         earlier, now = comparable(OmegaConf.load(folder / "config.yaml")), comparable(config)
-        different = sorted(name for name in earlier.keys() & now.keys() if earlier[name] != now[name])
-        # Systems to compare with may come and go; a setting of one that stays may not.
-        different += sorted(name for name in earlier.keys() ^ now.keys() if not name.startswith("others."))
+        systems = OmegaConf.load(folder / "config.yaml").others
+        added = tuple(f"others.{name}." for name in config.others if name not in systems)  # others may join, none leave
+        different = sorted(name for name in earlier.keys() | now.keys()
+                           if earlier.get(name) != now.get(name) and not name.startswith(added))
         if different:
             raise UserError(f"{folder} holds a run with other settings ({', '.join(different)}); resume with the same "
                             "ones, choose another run_dir, or start again with overwrite=true.")
@@ -93,8 +94,9 @@ def earlier_scores(folder: Path, mixtures: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Rows of `mixtures.csv`, without those of systems that were trained on since.
     """
-    path, names = folder / "mixtures.csv", dict.fromkeys(("mixture", "split", "kind", "system", "metric"), str)
-    if not path.exists() or (folder / "evaluation.csv").read_text("utf-8") != mixtures.to_csv(index=False):
+    path, listed = folder / "mixtures.csv", folder / "evaluation.csv"
+    names = dict.fromkeys(("mixture", "split", "kind", "system", "metric"), str)
+    if not path.exists() or not listed.exists() or listed.read_text("utf-8") != mixtures.to_csv(index=False):
         return pd.DataFrame(columns=[*names, "value"])
     scores = pd.read_csv(path, dtype=names)
     newer = {file.parent.name for file in folder.glob("systems/*/model.keras")

@@ -57,12 +57,13 @@ def test_binary_masks_take_the_nearest_centre():
     np.testing.assert_array_equal(masks_from_centres(vectors, centres).argmax(axis=0), expected)
 
 
-def test_soft_mask_of_two_is_the_sigmoid_of_the_margin():
+def test_soft_mask_of_two_is_a_sigmoid_that_crosses_a_half_where_both_centres_are_as_near():
     vectors, _, _ = two_clouds()
     centres = np.array([[0.3, 0, 0], [0, 0.5, 0]])
-    margin = vectors @ (centres[0] - centres[1])
+    margin = (((vectors - centres[1]) ** 2).sum(axis=-1) - ((vectors - centres[0]) ** 2).sum(axis=-1)) / 2
     masks = masks_from_centres(vectors, centres, soft_scale=3.0)
     np.testing.assert_allclose(masks[0], 1 / (1 + np.exp(-3 * margin)), rtol=1e-4)
+    np.testing.assert_array_equal(masks[0] > 0.5, masks_from_centres(vectors, centres)[0] == 1)
 
 
 def test_true_centres_are_the_ceiling():

@@ -95,15 +95,16 @@ def test_extremes_are_safe(change):
     assert np.isfinite(loss) and np.isfinite(gradient).all()
 
 
-def test_method_gives_each_bin_to_the_louder_source():
+@pytest.mark.parametrize("weight_power", [0.0, 1.0])
+def test_method_gives_each_bin_to_the_louder_source(weight_power):
     """The method's loss equals the listed pairs with assignment and weights made here in NumPy."""
     keras.utils.set_random_seed(1)
-    method = build(tiny_setup(units=4), embedding_size=3, loss_range_db=30)
+    method = build(tiny_setup(units=4), embedding_size=3, loss_range_db=30, weight_power=weight_power)
     sources = voices(seconds=0.2)[None]
     levels = np.abs(method.model.front_end.spectrogram(sources))
     assignment = (levels == levels.max(axis=1, keepdims=True)).astype(float)
     mixture = np.abs(method.model.front_end.spectrogram(sources.sum(axis=1)))
-    weights = (mixture >= mixture.max() * 10 ** (-30 / 20)).astype(float)
+    weights = (mixture >= mixture.max() * 10 ** (-30 / 20)) * mixture**weight_power
     embeddings = np.array(method.model(sources.sum(axis=1)), float)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=-1), 1.0, atol=1e-5)
     assert float(method({"sources": sources})) == pytest.approx(pairs_loss(embeddings, assignment, weights), rel=1e-4)

@@ -6,13 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 
 from lab41_sce import experiment
 from lab41_sce.errors import UserError
+from lab41_sce.features import FrontEnd
+from lab41_sce.methods.base import Setup
+from lab41_sce.networks import blstm
 
 
 def command(corpus_root, folder, *overrides):
@@ -140,17 +145,54 @@ def test_one_command_compares_every_system_and_goes_on_with_what_is_missing(tmp_
     of_all = [table.query("metric == 'SDRi' and kind == 'All' and split == 'unseen'").set_index("system")["mean"]
               for table in (summary, differences)]
     assert of_all[1]["pit_blstm"] == pytest.approx(of_all[0]["pit_blstm"] - of_all[0]["sce"])
+    check_that_every_model_separates(tmp_path / "systems")
     table = (tmp_path / "table.md").read_text()
     assert all(name.replace("_", " ") in table for name in [*TRAINED, *untrained])
+
+
+def check_that_every_model_separates(systems):
+    """Load each in a process that knows no more than the command line does."""
+    code = ("import sys, numpy; from lab41_sce.separation import Separator; "
+            "print([Separator.load(folder).separate(numpy.ones(9000), 10000).shape for folder in sys.argv[1:]]); "
+            "Separator.load(sys.argv[1]).separate(numpy.ones(9000), 10000, 3)")
+    folders = [systems / name for name in ["recurrent_mask", *TRAINED[:-1]]]
+    result = subprocess.run([sys.executable, "-c", code, *folders], capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == str([(2, 9000)] * len(TRAINED))
+    assert "UserError: this model separates 2 speakers and cannot separate 3" in result.stderr
+
+
+def test_a_system_does_not_depend_on_those_before_it():
+    with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
+        config = compose("config", overrides=["+exp=smoke", "+method@others.pit_blstm=pit_blstm",
+                                              "+method@others.recurrent_mask=recurrent_mask"])
+        alone = compose("config", overrides=["+exp=smoke", "method=recurrent_mask"])
+    setup = Setup(FrontEnd(), partial(blstm, n_layers=1, units=4), 2, ("1", "2", "3"))
+    among, alone = (experiment.build_systems(each, setup)["recurrent_mask"] for each in (config, alone))
+    for here, there in zip(among.weights, alone.weights, strict=True):
+        np.testing.assert_array_equal(here, there)
+
+
+def test_a_system_that_learns_nothing_can_be_the_method(corpus_root, tmp_path):
+    result = run(corpus_root, tmp_path, "method=ideal_binary_mask")
+    assert result.returncode == 0, result.stderr
+    assert set(pd.read_csv(tmp_path / "summary.csv")["system"]) == {"unprocessed", "ideal_binary_mask",
+                                                                    "ideal_ratio_mask"}
+    assert not re.search(r"^\[\]", (tmp_path / "report.html").read_text(), re.MULTILINE)  # nothing to lead with
+    model = subprocess.run([sys.executable, "-m", "lab41_sce.separate", "x.wav", "--model", tmp_path],
+                           capture_output=True, text=True, check=False)
+    assert model.returncode == 1 and "there is no model at" in model.stderr and "Traceback" not in model.stderr
 
 
 @pytest.mark.parametrize("exp", ["compare", "compare_three"])
 def test_every_system_of_a_comparison_can_be_the_method(exp):
     with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
-        for name in compose("config", overrides=[f"+exp={exp}"]).others:
-            config = compose("config", overrides=[f"+exp={exp}", f"method={name}"])
+        everyone = experiment.described_systems(compose("config", overrides=[f"+exp={exp}"]))
+        for name in everyone:
+            config = compose("config", overrides=[f"+exp={exp}", f"method={name}", "+method.build.mark=1"])
             experiment.check_settings(config)
-            assert next(iter(experiment.described_systems(config))) == name
+            described = experiment.described_systems(config)
+            assert next(iter(described)) == name and set(described) == set(everyone)
+            assert [system.build.get("mark") for system in described.values()] == [1] + [None] * (len(everyone) - 1)
 
 
 def test_three_speakers(tmp_path):
@@ -185,6 +227,7 @@ def test_mistakes_get_one_sentence(tmp_path):
     for overrides, wanted in (
         (["corpus.root=/nowhere"], "corpus.root=/nowhere is not a folder"),
         (["front_end.hop_length=200"], "hop_length 200 must divide"),
+        (["corpus=embedded", "network.units=-1"], "the system sce cannot be built"),
     ):
         result = run("/nowhere", tmp_path / "run", *overrides)
         assert result.returncode == 1 and wanted in result.stderr and "Traceback" not in result.stderr
@@ -199,6 +242,7 @@ def test_mistakes_get_one_sentence(tmp_path):
     ("mixtures.batch_size=2.5", "mixtures.batch_size=2.5"),
     ("mixtures.n_speakers=1", "at least 2"),
     ("+method@others.rival=deep_clustering", "others.rival.name=deep_clustering is not possible"),
+    ("method=nmf_supervised evaluation.splits=[unseen]", "which can be scored on in-set only"),
     ("mixtures.same_sex=50", "at most 1, or null"),
     ("evaluation.splits=[training]", "choose from"),
     ("evaluation.splits=null", "give a list"),
@@ -210,7 +254,7 @@ def test_mistakes_get_one_sentence(tmp_path):
 ])
 def test_impossible_settings_are_told(override, wanted):
     with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
-        config = compose("config", overrides=["+exp=smoke", override])
+        config = compose("config", overrides=["+exp=smoke", *override.split()])
     with pytest.raises(UserError, match=re.escape(wanted)):
         experiment.check_settings(config)
 

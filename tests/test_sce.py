@@ -116,16 +116,18 @@ def test_a_batch_is_learned(tiny_model, unit_norm, options):
     assert losses[-1] < 0.97 * losses[0]
 
 
-def test_loss_uses_the_louder_source(tiny_model):
+@pytest.mark.parametrize("weight_power", [0.0, 1.0])
+def test_loss_uses_the_louder_source(tiny_model, weight_power):
     """The method's loss equals the pure function on labels made here in NumPy."""
     rng = np.random.default_rng(0)
     sources = rng.standard_normal((1, 2, 1280)).astype(np.float32)
-    method = SourceContrastiveEstimation(tiny_model, n_known_speakers=5, loss_range_db=30)
+    method = SourceContrastiveEstimation(tiny_model, n_known_speakers=5, loss_range_db=30,
+                                         weight_power=weight_power)
     loss = method({"sources": sources, "speaker_ids": np.array([[4, 2]], np.int32)})
     levels = np.abs(tiny_model.front_end.spectrogram(sources))
     labels = np.where(levels == levels.max(axis=1, keepdims=True), 1.0, -1.0)
     mixture = np.abs(tiny_model.front_end.spectrogram(sources.sum(axis=1)))
-    weights = (mixture >= mixture.max() * 10 ** (-30 / 20)).astype(float)
+    weights = (mixture >= mixture.max() * 10 ** (-30 / 20)) * mixture**weight_power
     embeddings = np.array(tiny_model(sources.sum(axis=1)))
     vectors = np.array(method.speaker_vectors(np.array([[4, 2]])))
     assert float(loss) == pytest.approx(loop_loss(embeddings, vectors, labels, weights), rel=1e-4)

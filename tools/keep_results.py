@@ -27,7 +27,9 @@ def main():
     options = parser.parse_args()
     run, results = options.run, options.results
     config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
-    places = {str(run): f"runs/{results.name}", str(config["corpus"]["root"]): "$LIBRISPEECH"}
+    places = {str(run): f"runs/{results.name}"}
+    if config["corpus"]["root"]:
+        places[str(config["corpus"]["root"])] = "$LIBRISPEECH"
     results.mkdir(parents=True, exist_ok=True)
     for name in TEXTS:
         text = (run / name).read_text("utf-8")

@@ -128,7 +128,8 @@ class AttractorModel(EmbeddingModel):
         scale: factor of every inner product; of use with unit norms.
         mask: "softmax" or "sigmoid", see `attractor_masks`.
         attractors: where those of a new mixture come from: "kmeans" or "fixed".
-        range_db: bins at most this far below the peak make the attractors, in training as in k-means.
+        range_db: bins at most this far below the peak make the attractors, in training (where all count alike, as in
+            the article) as in k-means (where they count by magnitude, as for the other systems).
 
     Raises:
         UserError: there is no such mask, or there are no such attractors.
@@ -150,6 +151,11 @@ class AttractorModel(EmbeddingModel):
             shape=(n_speakers, network.output_shape[-1]), initializer=keras.initializers.RandomNormal(stddev=1e-3),
             trainable=False, aggregation="mean", name="fixed_attractors",
         )
+
+    @property
+    def clusters(self):
+        """Whether masks come from clustering, so that true centres are their ceiling."""
+        return self.attractors == "kmeans" and self.mask == "softmax"
 
     def follow(self, attractors, momentum):
         """Move the fixed attractors towards the mean of those of a batch, `[B, S, K]`, matched one by one."""

@@ -32,6 +32,11 @@ class EmbeddingModel(keras.Model):
         self.soft_scale = soft_scale
         self.built = True  # as its parts are
 
+    @property
+    def clusters(self):
+        """Whether masks come from clustering, so that true centres are their ceiling."""
+        return True
+
     def call(self, mixtures, training=False):
         """Embed waveforms: float32 `[B, N]` to `[B, T, F, K]`."""
         return self.embeddings(magnitude(*self.front_end.analyse(mixtures)), training)

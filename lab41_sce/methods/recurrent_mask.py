@@ -6,6 +6,8 @@ That article knows in advance who speaks. Here the outputs follow the numbers of
 come before men: of a woman and a man, output 1 is the woman. Of two women or two men who were not trained on, the
 order is arbitrary, and nothing in the mixture tells it: this is the weakness that permutation-invariant training and
 the systems that cluster embeddings remove.
+
+The network is that of the configuration, as for the other systems; that article had one-directional recurrent layers.
 """
 
 from keras import ops
