@@ -37,7 +37,7 @@ def main():
             text = text.replace(place, shown)
         (results / name).write_text(text, "utf-8")
     about = json.loads((results / "version.json").read_text("utf-8"))
-    commands = [about["command"], *(later["command"] for later in about.get("resumed", []))]
+    commands = [start["command"] for start in (about, *about.get("resumed", [])) if "command" in start]
     (results / "command.txt").write_text("".join(f"{command}\n" for command in dict.fromkeys(commands)), "utf-8")
     figures.save(figures.scores(pd.read_csv(results / "summary.csv")), results / "scores.png")
     figures.save(figures.training_curves(pd.read_csv(results / "history.csv")), results / "training.png")
