@@ -227,7 +227,7 @@ def test_mistakes_get_one_sentence(tmp_path):
     for overrides, wanted in (
         (["corpus.root=/nowhere"], "corpus.root=/nowhere is not a folder"),
         (["front_end.hop_length=200"], "hop_length 200 must divide"),
-        (["corpus=embedded", "network.units=-1"], "the system sce cannot be built"),
+        (["corpus.root=null", "corpus.subsets=[synthetic]", "network.units=-1"], "the system sce cannot be built"),
     ):
         result = run("/nowhere", tmp_path / "run", *overrides)
         assert result.returncode == 1 and wanted in result.stderr and "Traceback" not in result.stderr
