@@ -45,7 +45,7 @@ def check_folder(config: DictConfig, folder: Path) -> None:
             raise UserError(f"{folder} holds files of a run, but no config.yaml to resume with; "
                             "choose another run_dir, or start again with overwrite=true.")
         earlier, now = comparable(OmegaConf.load(folder / "config.yaml")), comparable(config)
-        systems = OmegaConf.load(folder / "config.yaml").others
+        systems = OmegaConf.load(folder / "config.yaml").get("others") or {}  # runs of old have none
         added = tuple(f"others.{name}." for name in config.others if name not in systems)  # others may join, none leave
         different = sorted(name for name in earlier.keys() | now.keys()
                            if earlier.get(name) != now.get(name) and not name.startswith(added))

@@ -78,6 +78,12 @@ def test_systems_may_join_on_resuming_but_neither_leave_nor_change(begun):
         runs.check_folder(config("resume=true", more, "method=deep_clustering"), begun)
 
 
+def test_a_run_of_an_older_version_is_refused_in_a_sentence(begun):
+    (begun / "config.yaml").write_text("name: old\n")
+    with pytest.raises(UserError, match="other settings"):
+        runs.check_folder(config("resume=true"), begun)
+
+
 def test_scores_hold_until_the_list_or_the_model_changes(begun):
     mixtures = pd.DataFrame([["unseen-FF-0000", "unseen", "FF"]], columns=["mixture", "split", "kind"])
     assert runs.earlier_scores(begun, mixtures).empty
