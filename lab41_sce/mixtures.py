@@ -7,11 +7,14 @@ of arXiv 1705.04662). What travels are waveforms `[B, S, N]`; spectrograms are m
 Randomness: batch number i of a seed is always the same, so training resumes by counting, and an evaluation mixture
 is one row of a CSV file.
 
+Noise may be added to both (`noise.py`); then the mixture is the sum of its sources and the noise.
+
 Kinds: the sexes of the speakers in their order, "FF", "MM", "FM", "MF" (or "FFM", ... for three speakers).
 """
 
 import itertools
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +24,7 @@ from tqdm import tqdm
 
 from lab41_sce import audio
 from lab41_sce.errors import UserError
+from lab41_sce.noise import Noise, scaled
 
 logger = logging.getLogger(__name__)
 
@@ -61,15 +65,23 @@ class Speech:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Hold one mixture whose truth is known: `sources`, float32 `[S, N]`, and the ids of their `speakers`."""
+    """Hold one mixture whose truth is known.
+
+    Attributes:
+        sources: float32 `[S, N]`.
+        speakers: their ids.
+        noise: float32 `[N]`, or None.
+    """
 
     sources: np.ndarray
     speakers: tuple[str, ...] = ()
+    noise: np.ndarray | None = None
 
     @property
     def signal(self) -> np.ndarray:
-        """The sum of the sources, float32 `[N]`."""
-        return self.sources.sum(axis=0)
+        """The sum of the sources and the noise, float32 `[N]`."""
+        speech = self.sources.sum(axis=0)
+        return speech if self.noise is None else speech + self.noise
 
     @property
     def n_speakers(self) -> int:
@@ -91,10 +103,13 @@ class TrainingMixtures:
         same_sex: share of mixtures whose speakers are all of one sex; None leaves it to chance.
         pre_emphasis: coefficient under which levels are measured.
         seed: of everything drawn.
+        noise: what to draw noise with, if wanted.
+        noise_kinds: of the noise, all alike likely.
+        snr_db: lowest and highest signal-to-noise ratio.
     """
 
     def __init__(self, speech, utterances, speakers, n_speakers=2, seconds=1.0, batch_size=32, level_range_db=0.0,
-                 same_sex=None, pre_emphasis=0.95, seed=0):
+                 same_sex=None, pre_emphasis=0.95, seed=0, noise: Noise | None = None, noise_kinds=(), snr_db=(0, 0)):
         self.speech = speech
         self.n_speakers = n_speakers
         self.length = round(seconds * speech.sample_rate_hz)
@@ -103,6 +118,8 @@ class TrainingMixtures:
         self.same_sex = same_sex
         self.pre_emphasis = pre_emphasis
         self.seed = seed
+        self.noise, self.noise_kinds, self.snr_db = noise, list(noise_kinds), snr_db
+        self._speakers = list(speakers)
         numbers = {speaker: number for number, speaker in enumerate(speakers)}
         self._utterances = {}  # of each speaker's number: the utterances, and their shares of the speech
         by_sex = {"F": [], "M": []}
@@ -123,7 +140,8 @@ class TrainingMixtures:
         """Make batch number `index`.
 
         Returns:
-            `sources`, float32 `[B, S, N]`, whose sum over S is the mixture, and `speaker_ids`, int32 `[B, S]`.
+            `sources`, float32 `[B, S, N]`, and `speaker_ids`, int32 `[B, S]`; with noise, `noise`, float32 `[B, N]`.
+            The mixture is the sum of the sources and the noise.
         """
         rng = np.random.default_rng([self.seed, index])
         sources = np.empty((self.batch_size, self.n_speakers, self.length), np.float32)
@@ -136,7 +154,17 @@ class TrainingMixtures:
                 start = rng.integers(max(self.speech.length(name) - self.length, 0) + 1)
                 sources[row, place] = self.speech.excerpt(name, start, self.length)
         levels_db = self.level_range_db * (rng.random(speaker_ids.shape) - 0.5)
-        return {"sources": normalise(sources, self.pre_emphasis, levels_db), "speaker_ids": speaker_ids}
+        batch = {"sources": normalise(sources, self.pre_emphasis, levels_db), "speaker_ids": speaker_ids}
+        return batch | ({"noise": self._draw_noise(rng, **batch)} if self.noise else {})
+
+    def _draw_noise(self, rng, sources, speaker_ids):
+        """Draw noise for every mixture of a batch, float32 `[B, N]`."""
+        noises = []
+        for speech, numbers in zip(sources.sum(axis=1), speaker_ids, strict=True):
+            kind = self.noise_kinds[rng.integers(len(self.noise_kinds))]
+            noise = self.noise.draw(kind, rng, self.length, "train", [self._speakers[number] for number in numbers])
+            noises.append(scaled(noise, speech, rng.uniform(*self.snr_db)))
+        return np.stack(noises)
 
     def _draw_speakers(self, rng):
         """Draw S different speakers: anybody, or of one sex with the wanted probability and of several otherwise."""
@@ -151,13 +179,16 @@ class TrainingMixtures:
         """Stream the batches from number `start` on as a parallel, prefetching `tf.data.Dataset`."""
         import tensorflow as tf
 
+        shapes = {"sources": (tf.float32, (self.batch_size, self.n_speakers, self.length)),
+                  "speaker_ids": (tf.int32, (self.batch_size, self.n_speakers))}
+        if self.noise:
+            shapes["noise"] = tf.float32, (self.batch_size, self.length)
+
         def make(index):
-            sources, speaker_ids = tf.numpy_function(
-                lambda i: tuple(self.batch(int(i)).values()), [index], (tf.float32, tf.int32)
-            )
-            sources.set_shape((self.batch_size, self.n_speakers, self.length))
-            speaker_ids.set_shape((self.batch_size, self.n_speakers))
-            return {"sources": sources, "speaker_ids": speaker_ids}
+            arrays = tf.numpy_function(lambda i: [self.batch(int(i))[name] for name in shapes], [index],
+                                       [dtype for dtype, _ in shapes.values()])
+            return {name: tf.ensure_shape(array, shape)
+                    for array, (name, (_, shape)) in zip(arrays, shapes.items(), strict=True)}
 
         indices = tf.data.Dataset.counter(start)
         return indices.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(4)
@@ -238,16 +269,53 @@ def evaluation_list(
     return pd.DataFrame(rows)
 
 
-def load_mixture(speech: Speech, row) -> Mixture:
-    """Return the mixture of one row of an evaluation list."""
+def add_noise(mixtures: pd.DataFrame, kinds: Sequence[str], snr_db: tuple[float, float], seed: int = 0) -> pd.DataFrame:
+    """Give every mixture of a list noise; what is mixed stays the same.
+
+    Args:
+        mixtures: evaluation list.
+        kinds: of the noise, in turns.
+        snr_db: lowest and highest signal-to-noise ratio; every mixture gets one between them.
+        seed: of the draw; the noise itself does not depend on `snr_db`.
+
+    Returns:
+        The list with the columns `noise` (its kind), `noise_seed` and `snr_db`.
+    """
+    rng = np.random.default_rng([seed, 2])
+    seeds, shares = rng.integers(2**31, size=len(mixtures)), rng.random(len(mixtures))
+    levels_db = np.round(snr_db[0] + (snr_db[1] - snr_db[0]) * shares, 2)
+    turns = [kinds[number % len(kinds)] for number in range(len(mixtures))]
+    return mixtures.assign(noise=turns, noise_seed=seeds, snr_db=levels_db)
+
+
+def at_snr(mixtures: pd.DataFrame, kinds: Sequence[str], snr_db: float, seed: int = 0) -> pd.DataFrame:
+    """Make a split of its own of a list of mixtures with noise at one signal-to-noise ratio (see `add_noise`)."""
+    about = f", SNR {snr_db:g} dB"
+    noisy = add_noise(mixtures, kinds, (snr_db, snr_db), seed)
+    return noisy.assign(mixture=noisy["mixture"] + about, split=noisy["split"] + about)
+
+
+def speech_split(split: str) -> str:
+    """Return the split that the speech of a split such as "unseen, SNR 5 dB" is of."""
+    return split.partition(",")[0]
+
+
+def load_mixture(speech: Speech, row, noise: Noise | None = None) -> Mixture:
+    """Return the mixture of one row of an evaluation list; `noise` draws that of lists with noise."""
     sources, speakers = [], []
     for place in itertools.count(1):
         name = row.get(f"utterance_{place}")
         if not isinstance(name, str):
-            return Mixture(np.stack(sources), tuple(speakers))
+            break
         excerpt = speech.excerpt(name, int(row[f"start_{place}"]), int(row["length"]))
         sources.append((excerpt - excerpt.mean()) * np.float32(row[f"gain_{place}"]))
         speakers.append(str(row[f"speaker_{place}"]))
+    sources = np.stack(sources)
+    if not isinstance(row.get("noise"), str):
+        return Mixture(sources, tuple(speakers))
+    drawn = noise.draw(row["noise"], np.random.default_rng(int(row["noise_seed"])), sources.shape[1],
+                       speech_split(row["split"]), speakers)
+    return Mixture(sources, tuple(speakers), scaled(drawn, sources.sum(axis=0), row["snr_db"]))
 
 
 def _draw_source(rng, speech, table, speaker, length, pre_emphasis, level_range_db, place) -> dict:

@@ -10,6 +10,7 @@ import json
 import platform
 import shutil
 import subprocess
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +24,7 @@ from lab41_sce.files import write_whole
 
 FILES = ("config.yaml", "version.json", "splits.csv", "evaluation.csv", "history.csv", "systems.csv", "mixtures.csv",
          "summary.csv", "differences.csv", "examples.csv", "table.md", "report.html")
-FOLDERS = ("systems", "examples")
+FOLDERS = ("systems", "examples", "figures", "article")
 # Settings that may differ between a run and its resumption: limits, places, and what follows the training.
 FREE_ON_RESUME = ("resume", "overwrite", "run_dir", "evaluation", "corpus.root", "corpus.download", "corpus.check",
                   "training.updates", "training.minutes", "training.patience", "training.tensorboard")
@@ -136,6 +137,20 @@ def versions(command: str | None = None) -> dict[str, str]:
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **({"command": command} if command else {}),
     }
+
+
+def portable(text: str, config: Mapping, folder: Path) -> str:
+    """Take the places of one machine out of a text about a run.
+
+    Args:
+        text: such as a command.
+        config: settings of the run; its `corpus.root` becomes $LIBRISPEECH.
+        folder: of the run, which becomes runs/NAME.
+    """
+    for place, shown in ((str(folder), f"runs/{folder.name}"), (config["run_dir"], f"runs/{folder.name}"),
+                         (config["corpus"]["root"], "$LIBRISPEECH")):
+        text = text.replace(str(place), shown) if place else text
+    return text
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from lab41_sce import experiment
+from lab41_sce.article.draw import CAPTIONS
 from lab41_sce.errors import UserError
 from lab41_sce.features import FrontEnd
 from lab41_sce.methods.base import Setup
@@ -66,7 +67,9 @@ def test_every_file_of_a_run_is_there(finished):
                      "evaluation.csv", "mixtures.csv", "summary.csv", "differences.csv", "table.md", "examples.csv",
                      "examples", "report.html"}
     assert {path.name for path in (folder / "systems" / "sce").iterdir()} == {
-        "checkpoint.npz", "model.keras", "history.csv", "tensorboard"}
+        "checkpoint.npz", "model.keras", "history.csv", "tensorboard", "speakers.csv"}
+    assert {path.suffix for path in (folder / "figures").iterdir()} == {".png", ".svg"}
+    assert {path.stem for path in (folder / "figures").iterdir()} == set(CAPTIONS)
     assert not [name for name in names if name.startswith(".")]  # no temporary file is left
     assert "report.html" in result.stdout and "| sce " in result.stdout
     assert json.loads((folder / "version.json").read_text())["tensorflow"]
@@ -211,6 +214,25 @@ def test_three_speakers(tmp_path):
     assert len(list(example.glob("estimate_*.wav"))) == 3
 
 
+def test_noise_and_a_saved_model(corpus_root, tmp_path):
+    """Train and score with noise, and score the trained weights once more, with binary masks."""
+    noise = ["noise.kinds=[white]", "noise.training_snr_db=[0,10]", "noise.evaluation_snr_db=[-5]"]
+    saved = ["+method@others.saved=saved", f"others.saved.build.path={tmp_path}/systems/sce",
+             "+others.saved.build.changes.soft_scale=null"]
+    result = run(corpus_root, tmp_path, *noise, *saved, "evaluation.splits=[unseen]", "training.updates=10")
+    assert result.returncode == 0, result.stderr
+    listed = pd.read_csv(tmp_path / "evaluation.csv")
+    assert listed["split"].value_counts().to_dict() == {"unseen": 4, "unseen, SNR -5 dB": 4}
+    assert listed["utterance_1"].to_list()[:4] == listed["utterance_1"].to_list()[4:]
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    of_all = summary[summary["kind"] == "All"].set_index(["split", "system", "metric"])["mean"]
+    clean, noisy = of_all["unseen"], of_all["unseen, SNR -5 dB"]
+    assert noisy["unprocessed", "SDR"] < clean["unprocessed", "SDR"] - 4
+    assert noisy["ideal_binary_mask", "SDRi"] > 5
+    assert clean["saved", "SDR"] != clean["sce", "SDR"]  # binary masks are not the soft ones
+    assert {path.name for path in (tmp_path / "examples").iterdir()} >= {"unseen-FF-1", "unseen-SNR_-5_dB-FF-1"}
+
+
 def test_a_finished_folder_is_not_touched_by_accident(finished, corpus_root):
     folder, _, _ = finished
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir() if path.suffix != ".log"}
@@ -250,6 +272,12 @@ def test_mistakes_get_one_sentence(tmp_path):
     ("corpus.check=sample", "choose from samples, headers"),
     ("evaluation.seconds=null", "evaluation.seconds=None"),
     ("evaluation.jobs=0", "evaluation.jobs=0"),
+    ("noise.training_snr_db=[15,-5]", "give the lowest and the highest in dB"),
+    ("noise.training_snr_db=5", "give the lowest and the highest in dB"),
+    ("noise.evaluation_snr_db=[0,0]", "give different numbers of dB"),
+    ("noise.kinds=[brown]", "choose from white, pink"),
+    ("noise.kinds=[folder]", "give noise.folder=PATH"),
+    ("+method@others.saved=saved", "others.saved.build.path must be given"),
     ("seed=-1", "seed=-1"),
 ])
 def test_impossible_settings_are_told(override, wanted):

@@ -69,7 +69,7 @@ class DeepClustering(Method):
 
     def call(self, batch, training=False):
         """Compute the loss of a batch (`base.Method`): a scalar."""
-        mixture, sources = magnitudes(self.model.front_end, batch["sources"])
+        mixture, sources, speech = magnitudes(self.model.front_end, batch)
         embeddings = self.model.embeddings(mixture, training)
-        weights = bin_weights(mixture, self.loss_range_db, self.weight_power)
+        weights = bin_weights(speech, self.loss_range_db, self.weight_power)
         return affinity_loss(embeddings, ideal_assignment(sources), weights)

@@ -137,7 +137,7 @@ class SourceContrastiveEstimation(Method):
     def call(self, batch, training=False):
         """Compute the loss of a batch (`base.Method`): a scalar."""
         speaker_ids = batch["speaker_ids"]
-        mixture, sources = magnitudes(self.model.front_end, batch["sources"])
+        mixture, sources, speech = magnitudes(self.model.front_end, batch)
         labels = 2.0 * ideal_assignment(sources) - 1.0  # [B, S, T, F]
         if self.num_negatives:
             negatives = draw_negatives(
@@ -147,5 +147,5 @@ class SourceContrastiveEstimation(Method):
             labels = ops.pad(labels, [(0, 0), (0, self.num_negatives), (0, 0), (0, 0)], constant_values=-1.0)
         vectors = self.scale * self.speaker_vectors(speaker_ids)
         embeddings = self.model.embeddings(mixture, training)
-        weights = bin_weights(mixture, self.loss_range_db, self.weight_power)
+        weights = bin_weights(speech, self.loss_range_db, self.weight_power)
         return source_contrastive_loss(embeddings, vectors, labels, weights)

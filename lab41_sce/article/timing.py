@@ -1,0 +1,196 @@
+"""What an update costs: SCE beside deep clustering, at the article's sizes, and how the losses grow.
+
+    python -m lab41_sce.article.timing --out timing.csv [--batch 256] [--rounds 5]
+
+Whole updates are those of training: front end, the article's network, loss, gradients, Adam. A loss alone is forward
+and backward, from embeddings `[B, T, F, K]` to their gradients (and those of the speaker vectors). Deep clustering
+stands there in its low-rank form and in the naive one, which lists all pairs of the N = TF bins of a mixture, N^2
+numbers, and is left out where these do not fit into memory. What is compared takes turns; every figure is a median over
+rounds.
+"""
+
+import argparse
+import gc
+import itertools
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from lab41_sce.errors import UserError
+from lab41_sce.files import write_whole
+
+# The article's sizes, and how far from them the losses are followed
+FRAMES, BINS, SIZE, UNITS, SPEAKERS, SOURCES = 40, 257, 40, 300, 251, 2
+MORE_FRAMES, MORE_SPEAKERS, MORE_NEGATIVES = (100, 400), (2338, 100_000), (4, 16)
+COLUMNS = ("what", "system", "batch", "frames", "speakers", "negatives", "seconds", "megabytes", "rounds")
+
+
+def update_steps(batch: int, frames: int, speakers: int) -> dict[str, Callable[[], None]]:
+    """Return a whole training update of each system, at the article's sizes."""
+    import keras
+
+    from lab41_sce.features import FrontEnd
+    from lab41_sce.methods import deep_clustering, sce
+    from lab41_sce.methods.base import Setup
+    from lab41_sce.networks import blstm
+
+    rng = np.random.default_rng(0)
+    sources = rng.standard_normal((batch, SOURCES, 256 * (frames - 1))).astype(np.float32)
+    speaker_ids = np.array([rng.choice(speakers, SOURCES, replace=False) for _ in range(batch)], np.int32)
+    steps = {}
+    for name, module in (("sce", sce), ("deep_clustering", deep_clustering)):
+        setup = Setup(FrontEnd(), partial(blstm, units=UNITS), SOURCES, tuple(map(str, range(speakers))))
+        method = module.build(setup, SIZE)
+        method.compile(keras.optimizers.Adam())
+        steps[name] = partial(method.train_on_batch, {"sources": sources, "speaker_ids": speaker_ids})
+    return steps
+
+
+def loss_steps(batch: int, frames: int, speakers: int, negatives: int = 0,
+               systems=("sce", "deep_clustering")) -> dict[str, Callable[[], None]]:
+    """Return forward and backward of each loss alone, on random embeddings of length one."""
+    import keras
+    import tensorflow as tf
+
+    from lab41_sce.methods.deep_clustering import affinity_loss
+    from lab41_sce.methods.sce import SpeakerVectors, draw_negatives, source_contrastive_loss
+
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((batch, frames, BINS, SIZE), np.float32)
+    embeddings = tf.Variable(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
+    owners = tf.constant(rng.integers(SOURCES, size=(batch, frames, BINS)))
+    assignment = tf.one_hot(owners, SOURCES, axis=1)
+    weights = tf.ones((batch, frames, BINS))
+    speaker_ids = tf.constant(np.stack([rng.choice(speakers, SOURCES, replace=False) for _ in range(batch)]), tf.int32)
+    table = SpeakerVectors(speakers, SIZE, unit_norm=True)
+    seeds = keras.random.SeedGenerator(0)
+
+    def sce():
+        labels, ids = 2.0 * assignment - 1.0, speaker_ids
+        if negatives:
+            ids = tf.concat([ids, draw_negatives(ids, speakers, negatives, seeds)], axis=1)
+            labels = tf.pad(labels, [(0, 0), (0, negatives), (0, 0), (0, 0)], constant_values=-1.0)
+        return source_contrastive_loss(embeddings, table(ids), labels, weights)
+
+    def naive_deep_clustering():
+        v = tf.reshape(embeddings, (batch, -1, SIZE))
+        y = tf.reshape(tf.one_hot(owners, SOURCES), (batch, -1, SOURCES))
+        return tf.reduce_mean(tf.square(tf.matmul(v, v, transpose_b=True) - tf.matmul(y, y, transpose_b=True)))
+
+    losses = {"sce": sce, "deep_clustering": lambda: affinity_loss(embeddings, assignment, weights),
+              "naive_deep_clustering": naive_deep_clustering}
+
+    def step(loss):
+        @tf.function
+        def gradients():
+            with tf.GradientTape() as tape:
+                value = loss()
+            found = tape.gradient(value, [embeddings, *table.trainable_variables])
+            # Reduced to numbers, so that nothing large leaves the graph; the gradient of the vectors stays sparse.
+            return [tf.reduce_sum(getattr(part, "values", part)) for part in found if part is not None]
+
+        return lambda: [float(part) for part in gradients()]
+
+    return {system: step(losses[system]) for system in systems}
+
+
+def measure(steps: dict[str, Callable[[], None]], rounds: int) -> pd.DataFrame:
+    """Run some steps in turns.
+
+    Args:
+        steps: by the name of their system.
+        rounds: how often each runs, after once to build it.
+
+    Returns:
+        Columns `system`, `seconds` (median), `megabytes` (most memory that the step took beyond what was in use
+        before it; NaN where the system does not tell), `rounds`.
+    """
+    rows, seconds = {}, {system: [] for system in steps}
+    for system, step in steps.items():
+        step()
+        rows[system] = extra_megabytes(step)
+    for _ in range(rounds):
+        for system, step in steps.items():
+            started = time.perf_counter()
+            step()
+            seconds[system].append(time.perf_counter() - started)
+    return pd.DataFrame([{"system": system, "seconds": np.median(seconds[system]), "megabytes": rows[system],
+                          "rounds": rounds} for system in steps])
+
+
+def extra_megabytes(step: Callable[[], None]) -> float:
+    """Return by how much a call raises the peak of this process's memory, in MB (Linux; elsewhere NaN)."""
+    try:
+        gc.collect()
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is in use
+        before = _status_megabytes("VmRSS")
+        step()
+        return _status_megabytes("VmHWM") - before
+    except OSError:
+        return float("nan")
+
+
+def run(batch: int, rounds: int) -> pd.DataFrame:
+    """Measure everything; `batch` is the largest. Returns a table with the `COLUMNS`."""
+    plan = [("update", {"batch": batch})]
+    plan += [("loss by batch", {"batch": batch // ratio}) for ratio in (16, 8, 4, 2, 1) if batch >= ratio]
+    plan += [("loss by frames", {"batch": max(batch // 8, 1), "frames": frames}) for frames in (FRAMES, *MORE_FRAMES)]
+    plan += [("loss by speakers and negatives", {"batch": max(batch // 4, 1), "speakers": speakers,
+                                                 "negatives": negatives, "systems": ("sce",)})
+             for speakers, negatives in itertools.product((SPEAKERS, *MORE_SPEAKERS), (0, *MORE_NEGATIVES))]
+    pairs_bytes = 4 * (FRAMES * BINS) ** 2
+    plan += [("loss, naive too", {"batch": size, "systems": ("sce", "deep_clustering", "naive_deep_clustering")})
+             for size in (1, 2, 4, 8) if size <= batch and 6 * size * pairs_bytes < _free_bytes()]
+    tables = []
+    for what, options in tqdm(plan, "timing", unit=" cases"):
+        options = {"frames": FRAMES, "speakers": SPEAKERS} | options
+        steps = update_steps(**options) if what == "update" else loss_steps(**options)
+        about = {"what": what, "negatives": 0} | {name: value for name, value in options.items() if name != "systems"}
+        tables.append(measure(steps, rounds).assign(**about))
+    return pd.concat(tables)[list(COLUMNS)].round({"seconds": 5, "megabytes": 1})
+
+
+def _status_megabytes(name: str) -> float:
+    """Read a line of this process's status, in MB."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return float(line.split()[1]) / 1024
+
+
+def _free_bytes() -> float:
+    """Return the memory that is free; where the system does not tell, 4 GB."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return 4e9
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print and write the table."""
+    parser = argparse.ArgumentParser("python -m lab41_sce.article.timing", description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="table to write (CSV)")
+    parser.add_argument("--batch", type=int, default=256, help="largest batch (default: 256, the article's)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each (default: 5)")
+    options = parser.parse_args(arguments)
+    try:
+        if options.batch < 1 or options.rounds < 1:
+            raise UserError(f"--batch {options.batch} and --rounds {options.rounds} must be at least 1.")
+        if not options.out.parent.is_dir():
+            raise UserError(f"--out {options.out}: {options.out.parent} is no folder; make it, or choose another.")
+        table = run(options.batch, options.rounds)
+        write_whole(options.out, lambda file: table.to_csv(file, index=False))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(table.to_string(index=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
