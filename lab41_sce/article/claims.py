@@ -112,8 +112,8 @@ def knows_no_identity(model, speakers: list[str]) -> Claim:
     verdict = FAILS if known or others or told else HOLDS
     reason = (f"Its one input is a waveform. Of its {model.count_params():,} parameters, {network:,} are those of "
               f"the network from {model.front_end.n_bins} bins to vectors of {model.network.output_shape[-1]} numbers; "
-              f"{len(known)} of its {len(model.weights)} weights have a dimension of {count}, the number of speakers in "
-              f"training, and its settings name {len(told)} of them. The speaker vectors stay with the training. It "
+              f"{len(known)} of its {len(model.weights)} weights have a dimension of {count}, the number of speakers "
+              f"in training, and its settings name {len(told)} of them. The speaker vectors stay with the training. It "
               "holds if there is no other parameter, no such dimension and no name.")
     table = Table(["weight", "shape", "numbers"],
                   [[weight.path, " x ".join(map(str, weight.shape)), f"{np.prod(weight.shape):,}"]

@@ -146,8 +146,9 @@ def compose(folders: dict[str, Path], judged: list[claims.Claim], pictures: list
         seconds = update["seconds"] * claims.ARTICLE_BATCH / update["batch"]
         hours = claims.ARTICLE_UPDATES * seconds / 3600
         full_run += (" On the machine that wrote the table of claim 2, where an update of a batch of "
-                     f"{update['batch']} took {update['seconds']:.3g} s, it would be {hours:.0f} hours, {hours / 24:.0f} days; so it was "
-                     "not done here. It also needs all of train-clean-100 (6.3 GB) and test-clean.")
+                     f"{update['batch']} took {update['seconds']:.3g} s, it would be {hours:.0f} hours, "
+                     f"{hours / 24:.0f} days; so it was not done here. It also needs all of train-clean-100 (6.3 GB) "
+                     "and test-clean.")
     template = resources.files("lab41_sce.article").joinpath("report.md.template").read_text("utf-8")
     return Template(template).substitute(
         lead=f"Of {len(judged)} claims, {counts[claims.HOLDS]} hold, {counts[claims.FAILS]} do not, and "
