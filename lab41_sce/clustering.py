@@ -11,48 +11,22 @@ import numpy as np
 from sklearn.cluster import KMeans
 
 
-def kmeans_masks(embeddings: np.ndarray, magnitude: np.ndarray, n_speakers: int, range_db: float = 25.0,
-                 soft_scale: float | None = None, seed: int = 0) -> np.ndarray:
-    """Cluster the vectors of one mixture into one mask for each speaker.
+def fit_centres(vectors: np.ndarray, magnitudes: np.ndarray, n_speakers: int, seed: int = 0) -> np.ndarray:
+    """Find the centres of the vectors of audible bins by k-means, each weighted by its magnitude.
 
     Args:
-        embeddings: float32 `[T, F, K]`.
-        magnitude: `[T, F]`, of the mixture's spectrogram.
+        vectors: float32 `[n, K]`.
+        magnitudes: `[n]`.
         n_speakers: S, at least 1.
-        range_db: bins at most this far below the peak are audible; only they are fitted.
-        soft_scale: see `masks_from_centres`.
         seed: of the starting centres.
 
     Returns:
-        Masks, float32 `[S, T, F]`, that sum to one over S. Speaker order is arbitrary but repeatable.
+        float32 `[S, K]`, in arbitrary but repeatable order; zeros if there are fewer than S vectors.
     """
-    centres = fit_centres(embeddings, magnitude, n_speakers, range_db, seed)
-    if not centres.any():  # silence: equal shares
-        return np.full((n_speakers, *magnitude.shape), 1.0 / n_speakers, np.float32)
-    return masks_from_centres(embeddings, centres, soft_scale)
-
-
-def fit_centres(embeddings: np.ndarray, magnitude: np.ndarray, n_speakers: int, range_db: float = 25.0,
-                seed: int = 0) -> np.ndarray:
-    """Find the centres of the vectors of one mixture by k-means, each audible bin weighted by its magnitude.
-
-    Args:
-        embeddings: float32 `[T, F, K]`.
-        magnitude: `[T, F]`, of the mixture's spectrogram.
-        n_speakers: S, at least 1.
-        range_db: bins at most this far below the peak are audible; only they are fitted.
-        seed: of the starting centres.
-
-    Returns:
-        float32 `[S, K]`, in arbitrary but repeatable order; zeros if fewer than S bins are audible.
-    """
-    vectors = embeddings.reshape(-1, embeddings.shape[-1]).astype(np.float32)
-    loud = audible(magnitude, range_db).ravel()
-    if loud.sum() < n_speakers:
+    if len(vectors) < n_speakers:
         return np.zeros((n_speakers, vectors.shape[1]), np.float32)
     kmeans = KMeans(n_speakers, n_init=4, max_iter=100, random_state=seed)
-    kmeans.fit(vectors[loud], sample_weight=magnitude.ravel()[loud])
-    return kmeans.cluster_centers_
+    return kmeans.fit(vectors.astype(np.float32), sample_weight=magnitudes).cluster_centers_
 
 
 def true_centres_masks(embeddings: np.ndarray, magnitude: np.ndarray, source_magnitudes: np.ndarray,
@@ -63,8 +37,8 @@ def true_centres_masks(embeddings: np.ndarray, magnitude: np.ndarray, source_mag
         embeddings: `[T, F, K]`.
         magnitude: `[T, F]`, of the mixture.
         source_magnitudes: `[S, T, F]`, of the sources.
-        range_db: as in `kmeans_masks`.
-        soft_scale: as in `kmeans_masks`.
+        range_db: bins at most this far below the peak are audible; only they make the centres.
+        soft_scale: see `masks_from_centres`.
 
     Returns:
         Masks, float32 `[S, T, F]`, that sum to one over S, in the sources' order.
@@ -98,6 +72,7 @@ def masks_from_centres(embeddings: np.ndarray, centres: np.ndarray, soft_scale: 
     return shares / shares.sum(axis=0)
 
 
-def audible(magnitude: np.ndarray, range_db: float) -> np.ndarray:
-    """Tell which bins lie at most `range_db` below the loudest one, bool `[T, F]`; none in silence."""
-    return (magnitude >= magnitude.max() * 10.0 ** (-range_db / 20.0)) & (magnitude > 1e-8)
+def audible(magnitude: np.ndarray, range_db: float, peak: float | None = None) -> np.ndarray:
+    """Tell which bins lie at most `range_db` below a peak, by default the loudest of them, bool; none in silence."""
+    peak = magnitude.max() if peak is None else peak
+    return (magnitude >= peak * 10.0 ** (-range_db / 20.0)) & (magnitude > 1e-8)

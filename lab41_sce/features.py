@@ -103,24 +103,61 @@ class FrontEnd(keras.layers.Layer):
         Returns:
             Network input, float32 `[B, T, F]`.
         """
-        peak = ops.max(magnitude, axis=(1, 2), keepdims=True)
-        relative = magnitude / ops.maximum(peak, 1e-12)  # silence stays zero
-        if self.compression == "sqrt":
-            features = ops.sqrt(relative)
-        else:
-            features = 20.0 * ops.log10(ops.maximum(relative, 10.0 ** (-self.range_db / 20.0)))
+        features = self.compress(magnitude, ops.max(magnitude, axis=(1, 2), keepdims=True))
         if self.scaling == "min_max":
             low = ops.min(features, axis=(1, 2), keepdims=True)
-            span = ops.max(features, axis=(1, 2), keepdims=True) - low
-            return (features - low) / ops.maximum(span, 1e-6)
+            return (features - low) / ops.maximum(ops.max(features, axis=(1, 2), keepdims=True) - low, 1e-6)
         mean = ops.mean(features, axis=(1, 2), keepdims=True)
-        deviation = ops.std(features, axis=(1, 2), keepdims=True)
-        return (features - mean) / ops.maximum(deviation, 1e-6)
+        return (features - mean) / ops.maximum(ops.std(features, axis=(1, 2), keepdims=True), 1e-6)
+
+    def compress(self, magnitude, peak):
+        """Compress magnitudes relative to the peak of their utterance; silence stays zero."""
+        relative = magnitude / ops.maximum(peak, 1e-12)
+        if self.compression == "sqrt":
+            return ops.sqrt(relative)
+        return 20.0 * ops.log10(ops.maximum(relative, 10.0 ** (-self.range_db / 20.0)))
 
     def get_config(self):
         """Return the arguments, for serialisation."""
         names = ("sample_rate_hz", "frame_length", "hop_length", "pre_emphasis", "compression", "scaling", "range_db")
         return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+class RunningScaling:
+    """Compress and scale the parts of a recording as the front end would the whole, which need not be in memory.
+
+    Args:
+        front_end: a `FrontEnd`.
+    """
+
+    STEP_DB, LOWEST_DB, HIGHEST_DB = 0.02, -240.0, 160.0
+
+    def __init__(self, front_end):
+        self.front_end = front_end
+        self.counts = np.zeros(round((self.HIGHEST_DB - self.LOWEST_DB) / self.STEP_DB), np.int64)
+        self.lowest, self.peak = np.inf, 0.0
+
+    def add(self, magnitude: np.ndarray) -> None:
+        """Count the levels of a part, `[T, F]`."""
+        level_db = 20.0 * np.log10(np.maximum(magnitude, 10.0 ** (self.LOWEST_DB / 20)))
+        places = np.clip((level_db - self.LOWEST_DB) / self.STEP_DB, 0, len(self.counts) - 1).astype(int)
+        self.counts += np.bincount(places.ravel(), minlength=len(self.counts))
+        self.lowest, self.peak = min(self.lowest, float(magnitude.min())), max(self.peak, float(magnitude.max()))
+
+    def __call__(self, magnitude: np.ndarray) -> np.ndarray:
+        """Compress and scale a part, `[T, F]`, by the counts of all parts: float32 `[T, F]`."""
+        features = self._compress(magnitude)
+        if self.front_end.scaling == "min_max":
+            low, high = self._compress(np.array([self.lowest, self.peak]))
+            return ((features - low) / max(high - low, 1e-6)).astype(np.float32)
+        filled = np.flatnonzero(self.counts)
+        levels = self._compress(10.0 ** ((self.LOWEST_DB + (filled + 0.5) * self.STEP_DB) / 20.0))
+        mean = np.average(levels, weights=self.counts[filled])
+        deviation = np.sqrt(np.average((levels - mean) ** 2, weights=self.counts[filled]))
+        return ((features - mean) / max(deviation, 1e-6)).astype(np.float32)
+
+    def _compress(self, magnitude):
+        return ops.convert_to_numpy(self.front_end.compress(magnitude.astype(np.float32), np.float32(self.peak)))
 
 
 def magnitude(real, imaginary):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lab41_sce.clustering import audible, kmeans_masks, masks_from_centres, true_centres_masks
+from lab41_sce.clustering import audible, fit_centres, masks_from_centres, true_centres_masks
 
 
 def two_clouds(seed=0, distance=4.0):
@@ -20,10 +20,16 @@ def agreement(masks, owner):
     return max(np.mean(found == owner), np.mean(found != owner))
 
 
+def cluster(vectors, levels, n_speakers, soft_scale=None):
+    """Do what an `EmbeddingModel` does with the vectors of a mixture."""
+    loud = audible(levels, 25.0)
+    return masks_from_centres(vectors, fit_centres(vectors[loud], levels[loud], n_speakers), soft_scale)
+
+
 @pytest.mark.parametrize("soft_scale", [None, 1.0, 5.0])
 def test_kmeans_finds_the_clouds(soft_scale):
     vectors, owner, levels = two_clouds()
-    masks = kmeans_masks(vectors, levels, 2, soft_scale=soft_scale)
+    masks = cluster(vectors, levels, 2, soft_scale=soft_scale)
     assert masks.shape == (2, 30, 20) and agreement(masks, owner) > 0.97
     np.testing.assert_allclose(masks.sum(axis=0), 1, atol=1e-6)
     assert soft_scale or set(np.unique(masks)) == {0.0, 1.0}
@@ -31,22 +37,22 @@ def test_kmeans_finds_the_clouds(soft_scale):
 
 def test_same_input_same_masks():
     vectors, _, levels = two_clouds(distance=0.5)
-    np.testing.assert_array_equal(kmeans_masks(vectors, levels, 3), kmeans_masks(vectors, levels, 3))
+    np.testing.assert_array_equal(cluster(vectors, levels, 3), cluster(vectors, levels, 3))
 
 
 def test_inaudible_bins_do_not_shape_the_clusters():
     vectors, owner, levels = two_clouds()
     levels[:15] = 1e-4  # half of the frames are 74 dB down, and their vectors far away
     vectors[:15] += 100
-    masks = kmeans_masks(vectors, levels, 2)
+    masks = cluster(vectors, levels, 2)
     assert agreement(masks[:, 15:], owner[15:]) > 0.95
     np.testing.assert_allclose(masks.sum(axis=0), 1)
 
 
-def test_silence_and_one_speaker():
+def test_one_speaker_gets_all_and_too_few_vectors_have_no_centres():
     vectors, _, levels = two_clouds()
-    np.testing.assert_allclose(kmeans_masks(vectors, 0 * levels, 2), 0.5)
-    np.testing.assert_allclose(kmeans_masks(vectors, levels, 1), 1.0)
+    np.testing.assert_allclose(cluster(vectors, levels, 1), 1.0)
+    assert not fit_centres(vectors[0, :2], levels[0, :2], 3).any()
 
 
 def test_binary_masks_take_the_nearest_centre():
@@ -70,10 +76,11 @@ def test_true_centres_are_the_ceiling():
     vectors, owner, levels = two_clouds(distance=2.0)
     sources = np.stack([np.where(owner == 0, levels, 0), np.where(owner == 1, levels, 0)])
     ceiling = true_centres_masks(vectors, levels, sources)
-    assert np.mean(ceiling.argmax(axis=0) == owner) >= agreement(kmeans_masks(vectors, levels, 2), owner) - 0.02
+    assert np.mean(ceiling.argmax(axis=0) == owner) >= agreement(cluster(vectors, levels, 2), owner) - 0.02
 
 
 def test_audible():
     levels = np.array([[1.0, 0.11, 0.09]])
     assert audible(levels, 20).tolist() == [[True, True, False]]
     assert not audible(np.zeros((2, 2)), 20).any()
+    assert audible(levels, 20, peak=0.5).all() and not audible(levels, 20, peak=100.0).any()

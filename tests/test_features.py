@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.signal import ShortTimeFFT, lfilter
 
-from lab41_sce.features import FrontEnd
+from lab41_sce.features import FrontEnd, RunningScaling
 
 
 @pytest.mark.parametrize("length", [1, 2, 255, 256, 257, 1000, 25600, 38401])
@@ -37,6 +37,21 @@ def test_input_is_scaled_whatever_the_level(compression):
     assert (np.mean(standard(magnitude)), np.std(standard(magnitude))) == pytest.approx((0, 1), abs=1e-4)
     for front_end in (min_max, standard):
         np.testing.assert_allclose(front_end(magnitude), front_end(0.01 * magnitude), atol=1e-4)
+
+
+@pytest.mark.parametrize("compression", ["sqrt", "log"])
+@pytest.mark.parametrize("scaling", ["min_max", "standard"])
+def test_parts_are_scaled_as_the_whole(compression, scaling):
+    front_end = FrontEnd(compression=compression, scaling=scaling)
+    magnitude = np.exp(3 * np.random.default_rng(0).standard_normal((90, 257))).astype(np.float32)
+    running = RunningScaling(front_end)
+    for part in (magnitude[:20], magnitude[20:21], magnitude[21:]):
+        running.add(part)
+    expected = front_end(magnitude[None])[0]
+    np.testing.assert_allclose(np.concatenate([running(magnitude[:50]), running(magnitude[50:])]), expected, atol=2e-3)
+    silent = RunningScaling(front_end)
+    silent.add(np.zeros((5, 257)))
+    np.testing.assert_allclose(silent(np.zeros((5, 257))), front_end(np.zeros((1, 5, 257), np.float32))[0], atol=1e-6)
 
 
 def test_silence_stays_finite():

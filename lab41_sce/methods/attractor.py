@@ -12,9 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from lab41_sce.clustering import fit_centres
 from lab41_sce.errors import UserError
-from lab41_sce.features import magnitude
 from lab41_sce.methods.base import Method, bin_weights, ideal_assignment, magnitudes
 from lab41_sce.methods.embedding import EmbeddingModel
 
@@ -162,31 +160,22 @@ class AttractorModel(EmbeddingModel):
         mean = ops.mean(match(attractors, self.fixed_attractors), axis=0)
         self.fixed_attractors.assign(momentum * self.fixed_attractors + (1.0 - momentum) * mean)
 
-    def masks(self, mixture, n_speakers):
-        """Estimate a mask for each speaker of a mixture.
+    def masks_from(self, vectors, centres):
+        """Turn vectors `[T, F, K]` and centres `[S, K]` into masks `[S, T, F]`; fixed attractors replace the centres.
 
-        Args:
-            mixture: float32 array `[N]` at the front end's rate.
-            n_speakers: S.
-
-        Returns:
-            Masks, float32 `[S, T, F]`. Softmax masks sum to one over S; sigmoid masks need not, so that the voices
-            may add up to more or less than the mixture.
+        Softmax masks sum to one over S; sigmoid masks need not, so that the voices may add up to more or less than the
+        mixture.
 
         Raises:
             UserError: the attractors are fixed, and not S of them.
         """
-        embeddings = self.embed(mixture)
-        if self.attractors == "kmeans":
-            levels = ops.convert_to_numpy(magnitude(*self.front_end.analyse(mixture)))
-            centres = fit_centres(embeddings, levels, n_speakers, self.range_db)
-        elif n_speakers == self.n_speakers:
+        if self.attractors == "fixed":
+            if len(centres) != self.n_speakers:
+                raise UserError(f"{len(centres)} speakers cannot be separated by the fixed attractors of "
+                                f"{self.n_speakers}; ask for {self.n_speakers}, or use a model built with "
+                                "attractors=kmeans.")
             centres = self.fixed_attractors.numpy()
-        else:
-            raise UserError(f"{n_speakers} speakers cannot be separated by the fixed attractors of {self.n_speakers}; "
-                            f"ask for {self.n_speakers}, or use a model built with attractors=kmeans.")
-        masks = attractor_masks(embeddings[None], self.scale * centres[None], self.mask)
-        return ops.convert_to_numpy(masks)[0]
+        return ops.convert_to_numpy(attractor_masks(vectors[None], self.scale * centres[None], self.mask))[0]
 
     def get_config(self):
         """Return the arguments, for serialisation."""

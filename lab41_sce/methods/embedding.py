@@ -5,9 +5,10 @@ weight that knows a speaker; how its network is trained is the affair of a metho
 """
 
 import keras
+import numpy as np
 from keras import ops
 
-from lab41_sce.clustering import kmeans_masks
+from lab41_sce.clustering import audible, fit_centres, masks_from_centres
 from lab41_sce.features import magnitude
 
 
@@ -61,7 +62,22 @@ class EmbeddingModel(keras.Model):
             Masks, float32 `[S, T, F]`, that sum to one over S.
         """
         levels = ops.convert_to_numpy(magnitude(*self.front_end.analyse(mixture)))
-        return kmeans_masks(self.embed(mixture), levels, n_speakers, self.range_db, self.soft_scale)
+        vectors = self.embed(mixture)
+        loud = audible(levels, self.range_db)
+        return self.masks_from(vectors, fit_centres(vectors[loud], levels[loud], n_speakers))
+
+    def masks_from(self, vectors, centres):
+        """Turn vectors `[T, F, K]` and centres `[S, K]` into masks `[S, T, F]`; without centres, equal shares."""
+        if not centres.any():
+            return np.full((len(centres), *vectors.shape[:2]), 1.0 / len(centres), np.float32)
+        return masks_from_centres(vectors, centres, self.soft_scale)
+
+    def vectors(self, features):
+        """Embed the network input of one excerpt: float32 arrays, `[T, F]` to `[T, F, K]`."""
+        vectors = self.network.predict_on_batch(features[None])[0]
+        if not self.unit_norm:
+            return vectors
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
     def get_config(self):
         """Return the arguments, for serialisation."""

@@ -1,0 +1,91 @@
+"""A recording, in a file or in memory, is read in parts: float32 `[C, N]` from any place to any other.
+
+    recording = Recording.open("meeting.flac")
+    part = recording.read(0, 16000)  # the first second
+
+Nothing but the parts that are read is kept, so that an hour takes no more memory than a minute.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from lab41_sce.errors import UserError
+
+
+class Recording:
+    """Give access to the samples of a recording.
+
+    Args:
+        channels: `[C, N]` or an open `soundfile.SoundFile`.
+        sample_rate_hz: its rate.
+        name: of the recording, for messages.
+    """
+
+    def __init__(self, channels, sample_rate_hz: int, name: str = "the signal"):
+        self._channels, self.sample_rate_hz, self.name = channels, sample_rate_hz, name
+        in_memory = isinstance(channels, np.ndarray)
+        self.n_channels, self.n_samples = channels.shape if in_memory else (channels.channels, channels.frames)
+        self._place = 0  # of a file's reader; seeking is slow in some formats
+
+    @classmethod
+    def of(cls, signal: np.ndarray, sample_rate_hz: int) -> "Recording":
+        """Wrap a signal `[N]` or `[C, N]`.
+
+        Raises:
+            UserError: it has another shape, no samples, or some that are not finite.
+        """
+        signal = np.asarray(signal, np.float32)
+        channels = signal[None] if signal.ndim == 1 else signal
+        if channels.ndim != 2 or not channels.size or not np.isfinite(channels).all():
+            raise UserError(f"a signal of shape {signal.shape} cannot be separated; "
+                            "give finite samples, [N] or [C, N].")
+        return cls(channels, sample_rate_hz)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Recording":
+        """Open a file that libsndfile can decode (WAV, FLAC, OGG, MP3, ...).
+
+        Raises:
+            UserError: the file is missing, a directory, no audio or empty.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise UserError(f"{path}: no such file; give the path of an audio file.")
+        if path.is_dir():
+            raise UserError(f"{path} is a directory; give the path of one audio file.")
+        if path.is_file() and not path.stat().st_size:
+            raise UserError(f"{path} is empty; give a file with some audio.")
+        try:
+            file = soundfile.SoundFile(path)
+        except (soundfile.LibsndfileError, TypeError, ValueError) as error:
+            reason = str(error).rstrip(".")
+            raise UserError(f"{path} is not audio that can be decoded ({reason}); "
+                            "give a WAV, FLAC, OGG or MP3 file.") from None
+        if not file.frames:
+            raise UserError(f"{path} holds no samples; give a file with some audio.")
+        return cls(file, file.samplerate, str(path))
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Read the samples from `start` to before `stop`, which must lie within the recording: float32 `[C, n]`.
+
+        Raises:
+            UserError: a file ends too early, or a sample is not finite.
+        """
+        if isinstance(self._channels, np.ndarray):
+            return self._channels[:, start:stop]
+        try:
+            if self._place != start:
+                self._channels.seek(start)
+            part = self._channels.read(stop - start, dtype="float32", always_2d=True).T
+        except soundfile.LibsndfileError as error:
+            reason = str(error).rstrip(".")
+            raise UserError(f"{self.name} cannot be decoded to its end ({reason}); export it again.") from None
+        self._place = start + part.shape[1]
+        if part.shape[1] != stop - start:
+            raise UserError(f"{self.name} ends at sample {self._place}, but its header promises {self.n_samples}; "
+                            "export it again.")
+        if not np.isfinite(part).all():
+            raise UserError(f"{self.name} holds NaN or infinite samples; repair or export it again.")
+        return np.ascontiguousarray(part)
