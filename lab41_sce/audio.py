@@ -4,6 +4,8 @@ Conventions: a signal is float32 of shape `[N]` (one channel) or `[C, N]` (sever
 soundfile (libsndfile) decodes and encodes, soxr resamples.
 """
 
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +48,7 @@ def read(path: str | Path) -> tuple[np.ndarray, int]:
     return np.ascontiguousarray(signal.T), sample_rate_hz
 
 
-def read_mono(path: str | Path, sample_rate_hz: int) -> np.ndarray:
+def read_mono(path: str | Path, sample_rate_hz: float) -> np.ndarray:
     """Read a file as one channel (the mean of all) at a given rate.
 
     Args:
@@ -63,7 +65,7 @@ def read_mono(path: str | Path, sample_rate_hz: int) -> np.ndarray:
     return resample(channels.mean(axis=0), original_hz, sample_rate_hz)
 
 
-def read_excerpt(path: str | Path, start_seconds: float, seconds: float, sample_rate_hz: int) -> np.ndarray:
+def read_excerpt(path: str | Path, start_seconds: float, seconds: float, sample_rate_hz: float) -> np.ndarray:
     """Decode a part of a file, as one channel at a given rate, without reading the rest.
 
     Args:
@@ -82,10 +84,41 @@ def read_excerpt(path: str | Path, start_seconds: float, seconds: float, sample_
     return signal[: round(seconds * sample_rate_hz)]
 
 
-def resample(signal: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
+def resample(signal: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
     """Resample a signal `[N]` from one rate to another (soxr, high quality); float32 `[N']`."""
     signal = np.asarray(signal, np.float32)
     return signal if from_hz == to_hz else soxr.resample(signal, from_hz, to_hz, quality="HQ")
+
+
+@contextlib.contextmanager
+def writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, subtype: str | None = None):
+    """Open files to write part by part; they appear together when all is written, or not at all.
+
+    Args:
+        paths: of the files to make; `.wav`, `.flac`, `.ogg` or `.mp3`, in folders that exist.
+        sample_rate_hz: in Hz.
+        n_channels: C.
+        subtype: as for `write`.
+
+    Yields:
+        Open `soundfile.SoundFile`s in the order of the paths; they take `[n, C]`.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    temporary = [path.with_name(f".{path.stem}.part{path.suffix}") for path in paths]
+    try:
+        with contextlib.ExitStack() as stack:
+            yield [stack.enter_context(soundfile.SoundFile(file, "w", sample_rate_hz, n_channels, subtype))
+                   for file in temporary]
+        for file, path in zip(temporary, paths, strict=True):
+            file.replace(path)
+    except (soundfile.LibsndfileError, OSError, ValueError, TypeError) as error:
+        raise UserError(f"{paths[0]} could not be written ({str(error).rstrip('.')}); check the folder, "
+                        "the free space and the suffix (.wav, .flac, .ogg or .mp3).") from None
+    finally:
+        for file in temporary:
+            file.unlink(missing_ok=True)
 
 
 def write(path: str | Path, signal: np.ndarray, sample_rate_hz: int, subtype: str | None = None) -> None:

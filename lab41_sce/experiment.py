@@ -35,7 +35,8 @@ LEAST = {
 }
 NULL_ALLOWED = ("mixtures.same_sex", "training.updates", "training.minutes", "training.patience", "training.clip_norm")
 FRACTIONS = ("splits.unseen_fraction", "splits.validation_fraction", "mixtures.same_sex")
-LISTS = ("corpus.subsets", "corpus.unseen_subsets", "evaluation.splits", "noise.kinds", "noise.evaluation_snr_db")
+LISTS = ("corpus.subsets", "corpus.unseen_subsets", "mixtures.speeds", "evaluation.splits", "noise.kinds",
+         "noise.evaluation_snr_db")
 CHOICES = {"corpus.check": ("samples", "headers"), "training.decay": ("cosine", "none")}
 
 logger = logging.getLogger(__name__)
@@ -74,13 +75,14 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     corpus = {name: value for name, value in config.corpus.items() if name != "name"}
     utterances = splits.split(librispeech.load(**corpus), config.mixtures.n_speakers, config.corpus.unseen_subsets,
                               **config.splits)
+    utterances = splits.perturb_speed(utterances, config.mixtures.speeds)
     speakers = splits.trained_speakers(utterances)
     speech = Speech(utterances, front_end.sample_rate_hz, config.mixtures.in_memory)
     setup = Setup(front_end, network, config.mixtures.n_speakers, tuple(speakers), speech,
                   utterances[utterances["split"] == "train"])
     systems = build_systems(config, setup)
     common = {"n_speakers": setup.n_speakers, "pre_emphasis": front_end.pre_emphasis, "seed": config.seed}
-    options = {name: value for name, value in config.mixtures.items() if name != "in_memory"} | common
+    options = {name: value for name, value in config.mixtures.items() if name not in ("in_memory", "speeds")} | common
     noise, kinds = Noise(speech, utterances, config.noise.folder), list(config.noise.kinds)
     training_snr_db = config.noise.training_snr_db
     if training_snr_db is not None:
@@ -228,6 +230,8 @@ def check_settings(config: DictConfig) -> None:
     if not config.evaluation.splits or set(config.evaluation.splits) - {"unseen", "in-set", "validation"}:
         raise UserError(f"evaluation.splits={list(config.evaluation.splits)} is not possible; "
                         "choose from unseen, in-set, validation.")
+    if not _numbers(config.mixtures.speeds) or not all(0.5 <= speed <= 2 for speed in config.mixtures.speeds):
+        raise UserError(f"mixtures.speeds={config.mixtures.speeds} is not possible; give factors from 0.5 to 2.")
     check_noise(config.noise)
     able = config.method.get("splits") or config.evaluation.splits
     if not set(able) & set(config.evaluation.splits):

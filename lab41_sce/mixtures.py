@@ -33,7 +33,8 @@ class Speech:
     """Hold the signals of a table of utterances, decoded once in memory or on the fly from disk.
 
     Args:
-        utterances: table with the columns `utterance`, `path`, `seconds`.
+        utterances: table with the columns `utterance`, `path`, `seconds`, and perhaps `speed`: how much faster than
+            the file.
         sample_rate_hz: rate of all signals.
         in_memory: True keeps every signal as 16-bit samples (72 MB an hour at 10 kHz); False decodes each excerpt anew.
     """
@@ -41,11 +42,13 @@ class Speech:
     def __init__(self, utterances: pd.DataFrame, sample_rate_hz: int, in_memory: bool = True):
         self.sample_rate_hz = sample_rate_hz
         self._paths = dict(zip(utterances["utterance"], utterances["path"]))
+        self._speeds = dict(zip(utterances["utterance"], utterances.get("speed", pd.Series(1.0, utterances.index))))
         self._lengths = dict(zip(utterances["utterance"], (utterances["seconds"] * sample_rate_hz).astype(int)))
         self._signals = {}
         if in_memory:
             for utterance in tqdm(self._paths, "reading speech", unit=" files", leave=False):
-                signal = audio.read_mono(self._paths[utterance], sample_rate_hz)
+                # Played faster, a signal has fewer samples: those of a lower rate.
+                signal = audio.read_mono(self._paths[utterance], sample_rate_hz / self._speeds[utterance])
                 self._signals[utterance] = np.round(np.clip(signal, -1, 1) * 32767).astype(np.int16)
                 self._lengths[utterance] = len(signal)
 
@@ -58,7 +61,7 @@ class Speech:
         if self._signals:
             signal = self._signals[utterance][start : start + length] / np.float32(32767)
         else:
-            rate = self.sample_rate_hz
+            rate = self.sample_rate_hz / self._speeds[utterance]
             signal = audio.read_excerpt(self._paths[utterance], start / rate, length / rate, rate)
         return np.pad(signal, (0, length - len(signal)))
 

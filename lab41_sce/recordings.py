@@ -21,13 +21,22 @@ class Recording:
         channels: `[C, N]` or an open `soundfile.SoundFile`.
         sample_rate_hz: its rate.
         name: of the recording, for messages.
+        take: "each" channel, the "mix" of all, or the number of one, from 1.
+
+    Raises:
+        UserError: there is no such channel.
     """
 
-    def __init__(self, channels, sample_rate_hz: int, name: str = "the signal"):
-        self._channels, self.sample_rate_hz, self.name = channels, sample_rate_hz, name
+    def __init__(self, channels, sample_rate_hz: int, name: str = "the signal", take: str | int = "each"):
+        self._channels, self.sample_rate_hz, self.name, self._take = channels, sample_rate_hz, name, take
         in_memory = isinstance(channels, np.ndarray)
         self.n_channels, self.n_samples = channels.shape if in_memory else (channels.channels, channels.frames)
         self._place = 0  # of a file's reader; seeking is slow in some formats
+        if take != "each":
+            if take != "mix" and not 1 <= take <= self.n_channels:
+                raise UserError(f"{name} has {self.n_channels} channels and no number {take}; choose 1 to "
+                                f"{self.n_channels}, mix or each.")
+            self.n_channels = 1
 
     @classmethod
     def of(cls, signal: np.ndarray, sample_rate_hz: int) -> "Recording":
@@ -44,11 +53,11 @@ class Recording:
         return cls(channels, sample_rate_hz)
 
     @classmethod
-    def open(cls, path: str | Path) -> "Recording":
-        """Open a file that libsndfile can decode (WAV, FLAC, OGG, MP3, ...).
+    def open(cls, path: str | Path, take: str | int = "each") -> "Recording":
+        """Open a file that libsndfile can decode (WAV, FLAC, OGG, MP3, ...); `take` as above.
 
         Raises:
-            UserError: the file is missing, a directory, no audio or empty.
+            UserError: the file is missing, a directory, no audio or empty, or has no such channel.
         """
         path = Path(path)
         if not path.exists():
@@ -65,7 +74,7 @@ class Recording:
                             "give a WAV, FLAC, OGG or MP3 file.") from None
         if not file.frames:
             raise UserError(f"{path} holds no samples; give a file with some audio.")
-        return cls(file, file.samplerate, str(path))
+        return cls(file, file.samplerate, str(path), take)
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Read the samples from `start` to before `stop`, which must lie within the recording: float32 `[C, n]`.
@@ -73,6 +82,13 @@ class Recording:
         Raises:
             UserError: a file ends too early, or a sample is not finite.
         """
+        channels = self._read(start, stop)
+        if self._take == "each":
+            return channels
+        return channels.mean(axis=0, keepdims=True) if self._take == "mix" else channels[[self._take - 1]]
+
+    def _read(self, start, stop):
+        """Read all channels."""
         if isinstance(self._channels, np.ndarray):
             return self._channels[:, start:stop]
         try:

@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
+import soundfile
 from scipy.signal import lfilter
 
 from lab41_sce.corpora import librispeech, splits
@@ -71,6 +73,18 @@ def test_decoding_on_the_fly_gives_the_same_excerpts(speech, utterances):
     a, b = speech.excerpt(name, 5000, 8000), on_disk.excerpt(name, 5000, 8000)
     np.testing.assert_allclose(a[200:-200], b[200:-200], atol=2e-3)  # resampling differs at the edges of an excerpt
     assert on_disk.excerpt(name, on_disk.length(name) - 100, 8000)[200:].any() == False  # noqa: E712
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_faster_speech_is_shorter_and_higher(tmp_path, in_memory):
+    soundfile.write(tmp_path / "tone.wav", 0.5 * np.sin(2 * np.pi * 400 * np.arange(32000) / 16000), 16000)
+    table = pd.DataFrame({"utterance": ["slow", "fast"], "path": tmp_path / "tone.wav", "speed": [0.8, 1.25],
+                          "seconds": [2 / 0.8, 2 / 1.25]})
+    speech = Speech(table, 10000, in_memory)
+    for name, seconds, pitch_hz in (("slow", 2.5, 320), ("fast", 1.6, 500)):
+        assert speech.length(name) == pytest.approx(10000 * seconds, abs=2)
+        excerpt = speech.excerpt(name, 2000, 10000)
+        assert np.abs(np.fft.rfft(excerpt)).argmax() == pytest.approx(pitch_hz, abs=1)
 
 
 def test_a_frozen_list_is_determined_by_its_seed(speech, utterances):

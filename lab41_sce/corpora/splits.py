@@ -80,6 +80,26 @@ def split(
     return table
 
 
+def perturb_speed(table: pd.DataFrame, speeds: Sequence[float]) -> pd.DataFrame:
+    """Add the training utterances at other speeds, each as speech of a speaker of its own: voices change with speed.
+
+    Args:
+        table: as `split` returns it.
+        speeds: factors; 1 adds nothing.
+
+    Returns:
+        The table with the column `speed`, and for each other speed a copy of its training utterances, whose names and
+        speakers end in "@" and the speed.
+    """
+    table = table.assign(speed=1.0)
+    train, copies = table[table["split"] == "train"], []
+    for speed in speeds:
+        if speed != 1:
+            names = {column: train[column] + f"@{speed:g}" for column in ("utterance", "speaker")}
+            copies.append(train.assign(speed=float(speed), seconds=train["seconds"] / speed, **names))
+    return pd.concat([table, *copies], ignore_index=True)
+
+
 def verify(table: pd.DataFrame) -> None:
     """Raise ValueError if a speaker or an utterance stands on both sides of a split."""
     if table["utterance"].duplicated().any():
