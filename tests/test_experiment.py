@@ -17,7 +17,9 @@ from lab41_sce import experiment
 from lab41_sce.article.draw import CAPTIONS
 from lab41_sce.errors import UserError
 from lab41_sce.features import FrontEnd
+from lab41_sce.methods import saved
 from lab41_sce.methods.base import Setup
+from lab41_sce.mixtures import Mixture
 from lab41_sce.networks import blstm
 
 
@@ -69,7 +71,7 @@ def test_every_file_of_a_run_is_there(finished):
     assert {path.name for path in (folder / "systems" / "sce").iterdir()} == {
         "checkpoint.npz", "model.keras", "history.csv", "tensorboard", "speakers.csv"}
     assert {path.suffix for path in (folder / "figures").iterdir()} == {".png", ".svg"}
-    assert {path.stem for path in (folder / "figures").iterdir()} == set(CAPTIONS)
+    assert {path.stem for path in (folder / "figures").iterdir()} == set(CAPTIONS) - {"improvement_by_snr"}
     assert not [name for name in names if name.startswith(".")]  # no temporary file is left
     assert "report.html" in result.stdout and "| sce " in result.stdout
     assert json.loads((folder / "version.json").read_text())["tensorflow"]
@@ -217,9 +219,9 @@ def test_three_speakers(tmp_path):
 def test_noise_and_a_saved_model(corpus_root, tmp_path):
     """Train and score with noise, and score the trained weights once more, with binary masks."""
     noise = ["noise.kinds=[white]", "noise.training_snr_db=[0,10]", "noise.evaluation_snr_db=[-5]"]
-    saved = ["+method@others.saved=saved", f"others.saved.build.path={tmp_path}/systems/sce",
+    again = ["+method@others.saved=saved", "others.saved.build.path=systems/sce",
              "+others.saved.build.changes.soft_scale=null"]
-    result = run(corpus_root, tmp_path, *noise, *saved, "evaluation.splits=[unseen]", "training.updates=10")
+    result = run(corpus_root, tmp_path, *noise, *again, "evaluation.splits=[unseen]", "training.updates=10")
     assert result.returncode == 0, result.stderr
     listed = pd.read_csv(tmp_path / "evaluation.csv")
     assert listed["split"].value_counts().to_dict() == {"unseen": 4, "unseen, SNR -5 dB": 4}
@@ -231,6 +233,24 @@ def test_noise_and_a_saved_model(corpus_root, tmp_path):
     assert noisy["ideal_binary_mask", "SDRi"] > 5
     assert clean["saved", "SDR"] != clean["sce", "SDR"]  # binary masks are not the soft ones
     assert {path.name for path in (tmp_path / "examples").iterdir()} >= {"unseen-FF-1", "unseen-SNR_-5_dB-FF-1"}
+    assert (tmp_path / "figures" / "improvement_by_snr.png").exists()
+
+
+def test_a_saved_model_must_fit(finished, tmp_path):
+    """It must be there, know nobody who is unseen here, and have this front end and the attributes to change."""
+    folder, _, _ = finished
+    front_end, mixture = FrontEnd(), Mixture(np.zeros((2, 5000), np.float32), ("101", "102"))
+    trained = pd.read_csv(folder / "splits.csv", dtype=str).query("split == 'train'")["speaker"].unique()
+    setup = partial(Setup, front_end, None, 2)
+    assert saved.build(setup(("101", "102", *trained)), folder)(mixture).shape[0] == 2
+    with pytest.raises(UserError, match="no model at nowhere"):
+        saved.build(setup(), "nowhere")
+    with pytest.raises(UserError, match=f"trained with speaker {min(trained)}, who is unseen here"):
+        saved.build(setup(), folder / "systems" / "sce")(Mixture(mixture.sources, (min(trained), "999")))
+    with pytest.raises(UserError, match="another front end .hop_length"):
+        saved.build(Setup(FrontEnd(hop_length=128), None, 2, tuple(trained)), folder)(mixture)
+    with pytest.raises(UserError, match="has no sharpness"):
+        saved.build(setup(tuple(trained)), folder, {"sharpness": 1})(mixture)
 
 
 def test_a_finished_folder_is_not_touched_by_accident(finished, corpus_root):
