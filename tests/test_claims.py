@@ -1,5 +1,7 @@
 """Verdicts follow from the numbers: each rule with numbers on every side of it."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,7 +61,7 @@ def test_a_model_that_knows_no_speaker_and_one_that_does(tiny_model):
     assert claims.knows_no_identity(tiny_model, speakers).verdict == HOLDS
     assert len(claims.knows_no_identity(tiny_model, speakers).table.rows) == len(tiny_model.weights)
     eight = claims.knows_no_identity(tiny_model, speakers[: 4 * 2])  # as many as a dimension of its BLSTM
-    assert eight.verdict == HOLDS and "2 of 8 weights have a dimension of 8" in eight.reason
+    assert eight.verdict == HOLDS and "1 of 8 weights have a dimension of 8" in eight.reason
     tiny_model.speaker_vectors = tiny_model.add_weight(shape=(23, 3))
     assert claims.knows_no_identity(tiny_model, speakers).verdict == FAILS
 
@@ -130,7 +132,7 @@ def test_choices_inside(means, verdict):
     assert cells["sce"][2:] == ["–", "–"] and cells["sce"][0] == "about sce"
     if "sce_free_vectors" in means:
         assert cells["sce free vectors"][2].startswith("-1.0 [") and cells["sce free vectors"][3] == "sce"
-        assert "Worse beyond the interval: sce free vectors" in claim.reason
+        assert re.search("Worse beyond the interval: .*sce free vectors", claim.reason)
     else:
         assert cells["sce silence counts"][2].startswith("+0.5 [")
         assert cells["sce silence counts"][3] == "sce equal weights"

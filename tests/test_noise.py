@@ -143,7 +143,7 @@ def test_training_mixtures_have_noise_between_two_ratios_and_the_same_speech(spe
     table = utterances[utterances["split"] == "train"]
     speakers = splits.trained_speakers(utterances)
     clean = TrainingMixtures(speech, table, speakers, batch_size=16)
-    noise = Noise(speech, utterances, ["white", "babble"])
+    noise = Noise(speech, utterances, ["white", "pink"])
     noisy = TrainingMixtures(speech, table, speakers, batch_size=16, noise=noise, snr_db=(-5, 15))
     batch, same = noisy.batch(0), clean.batch(0)
     np.testing.assert_array_equal(batch["sources"], same["sources"])
