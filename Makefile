@@ -36,7 +36,7 @@ reproduce: venv  ## train and score on the embedded corpus, print the table (goe
 	@.venv/bin/python -m lab41_sce.experiment +exp=reproduce run_dir=runs/reproduce resume=true $(ARGS)
 
 test: venv  ## run the tests
-	@.venv/bin/python -m pytest -q --nbmake --nbmake-timeout=300 tests notebooks
+	@.venv/bin/python -m pytest -q -n 2 --dist loadfile --nbmake --nbmake-timeout=300 tests notebooks
 
 lint: venv  ## check the code with ruff
 	@.venv/bin/python -m ruff check
