@@ -41,7 +41,7 @@ figures: venv  ## draw the article's figures of a run anew: make figures RUN=run
 	@.venv/bin/python -m lab41_sce.article.draw $(or $(RUN),runs/reproduce)
 
 test: venv  ## run the tests
-	@.venv/bin/python -m pytest -q --nbmake --nbmake-timeout=300 tests notebooks
+	@.venv/bin/python -m pytest -q -n 2 --dist loadfile --nbmake --nbmake-timeout=300 tests notebooks
 
 lint: venv  ## check the code with ruff
 	@.venv/bin/python -m ruff check

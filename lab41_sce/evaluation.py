@@ -13,8 +13,9 @@ from scipy.optimize import linear_sum_assignment
 
 from lab41_sce import audio
 from lab41_sce.clustering import true_centres_masks
+from lab41_sce.lists import load_mixture
 from lab41_sce.metrics import best_si_sdr, score_mixtures
-from lab41_sce.mixtures import Mixture, Speech, load_mixture
+from lab41_sce.mixtures import Mixture, Speech
 from lab41_sce.noise import Noise
 
 System = Callable[[Mixture], np.ndarray]

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import hydra
+import numpy as np
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
@@ -64,9 +65,10 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     from lab41_sce import evaluation, training
     from lab41_sce.article.draw import write_figures
     from lab41_sce.corpora import librispeech, splits
+    from lab41_sce.lists import add_noise, at_snr, evaluation_list
     from lab41_sce.methods.base import Setup
     from lab41_sce.metrics import paired_differences, summarise
-    from lab41_sce.mixtures import Speech, TrainingMixtures, add_noise, at_snr, evaluation_list
+    from lab41_sce.mixtures import Speech, TrainingMixtures
     from lab41_sce.noise import Noise
     from lab41_sce.report import write_report
 
@@ -79,14 +81,17 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     speakers = splits.trained_speakers(utterances)
     speech = Speech(utterances, front_end.sample_rate_hz, config.mixtures.in_memory)
     setup = Setup(front_end, network, config.mixtures.n_speakers, tuple(speakers), speech,
-                  utterances[utterances["split"] == "train"])
+                  utterances[utterances["split"] == "train"], folder)
     systems = build_systems(config, setup)
     common = {"n_speakers": setup.n_speakers, "pre_emphasis": front_end.pre_emphasis, "seed": config.seed}
     options = {name: value for name, value in config.mixtures.items() if name not in ("in_memory", "speeds")} | common
-    noise, kinds = Noise(speech, utterances, config.noise.folder), list(config.noise.kinds)
-    training_snr_db = config.noise.training_snr_db
-    if training_snr_db is not None:
-        options |= {"noise": noise, "noise_kinds": kinds, "snr_db": tuple(training_snr_db)}
+    noise, training_snr_db = Noise(speech, utterances, config.noise.kinds, config.noise.folder), None
+    if config.noise.training_snr_db is not None:
+        training_snr_db = tuple(config.noise.training_snr_db)
+        options |= {"noise": noise, "snr_db": training_snr_db}
+        noise.require(["train"], setup.n_speakers)
+    if config.noise.evaluation_snr_db:
+        noise.require(config.evaluation.splits, setup.n_speakers)
 
     def training_mixtures(split):
         return TrainingMixtures(speech, utterances[utterances["split"] == split], speakers, **options)
@@ -98,10 +103,10 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     # The lists are drawn before the training, so that what is missing is told at once.
     validation = frozen_list("validation", config.validation.per_kind, config.validation.seconds)
     if training_snr_db is not None:
-        validation = add_noise(validation, kinds, tuple(training_snr_db), config.seed)
+        validation = add_noise(validation, noise, training_snr_db, config.seed)
     mixtures = pd.concat([frozen_list(split, config.evaluation.per_kind, config.evaluation.seconds,
                                       config.evaluation.level_range_db) for split in config.evaluation.splits])
-    noisy = [at_snr(mixtures, kinds, snr_db, config.seed) for snr_db in config.noise.evaluation_snr_db]
+    noisy = [at_snr(mixtures, noise, snr_db, config.seed) for snr_db in config.noise.evaluation_snr_db]
     mixtures = pd.concat([mixtures, *noisy])
     held_out = utterances[utterances["split"] == "train-validation"]
     held_out_batches = []
@@ -156,8 +161,8 @@ def train_systems(systems, mixtures, held_out_batches, validate, settings, setup
                                  lambda model=system.model: validate(model), settings, folder / "systems" / name)
         logger.info("Trained %s: %d updates in %.1f minutes.", name, *history[["update", "minutes"]].iloc[-1])
         if hasattr(system, "speaker_vectors"):
-            table = speakers_table(system.speaker_vectors(range(len(setup.speakers))).numpy(), setup.speech,
-                                   setup.utterances, setup.speakers)
+            vectors = system.speaker_vectors(np.arange(len(setup.speakers))).numpy()
+            table = speakers_table(vectors, setup.speech, setup.utterances, setup.speakers)
             runs.write_csv(table, folder / "systems" / name / "speakers.csv")
         histories.append(history.assign(system=name))
         facts.append({"system": name, "parameters": system.model.count_params()} | training.totals(history))
@@ -171,9 +176,9 @@ def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -
     import keras
 
     from lab41_sce import evaluation
+    from lab41_sce.lists import speech_split
     from lab41_sce.methods.base import Method
     from lab41_sce.methods.embedding import EmbeddingModel
-    from lab41_sce.mixtures import speech_split
 
     described, able = described_systems(config), {}
     for name, system in systems.items():
@@ -186,6 +191,9 @@ def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -
         able[name] = system, splits
 
     scores = runs.earlier_scores(folder, mixtures)
+    # Those of saved models are made anew: their weights may have changed without a trace in this run.
+    saved = [name for name, system in described.items() if system.build._target_.endswith(".saved.build")]
+    scores = scores[~scores["system"].isin(saved)]
     runs.write_csv(scores, folder / "mixtures.csv")  # before the list, so that scores and list always agree
     runs.write_csv(mixtures, folder / "evaluation.csv")
     examples = evaluation.Examples(folder, config.method.name, config.evaluation.examples_per_kind,

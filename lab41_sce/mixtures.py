@@ -1,32 +1,23 @@
-"""Utterances become mixtures: endless random ones to train on, and frozen lists to score on.
+"""Utterances become mixtures, and training gets endless random ones (those to score on are in `lists.py`).
 
 A mixture is the sum of S excerpts, each of another speaker. Every excerpt is brought to zero mean and unit standard
 deviation *after pre-emphasis*, then to its level; at the default level of 0 dB the speakers are equally loud (protocol
 of arXiv 1705.04662). What travels are waveforms `[B, S, N]`; spectrograms are made inside the model.
 
-Randomness: batch number i of a seed is always the same, so training resumes by counting, and an evaluation mixture
-is one row of a CSV file.
+With noise (`noise.py`), the mixture is the sum of its sources and the noise.
 
-Noise may be added to both (`noise.py`); then the mixture is the sum of its sources and the noise.
-
-Kinds: the sexes of the speakers in their order, "FF", "MM", "FM", "MF" (or "FFM", ... for three speakers).
+Randomness: batch number i of a seed is always the same, so training resumes by counting.
 """
 
-import itertools
-import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.signal import lfilter
 from tqdm import tqdm
 
 from lab41_sce import audio
 from lab41_sce.errors import UserError
 from lab41_sce.noise import Noise, scaled
-
-logger = logging.getLogger(__name__)
 
 
 class Speech:
@@ -106,13 +97,12 @@ class TrainingMixtures:
         same_sex: share of mixtures whose speakers are all of one sex; None leaves it to chance.
         pre_emphasis: coefficient under which levels are measured.
         seed: of everything drawn.
-        noise: what to draw noise with, if wanted.
-        noise_kinds: of the noise, all alike likely.
+        noise: what to draw noise with, if wanted; its kinds are all alike likely.
         snr_db: lowest and highest signal-to-noise ratio.
     """
 
     def __init__(self, speech, utterances, speakers, n_speakers=2, seconds=1.0, batch_size=32, level_range_db=0.0,
-                 same_sex=None, pre_emphasis=0.95, seed=0, noise: Noise | None = None, noise_kinds=(), snr_db=(0, 0)):
+                 same_sex=None, pre_emphasis=0.95, seed=0, noise: Noise | None = None, snr_db=(0, 0)):
         self.speech = speech
         self.n_speakers = n_speakers
         self.length = round(seconds * speech.sample_rate_hz)
@@ -121,7 +111,7 @@ class TrainingMixtures:
         self.same_sex = same_sex
         self.pre_emphasis = pre_emphasis
         self.seed = seed
-        self.noise, self.noise_kinds, self.snr_db = noise, list(noise_kinds), snr_db
+        self.noise, self.snr_db = noise, snr_db
         self._speakers = list(speakers)
         numbers = {speaker: number for number, speaker in enumerate(speakers)}
         self._utterances = {}  # of each speaker's number: the utterances, and their shares of the speech
@@ -164,7 +154,7 @@ class TrainingMixtures:
         """Draw noise for every mixture of a batch, float32 `[B, N]`."""
         noises = []
         for speech, numbers in zip(sources.sum(axis=1), speaker_ids, strict=True):
-            kind = self.noise_kinds[rng.integers(len(self.noise_kinds))]
+            kind = self.noise.kinds[rng.integers(len(self.noise.kinds))]
             noise = self.noise.draw(kind, rng, self.length, "train", [self._speakers[number] for number in numbers])
             noises.append(scaled(noise, speech, rng.uniform(*self.snr_db)))
         return np.stack(noises)
@@ -209,130 +199,10 @@ def normalise(excerpts: np.ndarray, pre_emphasis: float, levels_db: np.ndarray |
         float32 `[..., N]`; a silent excerpt stays silent.
     """
     excerpts = excerpts - excerpts.mean(axis=-1, keepdims=True)
-    return excerpts * _gains(excerpts, pre_emphasis, levels_db)[..., None]
+    return excerpts * level_gains(excerpts, pre_emphasis, levels_db)[..., None]
 
 
-def _gains(excerpts: np.ndarray, pre_emphasis: float, levels_db: np.ndarray | float) -> np.ndarray:
-    """Compute the factor that brings each excerpt `[..., N]` to its level."""
+def level_gains(excerpts: np.ndarray, pre_emphasis: float, levels_db: np.ndarray | float) -> np.ndarray:
+    """Compute the factor that brings each excerpt `[..., N]` to its level (see `normalise`): float32 `[...]`."""
     deviation = (excerpts[..., 1:] - pre_emphasis * excerpts[..., :-1]).std(axis=-1)
     return (10.0 ** (np.asarray(levels_db) / 20.0) / np.maximum(deviation, 1e-6)).astype(np.float32)
-
-
-def evaluation_list(
-    speech: Speech,
-    utterances: pd.DataFrame,
-    split: str,
-    n_speakers: int,
-    n_per_kind: int,
-    seconds: float,
-    pre_emphasis: float,
-    level_range_db: float = 0.0,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Draw a frozen list of mixtures, the same number of each kind that the split's speakers allow.
-
-    Args:
-        speech: the signals.
-        utterances: table with the column `split`.
-        split: which split to draw from: "in-set", "validation" or "unseen".
-        n_speakers: S.
-        n_per_kind: mixtures of each ordered kind (FF, FM, MF, MM).
-        seconds: length of a mixture.
-        pre_emphasis: coefficient under which levels are measured.
-        level_range_db: as in `TrainingMixtures`.
-        seed: of the draw.
-
-    Returns:
-        A row a mixture: `mixture` (its id), `split`, `kind`, `sample_rate_hz`, `length` (samples) and, for each
-        source i from 1, `speaker_i`, `utterance_i`, `start_i` (samples) and `gain_i` (a factor).
-    """
-    length = round(seconds * speech.sample_rate_hz)
-    table = utterances[utterances["split"] == split]
-    table = table[np.array([speech.length(name) >= length for name in table["utterance"]], bool)]
-    speakers = {sex: sorted(of_sex["speaker"].unique()) for sex, of_sex in table.groupby("sex")}
-    rng = np.random.default_rng([seed, sum(map(ord, split))])
-    rows = []
-    for kind in map("".join, itertools.product("FM", repeat=n_speakers)):
-        short = [sex for sex in "FM" if len(speakers.get(sex, [])) < kind.count(sex)]
-        if short:
-            logger.warning("No %s mixtures in the split '%s': too few speakers of sex %s with utterances of %.2f s.",
-                           kind, split, short[0], seconds)
-            continue
-        for number in range(n_per_kind):
-            row = {"mixture": f"{split}-{kind}-{number:04d}", "split": split, "kind": kind,
-                   "sample_rate_hz": speech.sample_rate_hz, "length": length}
-            drawn = {sex: list(rng.choice(speakers[sex], kind.count(sex), replace=False)) for sex in sorted(set(kind))}
-            for place, sex in enumerate(kind, start=1):
-                row |= _draw_source(rng, speech, table, drawn[sex].pop(), length, pre_emphasis, level_range_db, place)
-            rows.append(row)
-    if not rows:
-        raise UserError(f"the split '{split}' has too few speakers with utterances of {seconds:.2f} s for mixtures of "
-                        f"{n_speakers}; use shorter mixtures (evaluation.seconds), other evaluation.splits "
-                        "or more speech.")
-    return pd.DataFrame(rows)
-
-
-def add_noise(mixtures: pd.DataFrame, kinds: Sequence[str], snr_db: tuple[float, float], seed: int = 0) -> pd.DataFrame:
-    """Give every mixture of a list noise; what is mixed stays the same.
-
-    Args:
-        mixtures: evaluation list.
-        kinds: of the noise, in turns.
-        snr_db: lowest and highest signal-to-noise ratio; every mixture gets one between them.
-        seed: of the draw; the noise itself does not depend on `snr_db`.
-
-    Returns:
-        The list with the columns `noise` (its kind), `noise_seed` and `snr_db`.
-    """
-    rng = np.random.default_rng([seed, 2])
-    seeds, shares = rng.integers(2**31, size=len(mixtures)), rng.random(len(mixtures))
-    levels_db = np.round(snr_db[0] + (snr_db[1] - snr_db[0]) * shares, 2)
-    turns = [kinds[number % len(kinds)] for number in range(len(mixtures))]
-    return mixtures.assign(noise=turns, noise_seed=seeds, snr_db=levels_db)
-
-
-def at_snr(mixtures: pd.DataFrame, kinds: Sequence[str], snr_db: float, seed: int = 0) -> pd.DataFrame:
-    """Make a split of its own of a list of mixtures with noise at one signal-to-noise ratio (see `add_noise`)."""
-    about = f", SNR {snr_db:g} dB"
-    noisy = add_noise(mixtures, kinds, (snr_db, snr_db), seed)
-    return noisy.assign(mixture=noisy["mixture"] + about, split=noisy["split"] + about)
-
-
-def speech_split(split: str) -> str:
-    """Return the split that the speech of a split such as "unseen, SNR 5 dB" is of."""
-    return split.partition(",")[0]
-
-
-def load_mixture(speech: Speech, row, noise: Noise | None = None) -> Mixture:
-    """Return the mixture of one row of an evaluation list; `noise` draws that of lists with noise."""
-    sources, speakers = [], []
-    for place in itertools.count(1):
-        name = row.get(f"utterance_{place}")
-        if not isinstance(name, str):
-            break
-        excerpt = speech.excerpt(name, int(row[f"start_{place}"]), int(row["length"]))
-        sources.append((excerpt - excerpt.mean()) * np.float32(row[f"gain_{place}"]))
-        speakers.append(str(row[f"speaker_{place}"]))
-    sources = np.stack(sources)
-    if not isinstance(row.get("noise"), str):
-        return Mixture(sources, tuple(speakers))
-    drawn = noise.draw(row["noise"], np.random.default_rng(int(row["noise_seed"])), sources.shape[1],
-                       speech_split(row["split"]), speakers)
-    return Mixture(sources, tuple(speakers), scaled(drawn, sources.sum(axis=0), row["snr_db"]))
-
-
-def _draw_source(rng, speech, table, speaker, length, pre_emphasis, level_range_db, place) -> dict:
-    """Draw an excerpt of a speaker that is not mostly a pause, and its gain."""
-    names = table.loc[table["speaker"] == speaker, "utterance"].to_list()
-    name = names[rng.integers(len(names))]
-    whole = speech.excerpt(name, 0, speech.length(name))
-    usual = lfilter([1, -pre_emphasis], 1, whole).std()
-    for _ in range(20):
-        start = int(rng.integers(len(whole) - length + 1))
-        excerpt = whole[start : start + length]
-        if lfilter([1, -pre_emphasis], 1, excerpt).std() > 0.3 * usual:  # within 10 dB
-            break
-    level_db = level_range_db * (rng.random() - 0.5)
-    gain = float(_gains(excerpt - excerpt.mean(), pre_emphasis, level_db))
-    return {f"speaker_{place}": speaker, f"utterance_{place}": name, f"start_{place}": start,
-            f"gain_{place}": float(f"{gain:.6g}")}

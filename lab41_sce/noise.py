@@ -9,14 +9,17 @@
 | `folder` | excerpts of the user's own recordings, such as WHAM! or UrbanSound8K |
 
 Babble and speech-shaped noise are made of a split's own utterances, so that those of unseen speakers are of speech that
-training never heard; validation, whose split is small, takes the training speech. Of a folder, every fifth file by name
-is kept for scoring.
+training never heard; validation, whose split is small, takes the training speech. Of a folder, the last fifth of the
+files by name is kept for scoring.
 """
 
+import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import soundfile
 from scipy.signal import welch
 
 from lab41_sce import audio
@@ -34,18 +37,29 @@ class Noise:
     Args:
         speech: the signals, a `mixtures.Speech`.
         utterances: table with the columns `utterance`, `speaker`, `split`.
+        kinds: some of `KINDS`.
         folder: for the kind `folder`: searched with everything below it for audio files.
 
     Raises:
         UserError: the folder is not there, or holds too little audio.
     """
 
-    def __init__(self, speech, utterances: pd.DataFrame, folder: str | Path | None = None):
-        self.speech = speech
+    def __init__(self, speech, utterances: pd.DataFrame, kinds: Sequence[str] = KINDS[:-1],
+                 folder: str | Path | None = None):
+        self.speech, self.kinds = speech, list(kinds)
         self._pools = {split: of_split.groupby("speaker")["utterance"].apply(list).to_dict()
                        for split, of_split in utterances.groupby("split")}
-        self._files = [] if folder is None else _audio_files(Path(folder))
+        files = [] if folder is None else _audio_files(Path(folder))
+        last = max(1, len(files) // 5)
+        self._files = {"train": files[:-last], "scoring": files[-last:]}
+        names = [f"{file.relative_to(folder)} {file.stat().st_size}" for file in files]
+        self.fingerprint = zlib.crc32("\n".join(names).encode()) if names else None  # of what the folder holds
         self._spectra = {}
+
+    def require(self, splits: Iterable[str], n_speakers: int) -> None:
+        """Raise UserError unless the splits have speech for the noise of mixtures of some speakers."""
+        for split in splits if "babble" in self.kinds else ():
+            self._talkers(split, [None] * n_speakers)
 
     def draw(self, kind: str, rng: np.random.Generator, length: int, split: str, speakers=()) -> np.ndarray:
         """Draw an excerpt of noise.
@@ -63,7 +77,6 @@ class Noise:
         Raises:
             UserError: too few speakers for babble, or a file that cannot be read.
         """
-        split = "train" if split in ("validation", "train-validation") else split
         if kind == "babble":
             noise = self._babble(rng, length, split, speakers)
         elif kind == "folder":
@@ -80,6 +93,7 @@ class Noise:
             return np.ones(n_bins)
         if kind == "pink":
             return 1 / np.sqrt(np.maximum(np.arange(n_bins), 1))
+        split = _source(split)
         if split not in self._spectra:
             self._spectra[split] = self._long_term_spectrum(split)
         frequencies = np.linspace(0, 1, n_bins)
@@ -94,27 +108,39 @@ class Noise:
 
     def _babble(self, rng, length, split, speakers):
         """Add some people up, each as loud as the others."""
-        others = sorted(set(self._pools[split]) - set(speakers))
-        if len(others) < FEWEST_TALKERS:
-            raise UserError(f"babble needs {FEWEST_TALKERS} speakers besides those of a mixture, the split '{split}' "
-                            f"has {len(others)}; leave babble out of noise.kinds, or add speech.")
-        total = np.zeros(length)
+        total, others = np.zeros(length), self._talkers(split, speakers)
         for speaker in rng.choice(others, min(TALKERS, len(others)), replace=False):
-            names = self._pools[split][speaker]
+            names = self._pools[_source(split)][speaker]
             name = names[rng.integers(len(names))]
             start = int(rng.integers(max(self.speech.length(name) - length, 0) + 1))
             talk = self.speech.excerpt(name, start, length)
             total += talk / max(talk.std(), 1e-6)
         return total
 
+    def _talkers(self, split, speakers):
+        """List who may babble in a mixture of some speakers."""
+        pool = self._pools.get(_source(split), {})
+        others = sorted(set(pool) - set(speakers))
+        left = min(len(others), len(pool) - len(speakers))
+        if left < FEWEST_TALKERS:
+            raise UserError(f"babble needs {FEWEST_TALKERS} speakers besides those of a mixture, the split '{split}' "
+                            f"has {max(left, 0)}; leave babble out of noise.kinds, or add speech.")
+        return others
+
     def _excerpt(self, rng, length, split):
         """Cut a part out of a file of the folder; a file that is too short is repeated."""
-        scoring = self._files[::5]
-        files = [file for file in self._files if file not in scoring] if split == "train" else scoring
-        signal = audio.read_mono(files[rng.integers(len(files))], self.speech.sample_rate_hz)
-        signal = np.tile(signal, -(-length // len(signal)))
-        start = int(rng.integers(len(signal) - length + 1))
-        return signal[start : start + length]
+        files = self._files["train" if _source(split) == "train" else "scoring"]
+        file, seconds = files[rng.integers(len(files))], length / self.speech.sample_rate_hz
+        start = rng.uniform(0, max(soundfile.info(file).duration - seconds, 0))
+        signal = audio.read_excerpt(file, start, seconds, self.speech.sample_rate_hz)
+        if not len(signal):
+            raise UserError(f"noise.folder: {file} holds no samples; take it out.")
+        return np.resize(signal, length)
+
+
+def _source(split: str) -> str:
+    """Return the split whose speech and files the noise in mixtures of a split is made of."""
+    return "train" if split in ("validation", "train-validation") else split
 
 
 def scaled(noise: np.ndarray, speech: np.ndarray, snr_db: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -9,29 +10,45 @@ import pytest
 import soundfile
 import yaml
 from conftest import hum
-from test_claims import population, summary, timing
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from test_claims import mixture_scores, population, summary, timing
 
 from lab41_sce.article import draw, report
 from lab41_sce.errors import UserError
+from lab41_sce.experiment import CONFIG_PATH
+from lab41_sce.features import FrontEnd
+from lab41_sce.methods.masking import MaskModel
+from lab41_sce.networks import blstm
 
-SYSTEM = {"name": "sce", "about": "vectors drawn to those of their speakers"}
 
-
-def write_run(folder, tables):
+def write_run(folder, tables, *overrides):
     """Write what every run has, and some tables."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"name": "test", "seed": 0, "run_dir": str(folder), "method": SYSTEM, "corpus": {"root": "/secret/speech"},
-              "others": {"deep_clustering": {"name": "deep_clustering"},
-                         "sce_free_vectors": {"name": "sce_free_vectors", "about": "of any length"}},
-              "mixtures": {"batch_size": 32, "seconds": 2.56},
-              "front_end": {"sample_rate_hz": 10000, "hop_length": 256}}
+    with initialize_config_dir(str(CONFIG_PATH), version_base="1.3"):
+        config = compose("config", overrides=[
+            "+exp=two_speaker", "corpus=librispeech", "corpus.root=/secret/speech", f"run_dir={folder}",
+            "+method@others.deep_clustering=deep_clustering", "+method@others.sce_free_vectors=sce",
+            "others.sce_free_vectors.name=sce_free_vectors", *overrides])
+    config = OmegaConf.to_container(config, resolve=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     command = f"python -m lab41_sce.experiment corpus.root=/secret/speech run_dir={folder}"
     (folder / "version.json").write_text(json.dumps({"command": command, "git_commit": "abc1234", "platform": "Linux",
                                                      "started": "2026-01-02T03:04:05"}))
-    for name, table in tables.items():
+    of_all = {
+        "splits.csv": pd.DataFrame({"utterance": ["a-1", "a-2", "b-1", "c-1"], "speaker": list("aabc"), "sex": "F",
+                                    "subset": "x", "split": ["train", "in-set", "train", "unseen"]}),
+        "systems.csv": pd.DataFrame([{"system": "sce", "parameters": 1234567, "updates": 4000, "minutes": 25.0,
+                                      "seconds_per_update": 0.36, "best_update": 3500}]),
+        "evaluation.csv": pd.DataFrame({"mixture": ["unseen-FF-0", "unseen-FM-0"], "split": "unseen"}),
+        "mixtures.csv": mixture_scores({"sce": 5.0, "sce_free_vectors": 4.0}),
+    }
+    for name, table in (of_all | tables).items():
         table.to_csv(folder / name, index=False)
     return folder
+
+
+FIGURES = [name for name in draw.CAPTIONS if name != "improvement_by_snr"]  # of a run without noise
 
 
 @pytest.fixture
@@ -42,10 +59,6 @@ def run(tiny_model, tmp_path):
     folder = write_run(tmp_path / "runs" / "main", {
         "summary.csv": pd.concat([summary(means, "sce"), summary(rivals, "deep_clustering")]),
         "differences.csv": summary(dict.fromkeys(means, -1.0), "deep_clustering"),
-        "systems.csv": pd.DataFrame([{"system": "sce", "parameters": 1234567, "updates": 4000, "minutes": 25.0,
-                                      "seconds_per_update": 0.36, "best_update": 3500}]),
-        "splits.csv": pd.DataFrame({"utterance": ["a-1", "a-2", "b-1", "c-1"], "speaker": list("aabc"), "sex": "F",
-                                    "subset": "x", "split": ["train", "in-set", "train", "unseen"]}),
     })
     system = folder / "systems" / "sce"
     system.mkdir(parents=True)
@@ -62,13 +75,11 @@ def run(tiny_model, tmp_path):
 
 def test_every_figure_in_both_formats(run):
     (run / "figures").mkdir()
-    (run / "figures" / "figure_6_scores.svg").write_text("stale")
-    (run / "figures" / "mine.png").write_text("not ours")
+    (run / "figures" / "improvement_by_snr.svg").write_text("stale")
     files = draw.write_figures(run)
-    assert [file.stem for file in files] == list(draw.CAPTIONS)
-    assert {file.name for file in (run / "figures").iterdir()} == {"mine.png"} | {
-        f"{name}{suffix}" for name in draw.CAPTIONS for suffix in (".png", ".svg")}
-    assert "stale" not in (run / "figures" / "figure_6_scores.svg").read_text()
+    assert [file.stem for file in files] == FIGURES
+    assert {file.name for file in (run / "figures").iterdir()} == {
+        f"{name}{suffix}" for name in FIGURES for suffix in (".png", ".svg")}
     assert not [file for file in run.iterdir() if file.name.startswith("tmp")]
 
 
@@ -104,6 +115,8 @@ def test_estimated_masks_are_put_in_the_order_of_the_speakers(run, monkeypatch):
 def test_what_a_run_lacks_is_left_out(run):
     (run / "systems" / "sce" / "speakers.csv").unlink()
     assert "speaker_vectors" not in draw.draw(run)
+    shutil.rmtree(run / "examples")
+    assert list(draw.draw(run)) == ["figure_4_network", "figure_6_scores"]
     (run / "systems" / "sce" / "model.keras").unlink()
     assert list(draw.draw(run)) == ["figure_6_scores"]
     summary({"All": 1.0}, "nmf_blind").to_csv(run / "summary.csv", index=False)
@@ -112,14 +125,40 @@ def test_what_a_run_lacks_is_left_out(run):
         draw.draw(run / "systems")
 
 
+def test_three_speakers_and_a_model_that_gives_masks(tmp_path):
+    folder = write_run(tmp_path / "three", {"summary.csv": summary({"FFM": 1.0, "All": 1.0}, "sce")},
+                       "mixtures.n_speakers=3", "method=pit_blstm")
+    (folder / "systems" / "pit_blstm").mkdir(parents=True)
+    MaskModel(FrontEnd(), blstm(257, 3, n_layers=1, units=4), 3).save(folder / "systems" / "pit_blstm" / "model.keras")
+    example = folder / "examples" / "unseen-FFM-1"
+    example.mkdir(parents=True)
+    sources = [hum(pitch_hz, 1.0, 10000, np.random.default_rng(0)) for pitch_hz in (210, 180, 110)]
+    signals = {"mixture": sum(sources)} | {f"reference_{number}": s for number, s in enumerate(sources, start=1)}
+    for name, signal in signals.items():
+        soundfile.write(example / f"{name}.wav", 0.2 * signal, 10000)
+    figures = draw.draw(folder)
+    assert list(figures) == ["figure_1_components", "figure_2_louder_source", "figure_3_masking", "figure_4_network"]
+    assert len(figures["figure_1_components"].axes) == 5  # mixture, three sources, scale
+
+
+def test_what_cannot_be_drawn_does_not_stop_the_rest(run, caplog):
+    population(2).to_csv(run / "systems" / "sce" / "speakers.csv", index=False)  # two vectors have no two components
+    assert list(draw.draw(run)) == FIGURES[:-1]
+    assert "speaker_vectors is left out" in caplog.text
+
+
 def test_a_report_with_everything(run, tmp_path, capsys):
     timing((5.0, 10.0)).to_csv(tmp_path / "timing.csv", index=False)
     variants = {"summary.csv": pd.concat([summary({"All": 5.0}, "sce"), summary({"All": 4.0}, "sce_free_vectors")]),
                 "differences.csv": summary({"All": -1.0}, "sce_free_vectors")}
-    noise = {"summary.csv": pd.concat([summary({"All": 3.0}, name, "unseen, SNR 5 dB") for name in ("sce", "saved")]),
-             "differences.csv": summary({"All": -2.0}, "saved", "unseen, SNR 5 dB")}
-    ablation, noisy = (write_run(tmp_path / "runs" / name, tables) for name, tables in
-                       (("ablation", variants), ("noisy", noise)))
+    split = "unseen, SNR 5 dB"
+    noise = {"summary.csv": pd.concat([summary({"All": 3.0}, name, split) for name in ("sce", "saved")]),
+             "differences.csv": summary({"All": -2.0}, "saved", split),
+             "mixtures.csv": mixture_scores({"sce": 3.0}).assign(split=split)}
+    noise["evaluation.csv"] = noise["mixtures.csv"][["mixture", "split"]].assign(noise="speech_shaped", snr_db=5.0)
+    ablation = write_run(tmp_path / "runs" / "ablation", variants)
+    noisy = write_run(tmp_path / "runs" / "noisy", noise, "noise.training_snr_db=[-5,15]",
+                      "+method@others.saved=saved", "others.saved.build.path=/secret/runs/main/systems/sce")
     arguments = [run, "--timing", tmp_path / "timing.csv", "--ablation", ablation, "--noisy", noisy, "--out",
                  tmp_path / "results"]
     assert report.main([*map(str, arguments)]) == 0
@@ -127,13 +166,15 @@ def test_a_report_with_everything(run, tmp_path, capsys):
     page = (tmp_path / "results" / "report.html").read_text()
     assert re.findall(r"^### (\d)\. .*: (holds|does not hold|cannot be told)$", text, re.MULTILINE) == [
         ("1", "does not hold"), ("2", "holds"), ("3", "holds"), ("4", "holds"), ("5", "holds"), ("6", "holds")]
-    assert "Of 6 claims, 5 hold, 1 do not, and 0 cannot be told." in text  # MM is better, too
+    assert "Of 6 claims, 5 found to hold, 1 found not to hold, 0 open." in text  # MM is better, too
     assert "`python -m lab41_sce.experiment corpus.root=$LIBRISPEECH run_dir=runs/main`" in text
     assert "/secret" not in text + page and str(tmp_path) not in text + page
-    assert "2 utterances of 2 speakers, and 13 million frames" in text  # 4000 updates of 32 x 100
-    assert "5 s, it would be 128 hours, 5 days" in text  # 92,000 of them
+    assert "trained on 2 utterances of 2 speakers" in text
+    assert "| 942 million" in text and "| 13 million" in text  # 92,000 updates of 256 x 40, and 4000 of 32 x 101
+    assert "took 5 s, it would be 128 hours (5.3 days)" in text
+    assert re.search(r"\| speech shaped \| +-?\d\.\d \|", text)
     assert "$" not in text.replace("$LIBRISPEECH", "")
-    for name in draw.CAPTIONS:
+    for name in draw.CAPTIONS:  # that of noise included
         assert f"figures/{name}.png" in text and (tmp_path / "results" / "figures" / f"{name}.svg").exists()
     assert page.count("data:image/png;base64,") == len(draw.CAPTIONS) and 'src="figures/' not in page
     assert "<table>" in page and "| ---" not in page
@@ -149,8 +190,9 @@ def test_what_was_not_measured_cannot_be_told(run):
 
 
 @pytest.mark.parametrize(("arguments", "wanted"), [
-    (["{run}/none"], "holds no finished run (summary.csv); give the folder of one for --main"),
-    (["{run}", "--noisy", "{run}/none"], "for --noisy"),
+    (["{run}/none"], "is no finished run for the main part (config.yaml is missing)"),
+    (["{run}", "--ablation", "{run}/none"], "for the ablation part"),
+    (["{run}", "--noisy", "{run}"], "was not trained with noise"),
     (["{run}", "--timing", "{run}/none.csv"], "none.csv is not there; write it with"),
 ])
 def test_mistakes_get_one_sentence(run, arguments, wanted, capsys):

@@ -19,12 +19,13 @@ from lab41_sce.article.figures import (
     article_scores,
     beside_article,
     components,
+    improvement_by_snr,
     louder_source,
     masking,
-    network,
     principal_components,
     speaker_vectors,
 )
+from lab41_sce.article.network import draw_network
 from lab41_sce.features import FrontEnd
 from lab41_sce.methods.embedding import EmbeddingModel
 from lab41_sce.methods.masking import MaskModel
@@ -119,7 +120,7 @@ def parameters_in(texts):
 
 
 def test_network_is_drawn_from_the_model(tiny_model):
-    figure = network(tiny_model, "SCE", n_known_speakers=7)
+    figure = draw_network(tiny_model, "SCE", n_known_speakers=7)
     texts = texts_of(figure)
     known, = (text for text in texts if "speaker vectors" in text)
     assert known == "training: SCE\nwith speaker vectors [7, 3]\n21 parameters"
@@ -134,14 +135,14 @@ def test_network_is_drawn_from_the_model(tiny_model):
     assert any("LSTM each way: units 4, activation tanh" in text for text in texts)
     assert any("frame length 512, hop length 256, pre emphasis 0.95" in text for text in texts)
     assert texts[-1] == "inference: clustering by k-means\nmasks [S, T, 257] times mixture"
-    unknown = texts_of(network(EmbeddingModel(FrontEnd(), tiny_model.network, unit_norm=True), "affinity"))
+    unknown = texts_of(draw_network(EmbeddingModel(FrontEnd(), tiny_model.network, unit_norm=True), "affinity"))
     assert unknown[-1] == "training: affinity" and any(text.endswith("vectors of length one") for text in unknown)
 
 
 def test_network_of_masks_has_no_clustering():
     cnn = segment_cnn(33, 2, segment_frames=17, convolutions=(1, 1, 1), filters=(2, 2, 2), dense_units=3)
     model = MaskModel(FrontEnd(frame_length=64, hop_length=32), cnn, n_speakers=2, segment_frames=17)
-    texts = texts_of(network(model, "PIT"))
+    texts = texts_of(draw_network(model, "PIT"))
     assert parameters_in(texts) == model.count_params() > 0
     assert texts[-2:] == ["inference: no clustering\nmasks [S, T, 33] times mixture", "training: PIT"]
     assert any(text.endswith("[B, 17, 33, 2]: masks by softmax over the speakers") for text in texts)
@@ -153,12 +154,12 @@ def test_network_of_branches_is_refused():
     one, other = (keras.layers.Dense(5)(features) for _ in range(2))
     branched = keras.Model(features, keras.layers.Reshape((-1, 5, 1))(one + other))
     with pytest.raises(ValueError, match="want a chain"):
-        network(EmbeddingModel(FrontEnd(), branched), "SCE")
+        draw_network(EmbeddingModel(FrontEnd(), branched), "SCE")
 
 
 def test_network_boxes_lie_apart_and_on_the_page():
     model = EmbeddingModel(FrontEnd(), blstm(257, 2, n_layers=3, units=2, dropout=0.1))
-    figure = network(model, "source-contrastive estimation", 251)
+    figure = draw_network(model, "source-contrastive estimation", 251)
     figure.draw_without_rendering()
     boxes = [text.get_bbox_patch().get_window_extent() for text in figure.axes[0].texts if text.get_bbox_patch()]
     assert len(boxes) == 2 + 8 + 2  # waveform, front end; layers; ends
@@ -392,3 +393,20 @@ def test_saved_figures_are_small_and_repeatable(tmp_path):
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     figures.save(louder_source(mixture, sources, GRID), tmp_path / "c.svg")
     assert all(file.stat().st_size < 400_000 for file in tmp_path.iterdir())
+
+
+def test_improvement_over_the_ratio_of_noise():
+    rows = [("sce", "unseen", 6.0), ("sce", "unseen, SNR -5 dB", 1.0), ("sce", "unseen, SNR 10 dB", 4.0),
+            ("saved", "unseen, SNR 10 dB", 3.0)]
+    table = pd.DataFrame(rows, columns=["system", "split", "mean"])
+    table = table.assign(metric="SDRi", kind="All", low=table["mean"] - 1, high=table["mean"] + 2)
+    figure = improvement_by_snr(table, {"sce": "with noise", "saved": "without", "absent": "?"})
+    panel = figure.axes[0]
+    first, second = (container.lines[0].get_xydata().tolist() for container in panel.containers)
+    assert first == [[-5, 1], [10, 4], [15, 6]] and second == [[10, 3]]
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["-5", "10", "no noise"]
+    assert "(dB)" in panel.get_xlabel() and "(dB)" in panel.get_ylabel()
+    low, high = panel.containers[0].lines[2][0].get_segments()[0][:, 1]
+    assert (low, high) == (0, 3)
+    with pytest.raises(ValueError, match="at any SNR"):
+        improvement_by_snr(table[table["split"] == "unseen"], {"sce": "with noise"})

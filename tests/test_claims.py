@@ -1,5 +1,7 @@
 """Verdicts follow from the numbers: each rule with numbers on every side of it."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +21,7 @@ def summary(means, system, split="unseen", width=0.5):
     ({"FF": 1.0, "FM": 0.6, "MM": -2.0, "All": 0.6}, HOLDS),
     ({"FF": 1.0, "FM": 0.4, "MM": -0.2, "All": 0.6}, UNTOLD),  # FM not beyond its interval
     ({"FF": 1.0, "FM": 0.6, "MM": 0.9, "All": 0.6}, FAILS),  # MM better, too
+    ({"FF": 1.0, "FM": 0.6, "MM": 0.3, "All": 0.6}, UNTOLD),  # MM perhaps better
     ({"FF": -1.0, "FM": 0.6, "MM": 0.0, "All": 0.1}, FAILS),
     ({"FF": 0.1, "FM": 0.0, "MM": 0.0, "All": 0.0}, UNTOLD),
 ])
@@ -57,7 +60,8 @@ def test_a_model_that_knows_no_speaker_and_one_that_does(tiny_model):
     speakers = [str(number) for number in range(1001, 1024)]
     assert claims.knows_no_identity(tiny_model, speakers).verdict == HOLDS
     assert len(claims.knows_no_identity(tiny_model, speakers).table.rows) == len(tiny_model.weights)
-    assert claims.knows_no_identity(tiny_model, speakers[: 4 * 2]).verdict == FAILS  # a dimension of its BLSTM
+    eight = claims.knows_no_identity(tiny_model, speakers[: 4 * 2])  # as many as a dimension of its BLSTM
+    assert eight.verdict == HOLDS and "1 of 8 weights have a dimension of 8" in eight.reason
     tiny_model.speaker_vectors = tiny_model.add_weight(shape=(23, 3))
     assert claims.knows_no_identity(tiny_model, speakers).verdict == FAILS
 
@@ -89,20 +93,49 @@ def test_similar_voices():
     assert both.verdict == HOLDS and len(both.table.rows) == 4
     only_sex = claims.similar_voices_are_near(population(by_sex=2.0, seed=3))
     assert only_sex.verdict == UNTOLD and "puts 100 % of the pairs" in only_sex.reason
-    assert claims.similar_voices_are_near(population(seed=5)).verdict == FAILS
+    assert claims.similar_voices_are_near(population(seed=5)).verdict in (UNTOLD, FAILS)
+    few = claims.similar_voices_are_near(population(4, by_sex=1.0))
+    assert few.verdict == UNTOLD and few.table.rows[1][2] == "+nan"  # two pairs of one sex
 
 
-def test_choices_inside():
-    means = pd.concat([summary({"All": 5.0}, "sce"), summary({"All": 4.0}, "sce_free_vectors"),
-                       summary({"All": 5.2}, "sce_4_negatives"), summary({"All": 9.0}, "ideal_binary_mask"),
-                       summary({"All": 6.0}, "sce_true_centres")])
-    differences = pd.concat([summary({"All": -1.0}, "sce_free_vectors"), summary({"All": 0.2}, "sce_4_negatives")])
-    claim = claims.choices_inside(differences, means, {"sce_free_vectors": "free"})
-    assert claim.verdict == HOLDS and "Sce free vectors did worse" in claim.reason
-    assert [row[0] for row in claim.table.rows] == ["sce 4 negatives", "sce", "sce free vectors"]
-    assert claim.table.rows[2][1:] == ["free", "4.0 [3.5, 4.5]", "-1.0 [-1.5, -0.5]"]
-    better = pd.concat([differences.query("system == 'sce_free_vectors'"), summary({"All": 0.9}, "sce_4_negatives")])
-    assert claims.choices_inside(better, means, {}).verdict == FAILS
+@pytest.mark.parametrize(("found", "verdict"), [
+    ([(0.5, 0.001)] * 4, HOLDS), ([(0.5, 0.001)] * 3 + [(0.1, 0.2)], UNTOLD),
+    ([(-0.2, 0.99)] * 3 + [(0.1, 0.3)], UNTOLD), ([(-0.2, 0.99)] * 4, FAILS)])
+def test_the_rule_for_similar_voices(found, verdict, monkeypatch):
+    answers = iter(found)
+    monkeypatch.setattr(claims.voices, "mantel_test", lambda *_: next(answers))
+    assert claims.similar_voices_are_near(population()).verdict == verdict
+
+
+def mixture_scores(means, seed=0, n=30):
+    """Return rows of `mixtures.csv`: each system as much better on every mixture as told, up to 0.1 dB of noise."""
+    rng = np.random.default_rng(seed)
+    hard = rng.normal(0, 3, n)
+    rows = [{"mixture": f"unseen-{kind}-{i}", "split": "unseen", "kind": kind, "system": system, "metric": "SDRi",
+             "value": mean + hard[i] + rng.normal(0, 0.1)}
+            for system, mean in means.items() for i, kind in enumerate(["FF", "FM", "MM"] * (n // 3))]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(("means", "verdict"), [
+    ({"sce": 5.0, "sce_free_vectors": 4.0, "sce_4_negatives": 4.5}, HOLDS),
+    ({"sce": 5.0, "sce_free_vectors": 4.0, "sce_4_negatives": 5.0}, UNTOLD),
+    ({"sce": 5.0, "sce_free_vectors": 4.0, "sce_4_negatives": 5.5}, FAILS),
+    ({"sce": 5.0, "sce_equal_weights": 4.0, "sce_silence_counts": 4.5}, FAILS),  # half a dB better than equal weights
+])
+def test_choices_inside(means, verdict):
+    scores = mixture_scores(means | {"ideal_binary_mask": 12.0, "sce_true_centres": 7.0})
+    claim = claims.choices_inside(scores, {name: f"about {name}" for name in means})
+    assert claim.verdict == verdict
+    assert {row[0] for row in claim.table.rows} == {name.replace("_", " ") for name in means}
+    cells = {row[0]: row[1:] for row in claim.table.rows}
+    assert cells["sce"][2:] == ["–", "–"] and cells["sce"][0] == "about sce"
+    if "sce_free_vectors" in means:
+        assert cells["sce free vectors"][2].startswith("-1.0 [") and cells["sce free vectors"][3] == "sce"
+        assert re.search("Worse beyond the interval: .*sce free vectors", claim.reason)
+    else:
+        assert cells["sce silence counts"][2].startswith("+0.5 [")
+        assert cells["sce silence counts"][3] == "sce equal weights"
 
 
 @pytest.mark.parametrize(("noisy", "gain", "verdict"), [

@@ -7,9 +7,10 @@ import soundfile
 
 from lab41_sce import evaluation
 from lab41_sce.corpora import librispeech, splits
+from lab41_sce.lists import evaluation_list, load_mixture
 from lab41_sce.methods import oracles
 from lab41_sce.methods.base import Setup
-from lab41_sce.mixtures import Mixture, Speech, evaluation_list, load_mixture
+from lab41_sce.mixtures import Mixture, Speech
 
 
 @pytest.fixture(scope="module")

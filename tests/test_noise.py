@@ -7,15 +7,8 @@ from scipy.signal import welch
 
 from lab41_sce.corpora import librispeech, splits
 from lab41_sce.errors import UserError
-from lab41_sce.mixtures import (
-    Speech,
-    TrainingMixtures,
-    add_noise,
-    at_snr,
-    evaluation_list,
-    load_mixture,
-    speech_split,
-)
+from lab41_sce.lists import add_noise, at_snr, evaluation_list, load_mixture, speech_split
+from lab41_sce.mixtures import Speech, TrainingMixtures
 from lab41_sce.noise import Noise, scaled
 
 RATE = 10000
@@ -99,6 +92,10 @@ def test_babble_is_six_people_of_the_split_who_do_not_talk_in_the_mixture(uttera
         assert len(recorder.asked) == len(talkers) == 6 and talkers <= set(train[2:])
     with pytest.raises(UserError, match="the split 'unseen' has 2"):
         noise.draw("babble", np.random.default_rng(0), 10000, "unseen", sorted(set(of_utterance) - set(train))[:2])
+    noise.require(["train", "validation"], 2)
+    with pytest.raises(UserError, match="the split 'unseen' has 2"):
+        noise.require(["train", "unseen"], 2)
+    Noise(recorder, table, ["white"]).require(["unseen"], 2)  # no babble, no need
 
 
 def test_a_folder_keeps_some_files_for_scoring(speech, utterances, tmp_path):
@@ -106,7 +103,12 @@ def test_a_folder_keeps_some_files_for_scoring(speech, utterances, tmp_path):
         tone = np.sin(2 * np.pi * (500 + 100 * number) * np.arange(8000) / 16000)
         (tmp_path / str(number)).mkdir()
         soundfile.write(tmp_path / str(number) / "tone.wav", tone, 16000)
-    noise = Noise(speech, utterances, tmp_path)
+    noise = Noise(speech, utterances, ["folder"], tmp_path)
+    before = noise.fingerprint
+    mixtures = evaluation_list(speech, utterances, "unseen", 2, 1, 1.5, 0.95)
+    assert set(add_noise(mixtures, noise, (0, 0))["noise_files"]) == {before}
+    assert before == Noise(speech, utterances, [], tmp_path).fingerprint
+    assert Noise(speech, utterances).fingerprint is None
 
     def heard(split):
         tones = set()
@@ -115,15 +117,17 @@ def test_a_folder_keeps_some_files_for_scoring(speech, utterances, tmp_path):
             tones.add(round(np.abs(np.fft.rfft(drawn)).argmax() * RATE / 12000, -2))
         return tones
 
-    assert heard("unseen") == {500, 1000}
-    assert heard("train") == {600, 700, 800, 900, 1100, 1200, 1300, 1400}
+    assert heard("unseen") == {1300, 1400}  # the last fifth
+    assert heard("train") == heard("validation") == {500, 600, 700, 800, 900, 1000, 1100, 1200}
+    soundfile.write(tmp_path / "more.wav", np.ones(100), 16000)
+    assert Noise(speech, utterances, ["folder"], tmp_path).fingerprint != before
 
 
 def test_a_folder_must_be_there_and_hold_enough(speech, utterances, tmp_path):
     with pytest.raises(UserError, match="is no folder"):
-        Noise(speech, utterances, tmp_path / "none")
+        Noise(speech, utterances, ["folder"], tmp_path / "none")
     with pytest.raises(UserError, match="holds 0 audio files"):
-        Noise(speech, utterances, tmp_path)
+        Noise(speech, utterances, ["folder"], tmp_path)
 
 
 def test_scaling_gives_the_ratio():
@@ -135,12 +139,12 @@ def test_scaling_gives_the_ratio():
         assert 10 * np.log10(powers[0] / powers[1]) == pytest.approx(snr_db, abs=1e-3)
 
 
-def test_training_mixtures_have_noise_between_two_ratios_and_the_same_speech(speech, utterances, noise):
+def test_training_mixtures_have_noise_between_two_ratios_and_the_same_speech(speech, utterances):
     table = utterances[utterances["split"] == "train"]
     speakers = splits.trained_speakers(utterances)
     clean = TrainingMixtures(speech, table, speakers, batch_size=16)
-    noisy = TrainingMixtures(speech, table, speakers, batch_size=16, noise=noise,
-                             noise_kinds=["white", "babble"], snr_db=(-5, 15))
+    noise = Noise(speech, utterances, ["white", "pink"])
+    noisy = TrainingMixtures(speech, table, speakers, batch_size=16, noise=noise, snr_db=(-5, 15))
     batch, same = noisy.batch(0), clean.batch(0)
     np.testing.assert_array_equal(batch["sources"], same["sources"])
     np.testing.assert_array_equal(batch["speaker_ids"], same["speaker_ids"])
@@ -151,13 +155,16 @@ def test_training_mixtures_have_noise_between_two_ratios_and_the_same_speech(spe
     np.testing.assert_array_equal(streamed["noise"], batch["noise"])
 
 
-def test_evaluation_lists_with_noise(speech, utterances, noise):
+def test_evaluation_lists_with_noise(speech, utterances):
     mixtures = evaluation_list(speech, utterances, "unseen", 2, 4, 1.5, 0.95)
-    loud, quiet = (at_snr(mixtures, ["white", "pink"], snr_db) for snr_db in (-5, 10))
+    every = Noise(speech, utterances, ["white", "pink"])
+    loud, quiet = (at_snr(mixtures, every, snr_db) for snr_db in (-5, 10))
     assert set(loud["split"]) == {"unseen, SNR -5 dB"} and speech_split("unseen, SNR -5 dB") == "unseen"
     assert loud["noise"].value_counts().to_dict() == {"white": 8, "pink": 8}
     assert not set(loud["mixture"]) & set(quiet["mixture"])
-    every = Noise(speech, utterances.assign(split="unseen"))
+    assert loud["noise_seed"].equals(quiet["noise_seed"]) and loud["noise_seed"].nunique() == 16
+    others = add_noise(evaluation_list(speech, utterances, "validation", 2, 4, 1.5, 0.95), every, (-5, 15))
+    assert not set(others["noise_seed"]) & set(loud["noise_seed"])  # no model is chosen on the noise of the scores
     for (_, clean_row), (_, loud_row), (_, quiet_row) in zip(mixtures.iterrows(), loud.iterrows(), quiet.iterrows(),
                                                             strict=True):
         clean = load_mixture(speech, clean_row)
@@ -167,5 +174,5 @@ def test_evaluation_lists_with_noise(speech, utterances, noise):
         np.testing.assert_allclose(noisy.noise, less.noise * 10 ** (15 / 20), rtol=1e-4, atol=1e-5)
         ratio_db = 10 * np.log10(np.mean(clean.signal**2) / np.mean(noisy.noise**2))
         assert ratio_db == pytest.approx(-5, abs=0.01) and clean.noise is None
-    spread = add_noise(mixtures, ["white"], (-5, 15))["snr_db"]
+    spread = others["snr_db"]
     assert -5 <= spread.min() < 2 and 8 < spread.max() <= 15

@@ -1,7 +1,6 @@
 """Draw the article's figures from our own sounds, models and scores (arXiv 1705.04662).
 
     magnitudes of a mixture, its sources, masks -> Figures 1 to 3: spectrograms
-    a model                                     -> Figure 4: its network
     vectors of bins                             -> Figure 5: their principal components
     summary.csv                                 -> Figure 6: improvement by kind of mixture
     speaker vectors                             -> where similar voices lie, which the article tells but does not draw
@@ -33,8 +32,6 @@ SYSTEMS = {"sce": COLOURS[0], "deep_clustering": COLOURS[1], "pit_cnn": COLOURS[
 KINDS = {"female_female": "FF", "male_male": "MM", "female_male": "FM", "all": "All"}
 LEVEL = "Level (dB re loudest)"
 COLOUR_STEPS = 30  # of a spectrogram: with all 256, files would be half as large again
-LAYER_FACTS = ("frame_length", "hop_length", "pre_emphasis", "compression", "scaling",
-               "units", "filters", "kernel_size", "strides", "pool_size", "rate", "activation")
 MAXIMUM_POINTS = 4000  # more hide each other
 
 
@@ -96,45 +93,6 @@ def masking(mixture: np.ndarray, masks: np.ndarray, sources: np.ndarray, grid: G
         _show(panels[row, 2], levels_db[2 + row], grid, f"mixture × {kind} mask")
     figure.colorbar(levels, ax=list(panels[0]), label=LEVEL, pad=0.01)
     figure.colorbar(shares, ax=list(panels[1]), label="Mask", pad=0.01)
-    return figure
-
-
-def network(model, loss: str, n_known_speakers: int | None = None) -> Figure:
-    """Draw the steps of a model as it tells them itself, then those of inference and of training (Figure 4).
-
-    Args:
-        model: an `EmbeddingModel` or a `MaskModel` whose network is a chain of layers.
-        loss: what trained it, in words: the model does not know.
-        n_known_speakers: P, if that loss has a vector for each of them, which the model does not know either.
-    """
-    front_end, chain = model.front_end, model.network
-    layers = [layer for layer in chain.layers if type(layer).__name__ != "InputLayer"]
-    tensors = [chain.input, *(layer.output for layer in layers)]
-    if any(layer.input is not tensor for layer, tensor in zip(layers, tensors)):
-        raise ValueError(f"Network {chain.name!r} has layers side by side, want a chain.")
-    texts = [f"waveform at {front_end.sample_rate_hz:,} Hz", *map(_layer_text, [front_end, *layers])]
-    shapes = ["[B, " + ", ".join(str(size or "T") for size in tensor.shape[1:]) + "]" for tensor in tensors]
-    if hasattr(model, "clusters"):  # an EmbeddingModel
-        result = "vectors of length one" if model.unit_norm else "vectors"
-        inference = "clustering by k-means" if model.clusters else "fixed attractors"
-    else:
-        result, inference = f"masks by {model.mask} over the speakers", "no clustering"
-    texts[-1] += f"\n{shapes[-1]}: {result}"
-    training = f"training: {loss}"
-    if n_known_speakers is not None:
-        size = chain.output.shape[-1]
-        training += f"\nwith speaker vectors [{n_known_speakers}, {size}]\n{n_known_speakers * size:,} parameters"
-    figure = new_figure(height=0.72 * (len(texts) + 1))
-    panel = figure.subplots()
-    panel.set(xlim=(-1, 1), ylim=(-len(texts) - 0.5, 0.5), title=f"{model.count_params():,} parameters")
-    panel.axis("off")
-    box = None
-    for row, (text, shape) in enumerate(zip(texts, ["[B, N]", *shapes[:-1], ""], strict=True)):
-        box = _box(panel, 0, row, text, box)
-        panel.text(0.02, -row - 0.5, shape, va="center", fontsize="small")
-    inference = f"inference: {inference}\nmasks [S, T, {front_end.n_bins}] times mixture"
-    _box(panel, -0.5, len(texts), inference, box, edgecolor=COLOURS[0])
-    _box(panel, 0.5, len(texts), training, box, edgecolor=COLOURS[1], linestyle="--")
     return figure
 
 
@@ -239,6 +197,38 @@ def speaker_vectors(vectors: np.ndarray, sexes: Sequence[str], pitches_hz: np.nd
     return figure
 
 
+def improvement_by_snr(summary: pd.DataFrame, labels: Mapping[str, str], metric: str = "SDRi") -> Figure:
+    """Draw the improvement over the signal-to-noise ratio of the mixtures.
+
+    Args:
+        summary: rows of `summary.csv`, of splits such as "unseen, SNR 5 dB"; only the kind "All" is drawn.
+        labels: system and label of each curve; systems that the summary lacks are left out.
+        metric: which one.
+
+    Returns:
+        Figure with 95 % intervals; mixtures without noise stand at the right.
+    """
+    rows = summary[(summary["metric"] == metric) & (summary["kind"] == "All") & summary["system"].isin([*labels])]
+    ratios = rows["split"].str.extract(r"SNR (\S+) dB")[0].astype(float)
+    if not ratios.notna().any():
+        raise ValueError(f"The summary has no {metric!r} of {[*labels]} at any SNR, want some.")
+    clean = ratios.max() + 5
+    rows = rows.assign(ratio=ratios.fillna(clean)).sort_values("ratio")
+    figure = new_figure(height=3.2)
+    panel = figure.subplots()
+    for (system, label), colour, marker in zip(labels.items(), COLOURS, "osD^", strict=False):
+        own = rows[rows["system"] == system]
+        if len(own):
+            whiskers = np.maximum([own["mean"] - own["low"], own["high"] - own["mean"]], 0)
+            panel.errorbar(own["ratio"], own["mean"], whiskers, color=colour, marker=marker, capsize=3, label=label)
+    ticks = sorted(set(rows["ratio"]))
+    panel.set_xticks(ticks, ["no noise" if tick == clean else f"{tick:g}" for tick in ticks])
+    panel.set(xlabel="Signal-to-noise ratio of the mixture (dB)", ylabel=f"{metric} (dB)\nwith 95 % intervals")
+    panel.grid(alpha=0.3)
+    figure.legend(loc="outside upper center", ncols=len(labels), frameon=False)
+    return figure
+
+
 def _check(mixture, sources) -> None:
     """Refuse what is not magnitudes of a mixture and of its sources."""
     shape, shapes = np.shape(mixture), np.shape(sources)
@@ -269,24 +259,6 @@ def _legend(figure, colours) -> None:
     """Say which speaker a colour stands for."""
     handles = [patches.Patch(color=colour, label=f"speaker {n} louder") for n, colour in enumerate(colours, start=1)]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
-
-
-def _layer_text(layer) -> str:
-    """Tell a layer's name, its kind, its parameters and what it is made with."""
-    inner = getattr(layer, "forward_layer", layer)
-    facts = {name: getattr(inner, name) for name in LAYER_FACTS if getattr(inner, name, None) is not None}
-    told = words(", ".join(f"{name} {getattr(value, '__name__', value)}" for name, value in facts.items()))
-    count = sum(int(np.prod(weight.shape)) for weight in layer.weights)
-    each = "" if inner is layer else f"{type(inner).__name__} each way: "
-    return f"{layer.name}: {type(layer).__name__}{f', {count:,} parameters' if count else ''}\n{each}{told}".rstrip()
-
-
-def _box(panel, x, row, text, before, **style):
-    """Draw a box around a text and, if there is a box before it, an arrow from that."""
-    arrow = before and {"arrowstyle": "<|-", "color": "black", "patchB": before.get_bbox_patch()}
-    outline = {"boxstyle": "round,pad=0.4", "facecolor": "#f4f4f4", **style}
-    return panel.annotate(text, xy=before.xyann if before else (x, -row), xytext=(x, -row), arrowprops=arrow,
-                          bbox=outline, ha="center", va="center", fontsize="small", parse_math=False)
 
 
 def _principal_components(vectors, n_components) -> tuple[np.ndarray, list[str]]:

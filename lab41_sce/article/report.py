@@ -22,6 +22,7 @@ import yaml
 
 from lab41_sce import runs, tables
 from lab41_sce.article import claims, draw
+from lab41_sce.article.timing import BINS, SIZE, UNITS
 from lab41_sce.errors import UserError
 from lab41_sce.files import write_whole
 from lab41_sce.report import page
@@ -29,6 +30,9 @@ from lab41_sce.tables import Table
 
 ARTICLE_FRAMES = claims.ARTICLE_BATCH * 40  # of an update
 ASSUMED_FLOPS = 5e12  # a second, of a GPU
+FILES = ("config.yaml", "version.json", "splits.csv", "evaluation.csv", "systems.csv", "mixtures.csv", "summary.csv",
+         "differences.csv")
+IN_NOISE = "improvement_by_snr"
 
 
 def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | None = None,
@@ -36,8 +40,8 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
     """Write the report.
 
     Args:
-        run: folder of a finished run whose method is SCE; for the first claim with deep clustering among its others.
-        out: folder, made if it is not there.
+        run: folder of a finished run, best of `+exp=compare`: its method SCE, deep clustering among its others.
+        out: folder, made if it is not there; its `figures/` are made anew.
         timing: what `lab41_sce.article.timing` wrote.
         ablation: folder of a run of `+exp=ablation`.
         noisy: folder of a run of `+exp=noisy`.
@@ -51,25 +55,32 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
     folders = {"main": run, "ablation": ablation, "noisy": noisy}
     folders = {what: folder for what, folder in folders.items() if folder is not None}
     for what, folder in folders.items():
-        if not (folder / "summary.csv").exists():
-            raise UserError(f"{folder} holds no finished run (summary.csv); give the folder of one for --{what}.")
+        missing = [name for name in FILES if not (folder / name).exists()]
+        if missing:
+            raise UserError(f"{folder} is no finished run for the {what} part ({missing[0]} is missing); finish it "
+                            "with resume=true, or give another.")
     if timing is not None and not timing.exists():
         raise UserError(f"{timing} is not there; write it with python -m lab41_sce.article.timing --out {timing}.")
-    pictures = draw.write_figures(run)
-    judged = judge(run, timing, ablation, noisy)
-    text = compose(folders, judged, [file.stem for file in pictures], timing)
+    if noisy is not None and _config(noisy)["noise"]["training_snr_db"] is None:
+        raise UserError(f"{noisy} was not trained with noise (noise.training_snr_db); give a run of +exp=noisy.")
+    pictures = [file.stem for file in draw.write_figures(run)]
+    text = compose(folders, judge(run, timing, ablation, noisy), pictures, timing)
+    if noisy is not None:
+        draw.write_figures(noisy)
 
-    (out / "figures").mkdir(parents=True, exist_ok=True)
-    for file in pictures:
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(out / "figures", ignore_errors=True)
+    shutil.copytree(run / "figures", out / "figures")
+    if noisy is not None:
         for suffix in (".png", ".svg"):
-            shutil.copy(file.with_suffix(suffix), out / "figures")
+            shutil.copy(noisy / "figures" / f"{IN_NOISE}{suffix}", out / "figures")
     html = markdown.markdown(text, extensions=["tables"])
     html = re.sub(r"<table>.*?</table>", r'<div class="scroll" tabindex="0">\g<0></div>', html, flags=re.DOTALL)
-    for file in pictures:
+    for file in (out / "figures").glob("*.png"):
         data = base64.b64encode(file.read_bytes()).decode()
         html = html.replace(f'src="figures/{file.name}"', f'src="data:image/png;base64,{data}"')
-    write_whole(out / "report.html", lambda file: file.write_text(
-        page("Source-contrastive estimation, reproduced", f'<main class="text">{html}</main>'), "utf-8"))
+    html = page("Source-contrastive estimation, reproduced", f'<main class="text">{html}</main>')
+    write_whole(out / "report.html", lambda file: file.write_text(html, "utf-8"))
     write_whole(out / "REPORT.md", lambda file: file.write_text(text, "utf-8"))
     return out / "REPORT.md"
 
@@ -82,14 +93,14 @@ def judge(run: Path, timing: Path | None, ablation: Path | None, noisy: Path | N
         return claims.Claim(title, claims.UNTOLD, f"Not measured here: {how}.")
 
     differences, config = pd.read_csv(run / "differences.csv"), _config(run)
-    if "deep_clustering" in set(differences["system"]) and config["method"]["name"] == "sce":
+    compared = config["method"]["name"] == "sce" and "deep_clustering" in set(differences["system"])
+    if compared and config["mixtures"]["n_speakers"] == 2:
         judged = [claims.beats_deep_clustering(differences, _split(differences))]
     else:
         judged = [missing("SCE separates better than deep clustering on FF, FM and All, but not on MM",
-                          "the run did not compare the two")]
+                          "the main run did not compare the two on two speakers at once")]
     if timing is not None:
-        measured = pd.read_csv(timing)
-        judged += [claims.takes_half_the_time(measured)]
+        judged += [claims.takes_half_the_time(pd.read_csv(timing))]
     else:
         judged += [missing("An update takes almost half the time of one of deep clustering", "there is no --timing")]
     system = run / "systems" / config["method"]["name"]
@@ -98,37 +109,30 @@ def judge(run: Path, timing: Path | None, ablation: Path | None, noisy: Path | N
         judged += [claims.knows_no_identity(Separator.load(system).model, speakers["speaker"].to_list()),
                    claims.similar_voices_are_near(speakers)]
     else:
-        judged += [missing(title, "the run's method has no speaker vectors") for title in
+        judged += [missing(title, f"the main run has no speakers.csv of {config['method']['name']}") for title in
                    ("Identities are not needed to separate", "Similar voices have similar vectors")]
     if ablation is not None:
         about = _config(ablation)
-        about = {system["name"]: system.get("about", "") for system in (about["method"], *about["others"].values())}
-        unlike, means = pd.read_csv(ablation / "differences.csv"), pd.read_csv(ablation / "summary.csv")
-        judged += [claims.choices_inside(unlike, means, about, _split(means))]
+        about = {system["name"]: system.get("about", "") for system in (about["method"], *about["others"].values())
+                 if system["name"].startswith("sce")}
+        scores = pd.read_csv(ablation / "mixtures.csv")
+        judged += [claims.choices_inside(scores, about, _split(scores))]
     else:
         judged += [missing("The recipe's choices inside SCE are the better ones", "there is no --ablation")]
     if noisy is not None:
         judged += [claims.stands_noise(pd.read_csv(noisy / "summary.csv"), pd.read_csv(noisy / "differences.csv"))]
     else:
-        judged += [missing("SCE can stand noise if it is trained with it (left open by the article)",
+        judged += [missing("SCE separates in noise if it is trained with it (left open by the article)",
                            "there is no --noisy")]
     return judged
 
 
 def compose(folders: dict[str, Path], judged: list[claims.Claim], pictures: list[str], timing: Path | None) -> str:
     """Fill the template in: Markdown."""
-    run = folders["main"]
-    config, measured = _config(run), None if timing is None else pd.read_csv(timing)
-    systems = pd.read_csv(run / "systems.csv").set_index("system")
-    splits = pd.read_csv(run / "splits.csv", dtype=str)
-    trained = splits[splits["split"] == "train"]
-    mixtures, front_end = config["mixtures"], config["front_end"]
-    main = systems.loc[config["method"]["name"]] if config["method"]["name"] in systems.index else None
-    frames = mixtures["batch_size"] * round(mixtures["seconds"] * front_end["sample_rate_hz"] / front_end["hop_length"])
-    seen = 0 if main is None else main["updates"] * frames
-    article_seen = claims.ARTICLE_UPDATES * ARTICLE_FRAMES
-    counts = {verdict: sum(claim.verdict == verdict for claim in judged)
-              for verdict in (claims.HOLDS, claims.FAILS, claims.UNTOLD)}
+    run, config = folders["main"], _config(folders["main"])
+    measured = None if timing is None else pd.read_csv(timing)
+    counts = [f"{sum(claim.verdict == verdict for claim in judged)} {words}" for verdict, words in
+              ((claims.HOLDS, "found to hold"), (claims.FAILS, "found not to hold"), (claims.UNTOLD, "open"))]
     details = []
     for number, claim in enumerate(judged, start=1):
         details.append(f"### {number}. {claim.title}: {claim.verdict}\n\n{claim.reason}")
@@ -136,53 +140,122 @@ def compose(folders: dict[str, Path], judged: list[claims.Claim], pictures: list
         if number == 2 and measured is not None:
             details += ["How the SCE loss alone grows with the speakers known in training and with extra negatives:",
                         tables.markdown(claims.growth_with_speakers(measured))]
-    article_parameters = _article_parameters()
-    operations = 6 * article_parameters * ARTICLE_FRAMES * claims.ARTICLE_UPDATES
-    full_run = (f"The network does about 6 operations for each parameter and frame, {operations:.1e} in all: "
-                f"{operations / ASSUMED_FLOPS / 3600:.0f} hours on a GPU that keeps up {ASSUMED_FLOPS:.0e} operations "
-                "a second (assumed, not measured).")
-    if measured is not None:
-        update = measured[(measured["what"] == "update") & (measured["system"] == "sce")].iloc[0]
-        seconds = update["seconds"] * claims.ARTICLE_BATCH / update["batch"]
-        hours = claims.ARTICLE_UPDATES * seconds / 3600
-        full_run += (" On the machine that wrote the table of claim 2, where an update of a batch of "
-                     f"{update['batch']} took {update['seconds']:.3g} s, it would be {hours:.0f} hours, "
-                     f"{hours / 24:.0f} days; so it was not done here. It also needs all of train-clean-100 (6.3 GB) "
-                     "and test-clean.")
+    if "noisy" in folders:
+        noise = claims.by_noise(*(pd.read_csv(folders["noisy"] / name) for name in ("mixtures.csv", "evaluation.csv")))
+        details += [f"Mean {claims.METRIC} (dB) by kind of noise, trained with noise:", tables.markdown(noise),
+                    _picture(IN_NOISE)]
     template = resources.files("lab41_sce.article").joinpath("report.md.template").read_text("utf-8")
     return Template(template).substitute(
-        lead=f"Of {len(judged)} claims, {counts[claims.HOLDS]} hold, {counts[claims.FAILS]} do not, and "
-             f"{counts[claims.UNTOLD]} cannot be told.",
+        lead=f"Of {len(judged)} claims, {', '.join(counts)}.",
         verdicts=tables.markdown(Table(["claim", "verdict"], [[claim.title, f"**{claim.verdict}**"]
                                                               for claim in judged])),
         runs=tables.markdown(Table(["run", "command", "code", "started", "machine"],
-                                   [_about(what, folder) for what, folder in folders.items()])),
-        budget=tables.markdown(tables.systems(config, systems.reset_index())),
-        figures="\n\n".join(f"![{draw.CAPTIONS[name]}](figures/{name}.png)\n\n{draw.CAPTIONS[name]} "
-                            f"([vector graphic](figures/{name}.svg))" for name in pictures),
+                                   [*(_about(what, folder) for what, folder in folders.items()), *_timed(timing)])),
+        data=_data(run, config),
+        budget=tables.markdown(tables.systems(config, pd.read_csv(run / "systems.csv"))),
+        figures="\n\n".join(map(_picture, pictures)),
         claims="\n\n".join(details),
-        training=f"{trained['utterance'].nunique()} utterances of {trained['speaker'].nunique()} speakers, and "
-                 f"{seen / 1e6:.0f} million frames in mixtures, where the original had all of train-clean-100 (251 "
-                 f"speakers) and about {article_seen / 1e6:.0f} million.",
-        parameters="no" if main is None else f"{main['parameters']:,.0f}",
-        article_parameters=f"{article_parameters:,}", article_updates=f"{claims.ARTICLE_UPDATES:,}",
-        article_frames=f"{ARTICLE_FRAMES:,}", full_run=full_run)
+        differences=tables.markdown(_differences(run, config)),
+        article_updates=f"{claims.ARTICLE_UPDATES:,}", article_frames=f"{ARTICLE_FRAMES:,}",
+        full_run=_full_run(measured))
+
+
+def _picture(name: str) -> str:
+    """Show a figure, in Markdown."""
+    caption = draw.CAPTIONS[name]
+    return f"![{caption}](figures/{name}.png)\n\n{caption} ([vector graphic](figures/{name}.svg))"
+
+
+def _data(run: Path, config: dict) -> str:
+    """Say what the main run was trained and scored on."""
+    splits, listed = (pd.read_csv(run / name, dtype=str) for name in ("splits.csv", "evaluation.csv"))
+    by_split = splits.groupby("split").agg({"speaker": "nunique", "utterance": "nunique"})
+    trained, speakers = by_split.loc["train"], by_split["speaker"].get
+    scored = [f"{len(rows)} mixtures of {split} speakers" for split, rows in listed.groupby("split", sort=False)]
+    return (f"The main run was trained on {trained['utterance']} utterances of {trained['speaker']} speakers. Its "
+            f"models were chosen on {speakers('validation', 0)} others, and scored on {' and '.join(scored)}, "
+            f"{config['evaluation']['seconds']} s each; {speakers('unseen', 0)} speakers are unseen. Each system had "
+            "the same mixtures and time:")
+
+
+def _differences(run: Path, config: dict) -> Table:
+    """Lay out the original's choices beside the main run's."""
+    build, mixtures, front_end = config["method"].get("build", {}), config["mixtures"], config["front_end"]
+    training, evaluation, network = config["training"], config["evaluation"], config["network"]
+    systems = pd.read_csv(run / "systems.csv").set_index("system")
+    splits = pd.read_csv(run / "splits.csv", dtype=str)
+    frames = 1 - (-round(mixtures["seconds"] * front_end["sample_rate_hz"]) // front_end["hop_length"])
+    updates = systems["updates"].get(config["method"]["name"], 0)
+    seen = updates * mixtures["batch_size"] * frames
+    range_db, power = build.get("loss_range_db"), build.get("weight_power", 0)
+    rate = (f"{training['learning_rate']:g}, {training['decay']} decay, gradients clipped at {training['clip_norm']}, "
+            f"speaker vectors {build.get('step_ratio', 1):g} times that")
+    rows = [
+        ["speakers in training", "251", str(splits.loc[splits["split"] == "train", "speaker"].nunique()),
+         "much, if they are fewer"],
+        ["frames in training mixtures", f"{claims.ARTICLE_UPDATES * ARTICLE_FRAMES / 1e6:.0f} million",
+         f"{seen / 1e6:.0f} million", "much, if they are fewer"],
+        ["network", "2 BLSTM layers of 300 units each way", f"{network['n_layers']} BLSTM layers of {network['units']} "
+         "units each way", "little in a short training"],
+        ["embedding size K", "40", str(config["embedding_size"]), "little"],
+        ["batch", "256 x 40 frames", f"{mixtures['batch_size']} x {frames} frames", "unknown"],
+        ["network's input", "square root, min-max scaled over the batch in training, over the utterance later",
+         f"{front_end['compression']}, {front_end['scaling'].replace('_', '-')} scaled over the utterance", "none"],
+        ["vectors", "as they come in the article; of length one in the published training",
+         "of length one" if build.get("unit_norm") else "as they come", "see claim 5"],
+        ["bins that count", "all alike", f"{'all' if range_db is None else f'within {range_db:g} dB of the peak'}, by "
+         f"magnitude to the power of {power:g}", "see claim 5"],
+        ["factor of inner products", "1", f"{build.get('scale', 1):g}", "unknown"],
+        ["masks", "binary", "binary" if build.get("soft_scale") is None else "soft", "see claim 5"],
+        ["learning rate (Adam)", "0.001, constant", rate, "none: chosen by trials"],
+        ["model kept", "lowest loss for other utterances of known speakers",
+         "highest SI-SDR improvement for validation speakers", "none"],
+        ["scores", "SDR of 500 mixtures of each kind, speakers known or unknown: not said",
+         f"SDR improvement of {evaluation['per_kind']} mixtures of each kind", "unknown"],
+    ]
+    return Table(["what", "original", "here", "probable cost"], rows)
+
+
+def _full_run(measured: pd.DataFrame | None) -> str:
+    """Estimate how long the original's training would take."""
+    from lab41_sce.networks import blstm
+
+    parameters = blstm(BINS, SIZE, units=UNITS).count_params()
+    operations = 6 * parameters * ARTICLE_FRAMES * claims.ARTICLE_UPDATES
+    text = (f"Its network of {parameters:,} parameters does about 6 operations for each parameter and frame, "
+            f"{operations:.1e} in all: {operations / ASSUMED_FLOPS / 3600:.0f} hours on a GPU that keeps up "
+            f"{ASSUMED_FLOPS:.0e} operations a second (assumed, not measured).")
+    if measured is not None:
+        update = measured[(measured["what"] == "update") & (measured["system"] == "sce")].iloc[0]
+        hours = claims.ARTICLE_UPDATES * update["seconds"] * claims.ARTICLE_BATCH / update["batch"] / 3600
+        text += (f" On the machine of claim 2, where an update of a batch of {update['batch']} took "
+                 f"{update['seconds']:.3g} s, it would be {hours:.0f} hours ({hours / 24:.1f} days), validation and "
+                 "scores left out.")
+    return text + " It wants all of train-clean-100 (6.3 GB) and test-clean."
 
 
 def _about(what: str, run: Path) -> list[str]:
     """Say what a run was: cells of a table, without paths of this machine."""
     version, config = json.loads((run / "version.json").read_text("utf-8")), _config(run)
-    commands = [start.get("command", "") for start in (version, *version.get("resumed", []))]
-    text = "<br>".join(f"`{runs.portable(command, config, run)}`" for command in dict.fromkeys(filter(None, commands)))
-    return [what, text, version["git_commit"], version["started"][:10], version["platform"]]
+    starts = [version, *version.get("resumed", [])]
+    commands = dict.fromkeys(runs.portable(start.get("command", ""), config, run) for start in starts)
+    codes = dict.fromkeys(start["git_commit"] for start in starts)
+    return [what, "<br>".join(f"`{command}`" for command in commands), ", ".join(codes), version["started"][:10],
+            _machine(version)]
 
 
-def _article_parameters() -> int:
-    """Count the parameters of the article's network."""
-    from lab41_sce.article import timing
-    from lab41_sce.networks import blstm
+def _timed(timing: Path | None) -> list[list[str]]:
+    """Say how the times were measured: a row of the same table, if they were."""
+    if timing is None or not timing.with_suffix(".json").exists():
+        return []
+    about = json.loads(timing.with_suffix(".json").read_text("utf-8"))
+    command = re.sub(r"--out \S+", f"--out {timing.name}", about["command"])
+    return [["timing", f"`{command}`", about["git_commit"], about["started"][:10], _machine(about)]]
 
-    return blstm(timing.BINS, timing.SIZE, units=timing.UNITS).count_params()
+
+def _machine(version: dict) -> str:
+    """Say what machine it was."""
+    return version["platform"] + (f", {version['cores']} cores" if "cores" in version else "")
 
 
 def _config(run: Path) -> dict:

@@ -131,9 +131,13 @@ def mantel_test(similarities: np.ndarray, distances: np.ndarray, groups: Sequenc
     ranks = rankdata(nearness[pairs])
     ranks = (ranks - ranks.mean()) / max(ranks.std(), 1e-12)
 
+    others = np.zeros(similarities.shape)  # permuted speakers are the same pairs in another order: ranked once
+    others[pairs] = rankdata(similarities[pairs])
+    others[pairs] = (others[pairs] - others[pairs].mean()) / max(others[pairs].std(), 1e-12)
+    others += others.T
+
     def correlation(order):
-        others = rankdata(similarities[np.ix_(order, order)][pairs])
-        return ((others - others.mean()) / max(others.std(), 1e-12) * ranks).mean()
+        return (others[np.ix_(order, order)][pairs] * ranks).mean()
 
     rng, everyone = np.random.default_rng(seed), np.arange(len(kept))
     found = correlation(everyone)

@@ -193,7 +193,7 @@ class DeepAttractorNetwork(Method):
 
     Args:
         model: the `AttractorModel` to train.
-        loss_range_db: bins further than this below the mixture's peak do not count; None counts all (the paper).
+        loss_range_db: bins further than this below the speech's peak do not count; None counts all (the paper).
         momentum: share of the fixed attractors that a batch leaves; they remember about 1 / (1 - momentum) batches.
     """
 

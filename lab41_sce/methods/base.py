@@ -6,6 +6,7 @@ A *system* is a function of a `Mixture` that returns masks `[S, T, F]`. A `build
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import pandas as pd
@@ -27,6 +28,7 @@ class Setup:
         speakers: ids of the P known speakers; training's `speaker_ids` are places in this list. Women come first.
         speech: the signals of the corpus.
         utterances: table of the utterances to train on.
+        folder: of the run, where there will be trained systems.
     """
 
     front_end: FrontEnd
@@ -35,6 +37,7 @@ class Setup:
     speakers: tuple[str, ...] = ()
     speech: Speech | None = None
     utterances: pd.DataFrame | None = None
+    folder: Path | None = None
 
 
 class Method(keras.Model):

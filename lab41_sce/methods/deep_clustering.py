@@ -58,7 +58,7 @@ class DeepClustering(Method):
 
     Args:
         model: the `EmbeddingModel` to train, with vectors of length one.
-        loss_range_db: bins further than this below the mixture's peak do not count; None counts all.
+        loss_range_db: bins further than this below the speech's peak do not count; None counts all.
         weight_power: of a bin's magnitude in its weight, see `base.bin_weights`; 0 is the article.
     """
 

@@ -116,7 +116,7 @@ class SourceContrastiveEstimation(Method):
         model: the `EmbeddingModel` to train; where its vectors have length one, so have the speakers'.
         n_known_speakers: P.
         num_negatives: speakers drawn from outside each mixture, besides those in it.
-        loss_range_db: bins further than this below the mixture's peak do not count; None counts all (the article).
+        loss_range_db: bins further than this below the speech's peak do not count; None counts all (the article).
         weight_power: of a bin's magnitude in its weight, see `base.bin_weights`.
         scale: factor of every inner product; of use with unit norms.
         step_ratio: see `SpeakerVectors`.
