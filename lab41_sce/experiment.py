@@ -16,29 +16,13 @@ import numpy as np
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig
 
-from lab41_sce import runs
+from lab41_sce import runs, settings
 from lab41_sce.errors import UserError
 
 _INSTALLED = Path(__file__).parent / "experiments"
 CONFIG_PATH = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent / "experiments"
-
-# The least that each number may be; a whole one where the least is written as one.
-LEAST = {
-    "seed": 0, "embedding_size": 1, "splits.seed": 0, "splits.unseen_fraction": 0.0, "splits.validation_fraction": 0.0,
-    "corpus.min_seconds": 0.0, "mixtures.n_speakers": 2, "mixtures.batch_size": 1, "mixtures.seconds": 0.01,
-    "mixtures.level_range_db": 0.0, "mixtures.same_sex": 0.0, "training.updates": 1, "training.minutes": 1e-3,
-    "training.validate_every": 1, "training.patience": 1, "training.learning_rate": 1e-12,
-    "training.warmup_updates": 0, "training.clip_norm": 1e-12, "validation.per_kind": 1, "validation.seconds": 0.01,
-    "validation.batches": 1, "evaluation.per_kind": 1, "evaluation.seconds": 0.01, "evaluation.level_range_db": 0.0,
-    "evaluation.examples_per_kind": 0,
-}
-NULL_ALLOWED = ("mixtures.same_sex", "training.updates", "training.minutes", "training.patience", "training.clip_norm")
-FRACTIONS = ("splits.unseen_fraction", "splits.validation_fraction", "mixtures.same_sex")
-LISTS = ("corpus.subsets", "corpus.unseen_subsets", "mixtures.speeds", "evaluation.splits", "noise.kinds",
-         "noise.evaluation_snr_db")
-CHOICES = {"corpus.check": ("samples", "headers"), "training.decay": ("cosine", "none")}
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +41,7 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     Raises:
         UserError: a setting, the corpus or the folder does not allow it.
     """
-    check_settings(config)
+    settings.check(config)
     runs.check_folder(config, folder)
     # TensorFlow is imported only now, so that a mistake in the configuration is told at once.
     from hydra.utils import instantiate
@@ -72,7 +56,7 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     from lab41_sce.noise import Noise
     from lab41_sce.report import write_report
 
-    settings = training.TrainingSettings(**config.training)
+    training_settings = training.TrainingSettings(**config.training)
     front_end, network = instantiate(config.front_end), instantiate(config.network)
     corpus = {name: value for name, value in config.corpus.items() if name != "name"}
     utterances = splits.split(librispeech.load(**corpus), config.mixtures.n_speakers, config.corpus.unseen_subsets,
@@ -115,7 +99,7 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     runs.open_folder(config, folder, utterances, command)
 
     train_systems(systems, training_mixtures("train"), held_out_batches,
-                  lambda model: evaluation.validate(model, speech, validation, noise), settings, setup, folder)
+                  lambda model: evaluation.validate(model, speech, validation, noise), training_settings, setup, folder)
     scores = score_systems(config, systems, front_end, speech, mixtures, noise, folder)
     summary = summarise(scores, config.seed)
     runs.write_csv(summary, folder / "summary.csv")
@@ -146,7 +130,7 @@ def build_systems(config: DictConfig, setup) -> dict:
     return systems
 
 
-def train_systems(systems, mixtures, held_out_batches, validate, settings, setup, folder) -> None:
+def train_systems(systems, mixtures, held_out_batches, validate, training_settings, setup, folder) -> None:
     """Train what can be trained, one after the other, each into `systems/<name>` of the run."""
     from lab41_sce import training
     from lab41_sce.article.voices import speakers_table
@@ -158,7 +142,7 @@ def train_systems(systems, mixtures, held_out_batches, validate, settings, setup
             continue
         logger.info("Training %s.", name)
         history = training.train(system, mixtures, held_out_batches,
-                                 lambda model=system.model: validate(model), settings, folder / "systems" / name)
+                                 lambda model=system.model: validate(model), training_settings, folder / "systems" / name)
         logger.info("Trained %s: %d updates in %.1f minutes.", name, *history[["update", "minutes"]].iloc[-1])
         if hasattr(system, "speaker_vectors"):
             vectors = system.speaker_vectors(np.arange(len(setup.speakers))).numpy()
@@ -210,66 +194,6 @@ def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -
     if examples.rows:
         runs.write_csv(examples.table(), folder / "examples.csv")
     return scores
-
-
-def check_settings(config: DictConfig) -> None:
-    """Raise UserError about a setting that is missing, of the wrong type or outside its range."""
-    if missing := sorted(OmegaConf.missing_keys(config)):
-        raise UserError(f"{', '.join(missing)} must be given, like this: {missing[0]}=VALUE.")
-    for name, least in LEAST.items():
-        value, most = OmegaConf.select(config, name), 1 if name in FRACTIONS else float("inf")
-        types = int if isinstance(least, int) else (int, float)
-        fits = isinstance(value, types) and not isinstance(value, bool) and least <= value <= most
-        if not fits and not (value is None and name in NULL_ALLOWED):
-            raise UserError(f"{name}={value} is not possible; give a {'whole ' if types is int else ''}number of at "
-                            f"least {least}{' and at most 1' if most == 1 else ''}"
-                            f"{', or null' if name in NULL_ALLOWED else ''}.")
-    for name in LISTS:
-        value = OmegaConf.select(config, name)
-        if not isinstance(value, ListConfig):
-            raise UserError(f"{name}={value} is not possible; give a list: '{name}=[{value or ''}]'.")
-    for name, system in config.others.items():
-        if system.name != name:
-            raise UserError(f"others.{name}.name={system.name} is not possible; give a system its own name, like "
-                            f"this: +method@others.{system.name}={system.name}.")
-    for name, choices in CHOICES.items():
-        if OmegaConf.select(config, name) not in choices:
-            raise UserError(f"{name}={OmegaConf.select(config, name)} is unknown; choose from {', '.join(choices)}.")
-    if not config.evaluation.splits or set(config.evaluation.splits) - {"unseen", "in-set", "validation"}:
-        raise UserError(f"evaluation.splits={list(config.evaluation.splits)} is not possible; "
-                        "choose from unseen, in-set, validation.")
-    if not _numbers(config.mixtures.speeds) or not all(0.5 <= speed <= 2 for speed in config.mixtures.speeds):
-        raise UserError(f"mixtures.speeds={config.mixtures.speeds} is not possible; give factors from 0.5 to 2.")
-    check_noise(config.noise)
-    able = config.method.get("splits") or config.evaluation.splits
-    if not set(able) & set(config.evaluation.splits):
-        raise UserError(f"evaluation.splits={list(config.evaluation.splits)} is not possible with "
-                        f"{config.method.name}, which can be scored on {', '.join(able)} only.")
-    if not isinstance(config.evaluation.jobs, int) or config.evaluation.jobs == 0:
-        raise UserError(f"evaluation.jobs={config.evaluation.jobs} is not possible; "
-                        "give a number of processes, or -1 for one each core.")
-
-
-def check_noise(noise: DictConfig) -> None:
-    """Raise UserError about settings of the noise that are not possible."""
-    from lab41_sce.noise import KINDS
-
-    training, evaluation = noise.training_snr_db, noise.evaluation_snr_db
-    if training is not None and not (isinstance(training, ListConfig) and len(training) == 2 and _numbers(training)
-                                     and training[0] <= training[1]):
-        raise UserError(f"noise.training_snr_db={training} is not possible; give the lowest and the highest in dB, "
-                        "like this: '[-5, 15]', or null.")
-    if not _numbers(evaluation) or len(set(evaluation)) < len(evaluation):
-        raise UserError(f"noise.evaluation_snr_db={evaluation} is not possible; give different numbers of dB.")
-    if set(noise.kinds) - set(KINDS) or ((training or evaluation) and not noise.kinds):
-        raise UserError(f"noise.kinds={noise.kinds} is not possible; choose from {', '.join(KINDS)}.")
-    if "folder" in noise.kinds and noise.folder is None:
-        raise UserError("noise.kinds has folder, but there is no noise.folder; give noise.folder=PATH.")
-
-
-def _numbers(values) -> bool:
-    """Tell whether all values are numbers."""
-    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_PATH), config_name="config")

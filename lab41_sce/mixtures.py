@@ -16,6 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from lab41_sce import audio
+from lab41_sce.augmentation import augment
 from lab41_sce.errors import UserError
 from lab41_sce.noise import Noise, scaled
 
@@ -99,10 +100,13 @@ class TrainingMixtures:
         seed: of everything drawn.
         noise: what to draw noise with, if wanted; its kinds are all alike likely.
         snr_db: lowest and highest signal-to-noise ratio.
+        response_db: range of the random frequency response that each speaker gets (see `augmentation.py`).
+        telephone: share of mixtures that went through a telephone line.
     """
 
     def __init__(self, speech, utterances, speakers, n_speakers=2, seconds=1.0, batch_size=32, level_range_db=0.0,
-                 same_sex=None, pre_emphasis=0.95, seed=0, noise: Noise | None = None, snr_db=(0, 0)):
+                 same_sex=None, pre_emphasis=0.95, seed=0, noise: Noise | None = None, snr_db=(0, 0), response_db=0.0,
+                 telephone=0.0):
         self.speech = speech
         self.n_speakers = n_speakers
         self.length = round(seconds * speech.sample_rate_hz)
@@ -112,6 +116,7 @@ class TrainingMixtures:
         self.pre_emphasis = pre_emphasis
         self.seed = seed
         self.noise, self.snr_db = noise, snr_db
+        self.response_db, self.telephone = response_db, telephone
         self._speakers = list(speakers)
         numbers = {speaker: number for number, speaker in enumerate(speakers)}
         self._utterances = {}  # of each speaker's number: the utterances, and their shares of the speech
@@ -146,6 +151,7 @@ class TrainingMixtures:
                 name = names[rng.choice(len(names), p=shares)]
                 start = rng.integers(max(self.speech.length(name) - self.length, 0) + 1)
                 sources[row, place] = self.speech.excerpt(name, start, self.length)
+            sources[row] = augment(rng, sources[row], self.speech.sample_rate_hz, self.response_db, self.telephone)
         levels_db = self.level_range_db * (rng.random(speaker_ids.shape) - 0.5)
         batch = {"sources": normalise(sources, self.pre_emphasis, levels_db), "speaker_ids": speaker_ids}
         return batch | ({"noise": self._draw_noise(rng, **batch)} if self.noise else {})

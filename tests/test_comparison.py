@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 
-from lab41_sce import experiment
+from lab41_sce import experiment, settings
 from lab41_sce.features import FrontEnd
 from lab41_sce.methods.base import Setup
 from lab41_sce.networks import blstm
@@ -85,7 +85,7 @@ def test_every_system_of_a_comparison_can_be_the_method(exp):
         everyone = experiment.described_systems(compose("config", overrides=[f"+exp={exp}"]))
         for name in everyone:
             config = compose("config", overrides=[f"+exp={exp}", f"method={name}", "+method.build.mark=1"])
-            experiment.check_settings(config)
+            settings.check(config)
             described = experiment.described_systems(config)
             assert next(iter(described)) == name and set(described) == set(everyone)
             assert [system.build.get("mark") for system in described.values()] == [1] + [None] * (len(everyone) - 1)

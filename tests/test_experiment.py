@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 
-from lab41_sce import experiment
+from lab41_sce import experiment, settings
 from lab41_sce.article.draw import CAPTIONS
 from lab41_sce.errors import UserError
 from lab41_sce.features import FrontEnd
@@ -210,14 +210,14 @@ def test_impossible_settings_are_told(override, wanted):
     with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
         config = compose("config", overrides=["+exp=smoke", *override.split()])
     with pytest.raises(UserError, match=re.escape(wanted)):
-        experiment.check_settings(config)
+        settings.check(config)
 
 
 def test_every_experiment_composes():
     with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
         for file in sorted((experiment.CONFIG_PATH / "exp").glob("*.yaml")):
             config = compose("config", overrides=[f"+exp={file.stem}", "corpus=librispeech", "corpus.root=x"])
-            experiment.check_settings(config)
+            settings.check(config)
             assert config.name == file.stem
         assert compose("config", overrides=["+exp=three_speaker"]).mixtures.n_speakers == 3
         paper = compose("config", overrides=["+exp=paper", "corpus.root=x"])

@@ -1,0 +1,80 @@
+"""The configuration of an experiment is checked before anything is done: types, ranges, choices."""
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from lab41_sce.errors import UserError
+from lab41_sce.noise import KINDS
+
+# The least that each number may be; a whole one where the least is written as one.
+LEAST = {
+    "seed": 0, "embedding_size": 1, "splits.seed": 0, "splits.unseen_fraction": 0.0, "splits.validation_fraction": 0.0,
+    "corpus.min_seconds": 0.0, "mixtures.n_speakers": 2, "mixtures.batch_size": 1, "mixtures.seconds": 0.01,
+    "mixtures.level_range_db": 0.0, "mixtures.same_sex": 0.0, "mixtures.response_db": 0.0, "mixtures.telephone": 0.0,
+    "training.updates": 1, "training.minutes": 1e-3, "training.validate_every": 1, "training.patience": 1,
+    "training.learning_rate": 1e-12, "training.warmup_updates": 0, "training.clip_norm": 1e-12,
+    "validation.per_kind": 1, "validation.seconds": 0.01, "validation.batches": 1, "evaluation.per_kind": 1,
+    "evaluation.seconds": 0.01, "evaluation.level_range_db": 0.0, "evaluation.examples_per_kind": 0,
+}
+NULL_ALLOWED = ("mixtures.same_sex", "training.updates", "training.minutes", "training.patience", "training.clip_norm")
+FRACTIONS = ("splits.unseen_fraction", "splits.validation_fraction", "mixtures.same_sex", "mixtures.telephone")
+LISTS = ("corpus.subsets", "corpus.unseen_subsets", "mixtures.speeds", "evaluation.splits", "noise.kinds",
+         "noise.evaluation_snr_db")
+CHOICES = {"corpus.check": ("samples", "headers"), "training.decay": ("cosine", "none")}
+
+
+def check(config: DictConfig) -> None:
+    """Raise UserError about a setting that is missing, of the wrong type or outside its range."""
+    if missing := sorted(OmegaConf.missing_keys(config)):
+        raise UserError(f"{', '.join(missing)} must be given, like this: {missing[0]}=VALUE.")
+    for name, least in LEAST.items():
+        value, most = OmegaConf.select(config, name), 1 if name in FRACTIONS else float("inf")
+        types = int if isinstance(least, int) else (int, float)
+        fits = isinstance(value, types) and not isinstance(value, bool) and least <= value <= most
+        if not fits and not (value is None and name in NULL_ALLOWED):
+            raise UserError(f"{name}={value} is not possible; give a {'whole ' if types is int else ''}number of at "
+                            f"least {least}{' and at most 1' if most == 1 else ''}"
+                            f"{', or null' if name in NULL_ALLOWED else ''}.")
+    for name in LISTS:
+        value = OmegaConf.select(config, name)
+        if not isinstance(value, ListConfig):
+            raise UserError(f"{name}={value} is not possible; give a list: '{name}=[{value or ''}]'.")
+    for name, system in config.others.items():
+        if system.name != name:
+            raise UserError(f"others.{name}.name={system.name} is not possible; give a system its own name, like "
+                            f"this: +method@others.{system.name}={system.name}.")
+    for name, choices in CHOICES.items():
+        if OmegaConf.select(config, name) not in choices:
+            raise UserError(f"{name}={OmegaConf.select(config, name)} is unknown; choose from {', '.join(choices)}.")
+    if not config.evaluation.splits or set(config.evaluation.splits) - {"unseen", "in-set", "validation"}:
+        raise UserError(f"evaluation.splits={list(config.evaluation.splits)} is not possible; "
+                        "choose from unseen, in-set, validation.")
+    if not _numbers(config.mixtures.speeds) or not all(0.5 <= speed <= 2 for speed in config.mixtures.speeds):
+        raise UserError(f"mixtures.speeds={config.mixtures.speeds} is not possible; give factors from 0.5 to 2.")
+    _check_noise(config.noise)
+    able = config.method.get("splits") or config.evaluation.splits
+    if not set(able) & set(config.evaluation.splits):
+        raise UserError(f"evaluation.splits={list(config.evaluation.splits)} is not possible with "
+                        f"{config.method.name}, which can be scored on {', '.join(able)} only.")
+    if not isinstance(config.evaluation.jobs, int) or config.evaluation.jobs == 0:
+        raise UserError(f"evaluation.jobs={config.evaluation.jobs} is not possible; "
+                        "give a number of processes, or -1 for one each core.")
+
+
+def _check_noise(noise: DictConfig) -> None:
+    """Raise UserError about settings of the noise that are not possible."""
+    training, evaluation = noise.training_snr_db, noise.evaluation_snr_db
+    if training is not None and not (isinstance(training, ListConfig) and len(training) == 2 and _numbers(training)
+                                     and training[0] <= training[1]):
+        raise UserError(f"noise.training_snr_db={training} is not possible; give the lowest and the highest in dB, "
+                        "like this: '[-5, 15]', or null.")
+    if not _numbers(evaluation) or len(set(evaluation)) < len(evaluation):
+        raise UserError(f"noise.evaluation_snr_db={evaluation} is not possible; give different numbers of dB.")
+    if set(noise.kinds) - set(KINDS) or ((training or evaluation) and not noise.kinds):
+        raise UserError(f"noise.kinds={noise.kinds} is not possible; choose from {', '.join(KINDS)}.")
+    if "folder" in noise.kinds and noise.folder is None:
+        raise UserError("noise.kinds has folder, but there is no noise.folder; give noise.folder=PATH.")
+
+
+def _numbers(values) -> bool:
+    """Tell whether all values are numbers."""
+    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
