@@ -142,7 +142,8 @@ def train_systems(systems, mixtures, held_out_batches, validate, training_settin
             continue
         logger.info("Training %s.", name)
         history = training.train(system, mixtures, held_out_batches,
-                                 lambda model=system.model: validate(model), training_settings, folder / "systems" / name)
+                                 lambda model=system.model: validate(model), training_settings,
+                                 folder / "systems" / name)
         logger.info("Trained %s: %d updates in %.1f minutes.", name, *history[["update", "minutes"]].iloc[-1])
         if hasattr(system, "speaker_vectors"):
             vectors = system.speaker_vectors(np.arange(len(setup.speakers))).numpy()
