@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lab41_sce.diarisation import Frames
 from lab41_sce.errors import UserError
 from lab41_sce.files import write_whole
 
@@ -105,6 +106,31 @@ def spectrograms(signals: Mapping[str, np.ndarray], sample_rate_hz: int, title: 
     figure.colorbar(image, ax=list(panels), label="Level (dB re loudest)", aspect=12 * len(signals), pad=0.02)
     if title:
         figure.suptitle(title, parse_math=False)
+    return figure
+
+
+def who_speaks_when(frames: Frames) -> Figure:
+    """Draw when each voice speaks, and below how confident the separation is, second by second.
+
+    Args:
+        frames: of a separation.
+
+    Returns:
+        Figure with a bar for each segment of each voice.
+    """
+    segments, confidence = frames.segments(), frames.confidence_by_second()
+    figure = new_figure(height=1.8 + 0.35 * len(segments))
+    voices, below = figure.subplots(2, sharex=True, height_ratios=(max(len(segments), 1), 2))
+    for number, of_voice in enumerate(segments):
+        bars = [(start, end - start) for start, end in of_voice]
+        voices.broken_barh(bars, (number + 0.6, 0.8), color=COLOURS[number % len(COLOURS)])
+    voices.set_yticks(range(1, len(segments) + 1), [f"voice {number}" for number in range(1, len(segments) + 1)])
+    voices.set_ylim(len(segments) + 0.5, 0.5)
+    below.stairs(confidence, np.arange(len(confidence) + 1), color="black", baseline=None)
+    below.set_ylim(0, 1)
+    below.set_xlim(0, max(len(frames.magnitudes) * frames.seconds, 1e-3))
+    below.set_ylabel("Confidence")
+    below.set_xlabel("Time (s)")
     return figure
 
 

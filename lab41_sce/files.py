@@ -26,3 +26,8 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
                         "another folder.") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text (UTF-8) to a file, whole or not at all; raises like `write_whole`."""
+    write_whole(path, lambda temporary: temporary.write_text(text, "utf-8"))

@@ -102,13 +102,16 @@ class TrainingMixtures:
         snr_db: lowest and highest signal-to-noise ratio.
         response_db: range of the random frequency response that each speaker gets (see `augmentation.py`).
         telephone: share of mixtures that went through a telephone line.
+        speaker_shares: how many of the mixtures have how many speakers, such as `{1: 0.1, 2: 0.6, 3: 0.3}`; then S is
+            the largest of these numbers, and who is missing is silent. None: all have `n_speakers`.
     """
 
     def __init__(self, speech, utterances, speakers, n_speakers=2, seconds=1.0, batch_size=32, level_range_db=0.0,
                  same_sex=None, pre_emphasis=0.95, seed=0, noise: Noise | None = None, snr_db=(0, 0), response_db=0.0,
-                 telephone=0.0):
+                 telephone=0.0, speaker_shares=None):
         self.speech = speech
-        self.n_speakers = n_speakers
+        self.speaker_shares = dict(speaker_shares or {n_speakers: 1.0})
+        self.n_speakers = n_speakers = max(self.speaker_shares)
         self.length = round(seconds * speech.sample_rate_hz)
         self.batch_size = batch_size
         self.level_range_db = level_range_db
@@ -142,11 +145,11 @@ class TrainingMixtures:
             The mixture is the sum of the sources and the noise.
         """
         rng = np.random.default_rng([self.seed, index])
-        sources = np.empty((self.batch_size, self.n_speakers, self.length), np.float32)
+        sources = np.zeros((self.batch_size, self.n_speakers, self.length), np.float32)
         speaker_ids = np.empty((self.batch_size, self.n_speakers), np.int32)
         for row in range(self.batch_size):
             speaker_ids[row] = self._draw_speakers(rng)
-            for place, number in enumerate(speaker_ids[row]):
+            for place, number in enumerate(speaker_ids[row, : self._draw_count(rng)]):
                 names, shares = self._utterances[number]
                 name = names[rng.choice(len(names), p=shares)]
                 start = rng.integers(max(self.speech.length(name) - self.length, 0) + 1)
@@ -164,6 +167,11 @@ class TrainingMixtures:
             noise = self.noise.draw(kind, rng, self.length, "train", [self._speakers[number] for number in numbers])
             noises.append(scaled(noise, speech, rng.uniform(*self.snr_db)))
         return np.stack(noises)
+
+    def _draw_count(self, rng):
+        """Draw how many of the speakers of a mixture talk."""
+        counts, shares = zip(*sorted(self.speaker_shares.items()))
+        return rng.choice(counts, p=np.array(shares) / sum(shares)) if len(counts) > 1 else counts[0]
 
     def _draw_speakers(self, rng):
         """Draw S different speakers: anybody, or of one sex with the wanted probability and of several otherwise."""

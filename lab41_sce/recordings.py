@@ -3,15 +3,20 @@
     recording = Recording.open("meeting.flac")
     part = recording.read(0, 16000)  # the first second
 
-Nothing but the parts that are read is kept, so that an hour takes no more memory than a minute.
+Nothing but the parts that are read is kept, so that an hour takes no more memory than a minute. Windows (`plan`) say
+which parts those are: they overlap, so that a model hears some of what comes before and after.
 """
 
+import math
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
 
 from lab41_sce.errors import UserError
+
+WINDOW_SECONDS, CONTEXT_SECONDS = 30.0, 4.0
 
 
 class Recording:
@@ -105,3 +110,39 @@ class Recording:
         if not np.isfinite(part).all():
             raise UserError(f"{self.name} holds NaN or infinite samples; repair or export it again.")
         return np.ascontiguousarray(part)
+
+
+class Window(NamedTuple):
+    """Say which samples of a recording a window is for, and which the model gets to hear for it."""
+
+    start: int
+    stop: int
+    outer_start: int
+    outer_stop: int
+
+
+def plan(recording: Recording, front_end, window_seconds: float = WINDOW_SECONDS,
+         context_seconds: float = CONTEXT_SECONDS) -> list[Window]:
+    """Cut a recording into windows that start where a frame, a sample of the model and one of the recording coincide.
+
+    Args:
+        recording: what to cut.
+        front_end: a `FrontEnd`.
+        window_seconds: about how long they are.
+        context_seconds: about how much more the model hears on both sides.
+
+    Returns:
+        The windows, in order; one if the recording is short.
+    """
+    common = math.gcd(recording.sample_rate_hz, front_end.sample_rate_hz)
+    unit = math.lcm(front_end.hop_length, front_end.sample_rate_hz // common)  # samples of the model
+    seconds = unit / front_end.sample_rate_hz
+    unit = unit // (front_end.sample_rate_hz // common) * (recording.sample_rate_hz // common)  # of the recording
+    length = max(round(window_seconds / seconds), 1) * unit
+    context = math.ceil(context_seconds / seconds) * unit
+    if recording.n_samples <= length + context:
+        return [Window(0, recording.n_samples, 0, recording.n_samples)]
+    starts = range(0, recording.n_samples - context, length)
+    stops = [*starts[1:], recording.n_samples]
+    return [Window(start, stop, max(start - context, 0), min(stop + context, recording.n_samples))
+            for start, stop in zip(starts, stops, strict=True)]

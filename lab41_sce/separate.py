@@ -1,35 +1,44 @@
 """Separate recordings from the command line.
 
-    python -m lab41_sce.separate mixture.wav --model runs/reproduce --speakers 2 --out-dir voices
+    python -m lab41_sce.separate mixture.wav --out-dir voices
 
 writes voices/mixture_1.wav and voices/mixture_2.wav, in the input's format and sample rate.
 """
 
 import argparse
 import itertools
+import json
 import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
-from lab41_sce import audio
+from lab41_sce import audio, files
+from lab41_sce.diarisation import rttm
 from lab41_sce.errors import UserError
 from lab41_sce.recordings import Recording
 
 MOST_SPEAKERS = 10  # models are trained on two or three
+DRAWN_SECONDS = 60  # of the spectrograms
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser("python -m lab41_sce.separate", description="Write one file for each speaker.")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="recordings (WAV, FLAC, OGG, MP3)")
-    parser.add_argument("--model", required=True, type=Path, metavar="RUN_OR_FILE",
-                        help="folder of a run, or a .keras file")
-    parser.add_argument("--speakers", default=2, type=int, help="how many people talk (default: 2)")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE",
+                        help="recordings (WAV, FLAC, OGG, MP3), or folders of them")
+    parser.add_argument("--model", type=Path, metavar="RUN_OR_FILE",
+                        help="folder of a run, or a .keras file (default: the model that is shipped)")
+    parser.add_argument("--speakers", default="auto", type=_speakers, metavar="auto|N",
+                        help="how many people talk (default: counted, up to 3)")
+    parser.add_argument("--enroll", type=Path, metavar="FILE", help="a person who talks alone: that voice comes first")
     parser.add_argument("--out-dir", default=Path("."), type=Path, metavar="DIR", help="for the voices (default: here)")
     parser.add_argument("--channels", default="mix", type=_channels, metavar="mix|each|N",
                         help="separate the mean of the channels (default), each with the masks of the mean, or one")
-    parser.add_argument("--plot", action="store_true", help="write the spectrograms, too, as PNG")
+    parser.add_argument("--plot", action="store_true", help="write the spectrograms and the confidence, too, as PNG")
+    parser.add_argument("--json", action="store_true", help="write what is known of the voices, too, as JSON")
+    parser.add_argument("--rttm", action="store_true", help="write who speaks when, too, as RTTM")
     parser.add_argument("--force", action="store_true", help="replace files that exist")
     return parser.parse_args(arguments)
 
@@ -41,34 +50,71 @@ def _channels(text: str) -> str | int:
     return int(text) if text.isdecimal() else text
 
 
-def plan(path: Path, n_speakers: int, out_dir: Path, plot: bool) -> list[Path]:
-    """List the files that separating a recording writes: a voice for each speaker, and the picture if wanted."""
-    suffix = path.suffix.lower() if path.suffix.lower() in (".flac", ".ogg", ".mp3") else ".wav"
-    voices = [out_dir / f"{path.stem}_{number}{suffix}" for number in range(1, n_speakers + 1)]
-    return [*voices, out_dir / f"{path.stem}_spectrograms.png"] if plot else voices
+def _speakers(text: str) -> str | int:
+    """Read the argument of --speakers."""
+    if text != "auto" and not (text.isdecimal() and 1 <= int(text) <= MOST_SPEAKERS):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number from 1 to {MOST_SPEAKERS}")
+    return text if text == "auto" else int(text)
 
 
-def check_outputs(files: list[Path], outputs: list[Path], force: bool) -> None:
+def recordings(paths: list[Path]) -> list[Path]:
+    """List the files that are named, and those with audio of the folders that are.
+
+    Raises:
+        UserError: a folder without any.
+    """
+    found = []
+    for path in paths:
+        of_folder = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES) if path.is_dir() else []
+        if path.is_dir() and not of_folder:
+            raise UserError(f"{path} holds no {', '.join(SUFFIXES)} file; give a folder with recordings, or a file.")
+        found += of_folder or [path]
+    return found
+
+
+class Outputs:
+    """Name the files that separating a recording writes.
+
+    Args:
+        path: the recording.
+        options: the command line.
+    """
+
+    def __init__(self, path: Path, options: argparse.Namespace):
+        self._stem, self._folder = path.stem, options.out_dir
+        self._suffix = path.suffix.lower() if path.suffix.lower() in SUFFIXES else ".wav"
+        wanted = {"_spectrograms.png": options.plot, "_voices.png": options.plot, ".json": options.json,
+                  ".rttm": options.rttm}
+        self.extras = {end: options.out_dir / f"{path.stem}{end}" for end, given in wanted.items() if given}
+
+    def voices(self, n_speakers: int) -> list[Path]:
+        """Name the file of each voice."""
+        return [self._folder / f"{self._stem}_{number}{self._suffix}" for number in range(1, n_speakers + 1)]
+
+    def all(self, n_speakers: int) -> list[Path]:
+        """Name every file."""
+        return [*self.voices(n_speakers), *self.extras.values()]
+
+
+def check_outputs(inputs: list[Path], outputs: list[Path], force: bool) -> None:
     """Raise UserError if an output is written twice, replaces a recording, or exists and must not be replaced."""
     places = [output.resolve() for output in outputs]
     for output, place in zip(outputs, places):
-        if places.count(place) > 1 or place in [file.resolve() for file in files]:
+        if places.count(place) > 1 or place in [path.resolve() for path in inputs]:
             raise UserError(f"{output} would be written twice or replace a recording; separate recordings of one name "
                             "apart, and choose another --out-dir.")
         if output.exists() and not force:
             raise UserError(f"{output} exists already; add --force to replace it, or choose another --out-dir.")
 
 
-def separate_file(separator, path: Path, n_speakers: int, out_dir: Path, plot: bool, take: str | int) -> list[Path]:
-    """Separate one file into `<out_dir>/<name>_<number>` and its suffix.
+def separate_file(separator, path: Path, options: argparse.Namespace, enrolled=None) -> list[Path]:
+    """Separate one file.
 
     Args:
         separator: a `Separator`.
         path: the recording.
-        n_speakers: S.
-        out_dir: folder, made if it is not there.
-        plot: also write `<name>_spectrograms.png`.
-        take: which channels, see `Recording`.
+        options: the command line.
+        enrolled: vector of the voice that should come first (`Separator.voice`).
 
     Returns:
         The files written.
@@ -76,53 +122,94 @@ def separate_file(separator, path: Path, n_speakers: int, out_dir: Path, plot: b
     Raises:
         UserError: the recording cannot be read, or a file cannot be written.
     """
-    recording = Recording.open(path, take)
-    outputs = plan(path, n_speakers, out_dir, plot)
-    parts = separator.stream(recording, n_speakers)
+    recording = Recording.open(path, options.channels)
+    separation = separator.open(recording, options.speakers, enrolled)
+    outputs = Outputs(path, options)
+    voices = outputs.voices(separation.n_speakers)
+    parts = iter(separation)
     first = next(parts)  # before anything is written
     try:
-        out_dir.mkdir(parents=True, exist_ok=True)
+        options.out_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--out-dir {out_dir} cannot be made ({error.strerror}); choose another folder.") from None
-    rate_hz, voices = recording.sample_rate_hz, outputs[:n_speakers]
+        raise UserError(f"--out-dir {options.out_dir} cannot be made ({error.strerror}); "
+                        "choose another folder.") from None
+    if not options.force:
+        check_outputs([], outputs.all(separation.n_speakers), force=False)
+    rate_hz = recording.sample_rate_hz
     subtype = "FLOAT" if voices[0].suffix == ".wav" else None  # float: a voice may peak above the mixture
     seconds = recording.n_samples / rate_hz
-    with (audio.writers(voices, rate_hz, recording.n_channels, subtype) as files,
+    with (audio.writers(voices, rate_hz, recording.n_channels, subtype) as opened,
           tqdm(total=round(seconds), desc=path.name, unit=" s", leave=False, disable=seconds < 60) as bar):
         for part in itertools.chain([first], parts):
-            for file, voice in zip(files, part, strict=True):
+            for file, voice in zip(opened, part, strict=True):
                 file.write(voice.T)
             bar.update(part.shape[-1] / rate_hz)
-    if plot:
+    write_extras(outputs.extras, separation, recording, voices)
+    if separation.count:
+        tqdm.write(f"{path.name}: {separation.count}")
+    if separation.likeness is not None:
+        whose = "the first voice is" if separation.found else "none of the voices is"
+        tqdm.write(f"{path.name}: {whose} the enrolled one "
+                   f"(likeness {separation.likeness[0]:.2f} of at least {separation.ALIKE})")
+    return outputs.all(separation.n_speakers)
+
+
+def write_extras(extras: dict[str, Path], separation, recording: Recording, voices: list[Path]) -> None:
+    """Write what was asked for besides the voices: pictures, JSON, RTTM."""
+    segments = separation.frames.segments()
+    if ".rttm" in extras:
+        files.write_text(extras[".rttm"], rttm(Path(recording.name).stem, segments))
+    if ".json" in extras:
+        files.write_text(extras[".json"], json.dumps(describe(separation, recording, voices, segments), indent=2))
+    if "_voices.png" in extras:
         from lab41_sce import figures
 
-        panels = {file.name: audio.read(file)[0].mean(axis=0) for file in (path, *voices)}
-        figures.save(figures.spectrograms(panels, rate_hz), outputs[-1])
-    return outputs
+        drawn = min(recording.n_samples, round(DRAWN_SECONDS * recording.sample_rate_hz))
+        panels = {Path(part.name).name: part.read(0, drawn).mean(axis=0)
+                  for part in (recording, *map(Recording.open, voices))}
+        figures.save(figures.spectrograms(panels, recording.sample_rate_hz), extras["_spectrograms.png"])
+        figures.save(figures.who_speaks_when(separation.frames), extras["_voices.png"])
+
+
+def describe(separation, recording: Recording, voices: list[Path], segments) -> dict:
+    """Collect what is known of the voices, for JSON: seconds, confidence from 0 to 1, cosines."""
+    by_second = separation.frames.confidence_by_second()
+    described = {
+        "file": Path(recording.name).name, "seconds": recording.n_samples / recording.sample_rate_hz,
+        "speakers": separation.n_speakers, "confidence": round(separation.frames.confidence(), 3),
+        "confidence_by_second": [None if value != value else round(value, 3) for value in by_second.tolist()],
+        "voices": [{"file": voice.name, "speaks": [[round(time, 3) for time in pair] for pair in of_voice]}
+                   for voice, of_voice in zip(voices, segments, strict=True)]}
+    if separation.count:
+        described["count"] = {"why": str(separation.count), "distances": separation.count.distances}
+    if separation.likeness is not None:
+        described["enrolled"] = {"found": separation.found, "likeness": separation.likeness.tolist()}
+    return described
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Separate every file; return 0, or 1 if something could not be done, after one sentence about it."""
     options = parse(arguments)
-    failed = False
+    failed, enrolled = False, None
     try:
-        if not 1 <= options.speakers <= MOST_SPEAKERS:
-            raise UserError(f"--speakers {options.speakers} is not possible; ask for 1 to {MOST_SPEAKERS}.")
         if options.out_dir.exists() and not options.out_dir.is_dir():
             raise UserError(f"--out-dir {options.out_dir} is a file; choose another folder.")
-        outputs = [output for path in options.files
-                   for output in plan(path, options.speakers, options.out_dir, options.plot)]
-        check_outputs(options.files, outputs, options.force)
+        paths = recordings(options.files)
+        least = 1 if options.speakers == "auto" else options.speakers  # so many files there will be
+        check_outputs(paths, [output for path in paths for output in Outputs(path, options).all(least)], options.force)
+        if options.enroll:
+            alone = Recording.open(options.enroll, "mix")
         from lab41_sce.separation import Separator  # imports TensorFlow: after what can be told at once
 
-        separator = Separator.load(options.model)
+        separator = Separator.load(options.model) if options.model else Separator.from_pretrained()
+        if options.enroll:
+            enrolled = separator.voice(alone)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for path in tqdm(options.files, "separating", unit=" files", disable=len(options.files) == 1):
+    for path in tqdm(paths, "separating", unit=" files", disable=len(paths) == 1):
         try:
-            for output in separate_file(separator, path, options.speakers, options.out_dir, options.plot,
-                                        options.channels):
+            for output in separate_file(separator, path, options, enrolled):
                 tqdm.write(str(output))
         except UserError as error:
             failed = True

@@ -7,7 +7,7 @@ A long recording goes through the network in windows that overlap, but its vecto
 its number from the first second to the last, and memory does not grow with the length:
 
     levels of all windows -> scaling of the network's input
-    vectors of some       -> centres, one for each voice
+    vectors of some       -> the number of speakers, and a centre for each
     every window          -> masks -> voices
 
 The model hears up to half its own rate (5 kHz). What lies above is shared out by the masks of the highest bins below,
@@ -16,8 +16,8 @@ so that the voices sum to the recording.
 
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -29,22 +29,16 @@ import lab41_sce.methods.embedding
 import lab41_sce.methods.masking  # noqa: F401
 from lab41_sce import audio
 from lab41_sce.clustering import audible, fit_centres
+from lab41_sce.counting import Count, count_speakers
+from lab41_sce.diarisation import Frames
 from lab41_sce.errors import UserError
 from lab41_sce.features import RunningScaling
-from lab41_sce.recordings import Recording
+from lab41_sce.recordings import Recording, Window, plan
 
-WINDOW_SECONDS, CONTEXT_SECONDS, FADE_SECONDS = 30.0, 4.0, 0.05
+PRETRAINED = Path(__file__).parent / "pretrained" / "sce.keras"
+FADE_SECONDS = 0.05
 WINDOWS_TO_FIT, VECTORS_TO_FIT = 8, 100_000
 HIGH_BINS = 0.7  # of the model's band: masks above here speak for what it does not hear
-
-
-class Window(NamedTuple):
-    """Say which samples of a recording a window is for, and which the model gets to hear for it."""
-
-    start: int
-    stop: int
-    outer_start: int
-    outer_stop: int
 
 
 class Separator:
@@ -56,6 +50,11 @@ class Separator:
 
     def __init__(self, model):
         self.model = model
+
+    @classmethod
+    def from_pretrained(cls) -> "Separator":
+        """Load the model that is shipped with the package (MODEL_CARD.md says what it is)."""
+        return cls.load(PRETRAINED)
 
     @classmethod
     def load(cls, path: str | Path) -> "Separator":
@@ -80,13 +79,13 @@ class Separator:
             raise UserError(f"{file} holds a Keras model that cannot separate; give model.keras of a run.")
         return cls(model)
 
-    def separate(self, signal: np.ndarray, sample_rate_hz: int, n_speakers: int = 2) -> np.ndarray:
+    def separate(self, signal: np.ndarray, sample_rate_hz: int, n_speakers: int | str = 2) -> np.ndarray:
         """Separate a signal.
 
         Args:
             signal: `[N]` or `[C, N]`; masks come from the mean of the channels.
             sample_rate_hz: its rate.
-            n_speakers: S, at least 1.
+            n_speakers: S, at least 1, or "auto" to count them.
 
         Returns:
             One signal for each speaker, float32 `[S, N]` or `[S, C, N]`, at the recording's rate. They sum to the
@@ -95,122 +94,152 @@ class Separator:
         Raises:
             UserError: a number of speakers below one, or a signal that is empty or not finite.
         """
-        recording = Recording.of(signal, sample_rate_hz)
-        voices = np.concatenate([*self.stream(recording, n_speakers)], axis=-1)
+        voices = np.concatenate([*self.open(Recording.of(signal, sample_rate_hz), n_speakers)], axis=-1)
         return voices if np.ndim(signal) == 2 else voices[:, 0]
 
-    def stream(self, recording: Recording, n_speakers: int) -> Iterator[np.ndarray]:
-        """Separate a recording part by part.
+    def open(self, recording: Recording, n_speakers: int | str = "auto",
+             first: np.ndarray | None = None) -> "Separation":
+        """Find the voices of a recording; iterating over what comes back separates it part by part.
 
         Args:
             recording: what to separate.
-            n_speakers: S, at least 1.
+            n_speakers: as in `separate`.
+            first: the vector of a person (see `voice`) whose voice should come first.
 
-        Yields:
-            float32 `[S, C, n]`, the parts of the voices in their order.
+        Raises:
+            UserError: the model cannot do what is asked for.
         """
-        if n_speakers < 1:
+        if n_speakers != "auto" and n_speakers < 1:
             raise UserError(f"{n_speakers} speakers cannot be separated; ask for 1 or more.")
-        windows = plan(recording, self.model.front_end)
-        if hasattr(self.model, "masks_from"):
-            masks = self._clustered_masks(recording, windows, n_speakers)
-        else:  # a model that gives masks has no way to name the voices alike in all windows: it gets all at once
-            windows = [Window(0, recording.n_samples, 0, recording.n_samples)]
-            masks = (self.model.masks(self._hear(recording, window), n_speakers) for window in windows)
-        fade, before = round(FADE_SECONDS * recording.sample_rate_hz), None
-        for window, of_window in zip(windows, masks, strict=True):
-            voices = self._apply(recording, window, of_window)
-            inner = voices[..., window.start - window.outer_start :]
+        if not hasattr(self.model, "vectors") and (n_speakers == "auto" or first is not None):
+            raise UserError("this model gives masks and no vectors, so it can neither count speakers nor find one; "
+                            "say how many there are.")
+        return Separation(self.model, recording, n_speakers, first)
+
+    def voice(self, recording: Recording) -> np.ndarray:
+        """Describe the voice of a person who talks alone in a recording: float32 `[K]`, of length one."""
+        [centre] = self.open(recording, 1).centres
+        return centre / max(np.linalg.norm(centre), 1e-12)
+
+
+class Separation:
+    """The voices of one recording. Iterating yields their signals part by part, float32 `[S, C, n]`, in order.
+
+    Attributes:
+        n_speakers: S.
+        count: the `Count`, if the speakers were counted.
+        centres: float32 `[S, K]`, of the voices; None of a model that gives masks.
+        likeness: cosine of each voice with the person who should come first, `[S]`, falling; None if nobody should.
+        frames: after the iteration, what is known of every frame (`Frames`).
+    """
+
+    ALIKE = 0.5  # cosine of one person's vectors in two recordings, at least; chosen on validation speakers
+
+    def __init__(self, model, recording: Recording, n_speakers: int | str, first: np.ndarray | None = None):
+        self._model, self._recording = model, recording
+        self.count: Count | None = None
+        self.centres = self.likeness = self.frames = None
+        if not hasattr(model, "vectors"):  # it has no way to name the voices alike in all windows: it gets all at once
+            self.n_speakers = n_speakers
+            self._windows = [Window(0, recording.n_samples, 0, recording.n_samples)]
+            return
+        self._windows = plan(recording, model.front_end)
+        fitted = self._windows[:: math.ceil(len(self._windows) / WINDOWS_TO_FIT)]
+        samples = [self._sample(window, VECTORS_TO_FIT // len(fitted)) for window in fitted]
+        vectors, magnitudes = map(np.concatenate, zip(*samples))
+        if n_speakers == "auto":
+            self.count = count_speakers(vectors, magnitudes)
+            self.n_speakers, self.centres = self.count.n_speakers, self.count.centres
+        else:
+            self.n_speakers, self.centres = n_speakers, fit_centres(vectors, magnitudes, n_speakers)
+        if first is not None:
+            likeness = self.centres @ first / np.maximum(np.linalg.norm(self.centres, axis=1), 1e-12)
+            order = np.argsort(-likeness)
+            self.centres, self.likeness = self.centres[order], likeness[order]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Separate window by window; neighbours are cross-faded where they meet."""
+        fade, before, frames = round(FADE_SECONDS * self._recording.sample_rate_hz), None, []
+        for window in self._windows:
+            channels = self._recording.read(window.outer_start, window.outer_stop)
+            heard = np.stack([self._to_model(channel) for channel in channels])
+            spectrograms, own = self._model.front_end.spectrogram(heard), self._own_frames(window)
+            masks = self._masks(heard, spectrograms)
+            frames.append(Frames.of(masks[:, own], np.abs(spectrograms).mean(axis=0)[own], self._frame_seconds))
+            voices = self._model.front_end.synthesise(spectrograms * masks[:, None], heard.shape[1])
+            voices = self._complete(voices, masks, spectrograms, channels)[..., window.start - window.outer_start :]
             if before is not None:
                 ramp = np.linspace(0, 1, before.shape[-1], dtype=np.float32)
-                inner[..., : len(ramp)] = ramp * inner[..., : len(ramp)] + (1 - ramp) * before
+                voices[..., : len(ramp)] = ramp * voices[..., : len(ramp)] + (1 - ramp) * before
             length = window.stop - window.start
-            before = inner[..., length : length + fade].copy()
-            yield inner[..., :length]
+            before = voices[..., length : length + fade].copy()
+            yield voices[..., :length]
+        self.frames = Frames.join(frames)
 
-    def _clustered_masks(self, recording, windows, n_speakers) -> Iterator[np.ndarray]:
-        """Cluster a recording's vectors once; give the masks `[S, T, F]` of what is heard for each window."""
-        scaling = RunningScaling(self.model.front_end)
-        for window in windows:
-            levels, frames = self._levels(recording, window)
-            scaling.add(levels[frames])
-        fitted = windows[:: math.ceil(len(windows) / WINDOWS_TO_FIT)]
-        samples = [self._sample(recording, window, scaling, VECTORS_TO_FIT // len(fitted)) for window in fitted]
-        centres = fit_centres(*map(np.concatenate, zip(*samples)), n_speakers)
-        for window in windows:
-            levels, _ = self._levels(recording, window)
-            yield self.model.masks_from(self.model.vectors(scaling(levels)), centres)
+    @property
+    def found(self) -> bool | None:
+        """Whether the first voice is that of the person who should come first; None if nobody should."""
+        return None if self.likeness is None else bool(self.likeness[0] >= self.ALIKE)
 
-    def _sample(self, recording, window, scaling, most):
+    @property
+    def _frame_seconds(self):
+        return self._model.front_end.hop_length / self._model.front_end.sample_rate_hz
+
+    @cached_property
+    def _scaling(self) -> RunningScaling:
+        """The scaling of the network's input over the whole recording."""
+        scaling = RunningScaling(self._model.front_end)
+        for window in self._windows:
+            scaling.add(self._levels(window)[self._own_frames(window)])
+        return scaling
+
+    def _sample(self, window, most):
         """Return vectors of audible bins of a window, `[n, K]`, and their magnitudes `[n]`; of many, some."""
-        levels, frames = self._levels(recording, window)
-        vectors, levels = self.model.vectors(scaling(levels))[frames], levels[frames]
-        places = np.argwhere(audible(levels, self.model.range_db, scaling.peak))
+        levels, own = self._levels(window), self._own_frames(window)
+        vectors, levels = self._model.vectors(self._scaling(levels))[own], levels[own]
+        places = np.argwhere(audible(levels, self._model.range_db, self._scaling.peak))
         if len(places) > most:
             places = places[np.random.default_rng(0).choice(len(places), most, replace=False)]
         return vectors[tuple(places.T)], levels[tuple(places.T)]
 
-    def _hear(self, recording, window):
-        """Return what the model hears for a window: one channel at its rate, float32 `[N]`."""
-        mono = recording.read(window.outer_start, window.outer_stop).mean(axis=0)
-        return audio.resample(mono, recording.sample_rate_hz, self.model.front_end.sample_rate_hz)
+    def _masks(self, heard, spectrograms):
+        """Return masks `[S, T, F]` for what the model hears: channels `[C, N]` and their spectrograms `[C, T, F]`."""
+        if self.centres is None:
+            return self._model.masks(heard.mean(axis=0), self.n_speakers)
+        levels = np.abs(spectrograms.mean(axis=0))
+        return self._model.masks_from(self._model.vectors(self._scaling(levels)), self.centres)
 
-    def _levels(self, recording, window):
-        """Return the magnitudes `[T, F]` that the model hears for a window, and which frames are the window's own."""
-        levels = np.abs(self.model.front_end.spectrogram(self._hear(recording, window)))
-        per_frame = self.model.front_end.hop_length * recording.sample_rate_hz / self.model.front_end.sample_rate_hz
+    def _levels(self, window):
+        """Return the magnitudes `[T, F]` of the mean of the channels in a window and around it."""
+        mono = self._recording.read(window.outer_start, window.outer_stop).mean(axis=0)
+        return np.abs(self._model.front_end.spectrogram(self._to_model(mono)))
+
+    def _to_model(self, signal):
+        return audio.resample(signal, self._recording.sample_rate_hz, self._model.front_end.sample_rate_hz)
+
+    def _own_frames(self, window):
+        """Say which frames of what is heard for a window are its own, as a slice."""
+        per_frame = self._frame_seconds * self._recording.sample_rate_hz
         first = round((window.start - window.outer_start) / per_frame)
-        whole = window.stop == window.outer_stop
-        return levels, slice(first, None if whole else first + round((window.stop - window.start) / per_frame))
+        last = window.stop == window.outer_stop
+        return slice(first, None if last else first + round((window.stop - window.start) / per_frame))
 
-    def _apply(self, recording, window, masks):
-        """Share out what a recording holds in a window by masks `[S, T, F]`: float32 `[S, C, n]`."""
-        front_end, rate_hz = self.model.front_end, recording.sample_rate_hz
-        channels = recording.read(window.outer_start, window.outer_stop)
-        length = channels.shape[1]
-        heard = np.stack([audio.resample(channel, rate_hz, front_end.sample_rate_hz) for channel in channels])
-        spectrograms = front_end.spectrogram(heard)
-        voices = front_end.synthesise(spectrograms * masks[:, None], heard.shape[1])  # [S, C, N]
-        back = [[_to_length(audio.resample(voice, front_end.sample_rate_hz, rate_hz), length) for voice in of_speaker]
-                for of_speaker in voices]
-        rest = channels - np.sum(back, axis=0)  # what the model does not hear
-        return np.asarray(back) + self._shares(masks, spectrograms, length, rate_hz)[:, None] * rest
+    def _complete(self, voices, masks, spectrograms, channels):
+        """Bring voices `[S, C, N]` to the recording's rate and share out what the model does not hear of `[C, n]`."""
+        rate_hz, length = self._recording.sample_rate_hz, channels.shape[1]
+        back = [[_to_length(audio.resample(voice, self._model.front_end.sample_rate_hz, rate_hz), length)
+                 for voice in of_speaker] for of_speaker in voices]
+        rest = channels - np.sum(back, axis=0)
+        return np.asarray(back) + self._shares(masks, spectrograms, length)[:, None] * rest
 
-    def _shares(self, masks, spectrograms, length, rate_hz):
+    def _shares(self, masks, spectrograms, length):
         """Tell whose the sound above the model's band is: shares `[S, length]` that sum to one as the masks do."""
         high = slice(round(HIGH_BINS * masks.shape[2]), None)
         weights = (np.abs(spectrograms) ** 2).mean(axis=0)[:, high] + 1e-12  # [T, bins]
         shares = (masks[:, :, high] * weights).sum(axis=2) / weights.sum(axis=1)
-        seconds = np.arange(length) / rate_hz
-        of_frames = np.arange(masks.shape[1]) * self.model.front_end.hop_length / self.model.front_end.sample_rate_hz
+        seconds = np.arange(length) / self._recording.sample_rate_hz
+        of_frames = np.arange(masks.shape[1]) * self._frame_seconds
         return np.stack([np.interp(seconds, of_frames, share) for share in shares]).astype(np.float32)
-
-
-def plan(recording: Recording, front_end, window_seconds: float = WINDOW_SECONDS,
-         context_seconds: float = CONTEXT_SECONDS) -> list[Window]:
-    """Cut a recording into windows that start where a frame, a sample of the model and one of the recording coincide.
-
-    Args:
-        recording: what to cut.
-        front_end: a `FrontEnd`.
-        window_seconds: about how long they are.
-        context_seconds: about how much more the model hears on both sides.
-
-    Returns:
-        The windows, in order; one if the recording is short.
-    """
-    common = math.gcd(recording.sample_rate_hz, front_end.sample_rate_hz)
-    unit = math.lcm(front_end.hop_length, front_end.sample_rate_hz // common)  # samples of the model
-    seconds = unit / front_end.sample_rate_hz
-    unit = unit // (front_end.sample_rate_hz // common) * (recording.sample_rate_hz // common)  # of the recording
-    length = max(round(window_seconds / seconds), 1) * unit
-    context = math.ceil(context_seconds / seconds) * unit
-    if recording.n_samples <= length + context:
-        return [Window(0, recording.n_samples, 0, recording.n_samples)]
-    starts = range(0, recording.n_samples - context, length)
-    stops = [*starts[1:], recording.n_samples]
-    return [Window(start, stop, max(start - context, 0), min(stop + context, recording.n_samples))
-            for start, stop in zip(starts, stops, strict=True)]
 
 
 def _to_length(signal, length):

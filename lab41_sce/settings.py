@@ -50,6 +50,11 @@ def check(config: DictConfig) -> None:
                         "choose from unseen, in-set, validation.")
     if not _numbers(config.mixtures.speeds) or not all(0.5 <= speed <= 2 for speed in config.mixtures.speeds):
         raise UserError(f"mixtures.speeds={config.mixtures.speeds} is not possible; give factors from 0.5 to 2.")
+    shares = config.mixtures.speaker_shares
+    if shares is not None and not (isinstance(shares, DictConfig) and shares and _numbers(shares.values())
+                                   and all(isinstance(n, int) and n >= 1 for n in shares) and min(shares.values()) > 0):
+        raise UserError(f"mixtures.speaker_shares={shares} is not possible; give shares of numbers of speakers, like "
+                        "this: '{1: 0.1, 2: 0.6, 3: 0.3}', or null.")
     _check_noise(config.noise)
     able = config.method.get("splits") or config.evaluation.splits
     if not set(able) & set(config.evaluation.splits):
