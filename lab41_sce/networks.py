@@ -9,7 +9,8 @@ import keras
 from keras import layers
 
 
-def blstm(n_bins: int, n_outputs: int, n_layers: int = 2, units: int = 300, dropout: float = 0.0) -> keras.Model:
+def blstm(n_bins: int, n_outputs: int, n_layers: int = 2, units: int = 300, dropout: float = 0.0,
+          rank: int | None = None) -> keras.Model:
     """Build the article's network (Figure 4): bidirectional LSTM layers, then one dense layer.
 
     Args:
@@ -18,6 +19,7 @@ def blstm(n_bins: int, n_outputs: int, n_layers: int = 2, units: int = 300, drop
         n_layers: bidirectional LSTM layers.
         units: LSTM units in each direction (the article's "600 units" are 300 in each).
         dropout: share of a layer's outputs that training silences.
+        rank: of the dense layer's matrix, which is then the product of two: fewer operations. None: as it comes.
 
     Returns:
         A Keras model, `[B, T, F]` to `[B, T, F, C]`, for any B and T.
@@ -29,6 +31,8 @@ def blstm(n_bins: int, n_outputs: int, n_layers: int = 2, units: int = 300, drop
         hidden = layers.Bidirectional(lstm, name=f"blstm_{number}")(hidden)
         if dropout:
             hidden = layers.Dropout(dropout, name=f"dropout_{number}")(hidden)
+    if rank is not None:
+        hidden = layers.Dense(rank, use_bias=False, name="bottleneck")(hidden)
     hidden = layers.Dense(n_bins * n_outputs, name="dense")(hidden)
     outputs = layers.Reshape((-1, n_bins, n_outputs), name="bins")(hidden)
     return keras.Model(features, outputs, name="blstm")
