@@ -205,6 +205,10 @@ def test_mistakes_get_one_sentence(tmp_path):
     ("noise.kinds=[folder]", "give noise.folder=PATH"),
     ("+method@others.saved=saved", "others.saved.build.path must be given"),
     ("seed=-1", "seed=-1"),
+    ("mixtures.speeds=[0.1]", "give factors from 0.5 to 2"),
+    ("mixtures.telephone=1.5", "at most 1"),
+    ("mixtures.speaker_shares={0:1.0}", "give shares of numbers of speakers"),
+    ("mixtures.speaker_shares=[0.5,0.5]", "give shares of numbers of speakers"),
 ])
 def test_impossible_settings_are_told(override, wanted):
     with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):

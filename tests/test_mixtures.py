@@ -57,6 +57,27 @@ def test_same_sex_share(speech, utterances, share):
     assert np.mean(same) == share
 
 
+def test_speaker_shares_leave_some_silent(speech, utterances):
+    mixtures = make(speech, utterances, speaker_shares={1: 0.25, 3: 0.75}, batch_size=200)
+    batch = mixtures.batch(0)
+    talking = batch["sources"].any(axis=-1)
+    assert batch["sources"].shape[1] == mixtures.n_speakers == 3
+    assert set(talking.sum(axis=1)) == {1, 3} and talking[:, 0].all()
+    assert 0.15 < np.mean(talking.sum(axis=1) == 1) < 0.35
+    assert all(len(set(row)) == 3 for row in batch["speaker_ids"])  # who is silent is somebody, too: a negative
+
+
+def test_responses_and_telephones_keep_the_levels(speech, utterances):
+    plain, coloured, telephone = (make(speech, utterances, **options).batch(0)["sources"]
+                                  for options in ({}, {"response_db": 20.0}, {"telephone": 1.0}))
+    for sources in (coloured, telephone):
+        np.testing.assert_allclose(levels_db(sources), 0, atol=0.01)
+        assert np.abs(sources - plain).max() > 0.1
+    power = np.square(np.abs(np.fft.rfft(telephone))).mean(axis=(0, 1))
+    frequencies_hz = np.fft.rfftfreq(telephone.shape[-1], 1 / 10000)
+    assert power[frequencies_hz > 3600].sum() < 1e-4 * power.sum()
+
+
 def test_batches_depend_on_seed_and_number_only(speech, utterances):
     mixtures = make(speech, utterances)
     stream = list(mixtures.dataset(start=3).take(3).as_numpy_iterator())
