@@ -147,6 +147,8 @@ class RunningScaling:
     def __call__(self, magnitude: np.ndarray) -> np.ndarray:
         """Compress and scale a part, `[T, F]`, by the counts of all parts: float32 `[T, F]`."""
         features = self._compress(magnitude)
+        if not self.peak:  # silence
+            return np.zeros_like(features)
         if self.front_end.scaling == "min_max":
             low, high = self._compress(np.array([self.lowest, self.peak]))
             return ((features - low) / max(high - low, 1e-6)).astype(np.float32)

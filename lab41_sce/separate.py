@@ -30,11 +30,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
                         help="recordings (WAV, FLAC, OGG, MP3), or folders of them")
     parser.add_argument("--model", type=Path, metavar="RUN_OR_FILE",
                         help="folder of a run, or a .keras file (default: the model that is shipped)")
-    parser.add_argument("--speakers", default="auto", type=_speakers, metavar="auto|N",
+    parser.add_argument("--speakers", default="auto", metavar="auto|N",
                         help="how many people talk (default: counted, up to 3)")
     parser.add_argument("--enroll", type=Path, metavar="FILE", help="a person who talks alone: that voice comes first")
     parser.add_argument("--out-dir", default=Path("."), type=Path, metavar="DIR", help="for the voices (default: here)")
-    parser.add_argument("--channels", default="mix", type=_channels, metavar="mix|each|N",
+    parser.add_argument("--channels", default="mix", metavar="mix|each|N",
                         help="separate the mean of the channels (default), each with the masks of the mean, or one")
     parser.add_argument("--plot", action="store_true", help="write the spectrograms and the confidence, too, as PNG")
     parser.add_argument("--json", action="store_true", help="write what is known of the voices, too, as JSON")
@@ -43,18 +43,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _channels(text: str) -> str | int:
-    """Read the argument of --channels."""
-    if text not in ("mix", "each") and not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is neither mix nor each nor a number")
-    return int(text) if text.isdecimal() else text
-
-
-def _speakers(text: str) -> str | int:
-    """Read the argument of --speakers."""
-    if text != "auto" and not (text.isdecimal() and 1 <= int(text) <= MOST_SPEAKERS):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number from 1 to {MOST_SPEAKERS}")
-    return text if text == "auto" else int(text)
+def check_choices(options: argparse.Namespace) -> None:
+    """Make numbers of `--speakers` and `--channels`; raise UserError about what is no choice."""
+    for name, words, most in (("speakers", ("auto",), MOST_SPEAKERS), ("channels", ("mix", "each"), 1024)):
+        given = getattr(options, name)
+        if given in words:
+            continue
+        if not given.isdecimal() or not 1 <= int(given) <= most:
+            raise UserError(f"--{name} {given} is not possible; give {', '.join(words)} or a number from 1 to {most}.")
+        setattr(options, name, int(given))
 
 
 def recordings(paths: list[Path]) -> list[Path]:
@@ -192,6 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     failed, enrolled = False, None
     try:
+        check_choices(options)
         if options.out_dir.exists() and not options.out_dir.is_dir():
             raise UserError(f"--out-dir {options.out_dir} is a file; choose another folder.")
         paths = recordings(options.files)

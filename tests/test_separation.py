@@ -116,10 +116,10 @@ def test_command_line_writes_one_file_for_each_speaker(model_file, tmp_path, cap
     arguments = [str(recording), "--model", str(model_file), "--speakers", "2", "--out-dir", str(out), "--plot"]
     assert separate.main(arguments) == 0
     assert sorted(path.name for path in out.iterdir()) == [
-        "two people_1.wav", "two people_2.wav", "two people_spectrograms.png"]
-    assert "two people_1.wav" in capsys.readouterr().out
+        "two people_1.flac", "two people_2.flac", "two people_spectrograms.png", "two people_voices.png"]
+    assert "two people_1.flac" in capsys.readouterr().out
     for number in (1, 2):
-        info = soundfile.info(out / f"two people_{number}.wav")
+        info = soundfile.info(out / f"two people_{number}.flac")
         assert (info.samplerate, info.channels, info.frames) == (44100, 1, 3 * 44100)
     assert separate.main(arguments) == 1 and "--force" in capsys.readouterr().err
     assert separate.main([*arguments, "--force"]) == 0
@@ -140,7 +140,8 @@ def test_recordings_are_never_replaced(model_file, tmp_path, capsys):
 
 def test_three_minutes(model_file, tmp_path):
     soundfile.write(tmp_path / "long.wav", noise(180, 8000), 8000)
-    assert separate.main([str(tmp_path / "long.wav"), "--model", str(model_file), "--out-dir", str(tmp_path)]) == 0
+    arguments = ["--model", str(model_file), "--speakers", "2", "--out-dir", str(tmp_path)]
+    assert separate.main([str(tmp_path / "long.wav"), *arguments]) == 0
     voices = sum(soundfile.read(tmp_path / f"long_{number}.wav")[0] for number in (1, 2))
     np.testing.assert_allclose(voices, noise(180, 8000)[:, 0], atol=1e-3)
 
@@ -148,6 +149,7 @@ def test_three_minutes(model_file, tmp_path):
 def test_bad_input_gets_one_sentence(model_file, tmp_path, capsys):
     text, empty, good = tmp_path / "text.wav", tmp_path / "empty.wav", tmp_path / "good.wav"
     text.write_text("I am not audio")
+    (tmp_path / "folder").mkdir()
     empty.write_bytes(b"")
     soundfile.write(tmp_path / "none.wav", np.zeros(0), 16000)
     soundfile.write(good, noise(1, 16000), 16000)
@@ -158,12 +160,16 @@ def test_bad_input_gets_one_sentence(model_file, tmp_path, capsys):
         ([str(text), *model], "text.wav is not audio"),
         ([str(empty), *model], "empty.wav is empty"),
         ([str(tmp_path / "none.wav"), *model], "holds no samples"),
-        ([str(tmp_path), *model], "is a directory"),
+        ([str(tmp_path / "folder"), *model], "holds no .wav"),
         ([str(tmp_path / "absent.wav"), *model], "no such file"),
         ([str(good), "--model", str(tmp_path / "absent"), "--out-dir", str(tmp_path)], "there is no model"),
         ([str(good), "--model", str(good), "--out-dir", str(tmp_path)], "good.wav is no model"),
         ([str(good), "--model", str(broken), "--out-dir", str(tmp_path)], "cannot be loaded as a model"),
         ([str(good), *model, "--speakers", "0"], "--speakers 0"),
+        ([str(good), *model, "--speakers", "two"], "auto or a number"),
+        ([str(good), *model, "--channels", "left"], "mix, each or a number"),
+        ([str(good), *model, "--channels", "2"], "has 1 channels and no number 2"),
+        ([str(good), *model, "--enroll", str(text)], "text.wav is not audio"),
         ([str(good), *model, "--speakers", "1000000"], "1 to 10"),
         ([str(good), "--model", str(model_file), "--out-dir", str(text)], "is a file"),
     ):
@@ -176,5 +182,6 @@ def test_bad_input_gets_one_sentence(model_file, tmp_path, capsys):
 def test_a_bad_file_does_not_stop_the_others(model_file, tmp_path, capsys):
     soundfile.write(tmp_path / "good.wav", noise(1, 16000), 16000)
     files = [str(tmp_path / "absent.wav"), str(tmp_path / "good.wav")]
-    assert separate.main([*files, "--model", str(model_file), "--out-dir", str(tmp_path / "out")]) == 1
+    arguments = ["--model", str(model_file), "--speakers", "2", "--out-dir", str(tmp_path / "out")]
+    assert separate.main([*files, *arguments]) == 1
     assert len(list((tmp_path / "out").iterdir())) == 2
