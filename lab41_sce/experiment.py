@@ -80,16 +80,16 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     def training_mixtures(split):
         return TrainingMixtures(speech, utterances[utterances["split"] == split], speakers, **options)
 
-    def frozen_list(split, per_kind, seconds, level_range_db=0.0):
-        return evaluation_list(speech, utterances, split, n_per_kind=per_kind, seconds=seconds,
-                               level_range_db=level_range_db, **common)
+    def frozen_list(split, per_kind, seconds, **more):
+        return evaluation_list(speech, utterances, split, n_per_kind=per_kind, seconds=seconds, **more, **common)
 
     # The lists are drawn before the training, so that what is missing is told at once.
     validation = frozen_list("validation", config.validation.per_kind, config.validation.seconds)
     if training_snr_db is not None:
         validation = add_noise(validation, noise, training_snr_db, config.seed)
-    mixtures = pd.concat([frozen_list(split, config.evaluation.per_kind, config.evaluation.seconds,
-                                      config.evaluation.level_range_db) for split in config.evaluation.splits])
+    scored = config.evaluation
+    mixtures = pd.concat([frozen_list(split, scored.per_kind, scored.seconds, level_range_db=scored.level_range_db,
+                                      join=scored.join) for split in scored.splits])
     noisy = [at_snr(mixtures, noise, snr_db, config.seed) for snr_db in config.noise.evaluation_snr_db]
     mixtures = pd.concat([mixtures, *noisy])
     held_out = utterances[utterances["split"] == "train-validation"]

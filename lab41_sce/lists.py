@@ -30,6 +30,7 @@ def evaluation_list(
     pre_emphasis: float,
     level_range_db: float = 0.0,
     seed: int = 0,
+    join: bool = False,
 ) -> pd.DataFrame:
     """Draw a frozen list of mixtures, the same number of each kind that the split's speakers allow.
 
@@ -43,6 +44,7 @@ def evaluation_list(
         pre_emphasis: coefficient under which levels are measured.
         level_range_db: as in `TrainingMixtures`.
         seed: of the draw.
+        join: let every speaker say all utterances in a row, for mixtures longer than an utterance.
 
     Returns:
         A row for each mixture. Kinds are the sexes of the speakers in their order: "FF", "FM", "MF", "MM", or "FFF"
@@ -50,6 +52,9 @@ def evaluation_list(
     """
     length = round(seconds * speech.sample_rate_hz)
     table = utterances[utterances["split"] == split]
+    if join:
+        rows = table.sort_values("utterance").groupby(["speaker", "sex"], as_index=False)
+        table = rows.agg({"utterance": "+".join})
     table = table[np.array([speech.length(name) >= length for name in table["utterance"]], bool)]
     speakers = {sex: sorted(of_sex["speaker"].unique()) for sex, of_sex in table.groupby("sex")}
     rng = np.random.default_rng([seed, sum(map(ord, split))])

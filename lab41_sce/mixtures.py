@@ -45,17 +45,28 @@ class Speech:
                 self._lengths[utterance] = len(signal)
 
     def length(self, utterance: str) -> int:
-        """Return the number of samples of an utterance."""
-        return self._lengths[utterance]
+        """Return the number of samples of an utterance; of "a+b", utterances a and b in a row, the sum."""
+        return sum(self._lengths[part] for part in self._parts(utterance))
 
     def excerpt(self, utterance: str, start: int, length: int) -> np.ndarray:
-        """Return the samples from `start` on, float32 `[length]`, with zeros behind the utterance's end."""
-        if self._signals:
-            signal = self._signals[utterance][start : start + length] / np.float32(32767)
-        else:
-            rate = self.sample_rate_hz / self._speeds[utterance]
-            signal = audio.read_excerpt(self._paths[utterance], start / rate, length / rate, rate)
+        """Return the samples from `start` on, float32 `[length]`, with zeros behind the end of an utterance (or row)."""
+        parts, stop = [], start + length
+        for part in self._parts(utterance):
+            if start < self._lengths[part] and stop > 0:
+                parts.append(self._read(part, max(start, 0), min(stop, self._lengths[part])))
+            start, stop = start - self._lengths[part], stop - self._lengths[part]
+        signal = np.concatenate(parts) if parts else np.zeros(0, np.float32)
         return np.pad(signal, (0, length - len(signal)))
+
+    def _parts(self, utterance):
+        return [utterance] if utterance in self._lengths else utterance.split("+")
+
+    def _read(self, utterance, start, stop):
+        """Return the samples from `start` to before `stop` of an utterance; fewer where a file is shorter than told."""
+        if self._signals:
+            return self._signals[utterance][start:stop] / np.float32(32767)
+        rate = self.sample_rate_hz / self._speeds[utterance]
+        return audio.read_excerpt(self._paths[utterance], start / rate, (stop - start) / rate, rate)
 
 
 @dataclass(frozen=True)

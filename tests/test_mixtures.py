@@ -141,3 +141,21 @@ def test_impossible_kinds_are_left_out_and_impossible_lists_told(speech, utteran
         evaluation_list(speech, utterances[utterances["split"] != "unseen"], "unseen", 2, 1, 1.5, 0.95)
     with pytest.raises(UserError, match="both sexes"):
         make(speech, women, same_sex=0.5)
+
+
+def test_joined_utterances_make_longer_mixtures(speech, utterances):
+    """Excerpts of "a+b" run over from one into the other, and a list may ask for more than an utterance holds."""
+    first, second = utterances["utterance"].iloc[:2]
+    both, length = f"{first}+{second}", speech.length(first)
+    assert speech.length(both) == length + speech.length(second)
+    across = speech.excerpt(both, length - 100, 300)
+    np.testing.assert_array_equal(across[:100], speech.excerpt(first, length - 100, 100))
+    np.testing.assert_array_equal(across[100:], speech.excerpt(second, 0, 200))
+    np.testing.assert_array_equal(speech.excerpt(both, length + 50, 80), speech.excerpt(second, 50, 80))
+    longest = max(map(speech.length, utterances["utterance"])) / 10000
+    options = {"n_speakers": 2, "n_per_kind": 1, "seconds": 1.2 * longest, "pre_emphasis": 0.95}
+    with pytest.raises(UserError, match="too few speakers"):
+        evaluation_list(speech, utterances, "train", **options)
+    [row] = evaluation_list(speech, utterances, "train", join=True, **options).query("kind == 'FM'").to_dict("records")
+    mixture = load_mixture(speech, row)
+    assert mixture.sources.shape == (2, round(12000 * longest)) and "+" in row["utterance_1"]
