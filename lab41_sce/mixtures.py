@@ -49,7 +49,7 @@ class Speech:
         return sum(self._lengths[part] for part in self._parts(utterance))
 
     def excerpt(self, utterance: str, start: int, length: int) -> np.ndarray:
-        """Return the samples from `start` on, float32 `[length]`, with zeros behind the end of an utterance (or row)."""
+        """Return the samples from `start` on, float32 `[length]`, with zeros behind the end of an utterance or row."""
         parts, stop = [], start + length
         for part in self._parts(utterance):
             if start < self._lengths[part] and stop > 0:
