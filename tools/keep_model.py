@@ -1,23 +1,21 @@
 """Put the best model of a run into the package, its weights in half precision: the model that `separate` uses.
 
-    python tools/keep_model.py runs/pretrained lab41_sce/pretrained
+    python tools/keep_model.py runs/pretrained
 
-Besides the model, it keeps what tells how the model was made: configuration, splits, history, command and versions.
+Beside it goes the list of the speakers that trained it, so that it is never scored on one of them. How it was made and
+what it scores is kept by `tools/keep_results.py`.
 """
 
 import argparse
 import io
-import json
 import zipfile
 from pathlib import Path
 
 import h5py
 import numpy as np
-import yaml
 
 from lab41_sce.files import write_text, write_whole
-
-KEPT = ("config.yaml", "splits.csv", "history.csv", "systems.csv", "version.json")
+from lab41_sce.separation import PRETRAINED
 
 
 def halve(source: Path, target: Path) -> None:
@@ -51,23 +49,12 @@ def main():
     """Copy and halve."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("--folder", type=Path, default=PRETRAINED.parent)
     options = parser.parse_args()
-    config = yaml.safe_load((options.run / "config.yaml").read_text("utf-8"))
-    places = {str(options.run): f"runs/{config['name']}"}
-    if config["corpus"]["root"]:
-        places[str(config["corpus"]["root"])] = "$LIBRISPEECH"
     options.folder.mkdir(parents=True, exist_ok=True)
-    for name in KEPT:
-        text = (options.run / name).read_text("utf-8")
-        for place, shown in places.items():
-            text = text.replace(place, shown)
-        write_text(options.folder / name, text)
-    about = json.loads((options.folder / "version.json").read_text("utf-8"))
-    commands = [start["command"] for start in (about, *about.get("resumed", [])) if "command" in start]
-    write_text(options.folder / "command.txt", "".join(f"{command}\n" for command in dict.fromkeys(commands)))
-    model = options.run / "systems" / config["method"]["name"] / "model.keras"
-    write_whole(options.folder / "sce.keras", lambda path: halve(model, path))
+    model = options.run / "systems" / "sce" / "model.keras"
+    write_whole(options.folder / PRETRAINED.name, lambda path: halve(model, path))
+    write_text(options.folder / "splits.csv", (options.run / "splits.csv").read_text("utf-8"))
 
 
 if __name__ == "__main__":
