@@ -2,9 +2,9 @@
 
     python tools/score_conversations.py $LIBRISPEECH results/pretrained_conversations
 
-Two unseen speakers take turns of 3 to 8 seconds for ten minutes; the next one begins up to 3 seconds before the other has
-finished, or up to one second after. A second is swapped if the other order of the voices fits it better than the order
-that fits the whole file best; seconds in which nobody speaks do not count.
+Two unseen speakers take turns of 3 to 8 seconds for ten minutes; the next one begins up to 3 seconds before the other
+has finished, or up to one second after. A second is swapped if the other order of the voices fits it better than the
+order that fits the whole file best; seconds in which nobody speaks do not count.
 """
 
 import argparse
