@@ -33,9 +33,9 @@ from lab41_sce.counting import Count, count_speakers
 from lab41_sce.diarisation import Frames
 from lab41_sce.errors import UserError
 from lab41_sce.features import RunningScaling
+from lab41_sce.pretrained import MODEL
 from lab41_sce.recordings import Recording, Window, plan
 
-PRETRAINED = Path(__file__).parent / "pretrained" / "sce.keras"
 FADE_SECONDS = 0.05
 WINDOWS_TO_FIT, VECTORS_TO_FIT = 8, 100_000
 HIGH_BINS = 0.7  # of the model's band: masks above here speak for what it does not hear
@@ -54,7 +54,7 @@ class Separator:
     @classmethod
     def from_pretrained(cls) -> "Separator":
         """Load the model that is shipped with the package (MODEL_CARD.md says what it is)."""
-        return cls.load(PRETRAINED)
+        return cls.load(MODEL)
 
     @classmethod
     def load(cls, path: str | Path) -> "Separator":

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from lab41_sce.files import write_text, write_whole
-from lab41_sce.separation import PRETRAINED
+from lab41_sce.pretrained import MODEL
 
 
 def halve(source: Path, target: Path) -> None:
@@ -49,11 +49,11 @@ def main():
     """Copy and halve."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
-    parser.add_argument("--folder", type=Path, default=PRETRAINED.parent)
+    parser.add_argument("--folder", type=Path, default=MODEL.parent)
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     model = options.run / "systems" / "sce" / "model.keras"
-    write_whole(options.folder / PRETRAINED.name, lambda path: halve(model, path))
+    write_whole(options.folder / MODEL.name, lambda path: halve(model, path))
     write_text(options.folder / "splits.csv", (options.run / "splits.csv").read_text("utf-8"))
 
 

@@ -20,8 +20,9 @@ from tqdm import tqdm
 from lab41_sce import runs
 from lab41_sce.metrics import best_si_sdr
 from lab41_sce.mixtures import normalise
+from lab41_sce.pretrained import MODEL
 from lab41_sce.recordings import Recording
-from lab41_sce.separation import PRETRAINED, Separator
+from lab41_sce.separation import Separator
 
 TURN_SECONDS, GAP_SECONDS = (3.0, 8.0), (-3.0, 1.0)
 
@@ -69,7 +70,7 @@ def main():
     parser.add_argument("--split", default="unseen")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--per-kind", type=int, default=4)
-    parser.add_argument("--model", type=Path, default=PRETRAINED)
+    parser.add_argument("--model", type=Path, default=MODEL)
     options = parser.parse_args()
     separator = Separator.load(options.model)
     rate_hz = separator.model.front_end.sample_rate_hz

@@ -17,8 +17,9 @@ from lab41_sce import runs
 from lab41_sce.corpora import librispeech
 from lab41_sce.lists import evaluation_list, load_mixture
 from lab41_sce.mixtures import Speech
+from lab41_sce.pretrained import MODEL
 from lab41_sce.recordings import Recording
-from lab41_sce.separation import PRETRAINED, Separator
+from lab41_sce.separation import Separator
 
 NUMBERS = (1, 2, 3)
 THRESHOLDS = np.round(np.arange(0.3, 1.5, 0.02), 2)
@@ -26,7 +27,7 @@ THRESHOLDS = np.round(np.arange(0.3, 1.5, 0.02), 2)
 
 def speech_of(root: str, split: str, sample_rate_hz: int):
     """Return the speech and the table of utterances of a split of the shipped model's training."""
-    splits = pd.read_csv(PRETRAINED.parent / "splits.csv", dtype=str).query("split == @split")
+    splits = pd.read_csv(MODEL.parent / "splits.csv", dtype=str).query("split == @split")
     table = librispeech.load(root, sorted(splits["subset"].unique()), check="headers")
     table = table.merge(splits[["utterance", "split"]], on="utterance")
     return Speech(table, sample_rate_hz), table
@@ -40,7 +41,7 @@ def main():
     parser.add_argument("--split", default="unseen")
     parser.add_argument("--per-number", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--model", type=Path, default=PRETRAINED)
+    parser.add_argument("--model", type=Path, default=MODEL)
     options = parser.parse_args()
     separator = Separator.load(options.model)
     front_end = separator.model.front_end

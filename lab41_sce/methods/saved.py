@@ -7,6 +7,7 @@ import pandas as pd
 
 from lab41_sce.corpora.splits import TRAINED_SPEAKERS
 from lab41_sce.errors import UserError
+from lab41_sce.pretrained import MODEL
 
 
 def build(setup, path: str | Path, changes: Mapping | None = None):
@@ -14,7 +15,8 @@ def build(setup, path: str | Path, changes: Mapping | None = None):
 
     Args:
         setup: a `Setup`.
-        path: see `Separator.load`; or, in the folder of the run itself, a system that it trains, as "systems/sce".
+        path: see `Separator.load`; or, in the folder of the run itself, a system that it trains, as "systems/sce"; or
+            "pretrained" for the model that is shipped with the package.
         changes: attributes of the model to set, such as `{"soft_scale": None}`.
 
     Returns:
@@ -25,7 +27,7 @@ def build(setup, path: str | Path, changes: Mapping | None = None):
         UserError: there is nothing at `path`.
     """
     own = setup.folder is not None and str(path).startswith("systems/")
-    place = setup.folder / path if own else Path(path)
+    place = setup.folder / path if own else MODEL if path == "pretrained" else Path(path)
     if not own and not place.exists():
         raise UserError(f"there is no model at {path}; give the folder of a run that has trained, or a .keras file.")
     loaded = []
