@@ -1,0 +1,76 @@
+"""Score the shipped model on mixtures that went through a telephone line, a lossy codec, or both.
+
+    python tools/score_degraded.py $LIBRISPEECH results/pretrained_degraded
+    python tools/score_degraded.py $LIBRISPEECH runs/degraded_validation --split validation
+
+A telephone line limits the sources to 300 to 3400 Hz; MP3 encodes the mixture as strongly as libsndfile can. Both are
+compared with the sources as they were before the codec.
+"""
+
+import argparse
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+from score_counting import speech_of
+from tqdm import tqdm
+
+from lab41_sce import audio, runs
+from lab41_sce.augmentation import augment
+from lab41_sce.evaluation import apply_masks
+from lab41_sce.lists import evaluation_list, load_mixture
+from lab41_sce.metrics import best_si_sdr
+from lab41_sce.pretrained import MODEL
+from lab41_sce.separation import Separator
+
+MP3_RATE_HZ = 16000  # one that the format has
+
+
+def through_mp3(signal: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """Encode and decode a signal `[N]` with the strongest compression; float32 `[N]`."""
+    file, scale = io.BytesIO(), 0.5 / max(np.abs(signal).max(), 1e-9)
+    soundfile.write(file, audio.resample(scale * signal, sample_rate_hz, MP3_RATE_HZ), MP3_RATE_HZ, format="MP3",
+                    compression_level=0.99)
+    file.seek(0)
+    decoded = audio.resample(soundfile.read(file, dtype="float32")[0], MP3_RATE_HZ, sample_rate_hz) / scale
+    return np.pad(decoded[: len(signal)], (0, max(0, len(signal) - len(decoded))))
+
+
+def main():
+    """Score every condition on the same mixtures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root")
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--split", default="unseen")
+    parser.add_argument("--per-kind", type=int, default=20)
+    parser.add_argument("--model", type=Path, default=MODEL)
+    options = parser.parse_args()
+    model = Separator.load(options.model).model
+    front_end = model.front_end
+    speech, table = speech_of(options.root, options.split, front_end.sample_rate_hz)
+    mixtures = evaluation_list(speech, table, options.split, 2, options.per_kind, 5.0, front_end.pre_emphasis)
+    rows = []
+    for _, row in tqdm(mixtures.iterrows(), "scoring", len(mixtures)):
+        clean = load_mixture(speech, row).sources
+        on_line = augment(np.random.default_rng(0), clean, front_end.sample_rate_hz, response_db=0.0, telephone=1.0)
+        for condition, sources in (("clean", clean), ("telephone", on_line), ("mp3", clean), ("telephone, mp3", on_line)):
+            mixture = sources.sum(axis=0)
+            if "mp3" in condition:
+                mixture = through_mp3(mixture, front_end.sample_rate_hz)
+            estimates = apply_masks(front_end, mixture, model.masks(mixture, 2))
+            before = best_si_sdr(sources, np.broadcast_to(mixture, sources.shape)).mean()
+            rows.append({"condition": condition, "kind": "".join(sorted(row["kind"])), "before_db": before,
+                         "si_sdri_db": best_si_sdr(sources, estimates).mean() - before})
+    scores = pd.DataFrame(rows)
+    means = pd.concat([scores, scores.assign(kind="All")]).groupby(["condition", "kind"], sort=False)
+    summary = means.agg(n=("si_sdri_db", "size"), before_db=("before_db", "mean"), si_sdri_db=("si_sdri_db", "mean"),
+                        standard_error=("si_sdri_db", "sem")).reset_index().round(3)
+    options.results.mkdir(parents=True, exist_ok=True)
+    runs.write_csv(summary, options.results / "summary.csv")
+    print(summary.to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
