@@ -4,8 +4,8 @@
     voices = separator.separate(signal, sample_rate_hz, n_speakers=2)  # [S, N]
 
 The recording is resampled to the model's rate, its spectrogram multiplied by the masks, and the voices are resampled
-back. Masks sum to one in every bin, so the voices sum to the recording, except for what lies above half the model's
-rate (5 kHz): that is lost in resampling.
+back. Masks sum to one in every bin, so the voices sum to the recording, except for what lies above about 4.5 kHz: at
+the model's 10 kHz that is lost.
 """
 
 from pathlib import Path
@@ -70,6 +70,8 @@ class Separator:
             UserError: a number of speakers below one, or a signal that is empty or not finite.
         """
         signal = np.asarray(signal, np.float32)
+        if signal.ndim == 2 and signal.shape[0] > signal.shape[1]:
+            raise UserError(f"a signal of shape {signal.shape} has more channels than samples; give [C, N].")
         signal = signal.mean(axis=0) if signal.ndim == 2 else signal
         if n_speakers < 1:
             raise UserError(f"{n_speakers} speakers cannot be separated; ask for 1 or more.")
