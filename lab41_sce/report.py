@@ -193,7 +193,7 @@ def _sounds(folder: Path) -> str:
     """Show the spectrograms and players of one example."""
     labels = {"mixture": "Mixture"}
     for number in range(1, len(list(folder.glob("reference_*.wav"))) + 1):
-        labels[f"reference_{number}"] = f"Speaker {number}, reference (recorded alone)"
+        labels[f"reference_{number}"] = f"Speaker {number}, reference (alone)"
         labels[f"estimate_{number}"] = f"Speaker {number}, estimate (separated)"
     signals = {}
     for name, label in labels.items():

@@ -53,7 +53,8 @@ class TrainingSettings:
 
     def __post_init__(self):
         if self.updates is None and self.minutes is None and self.patience is None:
-            raise UserError("training would never end; set training.updates, training.minutes or training.patience.")
+            raise UserError("training would never end; choose an experiment, such as +exp=smoke, or set "
+                            "training.updates, training.minutes or training.patience.")
         if self.decay == "cosine" and self.updates is None and self.minutes is None:
             raise UserError("training.decay=cosine needs an end: set training.updates or training.minutes.")
 

@@ -105,6 +105,8 @@ def test_impossible_signals_are_told(tiny_model):
     for bad in (np.zeros(0), np.array([np.nan, 0]), np.zeros((2, 2, 2))):
         with pytest.raises(UserError, match="finite samples"):
             separator.separate(bad, 10000)
+    with pytest.raises(UserError, match="more channels than samples"):  # as soundfile reads it
+        separator.separate(np.zeros((100, 2)), 10000)
     with pytest.raises(UserError, match="0 speakers"):
         separator.separate(np.zeros(100), 10000, 0)
 
