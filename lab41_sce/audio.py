@@ -16,17 +16,14 @@ from lab41_sce.errors import UserError
 from lab41_sce.files import write_whole
 
 
-def read(path: str | Path) -> tuple[np.ndarray, int]:
-    """Read a whole audio file.
+def open_file(path: str | Path) -> soundfile.SoundFile:
+    """Open an audio file to read from.
 
     Args:
         path: a file that libsndfile can decode (WAV, FLAC, OGG, MP3, ...).
 
-    Returns:
-        The channels, float32 `[C, N]`, and the sample rate in Hz.
-
     Raises:
-        UserError: the file is missing, a directory, not audio, empty, or holds NaN or infinite samples.
+        UserError: the file is missing, a directory, not audio or empty.
     """
     path = Path(path)
     if not path.exists():
@@ -36,16 +33,40 @@ def read(path: str | Path) -> tuple[np.ndarray, int]:
     if path.is_file() and not path.stat().st_size:
         raise UserError(f"{path} is empty; give a file with some audio.")
     try:
-        signal, sample_rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+        file = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, TypeError, ValueError) as error:
         reason = str(error).rstrip(".")
         raise UserError(f"{path} is not audio that can be decoded ({reason}); "
                         "give a WAV, FLAC, OGG or MP3 file.") from None
-    if len(signal) == 0:
+    if not file.frames:
         raise UserError(f"{path} holds no samples; give a file with some audio.")
-    if not np.isfinite(signal).all():
-        raise UserError(f"{path} holds NaN or infinite samples; repair or export it again.")
-    return np.ascontiguousarray(signal.T), sample_rate_hz
+    return file
+
+
+def read(path: str | Path) -> tuple[np.ndarray, int]:
+    """Read a whole audio file.
+
+    Args:
+        path: see `open_file`.
+
+    Returns:
+        The channels, float32 `[C, N]`, and the sample rate in Hz.
+
+    Raises:
+        UserError: as in `open_file`, or it holds NaN or infinite samples.
+    """
+    with open_file(path) as file:
+        try:
+            signal = file.read(dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            reason = str(error).rstrip(".")
+            raise UserError(f"{path} is not audio that can be decoded ({reason}); "
+                            "give a WAV, FLAC, OGG or MP3 file.") from None
+        if len(signal) == 0:
+            raise UserError(f"{path} holds no samples; give a file with some audio.")
+        if not np.isfinite(signal).all():
+            raise UserError(f"{path} holds NaN or infinite samples; repair or export it again.")
+        return np.ascontiguousarray(signal.T), file.samplerate
 
 
 def read_mono(path: str | Path, sample_rate_hz: float) -> np.ndarray:
@@ -91,34 +112,64 @@ def resample(signal: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, subtype: str | None = None):
-    """Open files to write part by part; they appear together when all is written, or not at all.
+def writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, n_samples: int):
+    """Open files to write part by part; each appears whole, and none of them before all are written.
 
     Args:
         paths: of the files to make; `.wav`, `.flac`, `.ogg` or `.mp3`, in folders that exist.
         sample_rate_hz: in Hz.
         n_channels: C.
-        subtype: as for `write`.
+        n_samples: how long the files will be.
 
     Yields:
-        Open `soundfile.SoundFile`s in the order of the paths; they take `[n, C]`.
+        A function that takes the next part of all files, `[len(paths), C, n]`.
 
     Raises:
         UserError: a file cannot be written.
     """
     temporary = [path.with_name(f".{path.stem}.part{path.suffix}") for path in paths]
+
+    def write_part(signals):
+        with _told(paths[0]):
+            for file, signal in zip(files, signals, strict=True):
+                _write_blocks(file, signal)
+
     try:
         with contextlib.ExitStack() as stack:
-            yield [stack.enter_context(soundfile.SoundFile(file, "w", sample_rate_hz, n_channels, subtype))
-                   for file in temporary]
-        for file, path in zip(temporary, paths, strict=True):
-            file.replace(path)
-    except (soundfile.LibsndfileError, OSError, ValueError, TypeError) as error:
-        raise UserError(f"{paths[0]} could not be written ({str(error).rstrip('.')}); check the folder, "
-                        "the free space and the suffix (.wav, .flac, .ogg or .mp3).") from None
+            with _told(paths[0]):
+                files = [stack.enter_context(_create(part, sample_rate_hz, n_channels, n_samples))
+                         for part in temporary]
+            yield write_part
+        with _told(paths[0]):
+            for part, path in zip(temporary, paths, strict=True):
+                part.replace(path)
     finally:
-        for file in temporary:
-            file.unlink(missing_ok=True)
+        for part in temporary:
+            part.unlink(missing_ok=True)
+
+
+def _create(path, sample_rate_hz, n_channels, n_samples):
+    """Open a file to write to: WAV as floats, since a voice may peak above the mixture, FLAC with 24 bits."""
+    suffix = path.suffix.lower()
+    large = 4 * n_samples * n_channels > 2**32 - 2**12  # more than a WAV header can tell
+    return soundfile.SoundFile(path, "w", sample_rate_hz, n_channels, {".wav": "FLOAT", ".flac": "PCM_24"}.get(suffix),
+                               format="RF64" if large and suffix == ".wav" else None)
+
+
+def _write_blocks(file, signal):
+    """Write a signal `[C, n]` in blocks: libvorbis puts what it gets at once on the stack."""
+    for start in range(0, signal.shape[1], 65536):
+        file.write(signal[:, start : start + 65536].T)
+
+
+@contextlib.contextmanager
+def _told(path):
+    """Make one sentence of what goes wrong when writing."""
+    try:
+        yield
+    except (soundfile.LibsndfileError, OSError, ValueError, TypeError, AssertionError) as error:
+        raise UserError(f"{path} could not be written ({str(error).rstrip('.')}); check the folder, "
+                        "the free space and the suffix (.wav, .flac, .ogg or .mp3).") from None
 
 
 def write(path: str | Path, signal: np.ndarray, sample_rate_hz: int, subtype: str | None = None) -> None:

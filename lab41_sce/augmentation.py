@@ -49,7 +49,7 @@ def augment(rng: np.random.Generator, sources: np.ndarray, sample_rate_hz: int, 
     Returns:
         float32 `[S, N]`; `sources` itself where nothing is to be done.
     """
-    on_line = rng.random() < telephone
+    on_line = telephone > 0 and rng.random() < telephone
     if not response_db and not on_line:
         return sources
     frequencies_hz = fft.rfftfreq(sources.shape[1], 1 / sample_rate_hz)

@@ -12,7 +12,6 @@ import numpy as np
 from lab41_sce.clustering import fit_centres
 
 MOST_COUNTED = 3
-APART = 0.9  # between centres of vectors of length one; chosen on validation speakers, see results/pretrained_counting
 
 
 @dataclass(frozen=True)
@@ -22,18 +21,18 @@ class Count:
     Attributes:
         n_speakers: the number.
         distances: for 2, 3, ... clusters: how far their nearest two centres are apart.
-        centres: of that number of clusters, float32 `[S, K]`.
+        apart: how far those of two voices are, at least.
     """
 
     n_speakers: int
     distances: tuple[float, ...]
-    centres: np.ndarray
+    apart: float
 
     def __str__(self):
         """Say it in a sentence."""
         shown = ", ".join(f"{distance:.2f} for {n}" for n, distance in enumerate(self.distances, start=2))
         return (f"{self.n_speakers} {'person talks' if self.n_speakers == 1 else 'people talk'}: "
-                f"the nearest clusters are apart by {shown} (voices by more than {APART})")
+                f"the nearest clusters are apart by {shown} (voices by more than {self.apart:g})")
 
 
 def nearest(centres: np.ndarray) -> float:
@@ -43,20 +42,20 @@ def nearest(centres: np.ndarray) -> float:
     return float(distances.min())
 
 
-def count_speakers(vectors: np.ndarray, magnitudes: np.ndarray, apart: float = APART,
-                   most: int = MOST_COUNTED) -> Count:
+def count_speakers(vectors: np.ndarray, magnitudes: np.ndarray, apart: float,
+                   most: int = MOST_COUNTED) -> tuple[Count, np.ndarray]:
     """Count the speakers.
 
     Args:
-        vectors: of audible bins, of length one, float32 `[n, K]`.
+        vectors: of audible bins, float32 `[n, K]`.
         magnitudes: `[n]`.
-        apart: the least distance of the centres of two voices.
+        apart: the least distance of the centres of two voices, see `EmbeddingModel`.
         most: the largest number to think of.
 
     Returns:
-        A `Count`; of silence, one speaker.
+        A `Count`, and the centres of that number of clusters, float32 `[S, K]`. Silence is one speaker.
     """
     of_numbers = {n: fit_centres(vectors, magnitudes, n) for n in range(1, most + 1)}
     distances = {n: nearest(of_numbers[n]) for n in range(2, most + 1)}
     n_speakers = max((n for n, distance in distances.items() if distance > apart), default=1)
-    return Count(n_speakers, tuple(distances.values()), of_numbers[n_speakers])
+    return Count(n_speakers, tuple(distances.values()), apart), of_numbers[n_speakers]

@@ -6,6 +6,7 @@ Confidence is how far the largest mask of a bin is above the second largest, on 
 their magnitude: 1 where every bin has one clear owner, near 0 where the voices cannot be told apart.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.ndimage import binary_closing, binary_opening
 
 RANGE_DB = 25.0  # a voice speaks where it is at most so far below its usual loud level ...
 SHARE_DB = 10.0  # ... and below the loudest voice of the moment
+QUIETEST_DB = 15.0  # no voice's usual loud level is further below that of the loudest
 PAUSE_SECONDS, WORD_SECONDS = 0.4, 0.2  # shorter pauses are bridged, shorter sounds left out
 
 
@@ -24,13 +26,15 @@ class Frames:
         levels: mean power of each voice, `[S, T]`.
         margins: sum over bins of magnitude times what the largest mask is above the second, `[T]`.
         magnitudes: sum over bins of the magnitude, `[T]`.
-        seconds: from frame to frame.
+        seconds: from frame to frame; frame t is centred at t times that.
+        duration: of the recording, in seconds.
     """
 
     levels: np.ndarray
     margins: np.ndarray
     magnitudes: np.ndarray
     seconds: float
+    duration: float
 
     @classmethod
     def of(cls, masks: np.ndarray, magnitude: np.ndarray, seconds: float) -> "Frames":
@@ -38,21 +42,22 @@ class Frames:
         ordered = np.sort(masks, axis=0)
         margin = ordered[-1] - ordered[-2] if len(masks) > 1 else np.ones_like(magnitude)
         return cls(np.square(masks * magnitude).mean(axis=2), (margin * magnitude).sum(axis=1),
-                   magnitude.sum(axis=1), seconds)
+                   magnitude.sum(axis=1), seconds, len(magnitude) * seconds)
 
     @classmethod
-    def join(cls, parts: list["Frames"]) -> "Frames":
-        """Put parts in a row."""
+    def join(cls, parts: list["Frames"], duration: float) -> "Frames":
+        """Put the parts of a recording of some duration, in seconds, in a row."""
         return cls(*(np.concatenate([getattr(part, name) for part in parts], axis=-1)
-                     for name in ("levels", "margins", "magnitudes")), parts[0].seconds)
+                     for name in ("levels", "margins", "magnitudes")), parts[0].seconds, duration)
 
     def confidence(self) -> float:
-        """Compute the confidence of the whole, between 0 and 1; of silence 0."""
+        """Compute the confidence of the whole, between 0 and 1; of silence 0, of a single voice 1."""
         return float(self.margins.sum() / max(self.magnitudes.sum(), 1e-12))
 
     def confidence_by_second(self) -> np.ndarray:
         """Compute the confidence of each second, float `[seconds]`; NaN where nothing is heard."""
-        second = np.floor(np.arange(len(self.magnitudes)) * self.seconds).astype(int)
+        last = max(math.ceil(self.duration) - 1, 0)
+        second = np.minimum(np.arange(len(self.magnitudes)) * self.seconds, last).astype(int)
         margins, magnitudes = (np.bincount(second, weights) for weights in (self.margins, self.magnitudes))
         heard = magnitudes > 1e-3 * magnitudes.max(initial=0.0)
         return np.where(heard, margins / np.maximum(magnitudes, 1e-12), np.nan)
@@ -60,6 +65,7 @@ class Frames:
     def active(self) -> np.ndarray:
         """Tell which voices speak in each frame, bool `[S, T]`."""
         usual = np.percentile(self.levels, 95, axis=1, keepdims=True)
+        usual = np.maximum(usual, usual.max() * 10 ** (-QUIETEST_DB / 10))
         loud = (self.levels > usual * 10 ** (-RANGE_DB / 10)) & (self.levels > 1e-12)
         loud &= self.levels > self.levels.max(axis=0) * 10 ** (-SHARE_DB / 10)
         pause, word = (np.ones((1, max(round(seconds / self.seconds), 1))) for seconds in (PAUSE_SECONDS, WORD_SECONDS))
@@ -72,7 +78,8 @@ class Frames:
         segments = []
         for active in self.active():
             edges = np.flatnonzero(np.diff(np.concatenate([[0], active.astype(int), [0]])))
-            segments.append([(start * self.seconds, end * self.seconds) for start, end in edges.reshape(-1, 2)])
+            times = np.clip((edges - 0.5) * self.seconds, 0.0, self.duration).reshape(-1, 2)
+            segments.append([(start, end) for start, end in times.tolist()])
         return segments
 
 

@@ -73,7 +73,7 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     if config.noise.training_snr_db is not None:
         training_snr_db = tuple(config.noise.training_snr_db)
         options |= {"noise": noise, "snr_db": training_snr_db}
-        noise.require(["train"], setup.n_speakers)
+        noise.require(["train"], max(config.mixtures.speaker_shares or [setup.n_speakers]))
     if config.noise.evaluation_snr_db:
         noise.require(config.evaluation.splits, setup.n_speakers)
 
@@ -94,7 +94,7 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     mixtures = pd.concat([mixtures, *noisy])
     held_out = utterances[utterances["split"] == "train-validation"]
     held_out_batches = []
-    if held_out["speaker"].nunique() >= setup.n_speakers:
+    if held_out["speaker"].nunique() >= max(config.mixtures.speaker_shares or [setup.n_speakers]):
         held_out_batches = [training_mixtures("train-validation").batch(i) for i in range(config.validation.batches)]
     runs.open_folder(config, folder, utterances, command)
 
@@ -140,6 +140,9 @@ def train_systems(systems, mixtures, held_out_batches, validate, training_settin
     for name, system in systems.items():
         if not isinstance(system, Method):
             continue
+        if getattr(system.model, "n_speakers", mixtures.n_speakers) != mixtures.n_speakers:
+            raise UserError(f"{name} learns from mixtures of {system.model.n_speakers} speakers and no others; "
+                            "set mixtures.speaker_shares to null.")
         logger.info("Training %s.", name)
         history = training.train(system, mixtures, held_out_batches,
                                  lambda model=system.model: validate(model), training_settings,

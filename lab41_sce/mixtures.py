@@ -50,13 +50,14 @@ class Speech:
 
     def excerpt(self, utterance: str, start: int, length: int) -> np.ndarray:
         """Return the samples from `start` on, float32 `[length]`, with zeros behind the end of an utterance or row."""
-        parts, stop = [], start + length
+        excerpt, begin = np.zeros(length, np.float32), 0  # where the part begins in the row
         for part in self._parts(utterance):
-            if start < self._lengths[part] and stop > 0:
-                parts.append(self._read(part, max(start, 0), min(stop, self._lengths[part])))
-            start, stop = start - self._lengths[part], stop - self._lengths[part]
-        signal = np.concatenate(parts) if parts else np.zeros(0, np.float32)
-        return np.pad(signal, (0, length - len(signal)))
+            first, last = max(start, begin), min(start + length, begin + self._lengths[part])
+            if first < last:
+                signal = self._read(part, first - begin, last - begin)
+                excerpt[first - start : first - start + len(signal)] = signal
+            begin += self._lengths[part]
+        return excerpt
 
     def _parts(self, utterance):
         return [utterance] if utterance in self._lengths else utterance.split("+")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
+from lab41_sce import audio
 from lab41_sce.errors import UserError
 
 WINDOW_SECONDS, CONTEXT_SECONDS = 30.0, 4.0
@@ -27,16 +28,18 @@ class Recording:
         sample_rate_hz: its rate.
         name: of the recording, for messages.
         take: "each" channel, the "mix" of all, or the number of one, from 1.
+        n_samples: its length, where a file's header does not tell it.
 
     Raises:
         UserError: there is no such channel.
     """
 
-    def __init__(self, channels, sample_rate_hz: int, name: str = "the signal", take: str | int = "each"):
+    def __init__(self, channels, sample_rate_hz: int, name: str = "the signal", take: str | int = "each",
+                 n_samples: int | None = None):
         self._channels, self.sample_rate_hz, self.name, self._take = channels, sample_rate_hz, name, take
         in_memory = isinstance(channels, np.ndarray)
         self.n_channels, self.n_samples = channels.shape if in_memory else (channels.channels, channels.frames)
-        self._place = 0  # of a file's reader; seeking is slow in some formats
+        self.n_samples = n_samples or self.n_samples
         if take != "each":
             if take != "mix" and not 1 <= take <= self.n_channels:
                 raise UserError(f"{name} has {self.n_channels} channels and no number {take}; choose 1 to "
@@ -52,6 +55,8 @@ class Recording:
         """
         signal = np.asarray(signal, np.float32)
         channels = signal[None] if signal.ndim == 1 else signal
+        if channels.ndim == 2 and channels.shape[0] > channels.shape[1] > 0:
+            raise UserError(f"a signal of shape {signal.shape} has more channels than samples; give [C, N].")
         if channels.ndim != 2 or not channels.size or not np.isfinite(channels).all():
             raise UserError(f"a signal of shape {signal.shape} cannot be separated; "
                             "give finite samples, [N] or [C, N].")
@@ -64,21 +69,13 @@ class Recording:
         Raises:
             UserError: the file is missing, a directory, no audio or empty, or has no such channel.
         """
-        path = Path(path)
-        if not path.exists():
-            raise UserError(f"{path}: no such file; give the path of an audio file.")
-        if path.is_dir():
-            raise UserError(f"{path} is a directory; give the path of one audio file.")
-        if path.is_file() and not path.stat().st_size:
-            raise UserError(f"{path} is empty; give a file with some audio.")
-        try:
-            file = soundfile.SoundFile(path)
-        except (soundfile.LibsndfileError, TypeError, ValueError) as error:
-            reason = str(error).rstrip(".")
-            raise UserError(f"{path} is not audio that can be decoded ({reason}); "
-                            "give a WAV, FLAC, OGG or MP3 file.") from None
-        if not file.frames:
-            raise UserError(f"{path} holds no samples; give a file with some audio.")
+        file = audio.open_file(path)
+        if not file.seekable():  # a pipe is read at once
+            return cls(file.read(dtype="float32", always_2d=True).T, file.samplerate, str(path), take)
+        if file.format == "MP3":  # its header only guesses how long it is
+            n_samples = sum(map(len, file.blocks(2**18)))
+            file.seek(0)
+            return cls(file, file.samplerate, str(path), take, n_samples)
         return cls(file, file.samplerate, str(path), take)
 
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -88,27 +85,27 @@ class Recording:
             UserError: a file ends too early, or a sample is not finite.
         """
         channels = self._read(start, stop)
-        if self._take == "each":
-            return channels
-        return channels.mean(axis=0, keepdims=True) if self._take == "mix" else channels[[self._take - 1]]
+        if self._take == "mix":
+            channels = channels.mean(axis=0, keepdims=True)
+        elif self._take != "each":
+            channels = channels[[self._take - 1]]
+        if not np.isfinite(channels).all():
+            raise UserError(f"{self.name} holds NaN or infinite samples; repair or export it again.")
+        return channels
 
     def _read(self, start, stop):
         """Read all channels."""
         if isinstance(self._channels, np.ndarray):
             return self._channels[:, start:stop]
         try:
-            if self._place != start:
-                self._channels.seek(start)
+            self._channels.seek(start)
             part = self._channels.read(stop - start, dtype="float32", always_2d=True).T
         except soundfile.LibsndfileError as error:
             reason = str(error).rstrip(".")
             raise UserError(f"{self.name} cannot be decoded to its end ({reason}); export it again.") from None
-        self._place = start + part.shape[1]
         if part.shape[1] != stop - start:
-            raise UserError(f"{self.name} ends at sample {self._place}, but its header promises {self.n_samples}; "
-                            "export it again.")
-        if not np.isfinite(part).all():
-            raise UserError(f"{self.name} holds NaN or infinite samples; repair or export it again.")
+            raise UserError(f"{self.name} ends at sample {start + part.shape[1]}, but its header promises "
+                            f"{self.n_samples}; export it again.")
         return np.ascontiguousarray(part)
 
 

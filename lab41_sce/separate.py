@@ -2,7 +2,7 @@
 
     python -m lab41_sce.separate mixture.wav --out-dir voices
 
-writes voices/mixture_1.wav and voices/mixture_2.wav, in the input's format and sample rate.
+writes voices/mixture_1.wav, voices/mixture_2.wav and so on, one for each speaker, in the input's format and rate.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from lab41_sce import audio, files
@@ -36,7 +37,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out-dir", default=Path("."), type=Path, metavar="DIR", help="for the voices (default: here)")
     parser.add_argument("--channels", default="mix", metavar="mix|each|N",
                         help="separate the mean of the channels (default), each with the masks of the mean, or one")
-    parser.add_argument("--plot", action="store_true", help="write the spectrograms and the confidence, too, as PNG")
+    parser.add_argument("--plot", action="store_true",
+                        help="draw the voices (spectrograms of the first minute) and who speaks when, as PNG")
     parser.add_argument("--json", action="store_true", help="write what is known of the voices, too, as JSON")
     parser.add_argument("--rttm", action="store_true", help="write who speaks when, too, as RTTM")
     parser.add_argument("--force", action="store_true", help="replace files that exist")
@@ -62,10 +64,17 @@ def recordings(paths: list[Path]) -> list[Path]:
     """
     found = []
     for path in paths:
-        of_folder = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES) if path.is_dir() else []
-        if path.is_dir() and not of_folder:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        try:
+            of_folder = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()
+                               and not file.name.startswith("."))
+        except OSError as error:
+            raise UserError(f"{path} cannot be listed ({error.strerror}); give files, or another folder.") from None
+        if not of_folder:
             raise UserError(f"{path} holds no {', '.join(SUFFIXES)} file; give a folder with recordings, or a file.")
-        found += of_folder or [path]
+        found += of_folder
     return found
 
 
@@ -94,23 +103,28 @@ class Outputs:
 
 
 def check_outputs(inputs: list[Path], outputs: list[Path], force: bool) -> None:
-    """Raise UserError if an output is written twice, replaces a recording, or exists and must not be replaced."""
-    places = [output.resolve() for output in outputs]
-    for output, place in zip(outputs, places):
-        if places.count(place) > 1 or place in [path.resolve() for path in inputs]:
-            raise UserError(f"{output} would be written twice or replace a recording; separate recordings of one name "
-                            "apart, and choose another --out-dir.")
-        if output.exists() and not force:
+    """Raise UserError if an output is written twice, replaces an input, or exists and must not be replaced."""
+    taken, places = {path.resolve() for path in inputs}, set()
+    for output in outputs:
+        place = output.resolve()
+        if place in taken:
+            raise UserError(f"{output} is a recording that was given, and a voice would replace it; "
+                            "choose another --out-dir.")
+        if place in places:
+            raise UserError(f"{output} would be written twice; separate recordings of one name apart.")
+        if output.is_dir() or (output.exists() and not force):
             raise UserError(f"{output} exists already; add --force to replace it, or choose another --out-dir.")
+        places.add(place)
 
 
-def separate_file(separator, path: Path, options: argparse.Namespace, enrolled=None) -> list[Path]:
+def separate_file(separator, path: Path, options: argparse.Namespace, inputs: list[Path], enrolled=None) -> list[Path]:
     """Separate one file.
 
     Args:
         separator: a `Separator`.
         path: the recording.
         options: the command line.
+        inputs: files that no voice may replace.
         enrolled: vector of the voice that should come first (`Separator.voice`).
 
     Returns:
@@ -120,35 +134,40 @@ def separate_file(separator, path: Path, options: argparse.Namespace, enrolled=N
         UserError: the recording cannot be read, or a file cannot be written.
     """
     recording = Recording.open(path, options.channels)
-    separation = separator.open(recording, options.speakers, enrolled)
-    outputs = Outputs(path, options)
-    voices = outputs.voices(separation.n_speakers)
-    parts = iter(separation)
-    first = next(parts)  # before anything is written
-    try:
-        options.out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out-dir {options.out_dir} cannot be made ({error.strerror}); "
-                        "choose another folder.") from None
-    if not options.force:
-        check_outputs([], outputs.all(separation.n_speakers), force=False)
-    rate_hz = recording.sample_rate_hz
-    subtype = "FLOAT" if voices[0].suffix == ".wav" else None  # float: a voice may peak above the mixture
+    outputs, rate_hz = Outputs(path, options), recording.sample_rate_hz
     seconds = recording.n_samples / rate_hz
-    with (audio.writers(voices, rate_hz, recording.n_channels, subtype) as opened,
-          tqdm(total=round(seconds), desc=path.name, unit=" s", leave=False, disable=seconds < 60) as bar):
-        for part in itertools.chain([first], parts):
-            for file, voice in zip(opened, part, strict=True):
-                file.write(voice.T)
-            bar.update(part.shape[-1] / rate_hz)
+    with tqdm(total=2 * round(seconds), desc=path.name, unit=" s", leave=False, disable=seconds < 60) as bar:
+        separation = separator.open(recording, options.speakers, enrolled, bar.update)
+        voices = outputs.voices(separation.n_speakers)
+        check_outputs(inputs, outputs.all(separation.n_speakers), options.force)
+        parts = iter(separation)
+        first = next(parts)  # before anything is written
+        try:
+            options.out_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--out-dir {options.out_dir} cannot be made ({error.strerror}); "
+                            "choose another folder.") from None
+        peak = 0.0
+        with audio.writers(voices, rate_hz, recording.n_channels, recording.n_samples) as write:
+            for part in itertools.chain([first], parts):
+                write(part)
+                peak = max(peak, float(np.abs(part).max(initial=0.0)))
     write_extras(outputs.extras, separation, recording, voices)
-    if separation.count:
-        tqdm.write(f"{path.name}: {separation.count}")
+    for sentence in sentences(separation, voices[0], peak):
+        tqdm.write(f"{path.name}: {sentence}", file=sys.stderr)
+    return outputs.all(separation.n_speakers)
+
+
+def sentences(separation, voice: Path, peak: float) -> list[str]:
+    """Say what somebody who looks at the voices should know: how many and why, whose is first, what was clipped."""
+    said = [str(separation.count)] if separation.count else []
     if separation.likeness is not None:
         whose = "the first voice is" if separation.found else "none of the voices is"
-        tqdm.write(f"{path.name}: {whose} the enrolled one "
-                   f"(likeness {separation.likeness[0]:.2f} of at least {separation.ALIKE})")
-    return outputs.all(separation.n_speakers)
+        said.append(f"{whose} that of the enrolled person (likeness {separation.likeness[0]:.2f})")
+    if peak > 1 and voice.suffix != ".wav":
+        said.append(f"a voice peaks at {peak:.2f} of full scale, which {voice.suffix} cannot hold: it was clipped; "
+                    "give a WAV file to keep it")
+    return said
 
 
 def write_extras(extras: dict[str, Path], separation, recording: Recording, voices: list[Path]) -> None:
@@ -162,7 +181,7 @@ def write_extras(extras: dict[str, Path], separation, recording: Recording, voic
         from lab41_sce import figures
 
         drawn = min(recording.n_samples, round(DRAWN_SECONDS * recording.sample_rate_hz))
-        panels = {Path(part.name).name: part.read(0, drawn).mean(axis=0)
+        panels = {Path(part.name).name: part.read(0, min(drawn, part.n_samples)).mean(axis=0)
                   for part in (recording, *map(Recording.open, voices))}
         figures.save(figures.spectrograms(panels, recording.sample_rate_hz), extras["_spectrograms.png"])
         figures.save(figures.who_speaks_when(separation.frames), extras["_voices.png"])
@@ -187,27 +206,26 @@ def describe(separation, recording: Recording, voices: list[Path], segments) -> 
 def main(arguments: list[str] | None = None) -> int:
     """Separate every file; return 0, or 1 if something could not be done, after one sentence about it."""
     options = parse(arguments)
-    failed, enrolled = False, None
+    failed = False
     try:
         check_choices(options)
         if options.out_dir.exists() and not options.out_dir.is_dir():
             raise UserError(f"--out-dir {options.out_dir} is a file; choose another folder.")
         paths = recordings(options.files)
-        least = 1 if options.speakers == "auto" else options.speakers  # so many files there will be
-        check_outputs(paths, [output for path in paths for output in Outputs(path, options).all(least)], options.force)
-        if options.enroll:
-            alone = Recording.open(options.enroll, "mix")
+        inputs = [*paths, *([options.enroll] if options.enroll else [])]
+        least = 1 if options.speakers == "auto" else options.speakers  # so many voices there will be
+        check_outputs(inputs, [output for path in paths for output in Outputs(path, options).all(least)], options.force)
+        alone = Recording.open(options.enroll, "mix") if options.enroll else None
         from lab41_sce.separation import Separator  # imports TensorFlow: after what can be told at once
 
         separator = Separator.load(options.model) if options.model else Separator.from_pretrained()
-        if options.enroll:
-            enrolled = separator.voice(alone)
+        enrolled = separator.voice(alone) if alone else None
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for path in tqdm(paths, "separating", unit=" files", disable=len(paths) == 1):
         try:
-            for output in separate_file(separator, path, options, enrolled):
+            for output in separate_file(separator, path, options, inputs, enrolled):
                 tqdm.write(str(output))
         except UserError as error:
             failed = True
@@ -216,4 +234,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted: what was finished is kept, nothing is half-written")

@@ -10,12 +10,15 @@ its number from the first second to the last, and memory does not grow with the 
     vectors of some       -> the number of speakers, and a centre for each
     every window          -> masks -> voices
 
-The model hears up to half its own rate (5 kHz). What lies above is shared out by the masks of the highest bins below,
-so that the voices sum to the recording.
+The model hears up to about 4.5 kHz (its own rate is 10 kHz). What lies above is shared out by the masks of the highest
+bins below, so that the voices sum to the recording.
+
+A model that gives masks instead of vectors cannot name the voices alike in all windows. It gets the recording at once,
+which takes about 0.25 GB a minute.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -28,7 +31,7 @@ import lab41_sce.methods.attractor
 import lab41_sce.methods.embedding
 import lab41_sce.methods.masking  # noqa: F401
 from lab41_sce import audio
-from lab41_sce.clustering import audible, fit_centres
+from lab41_sce.clustering import audible
 from lab41_sce.counting import Count, count_speakers
 from lab41_sce.diarisation import Frames
 from lab41_sce.errors import UserError
@@ -37,7 +40,8 @@ from lab41_sce.pretrained import MODEL
 from lab41_sce.recordings import Recording, Window, plan
 
 FADE_SECONDS = 0.05
-WINDOWS_TO_FIT, VECTORS_TO_FIT = 8, 100_000
+WINDOWS_TO_FIT, VECTORS_TO_FIT = 24, 100_000
+SILENT_DB = 50.0  # a window that is so far below the recording's peak throughout is not clustered
 HIGH_BINS = 0.7  # of the model's band: masks above here speak for what it does not hear
 
 
@@ -97,29 +101,45 @@ class Separator:
         voices = np.concatenate([*self.open(Recording.of(signal, sample_rate_hz), n_speakers)], axis=-1)
         return voices if np.ndim(signal) == 2 else voices[:, 0]
 
-    def open(self, recording: Recording, n_speakers: int | str = "auto",
-             first: np.ndarray | None = None) -> "Separation":
+    def open(self, recording: Recording, n_speakers: int | str = "auto", first: np.ndarray | None = None,
+             progress: Callable[[float], None] | None = None) -> "Separation":
         """Find the voices of a recording; iterating over what comes back separates it part by part.
 
         Args:
             recording: what to separate.
             n_speakers: as in `separate`.
             first: the vector of a person (see `voice`) whose voice should come first.
+            progress: is called with the seconds that were gone through; in the end the recording's, twice.
 
         Raises:
             UserError: the model cannot do what is asked for.
         """
         if n_speakers != "auto" and n_speakers < 1:
             raise UserError(f"{n_speakers} speakers cannot be separated; ask for 1 or more.")
-        if not hasattr(self.model, "vectors") and (n_speakers == "auto" or first is not None):
-            raise UserError("this model gives masks and no vectors, so it can neither count speakers nor find one; "
-                            "say how many there are.")
-        return Separation(self.model, recording, n_speakers, first)
+        if n_speakers == "auto" and getattr(self.model, "apart", None) is None:
+            raise UserError("nobody has measured how far apart the voices of this model are, so it cannot count them; "
+                            "say how many people talk.")
+        if first is not None:
+            self._require_voices()
+        return Separation(self.model, recording, n_speakers, first, progress)
 
     def voice(self, recording: Recording) -> np.ndarray:
-        """Describe the voice of a person who talks alone in a recording: float32 `[K]`, of length one."""
+        """Describe the voice of a person who talks alone in a recording: float32 `[K]`, of length one.
+
+        Raises:
+            UserError: the recording is silent, or the model does not know voices again.
+        """
+        self._require_voices()
         [centre] = self.open(recording, 1).centres
-        return centre / max(np.linalg.norm(centre), 1e-12)
+        if not centre.any():
+            raise UserError(f"{recording.name} is silent; give a few seconds of a person who talks alone.")
+        return centre / np.linalg.norm(centre)
+
+    def _require_voices(self):
+        """Raise UserError if the model does not know a voice again in another recording."""
+        if getattr(self.model, "alike", None) is None:
+            raise UserError("nobody has measured how alike this model makes one person's voice in two recordings, so "
+                            "it cannot find a person; use the model that is shipped.")
 
 
 class Separation:
@@ -133,13 +153,11 @@ class Separation:
         frames: after the iteration, what is known of every frame (`Frames`).
     """
 
-    ALIKE = 0.5  # cosine of one person's vectors in two recordings, at least; chosen on validation speakers
-
-    def __init__(self, model, recording: Recording, n_speakers: int | str, first: np.ndarray | None = None):
-        self._model, self._recording = model, recording
+    def __init__(self, model, recording: Recording, n_speakers: int | str, first=None, progress=None):
+        self._model, self._recording, self._progress = model, recording, progress or (lambda seconds: None)
         self.count: Count | None = None
         self.centres = self.likeness = self.frames = None
-        if not hasattr(model, "vectors"):  # it has no way to name the voices alike in all windows: it gets all at once
+        if not hasattr(model, "centres"):
             self.n_speakers = n_speakers
             self._windows = [Window(0, recording.n_samples, 0, recording.n_samples)]
             return
@@ -148,10 +166,10 @@ class Separation:
         samples = [self._sample(window, VECTORS_TO_FIT // len(fitted)) for window in fitted]
         vectors, magnitudes = map(np.concatenate, zip(*samples))
         if n_speakers == "auto":
-            self.count = count_speakers(vectors, magnitudes)
-            self.n_speakers, self.centres = self.count.n_speakers, self.count.centres
+            self.count, self.centres = count_speakers(vectors, magnitudes, model.apart)
+            self.n_speakers = self.count.n_speakers
         else:
-            self.n_speakers, self.centres = n_speakers, fit_centres(vectors, magnitudes, n_speakers)
+            self.n_speakers, self.centres = n_speakers, model.centres(vectors, magnitudes, n_speakers)
         if first is not None:
             likeness = self.centres @ first / np.maximum(np.linalg.norm(self.centres, axis=1), 1e-12)
             order = np.argsort(-likeness)
@@ -167,19 +185,21 @@ class Separation:
             masks = self._masks(heard, spectrograms)
             frames.append(Frames.of(masks[:, own], np.abs(spectrograms).mean(axis=0)[own], self._frame_seconds))
             voices = self._model.front_end.synthesise(spectrograms * masks[:, None], heard.shape[1])
-            voices = self._complete(voices, masks, spectrograms, channels)[..., window.start - window.outer_start :]
+            voices = self._complete(voices, masks, spectrograms, heard, channels)
+            voices = voices[..., window.start - window.outer_start :]
             if before is not None:
                 ramp = np.linspace(0, 1, before.shape[-1], dtype=np.float32)
                 voices[..., : len(ramp)] = ramp * voices[..., : len(ramp)] + (1 - ramp) * before
             length = window.stop - window.start
             before = voices[..., length : length + fade].copy()
+            self._progress(length / self._recording.sample_rate_hz)
             yield voices[..., :length]
-        self.frames = Frames.join(frames)
+        self.frames = Frames.join(frames, self._recording.n_samples / self._recording.sample_rate_hz)
 
     @property
     def found(self) -> bool | None:
         """Whether the first voice is that of the person who should come first; None if nobody should."""
-        return None if self.likeness is None else bool(self.likeness[0] >= self.ALIKE)
+        return None if self.likeness is None else bool(self.likeness[0] >= self._model.alike)
 
     @property
     def _frame_seconds(self):
@@ -191,13 +211,16 @@ class Separation:
         scaling = RunningScaling(self._model.front_end)
         for window in self._windows:
             scaling.add(self._levels(window)[self._own_frames(window)])
+            self._progress((window.stop - window.start) / self._recording.sample_rate_hz)
         return scaling
 
     def _sample(self, window, most):
         """Return vectors of audible bins of a window, `[n, K]`, and their magnitudes `[n]`; of many, some."""
         levels, own = self._levels(window), self._own_frames(window)
         vectors, levels = self._model.vectors(self._scaling(levels))[own], levels[own]
-        places = np.argwhere(audible(levels, self._model.range_db, self._scaling.peak))
+        if levels.max(initial=0.0) < self._scaling.peak * 10 ** (-SILENT_DB / 20):
+            levels = np.zeros_like(levels)
+        places = np.argwhere(audible(levels, self._model.range_db))
         if len(places) > most:
             places = places[np.random.default_rng(0).choice(len(places), most, replace=False)]
         return vectors[tuple(places.T)], levels[tuple(places.T)]
@@ -224,27 +247,28 @@ class Separation:
         last = window.stop == window.outer_stop
         return slice(first, None if last else first + round((window.stop - window.start) / per_frame))
 
-    def _complete(self, voices, masks, spectrograms, channels):
-        """Bring voices `[S, C, N]` to the recording's rate and share out what the model does not hear of `[C, n]`."""
-        rate_hz, length = self._recording.sample_rate_hz, channels.shape[1]
-        back = [[_to_length(audio.resample(voice, self._model.front_end.sample_rate_hz, rate_hz), length)
-                 for voice in of_speaker] for of_speaker in voices]
-        rest = channels - np.sum(back, axis=0)
-        return np.asarray(back) + self._shares(masks, spectrograms, length)[:, None] * rest
+    def _complete(self, voices, masks, spectrograms, heard, channels):
+        """Bring voices `[S, C, N]` to the recording's rate, and share out what `[C, n]` holds beyond what is heard."""
+        length = channels.shape[1]
+        voices = np.stack([self._from_model(of_speaker, length) for of_speaker in voices])
+        rest = channels - self._from_model(heard, length)
+        return voices + self._shares(masks, spectrograms, length)[:, None] * rest
+
+    def _from_model(self, signals, length):
+        """Bring signals `[C, N]` back to the recording's rate and length; resampling may round a sample away."""
+        rates = self._model.front_end.sample_rate_hz, self._recording.sample_rate_hz
+        back = [audio.resample(signal, *rates)[:length] for signal in signals]
+        return np.stack([np.pad(signal, (0, length - len(signal))) for signal in back])
 
     def _shares(self, masks, spectrograms, length):
-        """Tell whose the sound above the model's band is: shares `[S, length]` that sum to one as the masks do."""
+        """Tell whose the sound above the model's band is: shares `[S, length]` that sum to one."""
         high = slice(round(HIGH_BINS * masks.shape[2]), None)
         weights = (np.abs(spectrograms) ** 2).mean(axis=0)[:, high] + 1e-12  # [T, bins]
-        shares = (masks[:, :, high] * weights).sum(axis=2) / weights.sum(axis=1)
+        shares = (masks[:, :, high] * weights).sum(axis=2)
+        shares /= np.maximum(shares.sum(axis=0), 1e-12)
         seconds = np.arange(length) / self._recording.sample_rate_hz
         of_frames = np.arange(masks.shape[1]) * self._frame_seconds
         return np.stack([np.interp(seconds, of_frames, share) for share in shares]).astype(np.float32)
-
-
-def _to_length(signal, length):
-    """Cut or pad a signal `[N]`: resampling there and back may round a sample away."""
-    return np.pad(signal[:length], (0, max(0, length - len(signal))))
 
 
 def _model_of(folder: Path) -> Path:

@@ -19,6 +19,7 @@ NULL_ALLOWED = ("mixtures.same_sex", "training.updates", "training.minutes", "tr
 FRACTIONS = ("splits.unseen_fraction", "splits.validation_fraction", "mixtures.same_sex", "mixtures.telephone")
 LISTS = ("corpus.subsets", "corpus.unseen_subsets", "mixtures.speeds", "evaluation.splits", "noise.kinds",
          "noise.evaluation_snr_db")
+BOOLEANS = ("resume", "overwrite", "corpus.download", "mixtures.in_memory", "evaluation.join", "training.tensorboard")
 CHOICES = {"corpus.check": ("samples", "headers"), "training.decay": ("cosine", "none")}
 
 
@@ -34,6 +35,9 @@ def check(config: DictConfig) -> None:
             raise UserError(f"{name}={value} is not possible; give a {'whole ' if types is int else ''}number of at "
                             f"least {least}{' and at most 1' if most == 1 else ''}"
                             f"{', or null' if name in NULL_ALLOWED else ''}.")
+    for name in BOOLEANS:
+        if not isinstance(OmegaConf.select(config, name), bool):
+            raise UserError(f"{name}={OmegaConf.select(config, name)} is not possible; give true or false.")
     for name in LISTS:
         value = OmegaConf.select(config, name)
         if not isinstance(value, ListConfig):

@@ -18,16 +18,16 @@ def clouds(n_voices, spread=0.3, size=20, per_voice=400):
 @pytest.mark.parametrize("n_voices", [1, 2, 3])
 def test_as_many_speakers_as_clouds(n_voices):
     vectors, magnitudes = clouds(n_voices)
-    count = count_speakers(vectors, magnitudes)
+    count, centres = count_speakers(vectors, magnitudes, apart=0.9)
     assert count.n_speakers == n_voices
-    assert count.centres.shape == (n_voices, 20)
+    assert centres.shape == (n_voices, 20)
     assert all((distance > 0.9) == (n <= n_voices) for n, distance in enumerate(count.distances, start=2))
     assert str(count).startswith(f"{n_voices} p")
 
 
 def test_silence_is_one_speaker():
-    count = count_speakers(np.zeros((0, 20), np.float32), np.zeros(0))
-    assert count.n_speakers == 1 and not count.centres.any()
+    count, centres = count_speakers(np.zeros((0, 20), np.float32), np.zeros(0), apart=0.9)
+    assert count.n_speakers == 1 and not centres.any()
 
 
 def test_quiet_vectors_count_less():
@@ -35,7 +35,7 @@ def test_quiet_vectors_count_less():
     vectors, magnitudes = clouds(2)
     magnitudes[400:] *= 1e-4
     centre = vectors[:400].mean(axis=0)
-    fitted = count_speakers(vectors, magnitudes).centres
+    _, fitted = count_speakers(vectors, magnitudes, apart=0.9)
     assert np.linalg.norm(fitted - centre, axis=1).min() < 0.1
 
 

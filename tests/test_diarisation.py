@@ -55,10 +55,16 @@ def test_one_voice_is_sure():
 
 def test_parts_are_the_whole():
     whole = frames_of([[(0.0, 6.0)], [(2.0, 9.0)]])
-    parts = [Frames(whole.levels[:, part], whole.margins[part], whole.magnitudes[part], FRAME_SECONDS)
+    parts = [Frames(whole.levels[:, part], whole.margins[part], whole.magnitudes[part], FRAME_SECONDS, 5.0)
              for part in (slice(0, 133), slice(133, None))]
-    assert Frames.join(parts).segments() == whole.segments()
-    assert Frames.join(parts).confidence() == whole.confidence()
+    joined = Frames.join(parts, duration=10.0)
+    assert joined.segments() == whole.segments() and joined.confidence() == whole.confidence()
+
+
+def test_nothing_is_after_the_end():
+    frames = Frames.join([frames_of([[(0.0, 4.2)], [(1.0, 4.2)]], seconds=4.2)], duration=3.99)
+    assert len(frames.confidence_by_second()) == 4
+    assert max(end for of_voice in frames.segments() for _, end in of_voice) == 3.99
 
 
 def test_silence_has_no_segments_and_no_confidence():

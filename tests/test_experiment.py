@@ -207,6 +207,7 @@ def test_mistakes_get_one_sentence(tmp_path):
     ("seed=-1", "seed=-1"),
     ("mixtures.speeds=[0.1]", "give factors from 0.5 to 2"),
     ("mixtures.telephone=1.5", "at most 1"),
+    ("evaluation.join=perhaps", "give true or false"),
     ("mixtures.speaker_shares={0:1.0}", "give shares of numbers of speakers"),
     ("mixtures.speaker_shares=[0.5,0.5]", "give shares of numbers of speakers"),
 ])

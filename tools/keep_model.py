@@ -1,13 +1,15 @@
 """Put the best model of a run into the package, its weights in half precision: the model that `separate` uses.
 
-    python tools/keep_model.py runs/pretrained
+    python tools/keep_model.py runs/pretrained --apart 0.9 --alike 0.5
 
-Beside it goes the list of the speakers that trained it, so that it is never scored on one of them. How it was made and
+`--apart` and `--alike` are the thresholds that `tools/score_counting.py` and `tools/score_enrolment.py` find best on
+validation speakers. Beside it goes the list of the speakers that trained it, so that it is never scored on one of them. How it was made and
 what it scores is kept by `tools/keep_results.py`.
 """
 
 import argparse
 import io
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import numpy as np
 
 from lab41_sce.files import write_text, write_whole
 from lab41_sce.pretrained import MODEL
+from lab41_sce.separation import Separator
 
 
 def halve(source: Path, target: Path) -> None:
@@ -49,12 +52,18 @@ def main():
     """Copy and halve."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
+    parser.add_argument("--apart", type=float, required=True)
+    parser.add_argument("--alike", type=float, required=True)
     parser.add_argument("--folder", type=Path, default=MODEL.parent)
     options = parser.parse_args()
+    splits = (options.run / "splits.csv").read_text("utf-8")
+    model = Separator.load(options.run).model
+    model.apart, model.alike = options.apart, options.alike
     options.folder.mkdir(parents=True, exist_ok=True)
-    model = options.run / "systems" / "sce" / "model.keras"
-    write_whole(options.folder / MODEL.name, lambda path: halve(model, path))
-    write_text(options.folder / "splits.csv", (options.run / "splits.csv").read_text("utf-8"))
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "model.keras")
+        write_text(options.folder / "splits.csv", splits)
+        write_whole(options.folder / MODEL.name, lambda path: halve(Path(folder) / "model.keras", path))
 
 
 if __name__ == "__main__":

@@ -39,15 +39,17 @@ def conversation(rng, voices, n_samples: int, sample_rate_hz: int) -> np.ndarray
     Returns:
         What each of them says, float32 `[2, n_samples]`.
     """
-    sources, said, start = np.zeros((2, n_samples), np.float32), [0, 0], 0
+    sources, said, ends, start = np.zeros((2, n_samples), np.float32), [0, 0], [0, 0], 0
     for speaker in itertools.cycle((0, 1)):
         length = min(round(rng.uniform(*TURN_SECONDS) * sample_rate_hz), n_samples - start)
         places = np.arange(said[speaker], said[speaker] + length) % len(voices[speaker])
         sources[speaker, start : start + length] += voices[speaker][places]
         said[speaker] += length
-        if start + length >= n_samples:
+        ends[speaker] = start + length
+        if ends[speaker] >= n_samples:
             return sources
-        start = max(start + length + round(rng.uniform(*GAP_SECONDS) * sample_rate_hz), start + 1)
+        after = ends[speaker] + round(rng.uniform(*GAP_SECONDS) * sample_rate_hz)
+        start = max(after, start + 1, ends[1 - speaker])  # nobody interrupts himself
 
 
 def swapped_seconds(sources: np.ndarray, voices: np.ndarray, sample_rate_hz: int) -> tuple[int, int]:
@@ -74,7 +76,7 @@ def main():
     options = parser.parse_args()
     separator = Separator.load(options.model)
     rate_hz = separator.model.front_end.sample_rate_hz
-    speech, table = speech_of(options.root, options.split, rate_hz)
+    speech, table = speech_of(options.model, options.root, options.split, rate_hz)
     rng, rows = np.random.default_rng(0), []
     by_sex = {sex: sorted(of_sex["speaker"].unique()) for sex, of_sex in table.groupby("sex")}
     for kind in tqdm([kind for kind in ("FF", "FM", "MM") for _ in range(options.per_kind)], "conversations"):

@@ -3,7 +3,7 @@
     python tools/score_counting.py $LIBRISPEECH results/pretrained_counting
     python tools/score_counting.py $LIBRISPEECH runs/counting_validation --split validation --per-number 150
 
-The second is what the threshold `counting.APART` was chosen with: `thresholds.csv` says how often each would be right.
+The second is what the model's `apart` is chosen with: `thresholds.csv` says how often each would be right there.
 """
 
 import argparse
@@ -25,9 +25,10 @@ NUMBERS = (1, 2, 3)
 THRESHOLDS = np.round(np.arange(0.3, 1.5, 0.02), 2)
 
 
-def speech_of(root: str, split: str, sample_rate_hz: int):
-    """Return the speech and the table of utterances of a split of the shipped model's training."""
-    splits = pd.read_csv(MODEL.parent / "splits.csv", dtype=str).query("split == @split")
+def speech_of(model: Path, root: str, split: str, sample_rate_hz: int):
+    """Return the speech and the table of utterances of a split of a model's training, as the file beside it tells."""
+    folders = [folder for folder in (model, *model.parents) if (folder / "splits.csv").is_file()]
+    splits = pd.read_csv(folders[0] / "splits.csv", dtype=str).query("split == @split")
     table = librispeech.load(root, sorted(splits["subset"].unique()), check="headers")
     table = table.merge(splits[["utterance", "split"]], on="utterance")
     return Speech(table, sample_rate_hz), table
@@ -45,13 +46,13 @@ def main():
     options = parser.parse_args()
     separator = Separator.load(options.model)
     front_end = separator.model.front_end
-    speech, table = speech_of(options.root, options.split, front_end.sample_rate_hz)
+    speech, table = speech_of(options.model, options.root, options.split, front_end.sample_rate_hz)
     rows = []
     for n_speakers in NUMBERS:
         per_kind = -(-options.per_number // 2**n_speakers)
         mixtures = evaluation_list(speech, table, options.split, n_speakers, per_kind, options.seconds,
                                    front_end.pre_emphasis)
-        drawn = mixtures.sample(options.per_number, random_state=0).to_dict("records")
+        drawn = mixtures.sample(min(options.per_number, len(mixtures)), random_state=0).to_dict("records")
         for row in tqdm(drawn, f"{n_speakers} speakers"):
             signal = load_mixture(speech, row).signal
             count = separator.open(Recording.of(signal, front_end.sample_rate_hz), "auto").count

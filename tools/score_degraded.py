@@ -49,13 +49,14 @@ def main():
     options = parser.parse_args()
     model = Separator.load(options.model).model
     front_end = model.front_end
-    speech, table = speech_of(options.root, options.split, front_end.sample_rate_hz)
+    speech, table = speech_of(options.model, options.root, options.split, front_end.sample_rate_hz)
     mixtures = evaluation_list(speech, table, options.split, 2, options.per_kind, 5.0, front_end.pre_emphasis)
     rows = []
     for _, row in tqdm(mixtures.iterrows(), "scoring", len(mixtures)):
         clean = load_mixture(speech, row).sources
         on_line = augment(np.random.default_rng(0), clean, front_end.sample_rate_hz, response_db=0.0, telephone=1.0)
-        for condition, sources in (("clean", clean), ("telephone", on_line), ("mp3", clean), ("telephone, mp3", on_line)):
+        conditions = {"clean": clean, "telephone": on_line, "mp3": clean, "telephone, mp3": on_line}
+        for condition, sources in conditions.items():
             mixture = sources.sum(axis=0)
             if "mp3" in condition:
                 mixture = through_mp3(mixture, front_end.sample_rate_hz)

@@ -160,21 +160,26 @@ class AttractorModel(EmbeddingModel):
         mean = ops.mean(match(attractors, self.fixed_attractors), axis=0)
         self.fixed_attractors.assign(momentum * self.fixed_attractors + (1.0 - momentum) * mean)
 
-    def masks_from(self, vectors, centres):
-        """Turn vectors `[T, F, K]` and centres `[S, K]` into masks `[S, T, F]`; fixed attractors replace the centres.
-
-        Softmax masks sum to one over S; sigmoid masks need not, so that the voices may add up to more or less than the
-        mixture.
+    def centres(self, vectors, magnitudes, n_speakers):
+        """Find the attractors of the voices, `[S, K]`; fixed ones do not depend on the vectors.
 
         Raises:
             UserError: the attractors are fixed, and not S of them.
         """
-        if self.attractors == "fixed":
-            if len(centres) != self.n_speakers:
-                raise UserError(f"{len(centres)} speakers cannot be separated by the fixed attractors of "
-                                f"{self.n_speakers}; ask for {self.n_speakers}, or use a model built with "
-                                "attractors=kmeans.")
-            centres = self.fixed_attractors.numpy()
+        if self.attractors == "kmeans":
+            return super().centres(vectors, magnitudes, n_speakers)
+        if n_speakers != self.n_speakers:
+            raise UserError(f"{n_speakers} speakers cannot be separated by the fixed attractors of "
+                            f"{self.n_speakers}; ask for {self.n_speakers}, or use a model built with "
+                            "attractors=kmeans.")
+        return self.fixed_attractors.numpy()
+
+    def masks_from(self, vectors, centres):
+        """Turn vectors `[T, F, K]` and attractors `[S, K]` into masks `[S, T, F]`.
+
+        Softmax masks sum to one over S; sigmoid masks need not, so that the voices may add up to more or less than the
+        mixture.
+        """
         return ops.convert_to_numpy(attractor_masks(vectors[None], self.scale * centres[None], self.mask))[0]
 
     def get_config(self):

@@ -22,15 +22,20 @@ class EmbeddingModel(keras.Model):
         unit_norm: scale every vector to length one.
         range_db: bins at most this far below the peak are clustered; the others follow.
         soft_scale: how sharp soft masks are (see `clustering.masks_from_centres`); None for binary masks.
+        apart: how far the centres of two voices lie apart, at least (`counting.py`); None if nobody has measured it.
+        alike: the least cosine of the centres of one voice in two recordings; None if nobody has measured it.
     """
 
-    def __init__(self, front_end, network, unit_norm=False, range_db=25.0, soft_scale=None, **kwargs):
+    def __init__(self, front_end, network, unit_norm=False, range_db=25.0, soft_scale=None, apart=None, alike=None,
+                 **kwargs):
         super().__init__(**kwargs)
         self.front_end = front_end
         self.network = network
         self.unit_norm = unit_norm
         self.range_db = range_db
         self.soft_scale = soft_scale
+        self.apart = apart
+        self.alike = alike
         self.built = True  # as its parts are
 
     @property
@@ -64,7 +69,11 @@ class EmbeddingModel(keras.Model):
         levels = ops.convert_to_numpy(magnitude(*self.front_end.analyse(mixture)))
         vectors = self.embed(mixture)
         loud = audible(levels, self.range_db)
-        return self.masks_from(vectors, fit_centres(vectors[loud], levels[loud], n_speakers))
+        return self.masks_from(vectors, self.centres(vectors[loud], levels[loud], n_speakers))
+
+    def centres(self, vectors, magnitudes, n_speakers):
+        """Find the centre of each voice, `[S, K]`, from vectors of audible bins `[n, K]` and their magnitudes `[n]`."""
+        return fit_centres(vectors, magnitudes, n_speakers)
 
     def masks_from(self, vectors, centres):
         """Turn vectors `[T, F, K]` and centres `[S, K]` into masks `[S, T, F]`; without centres, equal shares."""
@@ -82,7 +91,7 @@ class EmbeddingModel(keras.Model):
     def get_config(self):
         """Return the arguments, for serialisation."""
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("front_end", "network")}
-        options = {name: getattr(self, name) for name in ("unit_norm", "range_db", "soft_scale")}
+        options = {name: getattr(self, name) for name in ("unit_norm", "range_db", "soft_scale", "apart", "alike")}
         return super().get_config() | parts | options
 
     @classmethod
