@@ -1,0 +1,76 @@
+"""Look for a person in mixtures with and without that person, and tell how often the shipped model is right.
+
+    python tools/score_enrolment.py $LIBRISPEECH results/pretrained_enrolment
+    python tools/score_enrolment.py $LIBRISPEECH runs/enrolment_validation --split validation --per-kind 40
+
+The second is what the model's `alike` is chosen with: `thresholds.csv` says how often each would be right there. The
+person is known from 5 seconds of another utterance. Right is who is found first where the person talks, and told to be
+absent where not.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from score_counting import speech_of
+from tqdm import tqdm
+
+from lab41_sce import runs
+from lab41_sce.lists import evaluation_list, load_mixture
+from lab41_sce.pretrained import MODEL
+from lab41_sce.recordings import Recording
+from lab41_sce.separation import Separator
+
+THRESHOLDS = np.round(np.arange(-0.5, 1.0, 0.02), 2)
+
+
+def main():
+    """Enrol, look for, and write a row for each mixture and person."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root")
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--split", default="unseen")
+    parser.add_argument("--per-kind", type=int, default=20)
+    parser.add_argument("--model", type=Path, default=MODEL)
+    options = parser.parse_args()
+    separator = Separator.load(options.model)
+    front_end = separator.model.front_end
+    separator.model.alike = separator.model.alike or 0.0
+    rate_hz, rng = front_end.sample_rate_hz, np.random.default_rng(0)
+    speech, table = speech_of(options.model, options.root, options.split, rate_hz)
+    mixtures = evaluation_list(speech, table, options.split, 2, options.per_kind, 5.0, front_end.pre_emphasis)
+    rows = []
+    for _, row in tqdm(mixtures.iterrows(), "looking", len(mixtures)):
+        sources = load_mixture(speech, row).sources
+        present = [row["speaker_1"], row["speaker_2"]]
+        sex = table.loc[table["speaker"] == present[0], "sex"].iloc[0]
+        others = sorted(set(table.loc[table["sex"] == sex, "speaker"]) - set(present))
+        for person in (present[0], rng.choice(others)):
+            own = table[(table["speaker"] == person) & (table["utterance"] != row["utterance_1"])]
+            alone = speech.excerpt(rng.choice(own["utterance"]), 0, 5 * rate_hz)
+            voice = separator.voice(Recording.of(alone, rate_hz))
+            separation = separator.open(Recording.of(sources.sum(axis=0), rate_hz), 2, voice)
+            voices = np.concatenate([*separation], axis=-1)[:, 0]
+            first = abs(np.corrcoef(sources[0], voices[0])[0, 1]) > abs(np.corrcoef(sources[0], voices[1])[0, 1])
+            rows.append({"mixture": row["mixture"], "kind": row["kind"], "present": person == present[0],
+                         "likeness": float(separation.likeness[0]), "first": bool(first),
+                         "found": separation.found})
+    scores = pd.DataFrame(rows)
+    here, absent = scores[scores["present"]], scores[~scores["present"]]
+    share = [0.5 * ((here["likeness"] >= threshold).mean() + (absent["likeness"] < threshold).mean())
+             for threshold in THRESHOLDS]
+    summary = pd.DataFrame([
+        {"what": "present, first voice is the person's", "n": len(here), "right": here["first"].sum()},
+        {"what": "present, told to be found", "n": len(here), "right": here["found"].sum()},
+        {"what": "absent, told to be absent", "n": len(absent), "right": (~absent["found"]).sum()}])
+    options.results.mkdir(parents=True, exist_ok=True)
+    runs.write_csv(scores.round(4), options.results / "mixtures.csv")
+    runs.write_csv(summary, options.results / "summary.csv")
+    runs.write_csv(pd.DataFrame({"alike": THRESHOLDS, "right": share}).round(4), options.results / "thresholds.csv")
+    print(summary.to_string(index=False))
+    print(f"the best threshold here, {THRESHOLDS[np.argmax(share)]}, tells present from absent in {max(share):.1%}")
+
+
+if __name__ == "__main__":
+    main()
