@@ -41,7 +41,7 @@ from lab41_sce.recordings import Recording, Window, plan
 
 FADE_SECONDS = 0.05
 WINDOWS_TO_FIT, VECTORS_TO_FIT = 24, 100_000
-SILENT_DB = 50.0  # a window that is so far below the recording's peak throughout is not clustered
+EVENT_DB = 12.0  # what is so far above the usual peak of a window, such as a door, counts as no louder than that
 HIGH_BINS = 0.7  # of the model's band: masks above here speak for what it does not hear
 
 
@@ -207,23 +207,25 @@ class Separation:
 
     @cached_property
     def _scaling(self) -> RunningScaling:
-        """The scaling of the network's input over the whole recording."""
-        scaling = RunningScaling(self._model.front_end)
+        """The scaling of the network's input over the whole recording; notes the peak that speech is measured by."""
+        scaling, peaks = RunningScaling(self._model.front_end), []
         for window in self._windows:
-            scaling.add(self._levels(window)[self._own_frames(window)])
+            levels = self._levels(window)[self._own_frames(window)]
+            scaling.add(levels)
+            peaks.append(levels.max(initial=0.0))
             self._progress((window.stop - window.start) / self._recording.sample_rate_hz)
+        usual = np.median([peak for peak in peaks if peak > 0] or [0.0])
+        self._peak = min(scaling.peak, usual * 10 ** (EVENT_DB / 20))
         return scaling
 
     def _sample(self, window, most):
         """Return vectors of audible bins of a window, `[n, K]`, and their magnitudes `[n]`; of many, some."""
         levels, own = self._levels(window), self._own_frames(window)
         vectors, levels = self._model.vectors(self._scaling(levels))[own], levels[own]
-        if levels.max(initial=0.0) < self._scaling.peak * 10 ** (-SILENT_DB / 20):
-            levels = np.zeros_like(levels)
-        places = np.argwhere(audible(levels, self._model.range_db))
+        places = np.argwhere(audible(levels, self._model.range_db, self._peak))
         if len(places) > most:
             places = places[np.random.default_rng(0).choice(len(places), most, replace=False)]
-        return vectors[tuple(places.T)], levels[tuple(places.T)]
+        return vectors[tuple(places.T)], np.minimum(levels[tuple(places.T)], self._peak)
 
     def _masks(self, heard, spectrograms):
         """Return masks `[S, T, F]` for what the model hears: channels `[C, N]` and their spectrograms `[C, T, F]`."""

@@ -105,7 +105,8 @@ def test_unseen_speakers_were_never_trained_on(finished):
 def test_the_trained_model_separates_a_file(finished, tmp_path):
     folder, _, _ = finished
     mixture = next((folder / "examples").glob("*/mixture.wav"))
-    arguments = [sys.executable, "-m", "lab41_sce.separate", mixture, "--model", folder, "--out-dir", "out"]
+    arguments = [sys.executable, "-m", "lab41_sce.separate", mixture, "--model", folder, "--out-dir", "out",
+                 "--speakers", "2"]
     result = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["mixture_1.wav", "mixture_2.wav"]
