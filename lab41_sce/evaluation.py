@@ -13,8 +13,10 @@ from scipy.optimize import linear_sum_assignment
 
 from lab41_sce import audio
 from lab41_sce.clustering import true_centres_masks
+from lab41_sce.lists import load_mixture
 from lab41_sce.metrics import best_si_sdr, score_mixtures
-from lab41_sce.mixtures import Mixture, Speech, load_mixture
+from lab41_sce.mixtures import Mixture, Speech
+from lab41_sce.noise import Noise
 
 System = Callable[[Mixture], np.ndarray]
 
@@ -28,9 +30,8 @@ def true_centres_system(model) -> System:
     """Return the ceiling of clustering: an embedding model's vectors, given to the nearest true class centre."""
 
     def masks(mixture):
-        spectrograms = model.front_end.spectrogram(mixture.sources)
-        return true_centres_masks(model.embed(mixture.signal), np.abs(spectrograms.sum(axis=0)), np.abs(spectrograms),
-                                  model.range_db, model.soft_scale)
+        levels = np.abs(model.front_end.spectrogram(np.stack([mixture.signal, *mixture.sources])))
+        return true_centres_masks(model.embed(mixture.signal), levels[0], levels[1:], model.range_db, model.soft_scale)
 
     return masks
 
@@ -41,7 +42,7 @@ def apply_masks(front_end, mixture: np.ndarray, masks: np.ndarray) -> np.ndarray
 
 
 def score_systems(front_end, systems: Mapping[str, System], speech: Speech, mixtures: pd.DataFrame, n_jobs: int = -1,
-                  keep: Callable | None = None) -> pd.DataFrame:
+                  keep: Callable | None = None, noise: Noise | None = None) -> pd.DataFrame:
     """Score every system on every mixture of a list.
 
     Args:
@@ -50,7 +51,8 @@ def score_systems(front_end, systems: Mapping[str, System], speech: Speech, mixt
         speech: the signals that the list refers to.
         mixtures: evaluation list.
         n_jobs: processes that compute scores; -1 for one each core.
-        keep: called with each row, its sources and the estimates by system, to keep some for listening.
+        keep: called with each row, its `Mixture` and the estimates by system, to keep some for listening.
+        noise: what the list's noise is drawn with, if it has any.
 
     Returns:
         Table with the columns `mixture`, `split`, `kind`, `system`, `metric`, `value`.
@@ -58,25 +60,25 @@ def score_systems(front_end, systems: Mapping[str, System], speech: Speech, mixt
 
     def jobs():
         for _, row in mixtures.iterrows():
-            mixture = load_mixture(speech, row)
+            mixture = load_mixture(speech, row, noise)
             estimates = {name: apply_masks(front_end, mixture.signal, system(mixture))
                          for name, system in systems.items()}
             if keep is not None:
-                keep(row, mixture.sources, estimates)
+                keep(row, mixture, estimates)
             labels = {"mixture": row["mixture"], "split": row["split"], "kind": row["kind"]}
             yield labels, mixture.sources, mixture.signal, estimates
 
     return score_mixtures(jobs(), n_jobs=n_jobs, total=len(mixtures))
 
 
-def validate(model, speech: Speech, mixtures: pd.DataFrame) -> dict[str, float]:
+def validate(model, speech: Speech, mixtures: pd.DataFrame, noise: Noise | None = None) -> dict[str, float]:
     """Separate validation mixtures with the model as it is: mean SI-SDR improvement in dB, overall and by kind.
 
     SI-SDR stands in for SDR here because it is a hundred times cheaper; kinds are unordered (MF counts as FM).
     """
     improvements = {}
     for _, row in mixtures.iterrows():
-        mixture = load_mixture(speech, row)
+        mixture = load_mixture(speech, row, noise)
         sources = mixture.sources
         estimates = apply_masks(model.front_end, mixture.signal, model.masks(mixture.signal, len(sources)))
         unprocessed = np.broadcast_to(mixture.signal, sources.shape)
@@ -101,18 +103,18 @@ class Examples:
         self.sample_rate_hz = sample_rate_hz
         self.rows = []
 
-    def keep(self, row, sources: np.ndarray, estimates: Mapping[str, np.ndarray]) -> None:
+    def keep(self, row, mixture: Mixture, estimates: Mapping[str, np.ndarray]) -> None:
         """Write one mixture's files, unless there are enough of its kind."""
         kind = "".join(sorted(row["kind"]))
         same = [earlier for earlier in self.rows if (earlier["split"], earlier["kind"]) == (row["split"], kind)]
         if len(same) >= self.per_kind:
             return
-        name = f"{row['split']}-{kind}-{len(same) + 1}"
+        name = f"{row['split'].replace(', ', '-').replace(' ', '_')}-{kind}-{len(same) + 1}"
         (self.folder / name).mkdir(parents=True, exist_ok=True)
+        sources = mixture.sources
         _, order = linear_sum_assignment(sources @ estimates[self.system].T, maximize=True)
-        mixture = sources.sum(axis=0)
-        scale = 0.5 / np.abs(mixture).max()  # one scale for all, so that loudness can be compared
-        for title, signals in (("mixture", mixture[None]), ("reference", sources),
+        scale = 0.5 / np.abs(mixture.signal).max()  # one scale for all, so that loudness can be compared
+        for title, signals in (("mixture", mixture.signal[None]), ("reference", sources),
                                ("estimate", estimates[self.system][order])):
             for number, signal in enumerate(signals, start=1):
                 file = "mixture.wav" if title == "mixture" else f"{title}_{number}.wav"

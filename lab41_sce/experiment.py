@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import hydra
+import numpy as np
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
@@ -35,7 +36,7 @@ LEAST = {
 }
 NULL_ALLOWED = ("mixtures.same_sex", "training.updates", "training.minutes", "training.patience", "training.clip_norm")
 FRACTIONS = ("splits.unseen_fraction", "splits.validation_fraction", "mixtures.same_sex")
-LISTS = ("corpus.subsets", "corpus.unseen_subsets", "evaluation.splits")
+LISTS = ("corpus.subsets", "corpus.unseen_subsets", "evaluation.splits", "noise.kinds", "noise.evaluation_snr_db")
 CHOICES = {"corpus.check": ("samples", "headers"), "training.decay": ("cosine", "none")}
 
 logger = logging.getLogger(__name__)
@@ -60,11 +61,14 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     # TensorFlow is imported only now, so that a mistake in the configuration is told at once.
     from hydra.utils import instantiate
 
-    from lab41_sce import training
+    from lab41_sce import evaluation, training
+    from lab41_sce.article.draw import write_figures
     from lab41_sce.corpora import librispeech, splits
+    from lab41_sce.lists import add_noise, at_snr, evaluation_list
     from lab41_sce.methods.base import Setup
     from lab41_sce.metrics import paired_differences, summarise
-    from lab41_sce.mixtures import Speech, TrainingMixtures, evaluation_list
+    from lab41_sce.mixtures import Speech, TrainingMixtures
+    from lab41_sce.noise import Noise
     from lab41_sce.report import write_report
 
     settings = training.TrainingSettings(**config.training)
@@ -75,10 +79,17 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     speakers = splits.trained_speakers(utterances)
     speech = Speech(utterances, front_end.sample_rate_hz, config.mixtures.in_memory)
     setup = Setup(front_end, network, config.mixtures.n_speakers, tuple(speakers), speech,
-                  utterances[utterances["split"] == "train"])
+                  utterances[utterances["split"] == "train"], folder)
     systems = build_systems(config, setup)
     common = {"n_speakers": setup.n_speakers, "pre_emphasis": front_end.pre_emphasis, "seed": config.seed}
     options = {name: value for name, value in config.mixtures.items() if name != "in_memory"} | common
+    noise, training_snr_db = Noise(speech, utterances, config.noise.kinds, config.noise.folder), None
+    if config.noise.training_snr_db is not None:
+        training_snr_db = tuple(config.noise.training_snr_db)
+        options |= {"noise": noise, "snr_db": training_snr_db}
+        noise.require(["train"], setup.n_speakers)
+    if config.noise.evaluation_snr_db:
+        noise.require(config.evaluation.splits, setup.n_speakers)
 
     def training_mixtures(split):
         return TrainingMixtures(speech, utterances[utterances["split"] == split], speakers, **options)
@@ -89,19 +100,25 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
 
     # The lists are drawn before the training, so that what is missing is told at once.
     validation = frozen_list("validation", config.validation.per_kind, config.validation.seconds)
+    if training_snr_db is not None:
+        validation = add_noise(validation, noise, training_snr_db, config.seed)
     mixtures = pd.concat([frozen_list(split, config.evaluation.per_kind, config.evaluation.seconds,
                                       config.evaluation.level_range_db) for split in config.evaluation.splits])
+    noisy = [at_snr(mixtures, noise, snr_db, config.seed) for snr_db in config.noise.evaluation_snr_db]
+    mixtures = pd.concat([mixtures, *noisy])
     held_out = utterances[utterances["split"] == "train-validation"]
     held_out_batches = []
     if held_out["speaker"].nunique() >= setup.n_speakers:
         held_out_batches = [training_mixtures("train-validation").batch(i) for i in range(config.validation.batches)]
     runs.open_folder(config, folder, utterances, command)
 
-    train_systems(systems, training_mixtures("train"), held_out_batches, speech, validation, settings, folder)
-    scores = score_systems(config, systems, front_end, speech, mixtures, folder)
+    train_systems(systems, training_mixtures("train"), held_out_batches,
+                  lambda model: evaluation.validate(model, speech, validation, noise), settings, setup, folder)
+    scores = score_systems(config, systems, front_end, speech, mixtures, noise, folder)
     summary = summarise(scores, config.seed)
     runs.write_csv(summary, folder / "summary.csv")
     runs.write_csv(paired_differences(scores, config.method.name, config.seed), folder / "differences.csv")
+    write_figures(folder)
     write_report(folder)
     return summary
 
@@ -127,9 +144,10 @@ def build_systems(config: DictConfig, setup) -> dict:
     return systems
 
 
-def train_systems(systems, mixtures, held_out_batches, speech, validation, settings, folder) -> None:
+def train_systems(systems, mixtures, held_out_batches, validate, settings, setup, folder) -> None:
     """Train what can be trained, one after the other, each into `systems/<name>` of the run."""
-    from lab41_sce import evaluation, training
+    from lab41_sce import training
+    from lab41_sce.article.voices import speakers_table
     from lab41_sce.methods.base import Method
 
     histories, facts = [], []
@@ -138,9 +156,12 @@ def train_systems(systems, mixtures, held_out_batches, speech, validation, setti
             continue
         logger.info("Training %s.", name)
         history = training.train(system, mixtures, held_out_batches,
-                                 lambda model=system.model: evaluation.validate(model, speech, validation),
-                                 settings, folder / "systems" / name)
+                                 lambda model=system.model: validate(model), settings, folder / "systems" / name)
         logger.info("Trained %s: %d updates in %.1f minutes.", name, *history[["update", "minutes"]].iloc[-1])
+        if hasattr(system, "speaker_vectors"):
+            vectors = system.speaker_vectors(np.arange(len(setup.speakers))).numpy()
+            table = speakers_table(vectors, setup.speech, setup.utterances, setup.speakers)
+            runs.write_csv(table, folder / "systems" / name / "speakers.csv")
         histories.append(history.assign(system=name))
         facts.append({"system": name, "parameters": system.model.count_params()} | training.totals(history))
     if histories:
@@ -148,11 +169,12 @@ def train_systems(systems, mixtures, held_out_batches, speech, validation, setti
     runs.write_csv(pd.DataFrame(facts, columns=["system", "parameters", *training.TOTALS]), folder / "systems.csv")
 
 
-def score_systems(config, systems, front_end, speech, mixtures, folder) -> pd.DataFrame:
+def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -> pd.DataFrame:
     """Score every system that this run has not scored yet; return the scores of all, which mixtures.csv keeps."""
     import keras
 
     from lab41_sce import evaluation
+    from lab41_sce.lists import speech_split
     from lab41_sce.methods.base import Method
     from lab41_sce.methods.embedding import EmbeddingModel
 
@@ -167,16 +189,20 @@ def score_systems(config, systems, front_end, speech, mixtures, folder) -> pd.Da
         able[name] = system, splits
 
     scores = runs.earlier_scores(folder, mixtures)
+    # Those of saved models are made anew: their weights may have changed without a trace in this run.
+    saved = [name for name, system in described.items() if system.build._target_.endswith(".saved.build")]
+    scores = scores[~scores["system"].isin(saved)]
     runs.write_csv(scores, folder / "mixtures.csv")  # before the list, so that scores and list always agree
     runs.write_csv(mixtures, folder / "evaluation.csv")
     examples = evaluation.Examples(folder, config.method.name, config.evaluation.examples_per_kind,
                                    front_end.sample_rate_hz)
     for split, of_split in mixtures.groupby("split", sort=False):
         done = set(scores.loc[scores["split"] == split, "system"])
-        missing = {name: system for name, (system, splits) in able.items() if split in splits and name not in done}
+        missing = {name: system for name, (system, splits) in able.items()
+                   if speech_split(split) in splits and name not in done}
         if missing:
             keep = examples.keep if config.method.name in missing else None
-            added = evaluation.score_systems(front_end, missing, speech, of_split, config.evaluation.jobs, keep)
+            added = evaluation.score_systems(front_end, missing, speech, of_split, config.evaluation.jobs, keep, noise)
             scores = pd.concat([scores, added]) if len(scores) else added
             runs.write_csv(scores, folder / "mixtures.csv")
     if examples.rows:
@@ -210,6 +236,7 @@ def check_settings(config: DictConfig) -> None:
     if not config.evaluation.splits or set(config.evaluation.splits) - {"unseen", "in-set", "validation"}:
         raise UserError(f"evaluation.splits={list(config.evaluation.splits)} is not possible; "
                         "choose from unseen, in-set, validation.")
+    check_noise(config.noise)
     able = config.method.get("splits") or config.evaluation.splits
     if not set(able) & set(config.evaluation.splits):
         raise UserError(f"evaluation.splits={list(config.evaluation.splits)} is not possible with "
@@ -217,6 +244,28 @@ def check_settings(config: DictConfig) -> None:
     if not isinstance(config.evaluation.jobs, int) or config.evaluation.jobs == 0:
         raise UserError(f"evaluation.jobs={config.evaluation.jobs} is not possible; "
                         "give a number of processes, or -1 for one each core.")
+
+
+def check_noise(noise: DictConfig) -> None:
+    """Raise UserError about settings of the noise that are not possible."""
+    from lab41_sce.noise import KINDS
+
+    training, evaluation = noise.training_snr_db, noise.evaluation_snr_db
+    if training is not None and not (isinstance(training, ListConfig) and len(training) == 2 and _numbers(training)
+                                     and training[0] <= training[1]):
+        raise UserError(f"noise.training_snr_db={training} is not possible; give the lowest and the highest in dB, "
+                        "like this: '[-5, 15]', or null.")
+    if not _numbers(evaluation) or len(set(evaluation)) < len(evaluation):
+        raise UserError(f"noise.evaluation_snr_db={evaluation} is not possible; give different numbers of dB.")
+    if set(noise.kinds) - set(KINDS) or ((training or evaluation) and not noise.kinds):
+        raise UserError(f"noise.kinds={noise.kinds} is not possible; choose from {', '.join(KINDS)}.")
+    if "folder" in noise.kinds and noise.folder is None:
+        raise UserError("noise.kinds has folder, but there is no noise.folder; give noise.folder=PATH.")
+
+
+def _numbers(values) -> bool:
+    """Tell whether all values are numbers."""
+    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_PATH), config_name="config")

@@ -91,17 +91,17 @@ def spectrograms(signals: Mapping[str, np.ndarray], sample_rate_hz: int, title: 
     powers = [_power(np.asarray(signal, np.float32), sample_rate_hz) for signal in signals.values()]
     loudest = max(power.max() for power in powers) or 1.0  # all silent: everything lies at the floor
 
-    figure = _figure(height=0.7 + 1.2 * len(signals))
+    figure = new_figure(height=0.7 + 1.2 * len(signals))
     panels = figure.subplots(len(signals), sharex=True, sharey=True, squeeze=False)[:, 0]
     for panel, (name, signal), power in zip(panels, signals.items(), powers, strict=True):
         level_db = 10 * np.log10(np.maximum(power / loudest, 10 ** (-RANGE_DB / 10)))
         seconds = max(len(signal), 1) / sample_rate_hz
         image = panel.imshow(level_db, origin="lower", aspect="auto", cmap="magma", vmin=-RANGE_DB, vmax=0,
-                             extent=(0, seconds, 0, sample_rate_hz / 2000))
+                             extent=(0, seconds, 0, sample_rate_hz / 2))
         panel.set_title(name, loc="left", fontsize="medium", parse_math=False)
     panels[-1].set_xlim(0, max(max(map(len, signals.values())), 1) / sample_rate_hz)
     panels[-1].set_xlabel("Time (s)")
-    figure.supylabel("Frequency (kHz)", fontsize="medium")
+    figure.supylabel("Frequency (Hz)", fontsize="medium")
     figure.colorbar(image, ax=list(panels), label="Level (dB re loudest)", aspect=12 * len(signals), pad=0.02)
     if title:
         figure.suptitle(title, parse_math=False)
@@ -133,7 +133,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
     curves = [(label, columns) for label, columns in curves
               if any(column in history and history[column].notna().any() for column in columns)]
 
-    figure = _figure(height=0.7 + 2.1 * max(len(curves), 1))
+    figure = new_figure(height=0.7 + 2.1 * max(len(curves), 1))
     panels = figure.subplots(max(len(curves), 1), sharex=True, squeeze=False)[:, 0]
     for panel, (label, columns) in zip(panels, curves, strict=False):
         for index, (column, name) in enumerate(columns.items()):
@@ -179,7 +179,7 @@ def scores(summary: pd.DataFrame, metric: str = "SDRi") -> Figure:
     systems = [ranked_systems(rows[rows["split"] == split]) for split in splits]
     heights = [len(names) + 1 for names in systems]
 
-    figure = _figure(height=0.9 + sum(0.35 + 0.19 * height for height in heights))
+    figure = new_figure(height=0.9 + sum(0.35 + 0.19 * height for height in heights))
     panels = figure.subplots(len(splits), len(kinds), sharex=True, sharey="row", squeeze=False, height_ratios=heights)
     families = {}
     for line, split, names in zip(panels, splits, systems, strict=True):
@@ -209,6 +209,20 @@ def scores(summary: pd.DataFrame, metric: str = "SDRi") -> Figure:
     return figure
 
 
+def new_figure(height: float) -> Figure:
+    """Make an empty figure.
+
+    Args:
+        height: in inches.
+
+    Returns:
+        Figure as wide as a page of text, with a layout that keeps its parts apart.
+    """
+    figure = Figure(figsize=(7.2, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure to a file, whole or not at all.
 
@@ -229,17 +243,10 @@ def save(figure: Figure, path: str | Path) -> None:
         write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=DPI, metadata=metadata))
 
 
-def _figure(height: float) -> Figure:
-    """Make an empty figure as wide as a page of text, `height` inches high."""
-    figure = Figure(figsize=(7.2, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def _compared_curves(history: pd.DataFrame) -> Figure:
     """Draw the validation SI-SDR improvement of several systems; they are named in the order of their last values."""
     last = history.dropna(subset=[MONITOR]).groupby("system")[MONITOR].last().sort_values(ascending=False)
-    figure = _figure(height=3.6)
+    figure = new_figure(height=3.6)
     panel = figure.subplots()
     for index, system in enumerate(last.index):
         _curve(panel, history[history["system"] == system], MONITOR, index, label=system.replace("_", " "),

@@ -17,7 +17,7 @@ Metrics
 - SI-SDR: scale-invariant SDR of zero-mean signals (Le Roux et al. 2019, arXiv 1811.02508, Equation 3); best
   permutation: largest mean SI-SDR.
 
-SARi needs care. A mixture is the plain sum of its sources, without artefacts: its SAR is infinite but for
+SARi needs care. Without noise, a mixture is the sum of its sources and has no artefacts: its SAR is infinite but for
 rounding, 100 dB here. SARi of a system is then its SAR minus 100 dB, and says no more than its SAR does.
 
 Silence

@@ -1,28 +1,23 @@
-"""Utterances become mixtures: endless random ones to train on, and frozen lists to score on.
+"""Utterances become mixtures, and training gets endless random ones (those to score on are in `lists.py`).
 
 A mixture is the sum of S excerpts, each of another speaker. Every excerpt is brought to zero mean and unit standard
 deviation *after pre-emphasis*, then to its level; at the default level of 0 dB the speakers are equally loud (protocol
 of arXiv 1705.04662). What travels are waveforms `[B, S, N]`; spectrograms are made inside the model.
 
-Randomness: batch number i of a seed is always the same, so training resumes by counting, and an evaluation mixture
-is one row of a CSV file.
+With noise (`noise.py`), the mixture is the sum of its sources and the noise.
 
-Kinds: the sexes of the speakers in their order, "FF", "MM", "FM", "MF" (or "FFM", ... for three speakers).
+Randomness: batch number i of a seed is always the same, so training resumes by counting.
 """
 
-import itertools
-import logging
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.signal import lfilter
 from tqdm import tqdm
 
 from lab41_sce import audio
 from lab41_sce.errors import UserError
-
-logger = logging.getLogger(__name__)
+from lab41_sce.noise import Noise, scaled
 
 
 class Speech:
@@ -61,15 +56,23 @@ class Speech:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Hold one mixture whose truth is known: `sources`, float32 `[S, N]`, and the ids of their `speakers`."""
+    """Hold one mixture whose truth is known.
+
+    Attributes:
+        sources: float32 `[S, N]`.
+        speakers: their ids.
+        noise: float32 `[N]`, or None.
+    """
 
     sources: np.ndarray
     speakers: tuple[str, ...] = ()
+    noise: np.ndarray | None = None
 
     @property
     def signal(self) -> np.ndarray:
-        """The sum of the sources, float32 `[N]`."""
-        return self.sources.sum(axis=0)
+        """The sum of the sources and the noise, float32 `[N]`."""
+        speech = self.sources.sum(axis=0)
+        return speech if self.noise is None else speech + self.noise
 
     @property
     def n_speakers(self) -> int:
@@ -91,10 +94,12 @@ class TrainingMixtures:
         same_sex: share of mixtures whose speakers are all of one sex; None leaves it to chance.
         pre_emphasis: coefficient under which levels are measured.
         seed: of everything drawn.
+        noise: what to draw noise with, if wanted; its kinds are all alike likely.
+        snr_db: lowest and highest signal-to-noise ratio.
     """
 
     def __init__(self, speech, utterances, speakers, n_speakers=2, seconds=1.0, batch_size=32, level_range_db=0.0,
-                 same_sex=None, pre_emphasis=0.95, seed=0):
+                 same_sex=None, pre_emphasis=0.95, seed=0, noise: Noise | None = None, snr_db=(0, 0)):
         self.speech = speech
         self.n_speakers = n_speakers
         self.length = round(seconds * speech.sample_rate_hz)
@@ -103,6 +108,8 @@ class TrainingMixtures:
         self.same_sex = same_sex
         self.pre_emphasis = pre_emphasis
         self.seed = seed
+        self.noise, self.snr_db = noise, snr_db
+        self._speakers = list(speakers)
         numbers = {speaker: number for number, speaker in enumerate(speakers)}
         self._utterances = {}  # of each speaker's number: the utterances, and their shares of the speech
         by_sex = {"F": [], "M": []}
@@ -123,7 +130,8 @@ class TrainingMixtures:
         """Make batch number `index`.
 
         Returns:
-            `sources`, float32 `[B, S, N]`, whose sum over S is the mixture, and `speaker_ids`, int32 `[B, S]`.
+            `sources`, float32 `[B, S, N]`, and `speaker_ids`, int32 `[B, S]`; with noise, `noise`, float32 `[B, N]`.
+            The mixture is the sum of the sources and the noise.
         """
         rng = np.random.default_rng([self.seed, index])
         sources = np.empty((self.batch_size, self.n_speakers, self.length), np.float32)
@@ -136,7 +144,17 @@ class TrainingMixtures:
                 start = rng.integers(max(self.speech.length(name) - self.length, 0) + 1)
                 sources[row, place] = self.speech.excerpt(name, start, self.length)
         levels_db = self.level_range_db * (rng.random(speaker_ids.shape) - 0.5)
-        return {"sources": normalise(sources, self.pre_emphasis, levels_db), "speaker_ids": speaker_ids}
+        batch = {"sources": normalise(sources, self.pre_emphasis, levels_db), "speaker_ids": speaker_ids}
+        return batch | ({"noise": self._draw_noise(rng, **batch)} if self.noise else {})
+
+    def _draw_noise(self, rng, sources, speaker_ids):
+        """Draw noise for every mixture of a batch, float32 `[B, N]`."""
+        noises = []
+        for speech, numbers in zip(sources.sum(axis=1), speaker_ids, strict=True):
+            kind = self.noise.kinds[rng.integers(len(self.noise.kinds))]
+            noise = self.noise.draw(kind, rng, self.length, "train", [self._speakers[number] for number in numbers])
+            noises.append(scaled(noise, speech, rng.uniform(*self.snr_db)))
+        return np.stack(noises)
 
     def _draw_speakers(self, rng):
         """Draw S different speakers: anybody, or of one sex with the wanted probability and of several otherwise."""
@@ -151,13 +169,16 @@ class TrainingMixtures:
         """Stream the batches from number `start` on as a parallel, prefetching `tf.data.Dataset`."""
         import tensorflow as tf
 
+        shapes = {"sources": (tf.float32, (self.batch_size, self.n_speakers, self.length)),
+                  "speaker_ids": (tf.int32, (self.batch_size, self.n_speakers))}
+        if self.noise:
+            shapes["noise"] = tf.float32, (self.batch_size, self.length)
+
         def make(index):
-            sources, speaker_ids = tf.numpy_function(
-                lambda i: tuple(self.batch(int(i)).values()), [index], (tf.float32, tf.int32)
-            )
-            sources.set_shape((self.batch_size, self.n_speakers, self.length))
-            speaker_ids.set_shape((self.batch_size, self.n_speakers))
-            return {"sources": sources, "speaker_ids": speaker_ids}
+            arrays = tf.numpy_function(lambda i: [self.batch(int(i))[name] for name in shapes], [index],
+                                       [dtype for dtype, _ in shapes.values()])
+            return {name: tf.ensure_shape(array, shape)
+                    for array, (name, (_, shape)) in zip(arrays, shapes.items(), strict=True)}
 
         indices = tf.data.Dataset.counter(start)
         return indices.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(4)
@@ -175,93 +196,10 @@ def normalise(excerpts: np.ndarray, pre_emphasis: float, levels_db: np.ndarray |
         float32 `[..., N]`; a silent excerpt stays silent.
     """
     excerpts = excerpts - excerpts.mean(axis=-1, keepdims=True)
-    return excerpts * _gains(excerpts, pre_emphasis, levels_db)[..., None]
+    return excerpts * level_gains(excerpts, pre_emphasis, levels_db)[..., None]
 
 
-def _gains(excerpts: np.ndarray, pre_emphasis: float, levels_db: np.ndarray | float) -> np.ndarray:
-    """Compute the factor that brings each excerpt `[..., N]` to its level."""
+def level_gains(excerpts: np.ndarray, pre_emphasis: float, levels_db: np.ndarray | float) -> np.ndarray:
+    """Compute the factor that brings each excerpt `[..., N]` to its level (see `normalise`): float32 `[...]`."""
     deviation = (excerpts[..., 1:] - pre_emphasis * excerpts[..., :-1]).std(axis=-1)
     return (10.0 ** (np.asarray(levels_db) / 20.0) / np.maximum(deviation, 1e-6)).astype(np.float32)
-
-
-def evaluation_list(
-    speech: Speech,
-    utterances: pd.DataFrame,
-    split: str,
-    n_speakers: int,
-    n_per_kind: int,
-    seconds: float,
-    pre_emphasis: float,
-    level_range_db: float = 0.0,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Draw a frozen list of mixtures, the same number of each kind that the split's speakers allow.
-
-    Args:
-        speech: the signals.
-        utterances: table with the column `split`.
-        split: which split to draw from: "in-set", "validation" or "unseen".
-        n_speakers: S.
-        n_per_kind: mixtures of each ordered kind (FF, FM, MF, MM).
-        seconds: length of a mixture.
-        pre_emphasis: coefficient under which levels are measured.
-        level_range_db: as in `TrainingMixtures`.
-        seed: of the draw.
-
-    Returns:
-        A row a mixture: `mixture` (its id), `split`, `kind`, `sample_rate_hz`, `length` (samples) and, for each
-        source i from 1, `speaker_i`, `utterance_i`, `start_i` (samples) and `gain_i` (a factor).
-    """
-    length = round(seconds * speech.sample_rate_hz)
-    table = utterances[utterances["split"] == split]
-    table = table[np.array([speech.length(name) >= length for name in table["utterance"]], bool)]
-    speakers = {sex: sorted(of_sex["speaker"].unique()) for sex, of_sex in table.groupby("sex")}
-    rng = np.random.default_rng([seed, sum(map(ord, split))])
-    rows = []
-    for kind in map("".join, itertools.product("FM", repeat=n_speakers)):
-        short = [sex for sex in "FM" if len(speakers.get(sex, [])) < kind.count(sex)]
-        if short:
-            logger.warning("No %s mixtures in the split '%s': too few speakers of sex %s with utterances of %.2f s.",
-                           kind, split, short[0], seconds)
-            continue
-        for number in range(n_per_kind):
-            row = {"mixture": f"{split}-{kind}-{number:04d}", "split": split, "kind": kind,
-                   "sample_rate_hz": speech.sample_rate_hz, "length": length}
-            drawn = {sex: list(rng.choice(speakers[sex], kind.count(sex), replace=False)) for sex in sorted(set(kind))}
-            for place, sex in enumerate(kind, start=1):
-                row |= _draw_source(rng, speech, table, drawn[sex].pop(), length, pre_emphasis, level_range_db, place)
-            rows.append(row)
-    if not rows:
-        raise UserError(f"the split '{split}' has too few speakers with utterances of {seconds:.2f} s for mixtures of "
-                        f"{n_speakers}; use shorter mixtures (evaluation.seconds), other evaluation.splits "
-                        "or more speech.")
-    return pd.DataFrame(rows)
-
-
-def load_mixture(speech: Speech, row) -> Mixture:
-    """Return the mixture of one row of an evaluation list."""
-    sources, speakers = [], []
-    for place in itertools.count(1):
-        name = row.get(f"utterance_{place}")
-        if not isinstance(name, str):
-            return Mixture(np.stack(sources), tuple(speakers))
-        excerpt = speech.excerpt(name, int(row[f"start_{place}"]), int(row["length"]))
-        sources.append((excerpt - excerpt.mean()) * np.float32(row[f"gain_{place}"]))
-        speakers.append(str(row[f"speaker_{place}"]))
-
-
-def _draw_source(rng, speech, table, speaker, length, pre_emphasis, level_range_db, place) -> dict:
-    """Draw an excerpt of a speaker that is not mostly a pause, and its gain."""
-    names = table.loc[table["speaker"] == speaker, "utterance"].to_list()
-    name = names[rng.integers(len(names))]
-    whole = speech.excerpt(name, 0, speech.length(name))
-    usual = lfilter([1, -pre_emphasis], 1, whole).std()
-    for _ in range(20):
-        start = int(rng.integers(len(whole) - length + 1))
-        excerpt = whole[start : start + length]
-        if lfilter([1, -pre_emphasis], 1, excerpt).std() > 0.3 * usual:  # within 10 dB
-            break
-    level_db = level_range_db * (rng.random() - 0.5)
-    gain = float(_gains(excerpt - excerpt.mean(), pre_emphasis, level_db))
-    return {f"speaker_{place}": speaker, f"utterance_{place}": name, f"start_{place}": start,
-            f"gain_{place}": float(f"{gain:.6g}")}

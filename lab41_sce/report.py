@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lab41_sce import audio, figures, tables
+from lab41_sce.article.draw import CAPTIONS
 from lab41_sce.errors import UserError
 from lab41_sce.files import write_whole
 from lab41_sce.tables import decibels, words
@@ -62,15 +63,16 @@ def write_report(run_folder: str | Path) -> Path:
     history = _read_table(run / "history.csv")
     more = _more_tables(run, config, main)
     curves = "" if history.empty else _picture(figures.training_curves(history), "What training brought by time.")
-    template = resources.files("lab41_sce").joinpath("report.html.template").read_text("utf-8")
-    page = Template(template).substitute(
-        title=escape(f"Speech separation: {config.get('name', run.resolve().name)}"),
+    title = f"Speech separation: {config.get('name', run.resolve().name)}"
+    body = _template("report.html.template").substitute(
+        title=escape(title),
         lead=_lead(summary, main),
         run=_section("What was run", _facts(config, json.loads(version or "{}"), history)),
         table=_scrolling(scores, "Scores"),
         dots=_picture(figures.scores(summary, METRIC), f"Dots and whiskers of {METRIC}: the table above as a picture."),
         more="".join(_section(title, _scrolling(table, title) + f"<p>{escape(caption)}</p>")
                      for title, (table, caption) in more.items()),
+        figures=_section("The article’s figures", _article_figures(run)),
         training=_section("Training", curves),
         examples=_section("Examples to hear", _examples(run, main)),
         configuration=_section("Configuration", config_text and FOLDED.format(escape(config_text))),
@@ -78,8 +80,18 @@ def write_report(run_folder: str | Path) -> Path:
     texts = [f"### {title}\n\n{tables.markdown(table)}\n\n{caption}\n"
              for title, (table, caption) in {"Scores": (scores, CAPTION), **more}.items()]
     write_whole(run / "table.md", lambda file: file.write_text("\n".join(texts), "utf-8"))
-    write_whole(run / "report.html", lambda file: file.write_text(page, "utf-8"))
+    write_whole(run / "report.html", lambda file: file.write_text(page(title, body), "utf-8"))
     return run / "report.html"
+
+
+def page(title: str, body: str) -> str:
+    """Make a page of its own of a title and of HTML for its body; nothing is fetched."""
+    return _template("page.html.template").substitute(title=escape(title), body=body)
+
+
+def _template(name: str) -> Template:
+    """Read a template of this package."""
+    return Template(resources.files("lab41_sce").joinpath(name).read_text("utf-8"))
 
 
 def _more_tables(run: Path, config: Mapping, main: str | None) -> dict[str, tuple[tables.Table, str]]:
@@ -163,6 +175,18 @@ def _examples(run: Path, main: str | None) -> str:
                      f"{_sounds(folder)}</article>")
     whose = f"Estimates are those of {words(main or 'the run’s method')}; of the other systems only scores were kept."
     return (f"<p>{escape(whose)}</p>" if articles and len(separators) > 1 else "") + articles
+
+
+def _article_figures(run: Path) -> str:
+    """Show the article's figures, if the run has drawn them."""
+    html = ""
+    for name, caption in CAPTIONS.items():
+        file = run / "figures" / f"{name}.png"
+        if file.exists():
+            data = base64.b64encode(file.read_bytes()).decode()
+            html += (f'<div class="scroll" tabindex="0"><img alt="{escape(caption)}" '
+                     f'src="data:image/png;base64,{data}"></div><p class="quiet">{escape(caption)}</p>')
+    return html
 
 
 def _sounds(folder: Path) -> str:

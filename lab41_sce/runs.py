@@ -1,15 +1,18 @@
 """One run, one folder: who may use it, and what it says of itself.
 
 `config.yaml` (resolved), `version.json`, `splits.csv`, `evaluation.csv` (the frozen mixtures), for each trained system
-`systems/<name>/` with `checkpoint.npz`, `model.keras` (the best), `history.csv` and `tensorboard/`; then `history.csv`
-and `systems.csv` (of all of them), `mixtures.csv` (scores), `summary.csv`, `differences.csv`, `examples.csv`,
-`examples/`, `table.md`, `report.html`.
+`systems/<name>/` with `checkpoint.npz`, `model.keras` (the best), `history.csv`, `tensorboard/` and, if it has speaker
+vectors, `speakers.csv`; then `history.csv` and `systems.csv` (of all of them), `mixtures.csv` (scores), `summary.csv`,
+`differences.csv`, `examples.csv`, `examples/`, `figures/`, `table.md`, `report.html`; and `article/`, if wanted.
 """
 
 import json
+import os
 import platform
+import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -23,10 +26,12 @@ from lab41_sce.files import write_whole
 
 FILES = ("config.yaml", "version.json", "splits.csv", "evaluation.csv", "history.csv", "systems.csv", "mixtures.csv",
          "summary.csv", "differences.csv", "examples.csv", "table.md", "report.html")
-FOLDERS = ("systems", "examples")
+FOLDERS = ("systems", "examples", "figures", "article")
 # Settings that may differ between a run and its resumption: limits, places, and what follows the training.
-FREE_ON_RESUME = ("resume", "overwrite", "run_dir", "evaluation", "corpus.root", "corpus.download", "corpus.check",
-                  "training.updates", "training.minutes", "training.patience", "training.tensorboard")
+FREE_ON_RESUME = ("resume", "overwrite", "run_dir", "evaluation", "corpus.root", "corpus.utterances", "corpus.download",
+                  "corpus.check", "training.updates", "training.minutes", "training.patience", "training.tensorboard",
+                  "noise.folder", "noise.evaluation_snr_db")  # (the utterances are compared themselves)
+FREE_ENDINGS = (".about", ".build.path")
 
 
 def check_folder(config: DictConfig, folder: Path) -> None:
@@ -112,11 +117,12 @@ def comparable(config: DictConfig) -> dict:
         if isinstance(value, dict):
             for key, inner in value.items():
                 flatten(f"{name}.{key}" if name else key, inner)
-        elif not name.endswith(".about") and not any(f"{name}.".startswith(f"{free}.") for free in FREE_ON_RESUME):
+        elif not any(f"{name}.".startswith(f"{free}.") for free in FREE_ON_RESUME) and not name.endswith(FREE_ENDINGS):
             flat[name] = value
 
     flatten("", OmegaConf.to_container(config, resolve=True))
-    return flat
+    trained_with_noise = flat.get("noise.training_snr_db") is not None
+    return {name: value for name, value in flat.items() if trained_with_noise or not name.startswith("noise.")}
 
 
 def versions(command: str | None = None) -> dict[str, str]:
@@ -133,9 +139,27 @@ def versions(command: str | None = None) -> dict[str, str]:
         "python": platform.python_version(),
         **packages,
         "platform": platform.platform(),
+        "cores": os.cpu_count(),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **({"command": command} if command else {}),
     }
+
+
+def portable(text: str, config: Mapping, folder: Path) -> str:
+    """Take the places of one machine out of a text about a run.
+
+    Args:
+        text: such as a command, or the settings.
+        config: settings of the run; its `corpus.root` becomes $LIBRISPEECH.
+        folder: of the run, which becomes runs/NAME. Of every other absolute path, the last part stays.
+    """
+    name = f"runs/{folder.resolve().name}"
+    places = {str(folder.resolve()): name, str(folder): name, str(config["run_dir"]): name,
+              str(config["corpus"]["root"] or ""): "$LIBRISPEECH"}
+    for place in sorted(places, key=len, reverse=True):
+        if len(place) > 1:  # neither nothing, nor "." or "/"
+            text = re.sub(rf"(?<![\w/.-]){re.escape(place)}(?![\w-])", lambda _, shown=places[place]: shown, text)
+    return re.sub(r"(?<![\w/.$:-])/(?:[^\s/'\",]+/)+([^\s/'\",]+)", r"\1", text)
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

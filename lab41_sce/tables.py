@@ -27,7 +27,7 @@ TRAINING = {"parameters": "{:,.0f}", "updates": "{:,.0f}", "seconds_per_update":
 
 
 class Table(NamedTuple):
-    """Heads and rows of text; the first two columns hold words, one of them the names of systems, the rest numbers."""
+    """Heads and rows of text; a column `system` holds names."""
 
     heads: list[str]
     rows: list[list[str]]
@@ -96,12 +96,14 @@ def systems(config: Mapping, trained: pd.DataFrame) -> Table:
 
 def markdown(table: Table) -> str:
     """Write a table in GitHub's Markdown, aligned so that it also reads well in a terminal; no newline at the end."""
-    place = table.heads.index("system")
-    lines = [table.heads, *([*row[:place], words(row[place]), *row[place + 1:]] for row in table.rows)]
+    named = [head == "system" for head in table.heads]
+    lines = [table.heads, *([words(cell) if name else cell for cell, name in zip(row, named, strict=True)]
+                            for row in table.rows)]
     lines = [[f"**{cell}**" if isinstance(cell, Bold) else cell.replace("|", "\\|") for cell in line] for line in lines]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
-    rule = ["-" * width if column < 2 else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
-    justify = [str.ljust, str.ljust] + [str.rjust] * (len(widths) - 2)
+    texts = [any(map(str.isalpha, "".join(cells))) for cells in zip(*lines[1:], strict=True)] or [True] * len(widths)
+    rule = ["-" * width if text else "-" * (width - 1) + ":" for width, text in zip(widths, texts, strict=True)]
+    justify = [str.ljust if text else str.rjust for text in texts]
     padded = [[put(*cell) for put, *cell in zip(justify, line, widths, strict=True)] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in [padded[0], rule, *padded[1:]])
 

@@ -8,8 +8,19 @@ from lab41_sce.methods.base import bin_weights, ideal_assignment, magnitudes
 
 def test_magnitudes_are_those_of_the_sum_and_of_each_source(front_end):
     sources = np.random.default_rng(0).standard_normal((2, 3, 2000)).astype(np.float32)
-    mixture, of_sources = magnitudes(front_end, sources)
+    mixture, of_sources, speech = magnitudes(front_end, {"sources": sources})
     np.testing.assert_allclose(mixture, np.abs(front_end.spectrogram(sources.sum(axis=1))), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(of_sources, np.abs(front_end.spectrogram(sources)), rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(speech, mixture)
+
+
+def test_noise_is_part_of_the_mixture_and_of_nothing_else(front_end):
+    rng = np.random.default_rng(1)
+    sources, noise = (rng.standard_normal(shape).astype(np.float32) for shape in ((2, 2, 2000), (2, 2000)))
+    mixture, of_sources, speech = magnitudes(front_end, {"sources": sources, "noise": noise})
+    total = sources.sum(axis=1)
+    np.testing.assert_allclose(mixture, np.abs(front_end.spectrogram(total + noise)), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(speech, np.abs(front_end.spectrogram(total)), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(of_sources, np.abs(front_end.spectrogram(sources)), rtol=1e-3, atol=1e-3)
 
 

@@ -7,9 +7,10 @@ import soundfile
 
 from lab41_sce import evaluation
 from lab41_sce.corpora import librispeech, splits
+from lab41_sce.lists import evaluation_list, load_mixture
 from lab41_sce.methods import oracles
 from lab41_sce.methods.base import Setup
-from lab41_sce.mixtures import Mixture, Speech, evaluation_list, load_mixture
+from lab41_sce.mixtures import Mixture, Speech
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +58,9 @@ def test_scores_and_examples(tiny_model, listed, tmp_path):
 def test_estimates_of_examples_are_in_the_order_of_the_references(listed, tmp_path):
     speech, mixtures = listed
     row = mixtures.iloc[0]
-    sources = load_mixture(speech, row).sources
+    mixture = load_mixture(speech, row)
     evaluation_examples = evaluation.Examples(tmp_path, "sce", 1, 10000)
-    evaluation_examples.keep(row, sources, {"sce": sources[::-1]})
+    evaluation_examples.keep(row, mixture, {"sce": mixture.sources[::-1]})
     folder = next((tmp_path / "examples").iterdir())
     for number in (1, 2):
         reference, _ = soundfile.read(folder / f"reference_{number}.wav")

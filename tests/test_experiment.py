@@ -14,10 +14,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from lab41_sce import experiment
+from lab41_sce.article.draw import CAPTIONS
 from lab41_sce.errors import UserError
 from lab41_sce.features import FrontEnd
+from lab41_sce.methods import saved
 from lab41_sce.methods.base import Setup
-from lab41_sce.networks import blstm
+from lab41_sce.mixtures import Mixture
 
 
 def command(corpus_root, folder, *overrides):
@@ -66,7 +68,9 @@ def test_every_file_of_a_run_is_there(finished):
                      "evaluation.csv", "mixtures.csv", "summary.csv", "differences.csv", "table.md", "examples.csv",
                      "examples", "report.html"}
     assert {path.name for path in (folder / "systems" / "sce").iterdir()} == {
-        "checkpoint.npz", "model.keras", "history.csv", "tensorboard"}
+        "checkpoint.npz", "model.keras", "history.csv", "tensorboard", "speakers.csv"}
+    assert {path.suffix for path in (folder / "figures").iterdir()} == {".png", ".svg"}
+    assert {path.stem for path in (folder / "figures").iterdir()} == set(CAPTIONS) - {"improvement_by_snr"}
     assert not [name for name in names if name.startswith(".")]  # no temporary file is left
     assert "report.html" in result.stdout and "| sce " in result.stdout
     assert json.loads((folder / "version.json").read_text())["tensorflow"]
@@ -107,71 +111,6 @@ def test_the_trained_model_separates_a_file(finished, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["mixture_1.wav", "mixture_2.wav"]
 
 
-TRAINED = ["sce", "deep_clustering", "attractor", "pit_cnn", "pit_blstm", "recurrent_mask"]
-SMALL_CNN = ["others.pit_cnn.build.network.filters=[2,2,2]", "others.pit_cnn.build.network.dense_units=4"]
-
-
-def test_one_command_compares_every_system_and_goes_on_with_what_is_missing(tmp_path):
-    """Every system of the article, tiny; deep clustering comes later, and only it is trained and scored then."""
-    tiny = ["network.units=4", "embedding_size=4", "mixtures.batch_size=2", "mixtures.seconds=0.5",
-            "training.minutes=null", "training.updates=2", "training.validate_every=2", "validation.batches=1",
-            "validation.per_kind=1", "validation.seconds=1.5", "evaluation.per_kind=1", "evaluation.seconds=1.5",
-            "evaluation.examples_per_kind=1", "training.tensorboard=false", *SMALL_CNN]
-    arguments = [sys.executable, "-m", "lab41_sce.experiment", "+exp=compare", f"run_dir={tmp_path}", *tiny]
-    result = subprocess.run([*arguments, "~method@others.deep_clustering"], capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    first = pd.read_csv(tmp_path / "mixtures.csv")
-    models = {path: path.stat().st_mtime_ns for path in (tmp_path / "systems").glob("*/model.keras")}
-    assert len(models) == len(TRAINED) - 1
-    result = subprocess.run([*arguments, "resume=true"], capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-
-    assert {path: path.stat().st_mtime_ns for path in models} == models
-    scores = pd.read_csv(tmp_path / "mixtures.csv")
-    pd.testing.assert_frame_equal(scores.iloc[: len(first)], first)
-    added = scores.iloc[len(first) :]
-    assert set(added["system"]) == {"deep_clustering", "deep_clustering_true_centres"}
-    separated = scores.groupby("system")[["split", "mixture"]].apply(lambda rows: len(rows.drop_duplicates())).to_dict()
-    untrained = ["nmf_blind", "unprocessed", "ideal_binary_mask", "ideal_ratio_mask", "phase_sensitive_mask"]
-    ceilings = [f"{name}_true_centres" for name in TRAINED[:3]]
-    assert separated == dict.fromkeys([*TRAINED, *untrained, *ceilings], 8) | {"nmf_supervised": 4}
-    assert set(scores.loc[scores["system"] == "nmf_supervised", "split"]) == {"in-set"}
-    systems = pd.read_csv(tmp_path / "systems.csv").set_index("system")
-    assert sorted(systems.index) == sorted(TRAINED) and (systems["updates"] == 2).all()
-    assert (systems[["parameters", "seconds_per_update", "minutes"]] > 0).all(axis=None)
-    differences = pd.read_csv(tmp_path / "differences.csv")
-    assert set(differences["system"]) == set(separated) - {"sce"}
-    summary = pd.read_csv(tmp_path / "summary.csv")
-    of_all = [table.query("metric == 'SDRi' and kind == 'All' and split == 'unseen'").set_index("system")["mean"]
-              for table in (summary, differences)]
-    assert of_all[1]["pit_blstm"] == pytest.approx(of_all[0]["pit_blstm"] - of_all[0]["sce"])
-    check_that_every_model_separates(tmp_path / "systems")
-    table = (tmp_path / "table.md").read_text()
-    assert all(name.replace("_", " ") in table for name in [*TRAINED, *untrained])
-
-
-def check_that_every_model_separates(systems):
-    """Load each in a process that knows no more than the command line does."""
-    code = ("import sys, numpy; from lab41_sce.separation import Separator; "
-            "print([Separator.load(folder).separate(numpy.ones(9000), 10000).shape for folder in sys.argv[1:]]); "
-            "Separator.load(sys.argv[1]).separate(numpy.ones(9000), 10000, 3)")
-    folders = [systems / name for name in ["recurrent_mask", *TRAINED[:-1]]]
-    result = subprocess.run([sys.executable, "-c", code, *folders], capture_output=True, text=True, check=False)
-    assert result.stdout.strip() == str([(2, 9000)] * len(TRAINED))
-    assert "UserError: this model separates 2 speakers and cannot separate 3" in result.stderr
-
-
-def test_a_system_does_not_depend_on_those_before_it():
-    with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
-        config = compose("config", overrides=["+exp=smoke", "+method@others.pit_blstm=pit_blstm",
-                                              "+method@others.recurrent_mask=recurrent_mask"])
-        alone = compose("config", overrides=["+exp=smoke", "method=recurrent_mask"])
-    setup = Setup(FrontEnd(), partial(blstm, n_layers=1, units=4), 2, ("1", "2", "3"))
-    among, alone = (experiment.build_systems(each, setup)["recurrent_mask"] for each in (config, alone))
-    for here, there in zip(among.weights, alone.weights, strict=True):
-        np.testing.assert_array_equal(here, there)
-
-
 def test_a_system_that_learns_nothing_can_be_the_method(corpus_root, tmp_path):
     result = run(corpus_root, tmp_path, "method=ideal_binary_mask")
     assert result.returncode == 0, result.stderr
@@ -183,32 +122,41 @@ def test_a_system_that_learns_nothing_can_be_the_method(corpus_root, tmp_path):
     assert model.returncode == 1 and "there is no model at" in model.stderr and "Traceback" not in model.stderr
 
 
-@pytest.mark.parametrize("exp", ["compare", "compare_three"])
-def test_every_system_of_a_comparison_can_be_the_method(exp):
-    with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
-        everyone = experiment.described_systems(compose("config", overrides=[f"+exp={exp}"]))
-        for name in everyone:
-            config = compose("config", overrides=[f"+exp={exp}", f"method={name}", "+method.build.mark=1"])
-            experiment.check_settings(config)
-            described = experiment.described_systems(config)
-            assert next(iter(described)) == name and set(described) == set(everyone)
-            assert [system.build.get("mark") for system in described.values()] == [1] + [None] * (len(everyone) - 1)
-
-
-def test_three_speakers(tmp_path):
-    tiny = ["network.units=4", "embedding_size=4", "mixtures.batch_size=2", "mixtures.seconds=0.5",
-            "training.minutes=null", "training.updates=2", "training.validate_every=2", "validation.batches=1",
-            "validation.per_kind=1", "validation.seconds=1.5", "evaluation.per_kind=1", "evaluation.seconds=1.5",
-            "evaluation.splits=[unseen]"]
-    arguments = [sys.executable, "-m", "lab41_sce.experiment", "+exp=three_speaker", f"run_dir={tmp_path}", *tiny]
-    result = subprocess.run(arguments, capture_output=True, text=True, check=False)
+def test_noise_and_a_saved_model(corpus_root, tmp_path):
+    """Train and score with noise, and score the trained weights once more, with binary masks."""
+    noise = ["noise.kinds=[white]", "noise.training_snr_db=[0,10]", "noise.evaluation_snr_db=[-5]"]
+    again = ["+method@others.saved=saved", "others.saved.build.path=systems/sce",
+             "+others.saved.build.changes.soft_scale=null"]
+    result = run(corpus_root, tmp_path, *noise, *again, "evaluation.splits=[unseen]", "training.updates=10")
     assert result.returncode == 0, result.stderr
+    listed = pd.read_csv(tmp_path / "evaluation.csv")
+    assert listed["split"].value_counts().to_dict() == {"unseen": 4, "unseen, SNR -5 dB": 4}
+    assert listed["utterance_1"].to_list()[:4] == listed["utterance_1"].to_list()[4:]
     summary = pd.read_csv(tmp_path / "summary.csv")
-    assert set(summary["kind"]) == {"FFF", "FFM", "FMM", "MMM", "All"}
-    ideal = summary.query("system == 'ideal_binary_mask' and metric == 'SDRi' and kind == 'All'")
-    assert ideal["mean"].item() > 8 and ideal["n"].item() == 8
-    example = tmp_path / "examples" / "unseen-FFM-1"
-    assert len(list(example.glob("estimate_*.wav"))) == 3
+    of_all = summary[summary["kind"] == "All"].set_index(["split", "system", "metric"])["mean"]
+    clean, noisy = of_all["unseen"], of_all["unseen, SNR -5 dB"]
+    assert noisy["unprocessed", "SDR"] < clean["unprocessed", "SDR"] - 4
+    assert noisy["ideal_binary_mask", "SDRi"] > 5
+    assert clean["saved", "SDR"] != clean["sce", "SDR"]  # binary masks are not the soft ones
+    assert {path.name for path in (tmp_path / "examples").iterdir()} >= {"unseen-FF-1", "unseen-SNR_-5_dB-FF-1"}
+    assert (tmp_path / "figures" / "improvement_by_snr.png").exists()
+
+
+def test_a_saved_model_must_fit(finished, tmp_path):
+    """It must be there, know nobody who is unseen here, and have this front end and the attributes to change."""
+    folder, _, _ = finished
+    front_end, mixture = FrontEnd(), Mixture(np.zeros((2, 5000), np.float32), ("101", "102"))
+    trained = pd.read_csv(folder / "splits.csv", dtype=str).query("split == 'train'")["speaker"].unique()
+    setup = partial(Setup, front_end, None, 2)
+    assert saved.build(setup(("101", "102", *trained)), folder)(mixture).shape[0] == 2
+    with pytest.raises(UserError, match="no model at nowhere"):
+        saved.build(setup(), "nowhere")
+    with pytest.raises(UserError, match=f"trained with speaker {min(trained)}, who is unseen here"):
+        saved.build(setup(), folder / "systems" / "sce")(Mixture(mixture.sources, (min(trained), "999")))
+    with pytest.raises(UserError, match="another front end .hop_length"):
+        saved.build(Setup(FrontEnd(hop_length=128), None, 2, tuple(trained)), folder)(mixture)
+    with pytest.raises(UserError, match="has no sharpness"):
+        saved.build(setup(tuple(trained)), folder, {"sharpness": 1})(mixture)
 
 
 def test_a_finished_folder_is_not_touched_by_accident(finished, corpus_root):
@@ -250,6 +198,12 @@ def test_mistakes_get_one_sentence(tmp_path):
     ("corpus.check=sample", "choose from samples, headers"),
     ("evaluation.seconds=null", "evaluation.seconds=None"),
     ("evaluation.jobs=0", "evaluation.jobs=0"),
+    ("noise.training_snr_db=[15,-5]", "give the lowest and the highest in dB"),
+    ("noise.training_snr_db=5", "give the lowest and the highest in dB"),
+    ("noise.evaluation_snr_db=[0,0]", "give different numbers of dB"),
+    ("noise.kinds=[brown]", "choose from white, pink"),
+    ("noise.kinds=[folder]", "give noise.folder=PATH"),
+    ("+method@others.saved=saved", "others.saved.build.path must be given"),
     ("seed=-1", "seed=-1"),
 ])
 def test_impossible_settings_are_told(override, wanted):

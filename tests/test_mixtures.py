@@ -10,7 +10,8 @@ from scipy.signal import lfilter
 
 from lab41_sce.corpora import librispeech, splits
 from lab41_sce.errors import UserError
-from lab41_sce.mixtures import Speech, TrainingMixtures, evaluation_list, load_mixture
+from lab41_sce.lists import evaluation_list, load_mixture
+from lab41_sce.mixtures import Speech, TrainingMixtures
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_a_frozen_list_is_determined_by_its_seed(speech, utterances):
 
 def test_a_frozen_list_is_the_same_in_another_process(corpus_root):
     """Python shuffles its sets anew in every process; nothing may depend on their order."""
-    code = ("import sys; from lab41_sce.corpora import librispeech, splits; from lab41_sce.mixtures import *; "
+    code = ("import sys; from lab41_sce.corpora import librispeech, splits; from lab41_sce.lists import *; "
             "table = splits.split(librispeech.load(sys.argv[1], ['train']), 2); "
             "print(evaluation_list(Speech(table, 10000), table, 'unseen', 2, 3, 1.5, 0.95).to_csv())")
     printed = {subprocess.run([sys.executable, "-c", code, corpus_root], env=os.environ | {"PYTHONHASHSEED": seed},

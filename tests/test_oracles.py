@@ -66,6 +66,15 @@ def test_the_better_the_mask_the_better_the_separation(n_speakers):
     assert phase_sensitive > max(binary, ratio)
 
 
+def test_noise_is_a_source_that_gets_no_mask():
+    clean, noise = make_mixture(), 0.05 * np.random.default_rng(1).standard_normal(10000).astype(np.float32)
+    noisy, third = Mixture(clean.sources, noise=noise), Mixture(np.stack([*clean.sources, noise]))
+    for oracle in ORACLES:
+        masks = oracle(make_setup())(noisy)
+        np.testing.assert_array_equal(masks, oracle(make_setup(3))(third)[:2])
+        assert improvement_db(make_setup(), lambda _, masks=masks: masks, noisy) > 5
+
+
 def test_unprocessed_gives_the_mixture_to_everyone():
     masks = oracles.unprocessed(make_setup(3))(make_mixture(3))
     assert masks.shape[0] == 3 and masks.dtype == np.float32 and (masks == 1).all()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from lab41_sce import audio, figures
+from lab41_sce import audio, figures, runs
 
 TEXTS = ("summary.csv", "differences.csv", "systems.csv", "table.md", "history.csv", "splits.csv", "evaluation.csv",
          "config.yaml", "version.json")
@@ -27,14 +27,9 @@ def main():
     options = parser.parse_args()
     run, results = options.run, options.results
     config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
-    places = {str(run): f"runs/{results.name}"}
-    if config["corpus"]["root"]:
-        places[str(config["corpus"]["root"])] = "$LIBRISPEECH"
     results.mkdir(parents=True, exist_ok=True)
     for name in TEXTS:
-        text = (run / name).read_text("utf-8")
-        for place, shown in places.items():
-            text = text.replace(place, shown)
+        text = runs.portable((run / name).read_text("utf-8"), config, run)
         (results / name).write_text(text, "utf-8")
     about = json.loads((results / "version.json").read_text("utf-8"))
     commands = [start["command"] for start in (about, *about.get("resumed", [])) if "command" in start]

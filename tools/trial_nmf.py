@@ -16,10 +16,11 @@ from tqdm import tqdm
 from lab41_sce.corpora import librispeech, splits
 from lab41_sce.evaluation import apply_masks
 from lab41_sce.features import FrontEnd
+from lab41_sce.lists import evaluation_list, load_mixture
 from lab41_sce.methods import nmf
 from lab41_sce.methods.base import Setup
 from lab41_sce.metrics import best_si_sdr
-from lab41_sce.mixtures import Speech, evaluation_list, load_mixture
+from lab41_sce.mixtures import Speech
 
 SUPERVISED = [{"n_components": n_components, "max_iter": max_iter}
               for n_components, max_iter in itertools.product((10, 20, 40), (5, 10, 15, 20, 50, 100))]

@@ -15,7 +15,8 @@ from tqdm import tqdm
 import lab41_sce.separation  # noqa: F401 (registers the models)
 from lab41_sce import evaluation
 from lab41_sce.corpora import librispeech
-from lab41_sce.mixtures import Speech, evaluation_list
+from lab41_sce.lists import evaluation_list
+from lab41_sce.mixtures import Speech
 
 SCALES = (None, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0)
 

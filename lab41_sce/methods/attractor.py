@@ -204,7 +204,7 @@ class DeepAttractorNetwork(Method):
 
     Args:
         model: the `AttractorModel` to train.
-        loss_range_db: bins further than this below the mixture's peak do not count; None counts all (the paper).
+        loss_range_db: bins further than this below the speech's peak do not count; None counts all (the paper).
         momentum: share of the fixed attractors that a batch leaves; they remember about 1 / (1 - momentum) batches.
     """
 
@@ -215,11 +215,11 @@ class DeepAttractorNetwork(Method):
 
     def call(self, batch, training=False):
         """Compute the loss of a batch (`base.Method`): a scalar."""
-        mixture, sources = magnitudes(self.model.front_end, batch["sources"])
+        mixture, sources, speech = magnitudes(self.model.front_end, batch)
         embeddings = self.model.embeddings(mixture, training)
-        audible = bin_weights(mixture, self.model.range_db)
+        audible = bin_weights(speech, self.model.range_db)
         attractors = ideal_attractors(embeddings, ideal_assignment(sources), audible)
         if training:
             self.model.follow(attractors, self.momentum)
         masks = attractor_masks(embeddings, self.model.scale * attractors, self.model.mask)
-        return mask_approximation_loss(masks, mixture, sources, bin_weights(mixture, self.loss_range_db))
+        return mask_approximation_loss(masks, mixture, sources, bin_weights(speech, self.loss_range_db))

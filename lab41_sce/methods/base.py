@@ -6,6 +6,7 @@ A *system* is a function of a `Mixture` that returns masks `[S, T, F]`. A `build
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import pandas as pd
@@ -27,6 +28,7 @@ class Setup:
         speakers: ids of the P known speakers; training's `speaker_ids` are places in this list. Women come first.
         speech: the signals of the corpus.
         utterances: table of the utterances to train on.
+        folder: of the run, where there will be trained systems.
     """
 
     front_end: FrontEnd
@@ -35,13 +37,14 @@ class Setup:
     speakers: tuple[str, ...] = ()
     speech: Speech | None = None
     utterances: pd.DataFrame | None = None
+    folder: Path | None = None
 
 
 class Method(keras.Model):
     """Map a batch of sources to the loss that `fit` minimises; subclasses say which, in `call`.
 
-    A batch is a dict of `sources`, float32 `[B, S, N]`, whose sum over S is the mixture, and `speaker_ids`, int32
-    `[B, S]`.
+    A batch is a dict of `sources`, float32 `[B, S, N]`, `speaker_ids`, int32 `[B, S]`, and perhaps `noise`, float32
+    `[B, N]`. The mixture is the sum of the sources and the noise.
 
     Args:
         model: what separates: a Keras model with a `front_end` and `masks(mixture, n_speakers)`.
@@ -57,19 +60,24 @@ class Method(keras.Model):
         return y_pred
 
 
-def magnitudes(front_end: FrontEnd, sources):
-    """Compute the magnitudes of mixtures and sources.
+def magnitudes(front_end: FrontEnd, batch):
+    """Compute the magnitudes of what a batch is made of.
 
     Args:
         front_end: a `FrontEnd`.
-        sources: float32 `[B, S, N]`.
+        batch: as a `Method` gets it.
 
     Returns:
-        `[B, T, F]` of the mixtures, and `[B, S, T, F]` of the sources.
+        `[B, T, F]` of the mixtures; `[B, S, T, F]` of the sources; `[B, T, F]` of all speech, which is the mixtures'
+        where there is no noise. A bin should count by its speech: nobody can tell whose it is where noise is all.
     """
-    real, imaginary = front_end.analyse(sources)
-    mixture = magnitude(ops.sum(real, axis=1), ops.sum(imaginary, axis=1))
-    return mixture, magnitude(real, imaginary)
+    real, imaginary = front_end.analyse(batch["sources"])
+    speech_real, speech_imaginary = ops.sum(real, axis=1), ops.sum(imaginary, axis=1)
+    mixture = speech = magnitude(speech_real, speech_imaginary)
+    if "noise" in batch:
+        noise_real, noise_imaginary = front_end.analyse(batch["noise"])
+        mixture = magnitude(speech_real + noise_real, speech_imaginary + noise_imaginary)
+    return mixture, magnitude(real, imaginary), speech
 
 
 def ideal_assignment(sources):
@@ -77,17 +85,17 @@ def ideal_assignment(sources):
     return ops.one_hot(ops.argmax(sources, axis=1), sources.shape[1], axis=1)
 
 
-def bin_weights(mixture, range_db: float | None, power: float = 0.0):
+def bin_weights(levels, range_db: float | None, power: float = 0.0):
     """Say how much each bin counts in a loss.
 
     Args:
-        mixture: magnitudes, float32 `[B, T, F]`.
+        levels: magnitudes of the speech, float32 `[B, T, F]`.
         range_db: bins further than this below the peak of their mixture count 0; None leaves none out.
         power: of the magnitude, relative to the peak, that the others count: 0 for all alike, 1 for the magnitude.
 
     Returns:
         float32 `[B, T, F]`, between 0 and 1.
     """
-    relative = mixture / ops.maximum(ops.max(mixture, axis=(1, 2), keepdims=True), 1e-12)
+    relative = levels / ops.maximum(ops.max(levels, axis=(1, 2), keepdims=True), 1e-12)
     audible = 1.0 if range_db is None else ops.cast(relative >= 10.0 ** (-range_db / 20.0), "float32")
     return audible * relative**power

@@ -58,7 +58,7 @@ class DeepClustering(Method):
 
     Args:
         model: the `EmbeddingModel` to train, with vectors of length one.
-        loss_range_db: bins further than this below the mixture's peak do not count; None counts all.
+        loss_range_db: bins further than this below the speech's peak do not count; None counts all.
         weight_power: of a bin's magnitude in its weight, see `base.bin_weights`; 0 is the article.
     """
 
@@ -69,7 +69,7 @@ class DeepClustering(Method):
 
     def call(self, batch, training=False):
         """Compute the loss of a batch (`base.Method`): a scalar."""
-        mixture, sources = magnitudes(self.model.front_end, batch["sources"])
+        mixture, sources, speech = magnitudes(self.model.front_end, batch)
         embeddings = self.model.embeddings(mixture, training)
-        weights = bin_weights(mixture, self.loss_range_db, self.weight_power)
+        weights = bin_weights(speech, self.loss_range_db, self.weight_power)
         return affinity_loss(embeddings, ideal_assignment(sources), weights)

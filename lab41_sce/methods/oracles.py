@@ -1,7 +1,7 @@
 """References that are told the answer: masks made from the sources themselves, and no separation at all.
 
-They bound what masks of a kind can reach; every spectrogram is that of the setup's front end. With sources S_s, their
-mixture X and phases θ, the mask of source s in a bin is
+They bound what masks of a kind can reach; every spectrogram is that of the setup's front end. With sources S_s, noise
+(if there is any) as one source more that gets no mask, their mixture X and phases θ, the mask of source s in a bin is
 
 - ideal binary mask: 1 where |S_s| is the largest of all, else 0;
 - ideal ratio mask: |S_s| / Σ_r |S_r|;
@@ -25,8 +25,8 @@ def ideal_binary_mask(setup):
     """Return the system that gives each bin to its loudest source; in a tie, to the first of them."""
 
     def masks(mixture):
-        levels = np.abs(setup.front_end.spectrogram(mixture.sources))
-        return (levels.argmax(axis=0) == np.arange(len(levels))[:, None, None]).astype(np.float32)
+        levels = np.abs(setup.front_end.spectrogram(_parts(mixture)))
+        return (levels.argmax(axis=0) == np.arange(mixture.n_speakers)[:, None, None]).astype(np.float32)
 
     return masks
 
@@ -35,8 +35,8 @@ def ideal_ratio_mask(setup):
     """Return the system that shares each bin by the sources' magnitudes; in silence, evenly."""
 
     def masks(mixture):
-        levels = np.abs(setup.front_end.spectrogram(mixture.sources)) + 1e-12
-        return levels / levels.sum(axis=0)
+        levels = np.abs(setup.front_end.spectrogram(_parts(mixture))) + 1e-12
+        return levels[: mixture.n_speakers] / levels.sum(axis=0)
 
     return masks
 
@@ -45,9 +45,14 @@ def phase_sensitive_mask(setup):
     """Return the system that brings each bin as near to its source as a mask within [0, 1] can; 0 in silence."""
 
     def masks(mixture):
-        sources = setup.front_end.spectrogram(mixture.sources)
-        total = sources.sum(axis=0)
+        parts = setup.front_end.spectrogram(_parts(mixture))
+        sources, total = parts[: mixture.n_speakers], parts.sum(axis=0)
         ratios = np.divide(sources, total, out=np.zeros_like(sources), where=total != 0)
         return np.clip(ratios.real, 0.0, 1.0)  # |S| / |X| cos(θ_S - θ_X) is the real part of S / X
 
     return masks
+
+
+def _parts(mixture):
+    """Stack what a mixture is made of: its sources and, if it has any, its noise, `[S or S + 1, N]`."""
+    return mixture.sources if mixture.noise is None else np.stack([*mixture.sources, mixture.noise])

@@ -53,6 +53,6 @@ class PermutationInvariantTraining(Method):
 
     def call(self, batch, training=False):
         """Compute the loss of a batch (`base.Method`): a scalar."""
-        mixture, sources = magnitudes(self.model.front_end, batch["sources"])
+        mixture, sources, _ = magnitudes(self.model.front_end, batch)
         masks = self.model.estimate(mixture, training)
         return permutation_invariant_loss(masks, self.model.cut(mixture), self.model.cut(sources))

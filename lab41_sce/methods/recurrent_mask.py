@@ -71,6 +71,6 @@ class RecurrentMasks(Method):
 
     def call(self, batch, training=False):
         """Compute the loss of a batch (`base.Method`): a scalar."""
-        mixture, sources = magnitudes(self.model.front_end, batch["sources"])
+        mixture, sources, _ = magnitudes(self.model.front_end, batch)
         masks = self.model.estimate(mixture, training)
         return discriminative_loss(masks, mixture, in_speaker_order(sources, batch["speaker_ids"]), self.gamma)

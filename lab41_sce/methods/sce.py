@@ -116,7 +116,7 @@ class SourceContrastiveEstimation(Method):
         model: the `EmbeddingModel` to train; where its vectors have length one, so have the speakers'.
         n_known_speakers: P.
         num_negatives: speakers drawn from outside each mixture, besides those in it.
-        loss_range_db: bins further than this below the mixture's peak do not count; None counts all (the article).
+        loss_range_db: bins further than this below the speech's peak do not count; None counts all (the article).
         weight_power: of a bin's magnitude in its weight, see `base.bin_weights`.
         scale: factor of every inner product; of use with unit norms.
         step_ratio: see `SpeakerVectors`.
@@ -137,7 +137,7 @@ class SourceContrastiveEstimation(Method):
     def call(self, batch, training=False):
         """Compute the loss of a batch (`base.Method`): a scalar."""
         speaker_ids = batch["speaker_ids"]
-        mixture, sources = magnitudes(self.model.front_end, batch["sources"])
+        mixture, sources, speech = magnitudes(self.model.front_end, batch)
         labels = 2.0 * ideal_assignment(sources) - 1.0  # [B, S, T, F]
         if self.num_negatives:
             negatives = draw_negatives(
@@ -147,5 +147,5 @@ class SourceContrastiveEstimation(Method):
             labels = ops.pad(labels, [(0, 0), (0, self.num_negatives), (0, 0), (0, 0)], constant_values=-1.0)
         vectors = self.scale * self.speaker_vectors(speaker_ids)
         embeddings = self.model.embeddings(mixture, training)
-        weights = bin_weights(mixture, self.loss_range_db, self.weight_power)
+        weights = bin_weights(speech, self.loss_range_db, self.weight_power)
         return source_contrastive_loss(embeddings, vectors, labels, weights)

@@ -1,0 +1,67 @@
+"""A model that an earlier run has trained, scored as it is, or with another way from its vectors to masks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from lab41_sce.corpora.splits import TRAINED_SPEAKERS
+from lab41_sce.errors import UserError
+
+
+def build(setup, path: str | Path, changes: Mapping | None = None):
+    """Return the system of a trained model; it is loaded when it first separates.
+
+    Args:
+        setup: a `Setup`.
+        path: see `Separator.load`; or, in the folder of the run itself, a system that it trains, as "systems/sce".
+        changes: attributes of the model to set, such as `{"soft_scale": None}`.
+
+    Returns:
+        A function of a `Mixture`. It raises UserError if the model was trained with a speaker of the mixture who is
+        unseen here, has another front end, or lacks an attribute to change.
+
+    Raises:
+        UserError: there is nothing at `path`.
+    """
+    own = setup.folder is not None and str(path).startswith("systems/")
+    place = setup.folder / path if own else Path(path)
+    if not own and not place.exists():
+        raise UserError(f"there is no model at {path}; give the folder of a run that has trained, or a .keras file.")
+    loaded = []
+
+    def masks(mixture):
+        if not loaded:
+            loaded.extend([_load(place, changes or {}, setup.front_end), _trained_speakers(place)])
+        model, trained = loaded
+        if unfair := trained & set(mixture.speakers) - set(setup.speakers):
+            raise UserError(f"the model at {path} was trained with speaker {min(unfair)}, who is unseen here; "
+                            "score it on other speakers, or train it on the same splits.")
+        return model.masks(mixture.signal, mixture.n_speakers)
+
+    return masks
+
+
+def _load(place, changes, front_end):
+    """Load a model and change it."""
+    from lab41_sce.separation import Separator  # which imports the methods
+
+    model = Separator.load(place).model
+    names = ("sample_rate_hz", "frame_length", "hop_length", "pre_emphasis")
+    different = [name for name in names if getattr(model.front_end, name) != getattr(front_end, name)]
+    if different:
+        raise UserError(f"the model at {place} has another front end ({', '.join(different)}); set front_end to its.")
+    for name, value in changes.items():
+        if not hasattr(model, name):
+            raise UserError(f"changes.{name}={value} is not possible: the model at {place} has no {name}.")
+        setattr(model, name, value)
+    return model
+
+
+def _trained_speakers(place):
+    """Return the ids of the speakers that a model was trained with, as far as the run around it tells."""
+    for folder in (place, *place.parents[:3]):
+        if (folder / "splits.csv").is_file():
+            splits = pd.read_csv(folder / "splits.csv", dtype=str)
+            return set(splits.loc[splits["split"].isin(TRAINED_SPEAKERS), "speaker"])
+    return set()
