@@ -6,7 +6,7 @@ TF_CPP_MIN_LOG_LEVEL ?= 2
 export TF_CPP_MIN_LOG_LEVEL
 
 .DEFAULT_GOAL := help
-.PHONY: help venv reproduce test lint notebooks clean distclean
+.PHONY: help venv reproduce figures test lint notebooks clean distclean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,11 @@ venv: .venv/.installed  ## install the package and its tools into .venv (again o
 
 reproduce: venv  ## train and score on the embedded corpus, print the table (goes on where it stopped; anew: ARGS="resume=false overwrite=true")
 	@.venv/bin/python -m lab41_sce.experiment +exp=reproduce run_dir=runs/reproduce resume=true $(ARGS)
+	@.venv/bin/python -m lab41_sce.article.timing --out runs/reproduce/timing.csv --batch 32 --rounds 3
+	@.venv/bin/python -m lab41_sce.article runs/reproduce --timing runs/reproduce/timing.csv
+
+figures: venv  ## draw the article's figures of a run anew: make figures RUN=runs/reproduce
+	@.venv/bin/python -m lab41_sce.article.draw $(or $(RUN),runs/reproduce)
 
 test: venv  ## run the tests
 	@.venv/bin/python -m pytest -q -n 2 --dist loadfile --nbmake --nbmake-timeout=300 tests notebooks

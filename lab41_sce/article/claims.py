@@ -1,0 +1,277 @@
+"""Tables that runs have written become verdicts on what the article says (arXiv 1705.04662, and Lab41's article).
+
+    differences.csv             -> SCE against deep clustering
+    timing.csv                  -> the time of an update
+    model.keras                 -> what the model knows of identities
+    speakers.csv                -> whether similar voices have similar vectors
+    mixtures.csv of an ablation -> what the choices inside SCE are worth
+    summary.csv with noise      -> robustness to noise
+
+A verdict is one of HOLDS, FAILS and UNTOLD, by a rule that the claim's text states; no rule looks at anything but the
+numbers. Intervals are those of `metrics.py`: 95 %, over mixtures of these speakers, for this one training.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import PCA
+from sklearn.metrics import roc_auc_score
+
+from lab41_sce.article import voices
+from lab41_sce.figures import ordered_kinds
+from lab41_sce.metrics import paired_differences, summarise
+from lab41_sce.tables import ABSENT, Table, decibels, words
+
+HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
+METRIC = "SDRi"
+ALMOST_HALF = 0.6  # of deep clustering's time, at most
+SIGNIFICANT = 0.05
+ARTICLE_BATCH, ARTICLE_UPDATES = 256, 92_000
+BASELINES = {"sce_silence_counts": "sce_equal_weights"}  # what a variant differs from in one thing, if it is not sce
+
+
+class Claim(NamedTuple):
+    """What is claimed, what was measured, and the verdict with its reason."""
+
+    title: str
+    verdict: str
+    reason: str
+    table: Table | None = None
+
+
+def beats_deep_clustering(differences: pd.DataFrame, split: str = "unseen") -> Claim:
+    """Judge "SCE beats deep clustering on FF, FM and All, not on MM".
+
+    Args:
+        differences: rows of `differences.csv` of a run whose method is SCE, `deep_clustering` among its systems.
+        split: whose mixtures count.
+    """
+    rows = differences[(differences["system"] == "deep_clustering") & (differences["split"] == split)
+                       & (differences["metric"] == METRIC)].set_index("kind")
+    kinds = ordered_kinds(rows.index)
+    gains = {kind: tuple(-rows.loc[kind, ["mean", "high", "low"]]) for kind in kinds}  # mean, low, high
+    better = {kind for kind, (_, low, _) in gains.items() if low > 0}
+    worse = {kind for kind, (_, _, high) in gains.items() if high < 0}
+    wanted = {"FF", "FM", "All"}
+    if wanted <= better and "MM" in gains and gains["MM"][0] <= 0:
+        verdict = HOLDS
+    elif wanted & worse or "MM" in better:
+        verdict = FAILS
+    else:
+        verdict = UNTOLD
+    clear = [f"better on {_listed(better)}" if better else "", f"worse on {_listed(worse)}" if worse else ""]
+    clear = " and ".join(filter(None, clear)) or "neither better nor worse anywhere"
+    reason = (f"On {split} speakers, beyond its interval, SCE is {clear}. The claim holds if it is better on FF, FM "
+              "and All, and its mean on MM is not above deep clustering's; it does not if it is worse on one of the "
+              "three, or better on MM, too.")
+    table = Table(["kind", f"{METRIC} of SCE minus deep clustering (dB)", "n"],
+                  [[kind, _interval(*gain, signed=True), f"{rows.loc[kind, 'n']:.0f}"] for kind, gain in gains.items()])
+    return Claim("SCE separates better than deep clustering on FF, FM and All, but not on MM", verdict, reason, table)
+
+
+def takes_half_the_time(timing: pd.DataFrame) -> Claim:
+    """Judge "an update takes almost half the time of deep clustering's" by rows of `timing.csv`."""
+    update = timing[timing["what"] == "update"].set_index("system")
+    batch, ratio = int(update["batch"].iloc[0]), update.loc["sce", "seconds"] / update.loc["deep_clustering", "seconds"]
+    rows = []
+    for (what, batch_size, frames), case in timing.groupby(["what", "batch", "frames"], sort=False):
+        times = case.drop_duplicates("system").set_index("system")
+        if "sce" not in times.index or "deep_clustering" not in times.index:
+            continue
+        of_sce = times.loc["sce"]
+        for system, other in times.drop(index="sce").iterrows():
+            rows.append([what, f"{batch_size} x {frames}", words(system), f"{of_sce['seconds']:.4g}",
+                         f"{other['seconds']:.4g}", f"{of_sce['seconds'] / other['seconds']:.2f}",
+                         f"{of_sce['megabytes']:.0f}", f"{other['megabytes']:.0f}"])
+    losses = [row for row in rows if row[0] == "loss by batch"]
+    heads = ["what", "batch x frames", "against", "SCE (s)", "other (s)", "ratio", "SCE (MB)", "other (MB)"]
+    verdict = UNTOLD if batch != ARTICLE_BATCH else HOLDS if ratio <= ALMOST_HALF else FAILS
+    reason = (f"A whole update of SCE takes {ratio:.2f} of the time of one of deep clustering (low-rank form), at "
+              f"batches of {batch}. The claim holds if it is {ALMOST_HALF} at most at {ARTICLE_BATCH}, the article's.")
+    if losses:
+        reason += f" Of the losses alone, at batches x frames of {losses[-1][1]}, the ratio is {losses[-1][5]}."
+    if batch != ARTICLE_BATCH:
+        reason += " Measured at a smaller batch, it cannot be told."
+    return Claim("An update takes almost half the time of one of deep clustering", verdict, reason, Table(heads, rows))
+
+
+def growth_with_speakers(timing: pd.DataFrame) -> Table:
+    """Lay out how the SCE loss grows with known speakers and drawn negatives, by rows of `timing.csv`."""
+    rows = timing[timing["what"] == "loss by speakers and negatives"]
+    cells = [[f"{row.speakers:,}", f"{row.negatives}", f"{row.batch} x {row.frames}", f"{row.seconds:.4g}",
+              f"{row.megabytes:.0f}"] for row in rows.itertuples()]
+    return Table(["known speakers", "negatives", "batch x frames", "seconds", "MB"], cells)
+
+
+def knows_no_identity(model, speakers: list[str]) -> Claim:
+    """Judge "identities are needed in training only" by looking into a saved model.
+
+    Args:
+        model: the `EmbeddingModel` that a run saved.
+        speakers: ids of the P speakers that it was trained with.
+    """
+    count = len(speakers)
+    known = [weight.path for weight in model.weights if count in weight.shape]
+    network = model.network.count_params()
+    others = model.count_params() - network
+    settings = str(model.get_config()).replace("'", '"')
+    told = [speaker for speaker in speakers if f'"{speaker}"' in settings]
+    inputs = len(model.network.inputs)
+    verdict = FAILS if others or told or inputs != 1 else HOLDS
+    reason = (f"Between a waveform and its masks there is a network with {inputs} input, the spectrogram. Of the "
+              f"model's {model.count_params():,} parameters, {network:,} are those of that network, from "
+              f"{model.front_end.n_bins} bins to vectors of {model.network.output_shape[-1]} numbers; {len(known)} of "
+              f"{len(model.weights)} weights have a dimension of {count}, the number of speakers in training (a "
+              f"coincidence, if any), and the settings name {len(told)} of them. The speaker vectors stay with the "
+              "training. The claim holds if there is one input, no other parameter and no name.")
+    table = Table(["weight", "shape", "numbers"],
+                  [[weight.path, " x ".join(map(str, weight.shape)), f"{np.prod(weight.shape):,}"]
+                   for weight in model.weights])
+    return Claim("Identities are not needed to separate", verdict, reason, table)
+
+
+def similar_voices_are_near(speakers: pd.DataFrame) -> Claim:
+    """Judge "similar voices have similar vectors".
+
+    Args:
+        speakers: rows of `speakers.csv`: `speaker`, `sex`, `pitch_hz`, `vector_*`, `spectrum_*`.
+    """
+    vectors = speakers.filter(like="vector_").to_numpy()
+    sexes = speakers["sex"].to_numpy()
+    cosines = voices.cosines(vectors)
+    measures = {"median pitch": voices.pitch_distances(speakers["pitch_hz"].to_numpy()),
+                "long-term spectrum": voices.spectrum_distances(speakers.filter(like="spectrum_").to_numpy())}
+    rows, found = [], []
+    for measure, distances in measures.items():
+        for pairs, groups in (("all", None), ("of one sex", sexes)):
+            try:
+                correlation, chance = voices.mantel_test(cosines, distances, groups)
+            except ValueError:  # too few pairs
+                correlation, chance = float("nan"), 1.0
+            found.append((correlation, chance))
+            rows.append([measure, pairs, f"{correlation:+.2f}", f"{chance:.4f}"])
+    clear = all(correlation > 0 and chance < SIGNIFICANT for correlation, chance in found)
+    verdict = HOLDS if clear else FAILS if all(correlation <= 0 for correlation, _ in found) else UNTOLD
+    reason = (f"Spearman's correlation of the cosine of two of the {len(speakers)} speaker vectors (after the last "
+              "update) with how near the voices are, and how likely one as high is by chance (permutation of "
+              f"speakers). The claim holds if all four are positive with p < {SIGNIFICANT}: those over all pairs could "
+              "come from the sexes alone; it does not if none is positive. Mind that a long-term spectrum also carries "
+              "the microphone.")
+    if len(set(sexes)) > 1:
+        def order(sexes):
+            area = roc_auc_score(sexes == "F", first)
+            return max(area, 1 - area)
+
+        first, rng = PCA(1).fit_transform(vectors)[:, 0], np.random.default_rng(0)
+        by_chance = np.mean([order(rng.permutation(sexes)) for _ in range(200)])
+        reason += (f" The first principal component of the vectors alone puts {100 * order(sexes):.0f} % of the pairs "
+                   f"of a woman and a man in the same order; by chance it would be {100 * by_chance:.0f} %.")
+    return Claim("Similar voices have similar vectors", verdict, reason,
+                 Table(["likeness of voices by", "pairs", "correlation", "p"], rows))
+
+
+def choices_inside(scores: pd.DataFrame, about: dict[str, str], split: str = "unseen") -> Claim:
+    """Judge what the choices inside SCE are worth, by an ablation.
+
+    Args:
+        scores: rows of `mixtures.csv` of a run whose method is `sce` and whose others are its variants.
+        about: what each variant is; others in the run are left out.
+        split: whose mixtures count.
+    """
+    scores = scores[(scores["split"] == split) & (scores["metric"] == METRIC) & scores["system"].isin(about)]
+    means = summarise(scores).query("kind == 'All'").set_index("system")
+    unlike = {baseline: paired_differences(scores, baseline).query("kind == 'All'").set_index("system")
+              for baseline in {"sce", *BASELINES.values()} & set(scores["system"])}
+    rows, helps, hurts = [], [], []
+    for system, row in means.sort_values("mean", ascending=False).iterrows():
+        baseline, cell = BASELINES.get(system, "sce"), ABSENT
+        if system != "sce" and baseline in unlike:
+            gain = unlike[baseline].loc[system]
+            cell = _interval(gain["mean"], gain["low"], gain["high"], signed=True)
+            (helps if gain["low"] > 0 else hurts if gain["high"] < 0 else []).append(words(system))
+        rows.append([words(system), about[system], _interval(row["mean"], row["low"], row["high"]), cell,
+                     ABSENT if system == "sce" else words(baseline)])
+    verdict = FAILS if helps else HOLDS if len(hurts) == len(rows) - 1 else UNTOLD
+    others = len(rows) - 1 - len(helps) - len(hurts)
+    reason = " ".join(filter(None, [
+        f"Better beyond the interval: {_listed(helps)}." if helps else "",
+        f"Worse beyond the interval: {_listed(hurts)}." if hurts else "",
+        f"{others} of {len(rows) - 1} variants cannot be told from what they differ from." if others else "",
+        "The claim holds if every variant is worse, and does not if one is better. Each was trained once; another seed "
+        "moves a result, too."]))
+    return Claim("The recipe's choices inside SCE are the better ones", verdict, reason,
+                 Table(["variant", "what it is", f"{METRIC} All (dB)", "difference (dB)", "to"], rows))
+
+
+def stands_noise(summary: pd.DataFrame, differences: pd.DataFrame, trained_clean: str = "saved") -> Claim:
+    """Judge how SCE stands noise, and what training with noise is worth.
+
+    Args:
+        summary: rows of `summary.csv` of a run of `+exp=noisy` whose method is `sce`; splits such as
+            "unseen, SNR 5 dB".
+        differences: rows of its `differences.csv`.
+        trained_clean: the system that was trained without noise; may be missing.
+    """
+    def of_all(table, system, metric=METRIC):
+        rows = table[(table["system"] == system) & (table["metric"] == metric) & (table["kind"] == "All")]
+        return {row.split: (row.mean, row.low, row.high) for row in rows.itertuples()}
+
+    noisy, others_gone = of_all(summary, "sce"), of_all(summary, "sce", "SIRi")
+    clean, ideal = of_all(summary, trained_clean), of_all(summary, "ideal_binary_mask")
+    unlike = {split: (-mean, -high, -low) for split, (mean, low, high) in of_all(differences, trained_clean).items()}
+    order = sorted(noisy, key=snr_db, reverse=True)
+    heads = ["input SNR (dB)", f"{METRIC}, trained with noise", f"{METRIC}, trained without", "difference",
+             "SIRi, trained with noise", f"{METRIC}, ideal binary mask"]
+    rows = []
+    for split in order:
+        cells = [_interval(*table[split]) if split in table else ABSENT for table in (noisy, clean)]
+        cells += [_interval(*unlike[split], signed=True) if split in unlike else ABSENT]
+        cells += [decibels(table[split][0]) if split in table else ABSENT for table in (others_gone, ideal)]
+        rows.append([f"{snr_db(split):g}" if np.isfinite(snr_db(split)) else "no noise", *cells])
+    in_noise = [split for split in order if np.isfinite(snr_db(split))]
+    separates = [split for split in in_noise
+                 if noisy[split][1] > 0 and others_gone.get(split, noisy[split])[1] > 0]
+    gains = [split for split in in_noise if split in unlike and unlike[split][1] > 0]
+    verdict = (UNTOLD if not in_noise or not unlike else
+               HOLDS if len(separates) == len(in_noise) and 2 * len(gains) > len(in_noise) else FAILS)
+    reason = (f"Trained with noise, SCE improves both the SDR and the SIR (how much of the other speaker is gone) at "
+              f"{len(separates)} of {len(in_noise)} ratios, beyond the intervals; that training beats the one without "
+              f"noise at {len(gains)} of them. The claim holds if SCE improves both at all ratios and the training "
+              "helps at more than half of them. Improvements are over the noisy mixture; masks that sum to one over "
+              "the speakers share the noise out, they do not remove it.")
+    return Claim("SCE separates in noise if it is trained with it (left open by the article)", verdict, reason,
+                 Table(heads, rows))
+
+
+def by_noise(scores: pd.DataFrame, mixtures: pd.DataFrame, system: str = "sce") -> Table:
+    """Lay out the improvement by kind of noise and ratio: plain means.
+
+    Args:
+        scores: rows of `mixtures.csv`.
+        mixtures: rows of `evaluation.csv`, with the columns `noise` and `snr_db`.
+        system: whose scores.
+    """
+    rows = scores[(scores["system"] == system) & (scores["metric"] == METRIC)].merge(
+        mixtures[["mixture", "noise", "snr_db"]].dropna(), on="mixture")
+    means = rows.pivot_table(values="value", index="noise", columns="snr_db", aggfunc="mean")
+    means = means[sorted(means.columns, reverse=True)]
+    return Table(["noise", *(f"{level:g} dB" for level in means.columns)],
+                 [[words(kind), *map(decibels, values)] for kind, values in zip(means.index, means.to_numpy())])
+
+
+def snr_db(split: str) -> float:
+    """Return the signal-to-noise ratio of a split such as "unseen, SNR 5 dB"; infinity without noise."""
+    return float(split.rpartition("SNR ")[2].removesuffix(" dB")) if "SNR " in split else float("inf")
+
+
+def _interval(mean: float, low: float, high: float, signed: bool = False) -> str:
+    """Write a mean and its interval."""
+    return "{} [{}, {}]".format(*(("+" if signed and round(value, 1) > 0 else "") + decibels(value)
+                                  for value in (mean, low, high)))
+
+
+def _listed(names) -> str:
+    """Write names as a list of words."""
+    names = ordered_kinds(names) if isinstance(names, set) else list(names)
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""

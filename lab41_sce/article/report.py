@@ -1,0 +1,291 @@
+"""Runs become one report to lay beside the article: what was run, its figures, a verdict on each claim.
+
+    python -m lab41_sce.article runs/reproduce [--timing timing.csv] [--ablation RUN] [--noisy RUN] [--out DIR]
+
+writes REPORT.md, report.html (the same, with its pictures inside) and figures/ into DIR, by default RUN/article. The
+text that does not depend on the runs is in report.md.template.
+"""
+
+import argparse
+import base64
+import json
+import re
+import shutil
+import sys
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+import markdown
+import pandas as pd
+import yaml
+
+from lab41_sce import runs, tables
+from lab41_sce.article import claims, draw
+from lab41_sce.article.timing import BINS, SIZE, UNITS
+from lab41_sce.errors import UserError
+from lab41_sce.files import write_whole
+from lab41_sce.report import page
+from lab41_sce.tables import Table
+
+ARTICLE_FRAMES = claims.ARTICLE_BATCH * 40  # of an update
+ASSUMED_FLOPS = 5e12  # a second, of a GPU
+FILES = ("config.yaml", "version.json", "splits.csv", "evaluation.csv", "systems.csv", "mixtures.csv", "summary.csv",
+         "differences.csv")
+IN_NOISE = "improvement_by_snr"
+
+
+def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | None = None,
+          noisy: Path | None = None) -> Path:
+    """Write the report.
+
+    Args:
+        run: folder of a finished run, best of `+exp=compare`: its method SCE, deep clustering among its others.
+        out: folder, made if it is not there; its `figures/` are made anew.
+        timing: what `lab41_sce.article.timing` wrote.
+        ablation: folder of a run of `+exp=ablation`.
+        noisy: folder of a run of `+exp=noisy`.
+
+    Returns:
+        Path of `REPORT.md`.
+
+    Raises:
+        UserError: a run or a table is not there, or not what it should be.
+    """
+    folders = {"main": run, "ablation": ablation, "noisy": noisy}
+    folders = {what: folder for what, folder in folders.items() if folder is not None}
+    for what, folder in folders.items():
+        missing = [name for name in FILES if not (folder / name).exists()]
+        if missing:
+            raise UserError(f"{folder} is no finished run for the {what} part ({missing[0]} is missing); finish it "
+                            "with resume=true, or give another.")
+    if timing is not None and not timing.exists():
+        raise UserError(f"{timing} is not there; write it with python -m lab41_sce.article.timing --out {timing}.")
+    if noisy is not None and _config(noisy)["noise"]["training_snr_db"] is None:
+        raise UserError(f"{noisy} was not trained with noise (noise.training_snr_db); give a run of +exp=noisy.")
+    pictures = [file.stem for file in draw.write_figures(run)]
+    text = compose(folders, judge(run, timing, ablation, noisy), pictures, timing)
+    if noisy is not None:
+        draw.write_figures(noisy)
+
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(out / "figures", ignore_errors=True)
+    shutil.copytree(run / "figures", out / "figures")
+    if noisy is not None:
+        for suffix in (".png", ".svg"):
+            shutil.copy(noisy / "figures" / f"{IN_NOISE}{suffix}", out / "figures")
+    html = markdown.markdown(text, extensions=["tables"])
+    html = re.sub(r"<table>.*?</table>", r'<div class="scroll" tabindex="0">\g<0></div>', html, flags=re.DOTALL)
+    for file in (out / "figures").glob("*.png"):
+        data = base64.b64encode(file.read_bytes()).decode()
+        html = html.replace(f'src="figures/{file.name}"', f'src="data:image/png;base64,{data}"')
+    html = page("Source-contrastive estimation, reproduced", f'<main class="text">{html}</main>')
+    write_whole(out / "report.html", lambda file: file.write_text(html, "utf-8"))
+    write_whole(out / "REPORT.md", lambda file: file.write_text(text, "utf-8"))
+    return out / "REPORT.md"
+
+
+def judge(run: Path, timing: Path | None, ablation: Path | None, noisy: Path | None) -> list[claims.Claim]:
+    """Judge every claim, in the order of the report; what was not measured cannot be told."""
+    from lab41_sce.separation import Separator
+
+    def missing(title, how):
+        return claims.Claim(title, claims.UNTOLD, f"Not measured here: {how}.")
+
+    differences, config = pd.read_csv(run / "differences.csv"), _config(run)
+    compared = config["method"]["name"] == "sce" and "deep_clustering" in set(differences["system"])
+    if compared and config["mixtures"]["n_speakers"] == 2:
+        judged = [claims.beats_deep_clustering(differences, _split(differences))]
+    else:
+        judged = [missing("SCE separates better than deep clustering on FF, FM and All, but not on MM",
+                          "the main run did not compare the two on two speakers at once")]
+    if timing is not None:
+        judged += [claims.takes_half_the_time(pd.read_csv(timing))]
+    else:
+        judged += [missing("An update takes almost half the time of one of deep clustering", "there is no --timing")]
+    system = run / "systems" / config["method"]["name"]
+    if (system / "speakers.csv").exists():
+        speakers = pd.read_csv(system / "speakers.csv", dtype={"speaker": str})
+        judged += [claims.knows_no_identity(Separator.load(system).model, speakers["speaker"].to_list()),
+                   claims.similar_voices_are_near(speakers)]
+    else:
+        judged += [missing(title, f"the main run has no speakers.csv of {config['method']['name']}") for title in
+                   ("Identities are not needed to separate", "Similar voices have similar vectors")]
+    if ablation is not None:
+        about = _config(ablation)
+        about = {system["name"]: system.get("about", "") for system in (about["method"], *about["others"].values())
+                 if system["name"].startswith("sce")}
+        scores = pd.read_csv(ablation / "mixtures.csv")
+        judged += [claims.choices_inside(scores, about, _split(scores))]
+    else:
+        judged += [missing("The recipe's choices inside SCE are the better ones", "there is no --ablation")]
+    if noisy is not None:
+        judged += [claims.stands_noise(pd.read_csv(noisy / "summary.csv"), pd.read_csv(noisy / "differences.csv"))]
+    else:
+        judged += [missing("SCE separates in noise if it is trained with it (left open by the article)",
+                           "there is no --noisy")]
+    return judged
+
+
+def compose(folders: dict[str, Path], judged: list[claims.Claim], pictures: list[str], timing: Path | None) -> str:
+    """Fill the template in: Markdown."""
+    run, config = folders["main"], _config(folders["main"])
+    measured = None if timing is None else pd.read_csv(timing)
+    counts = [f"{sum(claim.verdict == verdict for claim in judged)} {words}" for verdict, words in
+              ((claims.HOLDS, "found to hold"), (claims.FAILS, "found not to hold"), (claims.UNTOLD, "open"))]
+    details = []
+    for number, claim in enumerate(judged, start=1):
+        details.append(f"### {number}. {claim.title}: {claim.verdict}\n\n{claim.reason}")
+        details += [tables.markdown(claim.table)] if claim.table else []
+        if number == 2 and measured is not None:
+            details += ["How the SCE loss alone grows with the speakers known in training and with extra negatives:",
+                        tables.markdown(claims.growth_with_speakers(measured))]
+    if "noisy" in folders:
+        noise = claims.by_noise(*(pd.read_csv(folders["noisy"] / name) for name in ("mixtures.csv", "evaluation.csv")))
+        details += [f"Mean {claims.METRIC} (dB) by kind of noise, trained with noise:", tables.markdown(noise),
+                    _picture(IN_NOISE)]
+    template = resources.files("lab41_sce.article").joinpath("report.md.template").read_text("utf-8")
+    return Template(template).substitute(
+        lead=f"Of {len(judged)} claims, {', '.join(counts)}.",
+        verdicts=tables.markdown(Table(["claim", "verdict"], [[claim.title, f"**{claim.verdict}**"]
+                                                              for claim in judged])),
+        runs=tables.markdown(Table(["run", "command", "code", "started", "machine"],
+                                   [*(_about(what, folder) for what, folder in folders.items()), *_timed(timing)])),
+        data=_data(run, config),
+        budget=tables.markdown(tables.systems(config, pd.read_csv(run / "systems.csv"))),
+        figures="\n\n".join(map(_picture, pictures)),
+        claims="\n\n".join(details),
+        differences=tables.markdown(_differences(run, config)),
+        article_updates=f"{claims.ARTICLE_UPDATES:,}", article_frames=f"{ARTICLE_FRAMES:,}",
+        full_run=_full_run(measured))
+
+
+def _picture(name: str) -> str:
+    """Show a figure, in Markdown."""
+    caption = draw.CAPTIONS[name]
+    return f"![{caption}](figures/{name}.png)\n\n{caption} ([vector graphic](figures/{name}.svg))"
+
+
+def _data(run: Path, config: dict) -> str:
+    """Say what the main run was trained and scored on."""
+    splits, listed = (pd.read_csv(run / name, dtype=str) for name in ("splits.csv", "evaluation.csv"))
+    by_split = splits.groupby("split").agg({"speaker": "nunique", "utterance": "nunique"})
+    trained, speakers = by_split.loc["train"], by_split["speaker"].get
+    scored = [f"{len(rows)} mixtures of {split} speakers" for split, rows in listed.groupby("split", sort=False)]
+    return (f"The main run was trained on {trained['utterance']} utterances of {trained['speaker']} speakers. Its "
+            f"models were chosen on {speakers('validation', 0)} others, and scored on {' and '.join(scored)}, "
+            f"{config['evaluation']['seconds']} s each; {speakers('unseen', 0)} speakers are unseen. Each system had "
+            "the same mixtures and time:")
+
+
+def _differences(run: Path, config: dict) -> Table:
+    """Lay out the original's choices beside the main run's."""
+    build, mixtures, front_end = config["method"].get("build", {}), config["mixtures"], config["front_end"]
+    training, evaluation, network = config["training"], config["evaluation"], config["network"]
+    systems = pd.read_csv(run / "systems.csv").set_index("system")
+    splits = pd.read_csv(run / "splits.csv", dtype=str)
+    frames = 1 - (-round(mixtures["seconds"] * front_end["sample_rate_hz"]) // front_end["hop_length"])
+    updates = systems["updates"].get(config["method"]["name"], 0)
+    seen = updates * mixtures["batch_size"] * frames
+    range_db, power = build.get("loss_range_db"), build.get("weight_power", 0)
+    rate = (f"{training['learning_rate']:g}, {training['decay']} decay, gradients clipped at {training['clip_norm']}, "
+            f"speaker vectors {build.get('step_ratio', 1):g} times that")
+    rows = [
+        ["speakers in training", "251", str(splits.loc[splits["split"] == "train", "speaker"].nunique()),
+         "much, if they are fewer"],
+        ["frames in training mixtures", f"{claims.ARTICLE_UPDATES * ARTICLE_FRAMES / 1e6:.0f} million",
+         f"{seen / 1e6:.0f} million", "much, if they are fewer"],
+        ["network", "2 BLSTM layers of 300 units each way", f"{network['n_layers']} BLSTM layers of {network['units']} "
+         "units each way", "little in a short training"],
+        ["embedding size K", "40", str(config["embedding_size"]), "little"],
+        ["batch", "256 x 40 frames", f"{mixtures['batch_size']} x {frames} frames", "unknown"],
+        ["network's input", "square root, min-max scaled over the batch in training, over the utterance later",
+         f"{front_end['compression']}, {front_end['scaling'].replace('_', '-')} scaled over the utterance", "none"],
+        ["vectors", "as they come in the article; of length one in the published training",
+         "of length one" if build.get("unit_norm") else "as they come", "see claim 5"],
+        ["bins that count", "all alike", f"{'all' if range_db is None else f'within {range_db:g} dB of the peak'}, by "
+         f"magnitude to the power of {power:g}", "see claim 5"],
+        ["factor of inner products", "1", f"{build.get('scale', 1):g}", "unknown"],
+        ["masks", "binary", "binary" if build.get("soft_scale") is None else "soft", "see claim 5"],
+        ["learning rate (Adam)", "0.001, constant", rate, "none: chosen by trials"],
+        ["model kept", "lowest loss for other utterances of known speakers",
+         "highest SI-SDR improvement for validation speakers", "none"],
+        ["scores", "SDR of 500 mixtures of each kind, speakers known or unknown: not said",
+         f"SDR improvement of {evaluation['per_kind']} mixtures of each kind", "unknown"],
+    ]
+    return Table(["what", "original", "here", "probable cost"], rows)
+
+
+def _full_run(measured: pd.DataFrame | None) -> str:
+    """Estimate how long the original's training would take."""
+    from lab41_sce.networks import blstm
+
+    parameters = blstm(BINS, SIZE, units=UNITS).count_params()
+    operations = 6 * parameters * ARTICLE_FRAMES * claims.ARTICLE_UPDATES
+    text = (f"Its network of {parameters:,} parameters does about 6 operations for each parameter and frame, "
+            f"{operations:.1e} in all: {operations / ASSUMED_FLOPS / 3600:.0f} hours on a GPU that keeps up "
+            f"{ASSUMED_FLOPS:.0e} operations a second (assumed, not measured).")
+    if measured is not None:
+        update = measured[(measured["what"] == "update") & (measured["system"] == "sce")].iloc[0]
+        hours = claims.ARTICLE_UPDATES * update["seconds"] * claims.ARTICLE_BATCH / update["batch"] / 3600
+        text += (f" On the machine of claim 2, where an update of a batch of {update['batch']} took "
+                 f"{update['seconds']:.3g} s, it would be {hours:.0f} hours ({hours / 24:.1f} days), validation and "
+                 "scores left out.")
+    return text + " It wants all of train-clean-100 (6.3 GB) and test-clean."
+
+
+def _about(what: str, run: Path) -> list[str]:
+    """Say what a run was: cells of a table, without paths of this machine."""
+    version, config = json.loads((run / "version.json").read_text("utf-8")), _config(run)
+    starts = [version, *version.get("resumed", [])]
+    commands = dict.fromkeys(runs.portable(start.get("command", ""), config, run) for start in starts)
+    codes = dict.fromkeys(start["git_commit"] for start in starts)
+    return [what, "<br>".join(f"`{command}`" for command in commands), ", ".join(codes), version["started"][:10],
+            _machine(version)]
+
+
+def _timed(timing: Path | None) -> list[list[str]]:
+    """Say how the times were measured: a row of the same table, if they were."""
+    if timing is None or not timing.with_suffix(".json").exists():
+        return []
+    about = json.loads(timing.with_suffix(".json").read_text("utf-8"))
+    command = re.sub(r"--out \S+", f"--out {timing.name}", about["command"])
+    return [["timing", f"`{command}`", about["git_commit"], about["started"][:10], _machine(about)]]
+
+
+def _machine(version: dict) -> str:
+    """Say what machine it was."""
+    return version["platform"] + (f", {version['cores']} cores" if "cores" in version else "")
+
+
+def _config(run: Path) -> dict:
+    """Read the settings of a run."""
+    return yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+
+
+def _split(table: pd.DataFrame) -> str:
+    """Return the split to judge by: unseen speakers, if there are any."""
+    return "unseen" if "unseen" in set(table["split"]) else table["split"].iloc[0]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the report and say where it is."""
+    parser = argparse.ArgumentParser("python -m lab41_sce.article", description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="folder of a finished run whose method is sce")
+    parser.add_argument("--timing", type=Path, metavar="FILE", help="table of lab41_sce.article.timing")
+    parser.add_argument("--ablation", type=Path, metavar="RUN", help="folder of a run of +exp=ablation")
+    parser.add_argument("--noisy", type=Path, metavar="RUN", help="folder of a run of +exp=noisy")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: RUN/article)")
+    options = parser.parse_args(arguments)
+    try:
+        report = write(options.run, options.out or options.run / "article", options.timing, options.ablation,
+                       options.noisy)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(report, report.with_name("report.html"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

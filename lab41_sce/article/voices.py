@@ -1,0 +1,150 @@
+"""Speech of known speakers becomes what makes voices alike: pitch and long-term spectrum.
+
+Measured on the speech itself, without any trained network, so that learned speaker vectors can be held against it:
+do similar voices have similar vectors?
+"""
+
+from collections.abc import Sequence
+
+import librosa
+import numpy as np
+import pandas as pd
+from scipy.signal import welch
+from scipy.stats import rankdata
+
+PITCH_HZ = (60.0, 400.0)  # what is looked for
+SECONDS = 20.0  # of each speaker; more changes a median little
+
+
+def describe(speech, utterances: pd.DataFrame, speakers: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Measure the voices of speakers.
+
+    Args:
+        speech: the signals, a `mixtures.Speech`.
+        utterances: table with the columns `utterance`, `speaker`; the first ones of a speaker are measured.
+        speakers: ids of P speakers.
+
+    Returns:
+        Median pitch in Hz `[P]` (NaN where there is none), and long-term spectra in dB `[P, 129]`.
+    """
+    pitches, spectra = [], []
+    for speaker in speakers:
+        parts, left = [], round(SECONDS * speech.sample_rate_hz)
+        for name in utterances.loc[utterances["speaker"] == speaker, "utterance"]:
+            parts.append(speech.excerpt(name, 0, min(speech.length(name), left)))
+            left -= len(parts[-1])
+            if left <= 0:
+                break
+        signal = np.concatenate(parts)
+        pitches.append(median_pitch_hz(signal, speech.sample_rate_hz))
+        spectra.append(long_term_spectrum_db(signal))
+    return np.array(pitches), np.array(spectra)
+
+
+def speakers_table(vectors: np.ndarray, speech, utterances: pd.DataFrame, speakers: Sequence[str]) -> pd.DataFrame:
+    """Put the learned vectors of speakers beside what their voices are like.
+
+    Args:
+        vectors: `[P, K]`.
+        speech, utterances, speakers: see `describe`; the utterances also have the column `sex`.
+
+    Returns:
+        A row for each speaker: `speaker`, `sex`, `pitch_hz`, `vector_0` and so on, `spectrum_0` and so on (dB).
+    """
+    pitches, spectra = describe(speech, utterances, speakers)
+    sexes = utterances.drop_duplicates("speaker").set_index("speaker")["sex"]
+    about = pd.DataFrame({"speaker": list(speakers), "sex": sexes[list(speakers)].to_list(),
+                          "pitch_hz": pitches.round(1)})
+    numbers = [pd.DataFrame(values).add_prefix(f"{name}_").round(4) for name, values in
+               (("vector", vectors), ("spectrum", spectra))]
+    return pd.concat([about, *numbers], axis=1)
+
+
+def median_pitch_hz(signal: np.ndarray, sample_rate_hz: int) -> float:
+    """Return the median pitch over the voiced frames of a signal `[N]`; NaN if none is voiced.
+
+    Pitch is that of YIN (de Cheveigne and Kawahara, 2002). A frame counts as voiced if it is at most 25 dB below the
+    loudest and its spectrum's weight lies low, as that of vowels does.
+    """
+    frame, hop = 2 ** int(np.ceil(np.log2(3 * sample_rate_hz / PITCH_HZ[0]))), round(0.02 * sample_rate_hz)
+    if len(signal) < frame:
+        return float("nan")
+    pitches = librosa.yin(signal, fmin=PITCH_HZ[0], fmax=PITCH_HZ[1], sr=sample_rate_hz, frame_length=frame,
+                          hop_length=hop, center=False)
+    frames = librosa.util.frame(signal, frame_length=frame, hop_length=hop)[:, : len(pitches)]
+    levels = (frames**2).mean(axis=0)
+    crossings = (np.diff(np.signbit(frames), axis=0)).mean(axis=0) * sample_rate_hz / 2  # Hz
+    voiced = (levels > 10**-2.5 * levels.max()) & (crossings < 1500) & (pitches < 0.99 * PITCH_HZ[1])
+    return float(np.median(pitches[voiced])) if voiced.any() else float("nan")
+
+
+def long_term_spectrum_db(signal: np.ndarray) -> np.ndarray:
+    """Return the mean spectrum of a signal `[N]`, float `[129]`, in dB about its own mean: the level is no matter."""
+    power_db = 10 * np.log10(welch(signal, nperseg=256)[1] + 1e-12)
+    return power_db - power_db.mean()
+
+
+def cosines(vectors: np.ndarray) -> np.ndarray:
+    """Return the cosines of the angles between vectors: `[P, K]` to `[P, P]`."""
+    units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return units @ units.T
+
+
+def pitch_distances(pitches_hz: np.ndarray) -> np.ndarray:
+    """Return the differences of pitches in semitones: `[P]` to `[P, P]`."""
+    semitones = 12 * np.log2(pitches_hz)
+    return np.abs(semitones[:, None] - semitones)
+
+
+def spectrum_distances(spectra_db: np.ndarray) -> np.ndarray:
+    """Return the root mean square differences of spectra in dB: `[P, F]` to `[P, P]`."""
+    return np.sqrt(((spectra_db[:, None] - spectra_db) ** 2).mean(axis=-1))
+
+
+def mantel_test(similarities: np.ndarray, distances: np.ndarray, groups: Sequence | None = None,
+                n_permutations: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """Tell whether speakers who are alike in one way are alike in another (Mantel, 1967, with ranks).
+
+    Pairs that share a speaker are not independent, so the test permutes speakers, not pairs.
+
+    Args:
+        similarities: symmetric `[P, P]`.
+        distances: symmetric `[P, P]`; speakers without finite ones are left out.
+        groups: `[P]`; if given, only pairs within a group count, and speakers are permuted within their groups.
+        n_permutations: how many.
+        seed: of the permutations.
+
+    Returns:
+        Spearman's correlation of similarity with *nearness* over the pairs, and how likely one as high is by chance
+        (one-sided; at least 1 / (n_permutations + 1)).
+
+    Raises:
+        ValueError: fewer than three pairs.
+    """
+    kept = np.flatnonzero(np.isfinite(distances).sum(axis=1) > 1)
+    groups = np.zeros(len(distances), int) if groups is None else np.unique(groups, return_inverse=True)[1]
+    similarities, groups = similarities[np.ix_(kept, kept)], groups[kept]
+    nearness = -distances[np.ix_(kept, kept)]
+    pairs = np.triu(groups[:, None] == groups, 1)
+    if pairs.sum() < 3:
+        raise ValueError(f"Got {pairs.sum()} pairs of speakers, want three at least.")
+    ranks = rankdata(nearness[pairs])
+    ranks = (ranks - ranks.mean()) / max(ranks.std(), 1e-12)
+
+    others = np.zeros(similarities.shape)  # permuted speakers are the same pairs in another order: ranked once
+    others[pairs] = rankdata(similarities[pairs])
+    others[pairs] = (others[pairs] - others[pairs].mean()) / max(others[pairs].std(), 1e-12)
+    others += others.T
+
+    def correlation(order):
+        return (others[np.ix_(order, order)][pairs] * ranks).mean()
+
+    rng, everyone = np.random.default_rng(seed), np.arange(len(kept))
+    found = correlation(everyone)
+    as_high = 0
+    for _ in range(n_permutations):
+        order = everyone.copy()
+        for group in np.unique(groups):
+            order[groups == group] = rng.permutation(everyone[groups == group])
+        as_high += correlation(order) >= found - 1e-12
+    return float(found), (as_high + 1) / (n_permutations + 1)
