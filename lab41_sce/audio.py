@@ -184,9 +184,14 @@ def write(path: str | Path, signal: np.ndarray, sample_rate_hz: int, subtype: st
     Raises:
         UserError: the file cannot be written.
     """
-    path = Path(path)
+    path, channels = Path(path), np.atleast_2d(signal)
+
+    def encode(whole):
+        with soundfile.SoundFile(whole, "w", sample_rate_hz, len(channels), subtype) as file:
+            _write_blocks(file, channels)
+
     try:
-        write_whole(path, lambda file: soundfile.write(file, np.asarray(signal).T, sample_rate_hz, subtype=subtype))
+        write_whole(path, encode)
     except (soundfile.LibsndfileError, ValueError, TypeError) as error:
         raise UserError(f"{path} could not be written ({str(error).rstrip('.')}); check the folder, "
                         "the free space and the suffix (.wav, .flac or .ogg).") from None

@@ -153,13 +153,24 @@ def separate_file(separator, path: Path, options: argparse.Namespace, inputs: li
                 write(part)
                 peak = max(peak, float(np.abs(part).max(initial=0.0)))
     write_extras(outputs.extras, separation, recording, voices)
-    for sentence in sentences(separation, voices[0], peak):
+    more = outputs.voices(separation.n_speakers + 1)[-1]
+    for sentence in sentences(separation, voices[0], peak, more):
         tqdm.write(f"{path.name}: {sentence}", file=sys.stderr)
     return outputs.all(separation.n_speakers)
 
 
-def sentences(separation, voice: Path, peak: float) -> list[str]:
-    """Say what somebody who looks at the voices should know: how many and why, whose is first, what was clipped."""
+def sentences(separation, voice: Path, peak: float, more: Path) -> list[str]:
+    """Say what somebody who looks at the voices should know: how many and why, whose is first, what was clipped.
+
+    Args:
+        separation: a `Separation`.
+        voice: the file of the first voice.
+        peak: of all voices.
+        more: where one more voice would be.
+
+    Returns:
+        The sentences.
+    """
     said = [str(separation.count)] if separation.count else []
     if separation.likeness is not None:
         whose = "the first voice is" if separation.found else "none of the voices is"
@@ -167,6 +178,8 @@ def sentences(separation, voice: Path, peak: float) -> list[str]:
     if peak > 1 and voice.suffix != ".wav":
         said.append(f"a voice peaks at {peak:.2f} of full scale, which {voice.suffix} cannot hold: it was clipped; "
                     "give a WAV file to keep it")
+    if more.exists():
+        said.append(f"{more} is from an earlier run, which wrote more voices; it was left")
     return said
 
 

@@ -123,6 +123,21 @@ class Separator:
             self._require_voices()
         return Separation(self.model, recording, n_speakers, first, progress)
 
+    def to_saved_model(self, folder: str | Path) -> None:
+        """Write the model for TensorFlow programs that have neither Keras nor this package, as a SavedModel.
+
+        Its endpoint `serve` takes waveforms at the model's rate, float32 `[B, N]`. A model of vectors answers with
+        those of all bins, `[B, T, F, K]`; others with what their network says. (`model.save("model.keras")` keeps the
+        Keras model.)
+
+        Args:
+            folder: to make, or to replace the files of.
+        """
+        archive = keras.export.ExportArchive()
+        archive.track(self.model)
+        archive.add_endpoint("serve", self.model.call, [keras.InputSpec("float32", (None, None))])
+        archive.write_out(str(folder), verbose=False)
+
     def voice(self, recording: Recording) -> np.ndarray:
         """Describe the voice of a person who talks alone in a recording: float32 `[K]`, of length one.
 

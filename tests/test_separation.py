@@ -1,11 +1,13 @@
 """The Separator and its command line: any rate, length and channels in; voices that sum to the recording out."""
 
+import json
 from functools import partial
 
 import keras
 import numpy as np
 import pytest
 import soundfile
+import tensorflow as tf
 from conftest import hum
 
 from lab41_sce import separate, separation
@@ -22,6 +24,15 @@ def model_file(tiny_model, tmp_path):
     tiny_model.predict_on_batch(np.zeros((1, 1000), np.float32))
     tiny_model.save(tmp_path / "model.keras")
     return tmp_path / "model.keras"
+
+
+@pytest.fixture
+def measured_file(tiny_model, tmp_path):
+    """A model whose thresholds somebody has measured: it counts speakers and finds a person."""
+    tiny_model.predict_on_batch(np.zeros((1, 1000), np.float32))
+    tiny_model.apart, tiny_model.alike = 0.01, -1.0
+    tiny_model.save(tmp_path / "measured.keras")
+    return tmp_path / "measured.keras"
 
 
 def noise(seconds, rate_hz, channels=1):
@@ -125,6 +136,93 @@ def test_command_line_writes_one_file_for_each_speaker(model_file, tmp_path, cap
         assert (info.samplerate, info.channels, info.frames) == (44100, 1, 3 * 44100)
     assert separate.main(arguments) == 1 and "--force" in capsys.readouterr().err
     assert separate.main([*arguments, "--force"]) == 0
+
+
+def test_what_is_known_of_the_voices_is_written(measured_file, tmp_path, capsys):
+    """Counted, one person looked for, every channel kept: the JSON and the RTTM say so, and of the right times."""
+    recording, alone, out = tmp_path / "talk.wav", tmp_path / "alone.wav", tmp_path / "out"
+    signal = noise(3, 16000, channels=2)
+    signal[:19200] = 0  # nobody speaks in the first 1.2 seconds
+    soundfile.write(recording, signal, 16000, "FLOAT")
+    soundfile.write(alone, noise(2, 22050), 22050)
+    arguments = [str(recording), "--model", str(measured_file), "--out-dir", str(out)]
+    assert separate.main([*arguments, "--enroll", str(alone), "--channels", "each", "--json", "--rttm"]) == 0
+    told = json.loads((out / "talk.json").read_text())
+    names = [voice["file"] for voice in told["voices"]]
+    assert told["speakers"] == len(names) and names == [f"talk_{n}.wav" for n in range(1, len(names) + 1)]
+    assert told["seconds"] == 3.0 and len(told["confidence_by_second"]) == 3
+    assert told["confidence_by_second"][0] is None and 0 <= told["confidence_by_second"][2] <= 1
+    assert len(told["enrolled"]["likeness"]) == len(names) and told["enrolled"]["found"]
+    assert str(told["count"]["distances"][0])[:3] in told["count"]["why"]
+    said = capsys.readouterr().err
+    assert told["count"]["why"] in said and "is that of the enrolled person" in said
+    lines = (out / "talk.rttm").read_text().splitlines()
+    assert lines and all(line.startswith("SPEAKER talk 1 ") for line in lines)
+    assert all(1.1 < float(line.split()[3]) < 3 for line in lines)
+    assert [pair[0] for voice in told["voices"] for pair in voice["speaks"]]
+    voices = sum(soundfile.read(out / name)[0] for name in names)
+    np.testing.assert_allclose(voices, signal, atol=1e-4)  # both channels
+
+
+def test_nobody_like_the_enrolled_person_is_told(measured_file, tmp_path, capsys):
+    model = keras.saving.load_model(measured_file)
+    model.alike = 1.01  # more than a cosine can be
+    model.save(tmp_path / "strict.keras")
+    for name in ("talk", "alone"):
+        soundfile.write(tmp_path / f"{name}.wav", noise(1, 10000), 10000)
+    soundfile.write(tmp_path / "silence.wav", np.zeros(10000), 10000)
+    arguments = [str(tmp_path / "talk.wav"), "--model", str(tmp_path / "strict.keras"), "--out-dir", str(tmp_path)]
+    assert separate.main([*arguments, "--enroll", str(tmp_path / "alone.wav")]) == 0
+    assert "none of the voices is that of the enrolled person" in capsys.readouterr().err
+    assert separate.main([*arguments, "--force", "--enroll", str(tmp_path / "silence.wav")]) == 1
+    assert "is silent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("choice", "channels", "wanted"), [("mix", 1, 0.75), ("each", 2, [1.0, 0.5]), ("2", 1, 0.5)])
+def test_channels_are_chosen(model_file, tmp_path, choice, channels, wanted):
+    left = noise(1, 16000)
+    soundfile.write(tmp_path / "stereo.wav", np.hstack([left, 0.5 * left]), 16000, "FLOAT")
+    assert separate.main([str(tmp_path / "stereo.wav"), "--model", str(model_file), "--speakers", "2", "--channels",
+                          choice, "--out-dir", str(tmp_path)]) == 0
+    voices = sum(soundfile.read(tmp_path / f"stereo_{n}.wav", always_2d=True)[0] for n in (1, 2))
+    assert voices.shape[1] == channels
+    np.testing.assert_allclose(voices, left * wanted, atol=1e-4)
+
+
+def test_what_nobody_measured_is_not_guessed(model_file, tmp_path, capsys):
+    """A model without thresholds neither counts speakers nor finds a person."""
+    soundfile.write(tmp_path / "talk.wav", noise(1, 16000), 16000)
+    arguments = [str(tmp_path / "talk.wav"), "--model", str(model_file), "--out-dir", str(tmp_path)]
+    assert separate.main(arguments) == 1 and "say how many people talk" in capsys.readouterr().err
+    assert separate.main([*arguments, "--speakers", "2", "--enroll", str(tmp_path / "talk.wav")]) == 1
+    assert "cannot find a person" in capsys.readouterr().err
+
+
+def test_a_folder_is_separated_file_by_file(model_file, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.wav", "b.FLAC", ".hidden.wav"):
+        soundfile.write(tmp_path / "in" / name, noise(1, 16000), 16000)
+    (tmp_path / "in" / "notes.txt").write_text("no audio")
+    assert separate.main([str(tmp_path / "in"), "--model", str(model_file), "--speakers", "2",
+                          "--out-dir", str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a_1.wav", "a_2.wav", "b_1.flac", "b_2.flac"]
+
+
+def test_a_voice_of_an_earlier_run_is_left_and_told(model_file, tmp_path, capsys):
+    soundfile.write(tmp_path / "talk.wav", noise(1, 16000), 16000)
+    arguments = [str(tmp_path / "talk.wav"), "--model", str(model_file), "--out-dir", str(tmp_path), "--force"]
+    assert separate.main([*arguments, "--speakers", "3"]) == 0 and "earlier run" not in capsys.readouterr().err
+    assert separate.main([*arguments, "--speakers", "2"]) == 0
+    assert "talk_3.wav is from an earlier run" in capsys.readouterr().err and (tmp_path / "talk_3.wav").exists()
+
+
+def test_a_saved_model_says_the_same(measured_file, tmp_path):
+    separator = Separator.load(measured_file)
+    separator.to_saved_model(tmp_path / "exported")
+    waveforms = noise(1, 10000)[:, 0].reshape(2, 5000)
+    served = tf.saved_model.load(tmp_path / "exported").serve(waveforms)
+    np.testing.assert_allclose(served, separator.model.predict_on_batch(waveforms), atol=1e-5)
 
 
 def test_recordings_are_never_replaced(model_file, tmp_path, capsys):

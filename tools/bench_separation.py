@@ -1,8 +1,9 @@
-"""Measure the time and the memory that separating long recordings takes.
+"""Measure the time and the memory that separating recordings takes, from the command's start to its end.
 
-    python tools/bench_separation.py RUN_OR_MODEL RECORDING [--minutes 3 12]
+    python tools/bench_separation.py RECORDING [--model RUN_OR_FILE] [--seconds 10 60 600 3600] [--speakers 2]
 
-Repeats the recording to each length, separates it with the command line, and prints wall-clock time and peak memory.
+Repeats the recording to each length, separates it with the command line (TensorFlow's import, reading and writing
+included), and prints a table.
 """
 
 import argparse
@@ -14,27 +15,33 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from lab41_sce import audio
 
 
 def main():
-    """Measure and print; lengths ascend, since the system reports the largest peak so far."""
+    """Measure and print; lengths ascend, since the system reports the largest peak of memory so far."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model")
     parser.add_argument("recording")
-    parser.add_argument("--minutes", type=int, nargs="+", default=[3, 12])
+    parser.add_argument("--model", help="default: the one that is shipped")
+    parser.add_argument("--seconds", type=int, nargs="+", default=[10, 60, 600, 3600])
+    parser.add_argument("--speakers", default="2")
     options = parser.parse_args()
     channels, rate_hz = audio.read(options.recording)
-    for minutes in sorted(options.minutes):
+    rows = []
+    for seconds in sorted(options.seconds):
         with tempfile.TemporaryDirectory() as folder:
-            audio.write(Path(folder) / "long.wav", np.resize(channels[0], 60 * minutes * rate_hz), rate_hz)
+            audio.write(Path(folder) / "long.wav", np.resize(channels[0], seconds * rate_hz), rate_hz)
+            model = ["--model", options.model] if options.model else []
             start = time.perf_counter()
-            subprocess.run([sys.executable, "-m", "lab41_sce.separate", f"{folder}/long.wav", "--model", options.model,
-                            "--out-dir", folder], check=True, capture_output=True)
-            seconds = time.perf_counter() - start
-        peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        print(f"{minutes} minutes at {rate_hz} Hz: {seconds:.1f} s, peak memory {peak_mb:.0f} MB", flush=True)
+            subprocess.run([sys.executable, "-m", "lab41_sce.separate", f"{folder}/long.wav", "--out-dir", folder,
+                            "--speakers", options.speakers, *model], check=True, capture_output=True)
+            took = time.perf_counter() - start
+        rows.append({"recording, s": seconds, "took, s": round(took, 1), "times real time": round(seconds / took, 1),
+                     "peak memory, MB": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)})
+        print(rows[-1], file=sys.stderr)
+    print(f"{rate_hz} Hz, {options.speakers} speakers", pd.DataFrame(rows).to_string(index=False), sep="\n")
 
 
 if __name__ == "__main__":
