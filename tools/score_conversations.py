@@ -7,22 +7,18 @@ has finished, or up to one second after. A second is swapped if the other order 
 order that fits the whole file best; seconds in which nobody speaks do not count.
 """
 
-import argparse
 import itertools
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from score_counting import speech_of
+import shipped
 from tqdm import tqdm
 
 from lab41_sce import runs
 from lab41_sce.metrics import best_si_sdr
 from lab41_sce.mixtures import normalise
-from lab41_sce.pretrained import MODEL
 from lab41_sce.recordings import Recording
-from lab41_sce.separation import Separator
 
 TURN_SECONDS, GAP_SECONDS = (3.0, 8.0), (-3.0, 1.0)
 
@@ -66,17 +62,11 @@ def swapped_seconds(sources: np.ndarray, voices: np.ndarray, sample_rate_hz: int
 
 def main():
     """Score some conversations of every kind; a row each."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("root")
-    parser.add_argument("results", type=Path)
-    parser.add_argument("--split", default="unseen")
+    parser = shipped.parser(__doc__, 4)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--per-kind", type=int, default=4)
-    parser.add_argument("--model", type=Path, default=MODEL)
     options = parser.parse_args()
-    separator = Separator.load(options.model)
-    rate_hz = separator.model.front_end.sample_rate_hz
-    speech, table = speech_of(options.model, options.root, options.split, rate_hz)
+    separator, speech, table = shipped.load(options)
+    rate_hz = speech.sample_rate_hz
     rng, rows = np.random.default_rng(0), []
     by_sex = {sex: sorted(of_sex["speaker"].unique()) for sex, of_sex in table.groupby("sex")}
     for kind in tqdm([kind for kind in ("FF", "FM", "MM") for _ in range(options.per_kind)], "conversations"):
@@ -100,7 +90,6 @@ def main():
     totals = scores.groupby("kind")[["seconds", "swapped"]].sum().reset_index()
     totals = pd.concat([totals, pd.DataFrame([{"kind": "All", **totals[["seconds", "swapped"]].sum()}])])
     totals["share"] = (totals["swapped"] / totals["seconds"]).round(4)
-    options.results.mkdir(parents=True, exist_ok=True)
     runs.write_csv(scores, options.results / "conversations.csv")
     runs.write_csv(totals, options.results / "summary.csv")
     print(scores.to_string(index=False), totals.to_string(index=False), sep="\n\n")

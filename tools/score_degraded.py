@@ -7,14 +7,12 @@ A telephone line limits the sources to 300 to 3400 Hz; MP3 encodes the mixture a
 compared with the sources as they were before the codec.
 """
 
-import argparse
 import io
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import shipped
 import soundfile
-from score_counting import speech_of
 from tqdm import tqdm
 
 from lab41_sce import audio, runs
@@ -22,8 +20,6 @@ from lab41_sce.augmentation import augment
 from lab41_sce.evaluation import apply_masks
 from lab41_sce.lists import evaluation_list, load_mixture
 from lab41_sce.metrics import best_si_sdr
-from lab41_sce.pretrained import MODEL
-from lab41_sce.separation import Separator
 
 MP3_RATE_HZ = 16000  # one that the format has
 
@@ -40,16 +36,9 @@ def through_mp3(signal: np.ndarray, sample_rate_hz: int) -> np.ndarray:
 
 def main():
     """Score every condition on the same mixtures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("root")
-    parser.add_argument("results", type=Path)
-    parser.add_argument("--split", default="unseen")
-    parser.add_argument("--per-kind", type=int, default=20)
-    parser.add_argument("--model", type=Path, default=MODEL)
-    options = parser.parse_args()
-    model = Separator.load(options.model).model
-    front_end = model.front_end
-    speech, table = speech_of(options.model, options.root, options.split, front_end.sample_rate_hz)
+    options = shipped.parser(__doc__, 20).parse_args()
+    separator, speech, table = shipped.load(options)
+    model, front_end = separator.model, separator.model.front_end
     mixtures = evaluation_list(speech, table, options.split, 2, options.per_kind, 5.0, front_end.pre_emphasis)
     rows = []
     for _, row in tqdm(mixtures.iterrows(), "scoring", len(mixtures)):
@@ -68,7 +57,6 @@ def main():
     means = pd.concat([scores, scores.assign(kind="All")]).groupby(["condition", "kind"], sort=False)
     summary = means.agg(n=("si_sdri_db", "size"), before_db=("before_db", "mean"), si_sdri_db=("si_sdri_db", "mean"),
                         standard_error=("si_sdri_db", "sem")).reset_index().round(3)
-    options.results.mkdir(parents=True, exist_ok=True)
     runs.write_csv(summary, options.results / "summary.csv")
     print(summary.to_string(index=False))
 

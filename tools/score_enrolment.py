@@ -8,38 +8,26 @@ person is known from 5 seconds of another utterance. Right is who is found first
 absent where not.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
-from score_counting import speech_of
+import shipped
 from tqdm import tqdm
 
 from lab41_sce import runs
 from lab41_sce.lists import evaluation_list, load_mixture
-from lab41_sce.pretrained import MODEL
 from lab41_sce.recordings import Recording
-from lab41_sce.separation import Separator
 
 THRESHOLDS = np.round(np.arange(-0.5, 1.0, 0.02), 2)
 
 
 def main():
     """Enrol, look for, and write a row for each mixture and person."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("root")
-    parser.add_argument("results", type=Path)
-    parser.add_argument("--split", default="unseen")
-    parser.add_argument("--per-kind", type=int, default=20)
-    parser.add_argument("--model", type=Path, default=MODEL)
-    options = parser.parse_args()
-    separator = Separator.load(options.model)
-    front_end = separator.model.front_end
+    options = shipped.parser(__doc__, 20).parse_args()
+    separator, speech, table = shipped.load(options)
     separator.model.alike = separator.model.alike or 0.0
-    rate_hz, rng = front_end.sample_rate_hz, np.random.default_rng(0)
-    speech, table = speech_of(options.model, options.root, options.split, rate_hz)
-    mixtures = evaluation_list(speech, table, options.split, 2, options.per_kind, 5.0, front_end.pre_emphasis)
+    rate_hz, rng = speech.sample_rate_hz, np.random.default_rng(0)
+    mixtures = evaluation_list(speech, table, options.split, 2, options.per_kind, 5.0,
+                               separator.model.front_end.pre_emphasis)
     rows = []
     for _, row in tqdm(mixtures.iterrows(), "looking", len(mixtures)):
         sources = load_mixture(speech, row).sources
@@ -64,7 +52,6 @@ def main():
         {"what": "present, first voice is the person's", "n": len(here), "right": here["first"].sum()},
         {"what": "present, told to be found", "n": len(here), "right": here["found"].sum()},
         {"what": "absent, told to be absent", "n": len(absent), "right": (~absent["found"]).sum()}])
-    options.results.mkdir(parents=True, exist_ok=True)
     runs.write_csv(scores.round(4), options.results / "mixtures.csv")
     runs.write_csv(summary, options.results / "summary.csv")
     runs.write_csv(pd.DataFrame({"alike": THRESHOLDS, "right": share}).round(4), options.results / "thresholds.csv")

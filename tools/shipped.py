@@ -1,0 +1,33 @@
+"""Shared by the tools that score the shipped model: its speakers of a split, and the command line."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from lab41_sce.corpora import librispeech
+from lab41_sce.mixtures import Speech
+from lab41_sce.pretrained import MODEL
+from lab41_sce.separation import Separator
+
+
+def parser(about: str, per_kind: int) -> argparse.ArgumentParser:
+    """Return the command line that all have: corpus, folder of the results, split, mixtures of each kind, model."""
+    shared = argparse.ArgumentParser(description=about.splitlines()[0])
+    shared.add_argument("root", help="LibriSpeech")
+    shared.add_argument("results", type=Path, help="folder to write to")
+    shared.add_argument("--split", default="unseen")
+    shared.add_argument("--per-kind", type=int, default=per_kind)
+    shared.add_argument("--model", type=Path, default=MODEL)
+    return shared
+
+
+def load(options: argparse.Namespace) -> tuple[Separator, Speech, pd.DataFrame]:
+    """Load the model, and the speech and the utterances of a split as `splits.csv` beside the model tells them."""
+    separator = Separator.load(options.model)
+    folders = [folder for folder in (options.model, *options.model.parents) if (folder / "splits.csv").is_file()]
+    splits = pd.read_csv(folders[0] / "splits.csv", dtype=str).query("split == @options.split")
+    table = librispeech.load(options.root, sorted(splits["subset"].unique()), check="headers")
+    table = table.merge(splits[["utterance", "split"]], on="utterance")
+    options.results.mkdir(parents=True, exist_ok=True)
+    return separator, Speech(table, separator.model.front_end.sample_rate_hz), table
