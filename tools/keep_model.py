@@ -3,7 +3,7 @@
     python tools/keep_model.py runs/pretrained --apart 0.9 --alike 0.5
 
 `--apart` and `--alike` are the thresholds that `tools/score_counting.py` and `tools/score_enrolment.py` find best on
-validation speakers. Beside the model goes the list of the speakers that trained it, so that it is never scored on one
+validation speakers, the other options what `tools/trial_inference.py` does. Beside the model goes the list of the speakers that trained it, so that it is never scored on one
 of them. How it was made and what it scores is kept by `tools/keep_results.py`.
 """
 
@@ -54,11 +54,17 @@ def main():
     parser.add_argument("run", type=Path)
     parser.add_argument("--apart", type=float, required=True)
     parser.add_argument("--alike", type=float, required=True)
+    parser.add_argument("--phases", type=int, default=1, help="frames where the training had one, see EmbeddingModel")
+    parser.add_argument("--soft-scale", type=float, help="default: as trained")
+    parser.add_argument("--range-db", type=float, help="default: as trained")
     parser.add_argument("--folder", type=Path, default=MODEL.parent)
     options = parser.parse_args()
     splits = (options.run / "splits.csv").read_text("utf-8")
     model = Separator.load(options.run).model
-    model.apart, model.alike = options.apart, options.alike
+    model.apart, model.alike, model.phases = options.apart, options.alike, options.phases
+    model.front_end.hop_length //= options.phases
+    model.soft_scale = options.soft_scale or model.soft_scale
+    model.range_db = options.range_db or model.range_db
     options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model.keras")

@@ -24,10 +24,13 @@ class EmbeddingModel(keras.Model):
         soft_scale: how sharp soft masks are (see `clustering.masks_from_centres`); None for binary masks.
         apart: how far the centres of two voices lie apart, at least (`counting.py`); None if nobody has measured it.
         alike: the least cosine of the centres of one voice in two recordings; None if nobody has measured it.
+        phases: how many frames there are for each that the network was trained to see. To separate, frames may follow
+            each other more densely: the network is given every second one, say, and then the others. That is a second
+            opinion on every moment, and smoother masks.
     """
 
     def __init__(self, front_end, network, unit_norm=False, range_db=25.0, soft_scale=None, apart=None, alike=None,
-                 **kwargs):
+                 phases=1, **kwargs):
         super().__init__(**kwargs)
         self.front_end = front_end
         self.network = network
@@ -36,6 +39,7 @@ class EmbeddingModel(keras.Model):
         self.soft_scale = soft_scale
         self.apart = apart
         self.alike = alike
+        self.phases = phases
         self.built = True  # as its parts are
 
     @property
@@ -49,7 +53,10 @@ class EmbeddingModel(keras.Model):
 
     def embeddings(self, mixture, training=False):
         """Embed magnitudes: float32 `[B, T, F]` to `[B, T, F, K]`."""
-        vectors = self.network(self.front_end(mixture), training=training)
+        features = self.front_end(mixture)
+        n_frames = ops.shape(features)[1]
+        vectors = self.network(split_phases(features, self.phases), training=training)
+        vectors = join_phases(vectors, self.phases)[:, :n_frames]
         return ops.normalize(vectors, axis=-1) if self.unit_norm else vectors
 
     def embed(self, mixture):
@@ -83,7 +90,9 @@ class EmbeddingModel(keras.Model):
 
     def vectors(self, features):
         """Embed the network input of one excerpt: float32 arrays, `[T, F]` to `[T, F, K]`."""
-        vectors = self.network.predict_on_batch(features[None])[0]
+        by_phase = ops.convert_to_numpy(split_phases(features[None], self.phases))
+        vectors = ops.convert_to_numpy(join_phases(self.network.predict_on_batch(by_phase), self.phases))
+        vectors = vectors[0, : len(features)]
         if not self.unit_norm:
             return vectors
         return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
@@ -91,7 +100,8 @@ class EmbeddingModel(keras.Model):
     def get_config(self):
         """Return the arguments, for serialisation."""
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("front_end", "network")}
-        options = {name: getattr(self, name) for name in ("unit_norm", "range_db", "soft_scale", "apart", "alike")}
+        options = {name: getattr(self, name) for name in ("unit_norm", "range_db", "soft_scale", "apart", "alike",
+                                                        "phases")}
         return super().get_config() | parts | options
 
     @classmethod
@@ -99,3 +109,22 @@ class EmbeddingModel(keras.Model):
         """Make the model that `get_config` described."""
         parts = {name: keras.saving.deserialize_keras_object(config.pop(name)) for name in ("front_end", "network")}
         return cls(**parts, **config)
+
+
+def split_phases(features, phases: int):
+    """Take every so-many-th frame: `[B, T, F]` to `[B * phases, ceil(T / phases), F]`, the last ones perhaps zeros."""
+    if phases == 1:
+        return features
+    n_frames, n_bins = -(-ops.shape(features)[1] // phases), features.shape[2]
+    features = ops.pad(features, [(0, 0), (0, phases - 1), (0, 0)])[:, : n_frames * phases]
+    by_phase = ops.swapaxes(ops.reshape(features, (-1, n_frames, phases, n_bins)), 1, 2)
+    return ops.reshape(by_phase, (-1, n_frames, n_bins))
+
+
+def join_phases(vectors, phases: int):
+    """Put the frames in a row again: `[B * phases, T, F, K]` to `[B, T * phases, F, K]`."""
+    if phases == 1:
+        return vectors
+    n_frames, n_bins, size = ops.shape(vectors)[1], *vectors.shape[2:]
+    in_turns = ops.swapaxes(ops.reshape(vectors, (-1, phases, n_frames, n_bins, size)), 1, 2)
+    return ops.reshape(in_turns, (-1, n_frames * phases, n_bins, size))

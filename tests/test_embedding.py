@@ -1,0 +1,42 @@
+"""The embedding model: what separation asks of it."""
+
+import keras
+import numpy as np
+import pytest
+
+from lab41_sce.features import FrontEnd
+from lab41_sce.methods.embedding import EmbeddingModel
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 7, 8])
+@pytest.mark.parametrize("phases", [2, 3])
+def test_each_phase_is_embedded_for_itself(tiny_model, n_frames, phases):
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((n_frames, 257)).astype(np.float32)
+    model = EmbeddingModel(tiny_model.front_end, tiny_model.network, phases=phases)
+    vectors = model.vectors(features)
+    assert vectors.shape == (n_frames, 257, 3)
+    for phase in range(min(phases, n_frames)):
+        own = features[phase::phases]
+        padded = np.pad(own, [(0, -(-n_frames // phases) - len(own)), (0, 0)])  # as all phases are of one length
+        alone = tiny_model.network.predict_on_batch(padded[None])[0, : len(own)]
+        np.testing.assert_allclose(vectors[phase::phases], alone, atol=1e-6)
+
+
+def test_waveforms_and_features_get_the_same_vectors(tiny_model, tmp_path):
+    model = EmbeddingModel(FrontEnd(hop_length=128), tiny_model.network, unit_norm=True, phases=2)
+    waveform = np.random.default_rng(0).standard_normal(5000).astype(np.float32)
+    features = model.front_end(np.abs(model.front_end.spectrogram(waveform))[None])[0]
+    np.testing.assert_allclose(model.embed(waveform), model.vectors(np.asarray(features)), atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert (again.phases, again.front_end.hop_length) == (2, 128)
+    np.testing.assert_allclose(again.embed(waveform), model.embed(waveform), atol=1e-6)
+
+
+def test_a_denser_model_gives_masks_that_fit_its_front_end(tiny_model):
+    model = EmbeddingModel(FrontEnd(hop_length=128), tiny_model.network, unit_norm=True, phases=2)
+    waveform = np.random.default_rng(0).standard_normal(5000).astype(np.float32)
+    masks = model.masks(waveform, 2)
+    assert masks.shape == (2, *model.front_end.spectrogram(waveform).shape)
+    np.testing.assert_allclose(masks.sum(axis=0), 1, atol=1e-6)
