@@ -138,8 +138,8 @@ def cases(batch: int) -> list[tuple[str, dict]]:
                                                    "negatives": negatives, "systems": ("sce",)})
                for speakers, negatives in itertools.product((SPEAKERS, *MORE_SPEAKERS), (0, *MORE_NEGATIVES))]
     pairs_bytes = 4 * (FRAMES * BINS) ** 2
-    # Forward and backward need several such matrices at once.
-    fitting = [size for size in (1, 2, 4, 8) if size <= batch and 6 * size * pairs_bytes < _free_bytes()]
+    # Forward and backward need several such matrices at once, and what is freed is kept for later.
+    fitting = [size for size in (1, 2, 4, 8) if size <= batch and 12 * size * pairs_bytes < _free_bytes()]
     listed += [("loss, with the naive form", {"batch": size, "systems": NAIVE}) for size in fitting]
     listed += [("update, with the naive form", {"batch": size, "systems": NAIVE}) for size in fitting[-1:]]
     return [(what, {"frames": FRAMES, "speakers": SPEAKERS} | options) for what, options in listed]
@@ -179,18 +179,18 @@ def measure_megabytes(listed: list[tuple[str, dict]]) -> list[dict[str, float]]:
 def run(batch: int, rounds: int) -> pd.DataFrame:
     """Measure everything; `batch` is the largest. Returns a table with the `COLUMNS`; seconds are medians."""
     rows, listed = [], cases(batch)
-    for what, options in tqdm(listed, "timing", unit=" cases"):
-        for system, taken in measure_seconds(steps_of(what, options), rounds).items():
-            rows.append({"what": what, "system": system, "negatives": 0, **options, "seconds": np.median(taken),
-                         "fastest": min(taken), "slowest": max(taken), "rounds": rounds})
     ours = {name: os.environ.get(name) for name in FRUGAL}
     os.environ |= FRUGAL
-    try:  # a new process, as these are read when one begins
+    try:  # a new process, as these are read when one begins; and first, before this one takes memory and keeps it
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             megabytes = pool.submit(measure_megabytes, listed).result()
     finally:
         for name, value in ours.items():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+    for what, options in tqdm(listed, "timing", unit=" cases"):
+        for system, taken in measure_seconds(steps_of(what, options), rounds).items():
+            rows.append({"what": what, "system": system, "negatives": 0, **options, "seconds": np.median(taken),
+                         "fastest": min(taken), "slowest": max(taken), "rounds": rounds})
     table = pd.DataFrame(rows).assign(megabytes=[taken for case in megabytes for taken in case.values()])
     return table[list(COLUMNS)].round({"seconds": 5, "fastest": 5, "slowest": 5, "megabytes": 1})
 
