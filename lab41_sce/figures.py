@@ -69,6 +69,16 @@ def ordered_kinds(kinds: Iterable[str]) -> list[str]:
     return sorted(set(kinds), key=lambda kind: (kind == "All", len(kind), kind))
 
 
+def ordered_splits(splits: Iterable[str]) -> list[str]:
+    """Order splits for reading, each once: by name, those with noise last and from the cleanest on."""
+
+    def key(split):
+        name, _, snr = split.partition(", SNR ")
+        return name, -float(snr.removesuffix(" dB")) if snr else -np.inf
+
+    return sorted(set(splits), key=key)
+
+
 def spectrograms(signals: Mapping[str, np.ndarray], sample_rate_hz: int, title: str | None = None) -> Figure:
     """Draw one spectrogram below the other, on one scale of levels.
 
@@ -201,7 +211,7 @@ def scores(summary: pd.DataFrame, metric: str = "SDRi") -> Figure:
         raise ValueError(f"The summary has no metric {metric!r}, only {sorted(set(summary['metric']))}.")
     if metric.endswith("i") and not (rows["system"] == "unprocessed").all():
         rows = rows[rows["system"] != "unprocessed"]  # improves on itself by 0 dB, by definition
-    splits, kinds = list(dict.fromkeys(rows["split"])), ordered_kinds(rows["kind"])
+    splits, kinds = ordered_splits(rows["split"]), ordered_kinds(rows["kind"])
     systems = [ranked_systems(rows[rows["split"] == split]) for split in splits]
     heights = [len(names) + 1 for names in systems]
 

@@ -151,10 +151,12 @@ def portable(text: str, config: Mapping, folder: Path) -> str:
     Args:
         text: such as a command, or the settings.
         config: settings of the run; its `corpus.root` becomes $LIBRISPEECH.
-        folder: of the run, which becomes runs/NAME. Of every other absolute path, the last part stays.
+        folder: of the run, which becomes runs/NAME, as do others beside it. Of every other absolute path, the last part
+            stays.
     """
-    name = f"runs/{folder.resolve().name}"
+    name, beside = f"runs/{folder.resolve().name}", folder.resolve().parent
     places = {str(folder.resolve()): name, str(folder): name, str(config["run_dir"]): name,
+              str(beside) if beside.name == "runs" else "": "runs",
               str(config["corpus"]["root"] or ""): "$LIBRISPEECH"}
     for place in sorted(places, key=len, reverse=True):
         if len(place) > 1:  # neither nothing, nor "." or "/"

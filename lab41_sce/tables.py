@@ -148,7 +148,7 @@ def _by_kind(summary: pd.DataFrame, metrics: Sequence[str], signed: bool = False
     columns = [*((first, kind) for kind in kinds), *((metric, "All") for metric in others)]
     means = {(row.split, row.system, row.metric, row.kind): row for row in summary.itertuples()}
     rows = []
-    for split in dict.fromkeys(summary["split"]):
+    for split in figures.ordered_splits(summary["split"]):
         for system in figures.ranked_systems(summary[(summary["split"] == split) & (summary["metric"] == first)]):
             found = [means.get((split, system, *column)) for column in columns]
             cells = [_mean(row, place < len(kinds), signed) for place, row in enumerate(found)]

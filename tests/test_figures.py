@@ -110,6 +110,12 @@ def test_scores_of_any_number_of_systems_have_room(n_systems, kinds):
     assert len(names) == n_systems + 2 and all(upper.y0 > lower.y1 for upper, lower in zip(names, names[1:]))
 
 
+def test_splits_stand_from_clean_to_noisy():
+    splits = ["unseen, SNR -5 dB", "unseen, SNR 10 dB", "unseen", "in-set", "unseen, SNR 5 dB", "unseen, SNR 2.5 dB"]
+    assert figures.ordered_splits([*splits, "unseen"]) == [
+        "in-set", "unseen", "unseen, SNR 10 dB", "unseen, SNR 5 dB", "unseen, SNR 2.5 dB", "unseen, SNR -5 dB"]
+
+
 def test_save_writes_whole_files_or_none(tmp_path):
     for name in ("a.png", "b.svg", "c.SVG"):
         figure = figures.scores(make_summary())

@@ -25,6 +25,13 @@ def test_every_row_of_results_stands_in_a_table_that_a_run_wrote():
     assert not [row for row in rows if row not in written]
 
 
+def test_every_verdict_stands_in_the_report():
+    def verdicts(path):
+        return re.findall(r"^\| (.+?) +\| (\*\*.+?\*\*) +\|$", path.read_text("utf-8"), re.MULTILINE)
+
+    assert verdicts(README) and verdicts(README) == verdicts(ROOT / "results" / "REPORT.md")
+
+
 def test_every_file_that_it_names_exists():
     named = re.findall(r"\]\(((?!http)[^)]+)\)", README.read_text("utf-8"))
     assert named and not [name for name in named if not (ROOT / name).exists()]

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -115,3 +116,12 @@ def test_a_run_without_its_settings_is_not_resumed(begun):
 def test_a_machine_without_git_is_fine(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert runs.versions()["git_commit"] == "unknown"
+
+
+def test_no_place_of_this_machine_stays_in_a_command():
+    config = {"run_dir": "/home/me/runs/noisy", "corpus": {"root": "/data/LibriSpeech"}}
+    command = ("train corpus.root=/data/LibriSpeech saved=/home/me/runs/compare/systems run_dir=/home/me/runs/noisy "
+               "noise.folder=/data/noise list=results/utterances.csv")
+    assert runs.portable(command, config, Path("/home/me/runs/noisy")) == (
+        "train corpus.root=$LIBRISPEECH saved=runs/compare/systems run_dir=runs/noisy noise.folder=noise "
+        "list=results/utterances.csv")

@@ -2,6 +2,8 @@
 
 import json
 import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ import pytest
 from lab41_sce.article import timing
 
 
-def test_steps_take_turns_and_count_by_their_medians():
+def test_steps_take_turns():
     calls = []
 
     def step(name, seconds):
@@ -19,17 +21,25 @@ def test_steps_take_turns_and_count_by_their_medians():
             time.sleep(seconds)
         return sleep
 
-    table = timing.measure({"slow": step("slow", 0.03), "fast": step("fast", 0.01)}, rounds=3).set_index("system")
-    assert calls[-6:] == ["slow", "fast"] * 3
-    assert table.loc["slow", "seconds"] > 0.025 and table.loc["slow", "seconds"] > table.loc["fast", "seconds"] > 0.008
-    assert (table["fastest"] <= table["seconds"]).all() and (table["seconds"] <= table["slowest"]).all()
+    seconds = timing.measure_seconds({"slow": step("slow", 0.03), "fast": step("fast", 0.01)}, rounds=3)
+    assert calls == ["slow", "fast"] * 3
+    assert len(seconds["slow"]) == 3 and min(seconds["slow"]) > 0.025 and min(seconds["fast"]) > 0.008
 
 
-def test_memory_is_what_a_call_adds():
-    megabytes = timing.extra_megabytes(lambda: np.ones(50 * 2**20 // 8).sum())
-    if np.isnan(megabytes):
+def test_memory_is_what_the_tensors_take(monkeypatch):
+    """In a process of its own, twice the batch takes twice the memory; deep clustering takes more than SCE."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    for name, value in timing.FRUGAL.items():
+        monkeypatch.setenv(name, value)
+    listed = [("loss", {"batch": batch, "frames": 40, "speakers": 9}) for batch in (8, 16)]
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        small, large = pool.submit(timing.measure_megabytes, listed).result()
+    if np.isnan(small["sce"]):
         pytest.skip("this system does not tell a process's peak of memory")
-    assert 45 < megabytes < 120
+    embeddings = 4 * 16 * 40 * timing.BINS * timing.SIZE / 2**20
+    assert 0.9 * embeddings < large["sce"] < large["deep_clustering"] < 10 * embeddings
+    for system, megabytes in small.items():
+        assert 1.5 < large[system] / megabytes < 3
 
 
 def test_losses_alone_are_those_of_a_small_case():
@@ -47,6 +57,7 @@ def test_a_table_with_every_case(tmp_path, monkeypatch, capsys):
              "MORE_NEGATIVES": (2,)}
     for name, value in sizes.items():
         monkeypatch.setattr(timing, name, value)
+    monkeypatch.setattr(timing, "ProcessPoolExecutor", lambda workers, context: ThreadPoolExecutor(workers))  # the same
     assert timing.main(["--out", str(tmp_path / "timing.csv"), "--batch", "2", "--rounds", "1"]) == 0
     table = pd.read_csv(tmp_path / "timing.csv")
     assert list(table.columns) == list(timing.COLUMNS)
@@ -56,7 +67,8 @@ def test_a_table_with_every_case(tmp_path, monkeypatch, capsys):
     assert set(naive["system"]) == set(timing.NAIVE)
     assert set(table.query("what == 'update'")["system"]) == {"sce", "deep_clustering"}
     assert "--batch 2" in json.loads((tmp_path / "timing.json").read_text())["command"]
-    assert (table["seconds"] > 0).all() and "naive_deep_clustering" in capsys.readouterr().out
+    assert (table["fastest"] <= table["seconds"]).all() and (table["seconds"] <= table["slowest"]).all()
+    assert (table["fastest"] > 0).all() and "naive_deep_clustering" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("arguments", "wanted"), [

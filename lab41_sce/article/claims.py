@@ -82,7 +82,7 @@ def takes_half_the_time(timing: pd.DataFrame) -> Claim:
         of_sce = times.loc["sce"]
         for system, other in times.drop(index="sce").iterrows():
             rows.append([what, f"{batch_size} x {frames}", words(system), f"{of_sce['seconds']:.4g}",
-                         f"{other['seconds']:.4g}", f"{of_sce['seconds'] / other['seconds']:.2f}",
+                         f"{other['seconds']:.4g}", f"{of_sce['seconds'] / other['seconds']:.2g}",
                          f"{of_sce['megabytes']:.0f}", f"{other['megabytes']:.0f}"])
     losses = [row for row in rows if row[0] == "loss by batch"]
     heads = ["what", "batch x frames", "against", "SCE (s)", "other (s)", "ratio", "SCE (MB)", "other (MB)"]

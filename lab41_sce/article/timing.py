@@ -6,18 +6,21 @@ Whole updates are those of training: front end, the article's network, loss, gra
 and backward, from embeddings `[B, T, F, K]` to their gradients (and those of the speaker vectors). Deep clustering
 stands there in its low-rank form and in the naive one, which lists all pairs of the N = TF bins of a mixture, N^2
 numbers, and is left out where these do not fit into memory. What is compared takes turns; every figure is a median over
-rounds.
+rounds. Memory is measured apart, in a process that gives back at once what it no longer needs.
 """
 
 import argparse
 import gc
 import itertools
 import json
+import os
 import shlex
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +37,8 @@ MORE_FRAMES, MORE_SPEAKERS, MORE_NEGATIVES = (100, 400), (2338, 100_000), (4, 16
 COLUMNS = ("what", "system", "batch", "frames", "speakers", "negatives", "seconds", "fastest", "slowest", "megabytes",
            "rounds")
 NAIVE = ("sce", "deep_clustering", "naive_deep_clustering")
+# Without these TensorFlow and the C library keep what was freed, and one more call of a step takes no more memory.
+FRUGAL = {"TF_ENABLE_ONEDNN_OPTS": "0", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 
 def naive_affinity_loss(embeddings, assignment):
@@ -124,36 +129,74 @@ def loss_steps(batch: int, frames: int, speakers: int, negatives: int = 0,
     return {system: step(losses[system]) for system in systems}
 
 
-def measure(steps: dict[str, Callable[[], None]], rounds: int) -> pd.DataFrame:
-    """Run some steps in turns.
+def cases(batch: int) -> list[tuple[str, dict]]:
+    """List what is measured: a word for it, and the arguments of `update_steps` or `loss_steps`; `batch` at most."""
+    listed = [("update", {"batch": batch})]
+    listed += [("loss by batch", {"batch": batch // ratio}) for ratio in (16, 8, 4, 2, 1) if batch >= ratio]
+    listed += [("loss by frames", {"batch": max(batch // 8, 1), "frames": frames}) for frames in (FRAMES, *MORE_FRAMES)]
+    listed += [("loss by speakers and negatives", {"batch": max(batch // 4, 1), "speakers": speakers,
+                                                   "negatives": negatives, "systems": ("sce",)})
+               for speakers, negatives in itertools.product((SPEAKERS, *MORE_SPEAKERS), (0, *MORE_NEGATIVES))]
+    pairs_bytes = 4 * (FRAMES * BINS) ** 2
+    # Forward and backward need several such matrices at once, and what is freed is kept for later.
+    fitting = [size for size in (1, 2, 4, 8) if size <= batch and 12 * size * pairs_bytes < _free_bytes()]
+    listed += [("loss, with the naive form", {"batch": size, "systems": NAIVE}) for size in fitting]
+    listed += [("update, with the naive form", {"batch": size, "systems": NAIVE}) for size in fitting[-1:]]
+    return [(what, {"frames": FRAMES, "speakers": SPEAKERS} | options) for what, options in listed]
 
-    Args:
-        steps: by the name of their system.
-        rounds: how often each runs, after once to build it.
 
-    Returns:
-        Columns `system`, `seconds` (median), `fastest`, `slowest`, `megabytes` (most memory of the process that the
-        step took beyond what was in use before it; NaN on a GPU and where the system does not tell), `rounds`.
-    """
-    rows, seconds = {}, {system: [] for system in steps}
-    for system, step in steps.items():
+def steps_of(what: str, options: dict) -> dict[str, Callable[[], None]]:
+    """Return the steps of a case, by system, each called once: the first call builds the graph."""
+    steps = update_steps(**options) if what.startswith("update") else loss_steps(**options)
+    for step in steps.values():
         step()
-        rows[system] = extra_megabytes(step)
+    return steps
+
+
+def measure_seconds(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
+    """Run some steps in turns, so many rounds; return the seconds of each call, by system."""
+    seconds = {system: [] for system in steps}
     for _ in range(rounds):
         for system, step in steps.items():
             started = time.perf_counter()
             step()
             seconds[system].append(time.perf_counter() - started)
-    return pd.DataFrame([{"system": system, "seconds": np.median(taken), "fastest": min(taken), "slowest": max(taken),
-                          "megabytes": rows[system], "rounds": rounds} for system, taken in seconds.items()])
+    return seconds
 
 
-def extra_megabytes(step: Callable[[], None]) -> float:
-    """Return by how much a call raises the peak of this process's memory, in MB (Linux; elsewhere NaN)."""
+def measure_megabytes(listed: list[tuple[str, dict]]) -> list[dict[str, float]]:
+    """Return by how much one call raises this process's memory, for each case and system, in MB.
+
+    NaN on a GPU, whose memory is not this process's, and where the system does not tell (Linux does).
+    """
     import tensorflow as tf
 
-    if tf.config.list_physical_devices("GPU"):
-        return float("nan")  # its memory is not this process's
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    return [{system: float("nan") if on_gpu else _extra_megabytes(step) for system, step in steps_of(*case).items()}
+            for case in tqdm(listed, "memory", unit=" cases")]
+
+
+def run(batch: int, rounds: int) -> pd.DataFrame:
+    """Measure everything; `batch` is the largest. Returns a table with the `COLUMNS`; seconds are medians."""
+    rows, listed = [], cases(batch)
+    ours = {name: os.environ.get(name) for name in FRUGAL}
+    os.environ |= FRUGAL
+    try:  # a new process, as these are read when one begins; and first, before this one takes memory and keeps it
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            megabytes = pool.submit(measure_megabytes, listed).result()
+    finally:
+        for name, value in ours.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+    for what, options in tqdm(listed, "timing", unit=" cases"):
+        for system, taken in measure_seconds(steps_of(what, options), rounds).items():
+            rows.append({"what": what, "system": system, "negatives": 0, **options, "seconds": np.median(taken),
+                         "fastest": min(taken), "slowest": max(taken), "rounds": rounds})
+    table = pd.DataFrame(rows).assign(megabytes=[taken for case in megabytes for taken in case.values()])
+    return table[list(COLUMNS)].round({"seconds": 5, "fastest": 5, "slowest": 5, "megabytes": 1})
+
+
+def _extra_megabytes(step: Callable[[], None]) -> float:
+    """Return by how much a call raises the peak of this process's memory beyond what is in use before it, in MB."""
     try:
         gc.collect()
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is in use
@@ -162,28 +205,6 @@ def extra_megabytes(step: Callable[[], None]) -> float:
         return _status_megabytes("VmHWM") - before
     except OSError:
         return float("nan")
-
-
-def run(batch: int, rounds: int) -> pd.DataFrame:
-    """Measure everything; `batch` is the largest. Returns a table with the `COLUMNS`."""
-    plan = [("update", {"batch": batch})]
-    plan += [("loss by batch", {"batch": batch // ratio}) for ratio in (16, 8, 4, 2, 1) if batch >= ratio]
-    plan += [("loss by frames", {"batch": max(batch // 8, 1), "frames": frames}) for frames in (FRAMES, *MORE_FRAMES)]
-    plan += [("loss by speakers and negatives", {"batch": max(batch // 4, 1), "speakers": speakers,
-                                                 "negatives": negatives, "systems": ("sce",)})
-             for speakers, negatives in itertools.product((SPEAKERS, *MORE_SPEAKERS), (0, *MORE_NEGATIVES))]
-    pairs_bytes = 4 * (FRAMES * BINS) ** 2
-    # Forward and backward need several such matrices at once.
-    fitting = [size for size in (1, 2, 4, 8) if size <= batch and 6 * size * pairs_bytes < _free_bytes()]
-    plan += [("loss, with the naive form", {"batch": size, "systems": NAIVE}) for size in fitting]
-    plan += [("update, with the naive form", {"batch": size, "systems": NAIVE}) for size in fitting[-1:]]
-    tables = []
-    for what, options in tqdm(plan, "timing", unit=" cases"):
-        options = {"frames": FRAMES, "speakers": SPEAKERS} | options
-        steps = update_steps(**options) if what.startswith("update") else loss_steps(**options)
-        about = {"what": what, "negatives": 0} | {name: value for name, value in options.items() if name != "systems"}
-        tables.append(measure(steps, rounds).assign(**about))
-    return pd.concat(tables)[list(COLUMNS)].round({"seconds": 5, "fastest": 5, "slowest": 5, "megabytes": 1})
 
 
 def _status_megabytes(name: str) -> float:
