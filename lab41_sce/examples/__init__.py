@@ -1,0 +1,6 @@
+"""Mixtures to try the separation on, made of the embedded corpus's synthetic speech by `tools/make_examples.py`."""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+EXAMPLES = [FOLDER / f"{name}.wav" for name in ("mixture", "two_women", "three_people")]

@@ -1,0 +1,38 @@
+"""Mix the examples that are shipped with the package from the embedded corpus, into `lab41_sce/examples`.
+
+    python tools/make_examples.py
+
+Each is whole sentences of a few voices, equally loud, that begin one after the other and then overlap.
+"""
+
+import numpy as np
+
+from lab41_sce import audio
+from lab41_sce.corpora.librispeech import EMBEDDED_ROOT
+from lab41_sce.examples import EXAMPLES, FOLDER
+
+UTTERANCES = {"mixture": ("3-1-0001", "13-1-0004"), "two_women": ("16-1-0003", "7-1-0006"),
+              "three_people": ("17-1-0002", "22-1-0005", "10-1-0007")}
+LATER_SECONDS = 0.6  # each voice after the one before it
+RATE_HZ = 16000
+PEAK = 0.9
+
+
+def main():
+    """Mix and write."""
+    for example in EXAMPLES:
+        mixture = np.zeros(0, np.float32)
+        for place, name in enumerate(UTTERANCES[example.stem]):
+            speaker, chapter, _ = name.split("-")
+            voice = audio.read_mono(EMBEDDED_ROOT / "synthetic" / speaker / chapter / f"{name}.ogg", RATE_HZ)
+            start = round(place * LATER_SECONDS * RATE_HZ)
+            longer = np.zeros(max(len(mixture), start + len(voice)), np.float32)
+            longer[: len(mixture)] += mixture
+            longer[start : start + len(voice)] += voice / voice.std()
+            mixture = longer
+        audio.write(example, PEAK * mixture / np.abs(mixture).max(), RATE_HZ, "PCM_16")
+        print(f"{example.relative_to(FOLDER.parent.parent)}: {len(mixture) / RATE_HZ:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
