@@ -41,6 +41,14 @@ def test_the_sign_and_the_interval_turn_together():
     assert claims.beats_deep_clustering(rows).table.rows[0] == ["FF", "+1.0 [+0.5, +3.0]", "5"]
 
 
+@pytest.mark.parametrize(("n", "verdict"), [(1, UNTOLD), (9, UNTOLD), (10, HOLDS)])
+def test_too_few_mixtures_tell_nothing(n, verdict):
+    """The interval of a single mixture has no width: it must not decide."""
+    rows = summary({"FF": -1.0, "FM": -1.0, "MM": 0.2, "All": -1.0}, "deep_clustering").assign(n=n)
+    claim = claims.beats_deep_clustering(rows)
+    assert claim.verdict == verdict and ("Fewer than 10" in claim.reason) == (n < 10)
+
+
 def timing(seconds, batch=256):
     rows = [("update", "sce", seconds[0]), ("update", "deep_clustering", seconds[1]),
             ("loss by batch", "sce", 0.1), ("loss by batch", "deep_clustering", 0.4)]

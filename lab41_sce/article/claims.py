@@ -27,6 +27,7 @@ HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
 METRIC = "SDRi"
 ALMOST_HALF = 0.6  # of deep clustering's time, at most
 SIGNIFICANT = 0.05
+ENOUGH = 10  # mixtures of a kind: the bootstrap interval of fewer is too narrow, that of one has no width
 ARTICLE_BATCH, ARTICLE_UPDATES = 256, 92_000
 BASELINES = {"sce_silence_counts": "sce_equal_weights"}  # what a variant differs from in one thing, if it is not sce
 
@@ -53,8 +54,10 @@ def beats_deep_clustering(differences: pd.DataFrame, split: str = "unseen") -> C
     gains = {kind: tuple(-rows.loc[kind, ["mean", "high", "low"]]) for kind in kinds}  # mean, low, high
     better = {kind for kind, (_, low, _) in gains.items() if low > 0}
     worse = {kind for kind, (_, _, high) in gains.items() if high < 0}
-    wanted = {"FF", "FM", "All"}
-    if wanted <= better and "MM" in gains and gains["MM"][0] <= 0:
+    wanted, few = {"FF", "FM", "All"}, bool((rows["n"] < ENOUGH).any())
+    if few:
+        verdict = UNTOLD
+    elif wanted <= better and "MM" in gains and gains["MM"][0] <= 0:
         verdict = HOLDS
     elif wanted & worse or "MM" in better:
         verdict = FAILS
@@ -65,6 +68,8 @@ def beats_deep_clustering(differences: pd.DataFrame, split: str = "unseen") -> C
     reason = (f"On {split} speakers, beyond its interval, SCE is {clear}. The claim holds if it is better on FF, FM "
               "and All, and its mean on MM is not above deep clustering's; it does not if it is worse on one of the "
               "three, or better on MM, too.")
+    if few:
+        reason += f" Fewer than {ENOUGH} mixtures of a kind cannot tell."
     table = Table(["kind", f"{METRIC} of SCE minus deep clustering (dB)", "n"],
                   [[kind, _interval(*gain, signed=True), f"{rows.loc[kind, 'n']:.0f}"] for kind, gain in gains.items()])
     return Claim("SCE separates better than deep clustering on FF, FM and All, but not on MM", verdict, reason, table)
