@@ -14,17 +14,14 @@ from lab41_sce.errors import UserError
 from lab41_sce.files import write_whole
 
 
-def read(path: str | Path) -> tuple[np.ndarray, int]:
-    """Read a whole audio file.
+def open_file(path: str | Path) -> soundfile.SoundFile:
+    """Open an audio file to read from.
 
     Args:
         path: a file that libsndfile can decode (WAV, FLAC, OGG, MP3, ...).
 
-    Returns:
-        The channels, float32 `[C, N]`, and the sample rate in Hz.
-
     Raises:
-        UserError: the file is missing, a directory, not audio, empty, or holds NaN or infinite samples.
+        UserError: the file is missing, a directory, not audio or empty.
     """
     path = Path(path)
     if not path.exists():
@@ -34,16 +31,40 @@ def read(path: str | Path) -> tuple[np.ndarray, int]:
     if path.is_file() and not path.stat().st_size:
         raise UserError(f"{path} is empty; give a file with some audio.")
     try:
-        signal, sample_rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+        file = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, TypeError, ValueError) as error:
         reason = str(error).rstrip(".")
         raise UserError(f"{path} is not audio that can be decoded ({reason}); "
                         "give a WAV, FLAC, OGG or MP3 file.") from None
-    if len(signal) == 0:
+    if not file.frames:
         raise UserError(f"{path} holds no samples; give a file with some audio.")
-    if not np.isfinite(signal).all():
-        raise UserError(f"{path} holds NaN or infinite samples; repair or export it again.")
-    return np.ascontiguousarray(signal.T), sample_rate_hz
+    return file
+
+
+def read(path: str | Path) -> tuple[np.ndarray, int]:
+    """Read a whole audio file.
+
+    Args:
+        path: see `open_file`.
+
+    Returns:
+        The channels, float32 `[C, N]`, and the sample rate in Hz.
+
+    Raises:
+        UserError: as in `open_file`, or it holds NaN or infinite samples.
+    """
+    with open_file(path) as file:
+        try:
+            signal = file.read(dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            reason = str(error).rstrip(".")
+            raise UserError(f"{path} is not audio that can be decoded ({reason}); "
+                            "give a WAV, FLAC, OGG or MP3 file.") from None
+        if len(signal) == 0:
+            raise UserError(f"{path} holds no samples; give a file with some audio.")
+        if not np.isfinite(signal).all():
+            raise UserError(f"{path} holds NaN or infinite samples; repair or export it again.")
+        return np.ascontiguousarray(signal.T), file.samplerate
 
 
 def read_mono(path: str | Path, sample_rate_hz: int) -> np.ndarray:
