@@ -120,6 +120,8 @@ def build_systems(config: DictConfig, setup) -> dict:
     import keras
     from hydra.utils import instantiate
 
+    from lab41_sce.methods.base import Method
+
     systems = {}
     for name, described in described_systems(config).items():
         keras.utils.set_random_seed(config.seed)  # so that no system depends on those before it
@@ -127,6 +129,11 @@ def build_systems(config: DictConfig, setup) -> dict:
             systems[name] = instantiate(described.build, _partial_=True)(setup)
         except (TypeError, ValueError) as error:  # a setting that a layer refuses
             raise UserError(f"the system {name} cannot be built: {error}") from error
+    for name, described in described_systems(config).items():
+        path = str(described.build.get("path", ""))
+        if path.startswith("systems/") and not isinstance(systems.get(path.removeprefix("systems/")), Method):
+            raise UserError(f"the system {name} wants the model at {path}, but this run trains no such system; it "
+                            f"trains {', '.join(n for n, system in systems.items() if isinstance(system, Method))}.")
     return systems
 
 

@@ -6,6 +6,18 @@ from pathlib import Path
 from lab41_sce.errors import UserError
 
 
+def make_folder(folder: str | Path) -> None:
+    """Make a folder, and those above it, if it is not there.
+
+    Raises:
+        UserError: it cannot be made (a file of that name, no permission).
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder {folder} cannot be made ({error.strerror}); choose another.") from None
+
+
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
     """Let `write` make a file under a temporary name, then rename it: a kill leaves what was there before.
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 from scipy.signal import welch
+from tqdm import tqdm
 
 from lab41_sce import audio
 from lab41_sce.errors import UserError
@@ -49,9 +49,9 @@ class Noise:
         self.speech, self.kinds = speech, list(kinds)
         self._pools = {split: of_split.groupby("speaker")["utterance"].apply(list).to_dict()
                        for split, of_split in utterances.groupby("split")}
-        files = [] if folder is None else _audio_files(Path(folder))
+        files = {} if folder is None else _audio_files(Path(folder))
         last = max(1, len(files) // 5)
-        self._files = {"train": files[:-last], "scoring": files[-last:]}
+        self._files = {"train": [*files.items()][:-last], "scoring": [*files.items()][-last:]}
         names = [f"{file.relative_to(folder)} {file.stat().st_size}" for file in files]
         self.fingerprint = zlib.crc32("\n".join(names).encode()) if names else None  # of what the folder holds
         self._spectra = {}
@@ -130,11 +130,9 @@ class Noise:
     def _excerpt(self, rng, length, split):
         """Cut a part out of a file of the folder; a file that is too short is repeated."""
         files = self._files["train" if _source(split) == "train" else "scoring"]
-        file, seconds = files[rng.integers(len(files))], length / self.speech.sample_rate_hz
-        start = rng.uniform(0, max(soundfile.info(file).duration - seconds, 0))
+        (file, whole), seconds = files[rng.integers(len(files))], length / self.speech.sample_rate_hz
+        start = rng.uniform(0, max(whole - seconds, 0))
         signal = audio.read_excerpt(file, start, seconds, self.speech.sample_rate_hz)
-        if not len(signal):
-            raise UserError(f"noise.folder: {file} holds no samples; take it out.")
         return np.resize(signal, length)
 
 
@@ -157,12 +155,17 @@ def scaled(noise: np.ndarray, speech: np.ndarray, snr_db: float) -> np.ndarray:
     return (noise * np.sqrt(np.mean(speech**2)) * 10 ** (-snr_db / 20)).astype(np.float32)
 
 
-def _audio_files(folder: Path) -> list[Path]:
-    """List the audio files of a folder by name, at least one each for training and scoring."""
+def _audio_files(folder: Path) -> dict[Path, float]:
+    """List the audio files of a folder by name, at least one each for training and scoring, and their seconds."""
     if not folder.is_dir():
         raise UserError(f"noise.folder={folder} is no folder; give one with recordings of noise.")
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES
+                   and not file.name.startswith("."))
     if len(files) < 2:
         raise UserError(f"noise.folder={folder} holds {len(files)} audio files, but training and scoring need one "
                         "each; add some (WAV, FLAC, OGG or MP3).")
-    return files
+    seconds = {}
+    for file in tqdm(files, "noise.folder", unit=" files", leave=False):
+        with audio.open_file(file) as opened:
+            seconds[file] = opened.frames / opened.samplerate
+    return seconds

@@ -12,7 +12,7 @@ import yaml
 from conftest import hum
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from test_claims import mixture_scores, population, summary, timing
+from test_claims import mixture_list, mixture_scores, population, summary, timing
 
 from lab41_sce.article import draw, report
 from lab41_sce.errors import UserError
@@ -40,8 +40,8 @@ def write_run(folder, tables, *overrides):
                                     "subset": "x", "split": ["train", "in-set", "train", "unseen"]}),
         "systems.csv": pd.DataFrame([{"system": "sce", "parameters": 1234567, "updates": 4000, "minutes": 25.0,
                                       "seconds_per_update": 0.36, "best_update": 3500}]),
-        "evaluation.csv": pd.DataFrame({"mixture": ["unseen-FF-0", "unseen-FM-0"], "split": "unseen"}),
-        "mixtures.csv": mixture_scores({"sce": 5.0, "sce_free_vectors": 4.0}),
+        "evaluation.csv": mixture_list(),
+        "mixtures.csv": mixture_scores({"sce": 5.0, "sce_free_vectors": 4.0, "deep_clustering": 4.0}),
     }
     for name, table in (of_all | tables).items():
         table.to_csv(folder / name, index=False)
@@ -59,6 +59,7 @@ def run(tiny_model, tmp_path):
     folder = write_run(tmp_path / "runs" / "main", {
         "summary.csv": pd.concat([summary(means, "sce"), summary(rivals, "deep_clustering")]),
         "differences.csv": summary(dict.fromkeys(means, -1.0), "deep_clustering"),
+        "mixtures.csv": mixture_scores({"deep_clustering": 4.0, "sce": 5.5}),
     })
     system = folder / "systems" / "sce"
     system.mkdir(parents=True)
@@ -154,11 +155,12 @@ def test_a_report_with_everything(run, tmp_path, capsys):
     split = "unseen, SNR 5 dB"
     noise = {"summary.csv": pd.concat([summary({"All": 3.0}, name, split) for name in ("sce", "saved")]),
              "differences.csv": summary({"All": -2.0}, "saved", split),
-             "mixtures.csv": mixture_scores({"sce": 3.0}).assign(split=split)}
-    noise["evaluation.csv"] = noise["mixtures.csv"][["mixture", "split"]].assign(noise="speech_shaped", snr_db=5.0)
+             "mixtures.csv": mixture_scores({"sce": 3.0, "saved": 1.0}, split=split, metrics=("SDRi", "SIRi"))}
+    noise["evaluation.csv"] = mixture_list(split=split, noise="speech_shaped", snr_db=5.0)
     ablation = write_run(tmp_path / "runs" / "ablation", variants)
     noisy = write_run(tmp_path / "runs" / "noisy", noise, "noise.training_snr_db=[-5,15]",
-                      "+method@others.saved=saved", "others.saved.build.path=/secret/runs/main/systems/sce")
+                      "noise.evaluation_snr_db=[5]", "+method@others.saved=saved",
+                      "others.saved.build.path=/secret/runs/main/systems/sce")
     arguments = [run, "--timing", tmp_path / "timing.csv", "--ablation", ablation, "--noisy", noisy, "--out",
                  tmp_path / "results"]
     assert report.main([*map(str, arguments)]) == 0
@@ -180,6 +182,26 @@ def test_a_report_with_everything(run, tmp_path, capsys):
     assert "<table>" in page and "| ---" not in page
     written = [str(tmp_path / "results" / name) for name in ("REPORT.md", "report.html")]
     assert capsys.readouterr().out.split() == written
+    assert len(re.findall(r"\| +4,000 \|", text)) == 3  # what each of the three runs had
+
+
+def test_a_folder_that_holds_more_keeps_it(run, tmp_path):
+    (tmp_path / "paper" / "figures").mkdir(parents=True)
+    for name in ("mine.png", "improvement_by_snr.png"):
+        (tmp_path / "paper" / "figures" / name).write_text("kept, and from an earlier report")
+    assert report.main([str(run), "--out", str(tmp_path / "paper")]) == 0
+    assert (tmp_path / "paper" / "figures" / "mine.png").exists()
+    assert not (tmp_path / "paper" / "figures" / "improvement_by_snr.png").exists()
+    assert not (run / "figures").exists() and not (run / "article").exists()  # the run is left as it was
+
+
+def test_the_command_of_the_timing_names_no_folder(tmp_path):
+    timing((5.0, 10.0)).to_csv(tmp_path / "timing.csv", index=False)
+    about = {"command": "python -m lab41_sce.article.timing '--out=/home/me/my runs/timing.csv' --batch 32",
+             "git_commit": "abc", "started": "2026-01-02T03:04:05", "platform": "Linux", "cores": 2}
+    (tmp_path / "timing.json").write_text(json.dumps(about))
+    [row] = report._timed(tmp_path / "timing.csv")
+    assert row[1] == "`python -m lab41_sce.article.timing --out=timing.csv --batch 32`"
 
 
 def test_what_was_not_measured_cannot_be_told(run):
@@ -192,8 +214,11 @@ def test_what_was_not_measured_cannot_be_told(run):
 @pytest.mark.parametrize(("arguments", "wanted"), [
     (["{run}/none"], "is no finished run for the main part (config.yaml is missing)"),
     (["{run}", "--ablation", "{run}/none"], "for the ablation part"),
-    (["{run}", "--noisy", "{run}"], "was not trained with noise"),
+    (["{run}", "--noisy", "{run}"], "was not trained and scored with noise"),
     (["{run}", "--timing", "{run}/none.csv"], "none.csv is not there; write it with"),
+    (["{run}", "--timing", "{run}"], "is not there; write it with"),
+    (["{run}", "--timing", "{run}/summary.csv"], "summary.csv is no table of times (without what); write it with"),
+    (["{run}", "--out", "{run}"], "is the run itself, whose report.html would be replaced"),
 ])
 def test_mistakes_get_one_sentence(run, arguments, wanted, capsys):
     assert report.main([argument.format(run=run) for argument in arguments]) == 1

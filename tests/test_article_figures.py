@@ -400,7 +400,8 @@ def test_improvement_over_the_ratio_of_noise():
             ("saved", "unseen, SNR 10 dB", 3.0)]
     table = pd.DataFrame(rows, columns=["system", "split", "mean"])
     table = table.assign(metric="SDRi", kind="All", low=table["mean"] - 1, high=table["mean"] + 2)
-    figure = improvement_by_snr(table, {"sce": "with noise", "saved": "without", "absent": "?"})
+    known = table.assign(split=table["split"].str.replace("unseen", "in-set"), mean=9.0)
+    figure = improvement_by_snr(pd.concat([table, known]), {"sce": "with noise", "saved": "without", "absent": "?"})
     panel = figure.axes[0]
     first, second = (container.lines[0].get_xydata().tolist() for container in panel.containers)
     assert first == [[-5, 1], [10, 4], [15, 6]] and second == [[10, 3]]

@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,7 @@ from lab41_sce.features import FrontEnd
 from lab41_sce.methods import saved
 from lab41_sce.methods.base import Setup
 from lab41_sce.mixtures import Mixture
+from lab41_sce.networks import blstm
 
 
 def command(corpus_root, folder, *overrides):
@@ -144,20 +147,45 @@ def test_noise_and_a_saved_model(corpus_root, tmp_path):
 
 
 def test_a_saved_model_must_fit(finished, tmp_path):
-    """It must be there, know nobody who is unseen here, and have this front end and the attributes to change."""
+    """It must be there, have heard nobody who is unseen here, and have this front end and the attributes to change."""
     folder, _, _ = finished
     front_end, mixture = FrontEnd(), Mixture(np.zeros((2, 5000), np.float32), ("101", "102"))
-    trained = pd.read_csv(folder / "splits.csv", dtype=str).query("split == 'train'")["speaker"].unique()
+    splits = pd.read_csv(folder / "splits.csv", dtype=str)
+    trained = splits.query("split == 'train'")["speaker"].unique()
+    chosen = splits.query("split == 'validation'")["speaker"].min()
     setup = partial(Setup, front_end, None, 2)
     assert saved.build(setup(("101", "102", *trained)), folder)(mixture).shape[0] == 2
     with pytest.raises(UserError, match="no model at nowhere"):
         saved.build(setup(), "nowhere")
-    with pytest.raises(UserError, match=f"trained with speaker {min(trained)}, who is unseen here"):
-        saved.build(setup(), folder / "systems" / "sce")(Mixture(mixture.sources, (min(trained), "999")))
+    for heard in (min(trained), chosen):
+        with pytest.raises(UserError, match=f"trained or chosen with speaker {heard}, who is unseen here"):
+            saved.build(setup(), folder / "systems" / "sce")(Mixture(mixture.sources, (heard, "999")))
     with pytest.raises(UserError, match="another front end .hop_length"):
-        saved.build(Setup(FrontEnd(hop_length=128), None, 2, tuple(trained)), folder)(mixture)
+        saved.build(Setup(FrontEnd(hop_length=128), None, 2, tuple(trained)), folder)
     with pytest.raises(UserError, match="has no sharpness"):
-        saved.build(setup(tuple(trained)), folder, {"sharpness": 1})(mixture)
+        saved.build(setup(tuple(trained)), folder, {"sharpness": 1})
+
+
+def test_what_nobody_knows_of_a_saved_model_is_warned_of(finished, tmp_path, caplog):
+    folder, _, _ = finished
+    shutil.copy(folder / "systems" / "sce" / "model.keras", tmp_path)
+    saved.build(Setup(FrontEnd(), None, 2, ()), tmp_path / "model.keras")
+    assert "says (splits.csv) with whom it was trained" in caplog.text
+    caplog.clear()
+    utterances = pd.read_csv(folder / "splits.csv", dtype=str).query("split == 'train'")
+    saved.build(Setup(FrontEnd(), None, 2, (), utterances=utterances), folder)
+    assert not caplog.text
+    saved.build(Setup(FrontEnd(), None, 2, (), utterances=utterances.iloc[3:]), folder)
+    assert "was trained on 3 utterances that are not for training here" in caplog.text
+
+
+def test_a_system_that_is_not_trained_is_told_before_the_training():
+    with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
+        config = compose("config", overrides=["+exp=smoke", "+method@others.saved=saved",
+                                              "others.saved.build.path=systems/scee"])
+    setup = Setup(FrontEnd(), partial(blstm, n_layers=1, units=4), 2, ("1", "2", "3"), folder=Path("run"))
+    with pytest.raises(UserError, match="wants the model at systems/scee, .* trains no such system; it trains sce"):
+        experiment.build_systems(config, setup)
 
 
 def test_a_finished_folder_is_not_touched_by_accident(finished, corpus_root):

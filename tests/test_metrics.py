@@ -223,6 +223,33 @@ def test_summary_depends_on_seed_and_scores_only():
         summarise(pd.concat([scores, scores.iloc[:1]]))
 
 
+def test_intervals_over_speakers():
+    """A value that belongs to the speakers: its interval must not shrink with the number of their mixtures."""
+    generator, widths = np.random.default_rng(0), {}
+    for n in (20, 320):
+        pairs = [sorted(generator.choice(6, 2, replace=False)) for _ in range(n)]
+        of_speaker = np.arange(6) - 2.5
+        scores = make_scores({"FF": [of_speaker[list(pair)].mean() for pair in pairs]})
+        mixtures = pd.DataFrame(pairs, columns=["speaker_1", "speaker_2"]).assign(mixture=scores["mixture"].unique(),
+                                                                                   kind="FF")
+        for name, listed in (("mixtures", None), ("speakers", mixtures)):
+            row = summarise(scores, mixtures=listed).set_index("kind").loc["FF"]
+            assert row["low"] < row["mean"] < row["high"]
+            widths[name, n] = row["high"] - row["low"]
+    assert widths["mixtures", 320] < 0.4 * widths["mixtures", 20]
+    assert widths["speakers", 320] > 0.8 * widths["speakers", 20] > widths["mixtures", 20]
+    # The mean of six drawn speakers, of deviation 1.71.
+    assert widths["speakers", 320] == pytest.approx(2 * 1.96 * 1.71 / np.sqrt(6), rel=0.2)
+
+
+def test_speakers_are_drawn_by_sex_and_count_alike_in_every_kind():
+    mixtures = pd.DataFrame([("a", "FM", "w1", "m1"), ("b", "MF", "m2", "w2"), ("c", "FF", "w1", "w2")],
+                            columns=["mixture", "kind", "speaker_1", "speaker_2"])
+    counts = metrics._speaker_counts(mixtures, 0, 500)
+    assert set(map(tuple, counts.to_numpy())) == {  # 0, 1 or 2 times each of two women, and of two men
+        (women * men, (2 - women) * (2 - men), women * (2 - women)) for women in range(3) for men in range(3)}
+
+
 def make_pair(n=40, spread_db=5.0):
     """Return scores of systems "a", "b" and "base"; mixtures differ by `spread_db`, systems on one by about 0.5 dB."""
     generator = np.random.default_rng(0)

@@ -128,6 +128,16 @@ def test_a_folder_must_be_there_and_hold_enough(speech, utterances, tmp_path):
         Noise(speech, utterances, ["folder"], tmp_path / "none")
     with pytest.raises(UserError, match="holds 0 audio files"):
         Noise(speech, utterances, ["folder"], tmp_path)
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, np.ones(100), 16000)
+    (tmp_path / "._a.wav").write_bytes(b"what another system leaves beside a file")
+    Noise(speech, utterances, ["folder"], tmp_path)
+    soundfile.write(tmp_path / "c.wav", np.ones(0), 16000)
+    with pytest.raises(UserError, match="c.wav holds no samples"):
+        Noise(speech, utterances, ["folder"], tmp_path)
+    (tmp_path / "c.wav").write_text("not audio")
+    with pytest.raises(UserError, match="c.wav"):
+        Noise(speech, utterances, ["folder"], tmp_path)
 
 
 def test_scaling_gives_the_ratio():

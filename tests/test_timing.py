@@ -45,11 +45,11 @@ def test_memory_is_what_the_tensors_take(monkeypatch):
 def test_losses_alone_are_those_of_a_small_case():
     steps = timing.loss_steps(2, frames=3, speakers=9, negatives=4,
                               systems=("sce", "deep_clustering", "naive_deep_clustering"))
-    of_embeddings, of_speakers = steps["sce"]()  # sums of the gradients
-    assert np.isfinite([of_embeddings, of_speakers]).all() and of_embeddings != 0
+    loss, of_embeddings, of_speakers = steps["sce"]()  # and sums of the gradients
+    assert np.isfinite([of_embeddings, of_speakers]).all() and of_embeddings != 0 and 0 < loss < 5
     low_rank, naive = steps["deep_clustering"](), steps["naive_deep_clustering"]()
-    assert len(low_rank) == len(naive) == 1  # no speaker vectors in deep clustering
-    assert low_rank[0] == pytest.approx(naive[0], rel=1e-3, abs=1e-7)  # the same loss in two forms
+    assert len(low_rank) == len(naive) == 2  # no speaker vectors in deep clustering
+    assert low_rank[1] == pytest.approx(naive[1], rel=1e-3, abs=1e-7)  # the same loss in two forms
 
 
 def test_a_table_with_every_case(tmp_path, monkeypatch, capsys):
@@ -74,6 +74,7 @@ def test_a_table_with_every_case(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(("arguments", "wanted"), [
     (["--out", "x.csv", "--batch", "0"], "must be at least 1"),
     (["--out", "nowhere/x.csv"], "nowhere is no folder"),
+    (["--out", "x.json"], "end its name in .csv"),
 ])
 def test_mistakes_get_one_sentence(arguments, wanted, capsys):
     assert timing.main(arguments) == 1

@@ -1,14 +1,14 @@
 """Tables that runs have written become verdicts on what the article says (arXiv 1705.04662, and Lab41's article).
 
-    differences.csv             -> SCE against deep clustering
+    mixtures.csv                -> SCE against deep clustering
     timing.csv                  -> the time of an update
     model.keras                 -> what the model knows of identities
     speakers.csv                -> whether similar voices have similar vectors
     mixtures.csv of an ablation -> what the choices inside SCE are worth
-    summary.csv with noise      -> robustness to noise
+    mixtures.csv with noise     -> robustness to noise
 
 A verdict is one of HOLDS, FAILS and UNTOLD, by a rule that the claim's text states; no rule looks at anything but the
-numbers. Intervals are those of `metrics.py`: 95 %, over mixtures of these speakers, for this one training.
+numbers. Intervals are those of `metrics.py` with speakers resampled: 95 %, over other speakers, for this one training.
 """
 
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 from lab41_sce.article import voices
 from lab41_sce.figures import ordered_kinds
+from lab41_sce.lists import speech_split
 from lab41_sce.metrics import paired_differences, summarise
 from lab41_sce.tables import ABSENT, Table, decibels, words
 
@@ -27,6 +28,8 @@ HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
 METRIC = "SDRi"
 ALMOST_HALF = 0.6  # of deep clustering's time, at most
 SIGNIFICANT = 0.05
+# The bootstrap interval of fewer is too narrow, that of one has no width.
+ENOUGH_MIXTURES, ENOUGH_SPEAKERS = 10, 4  # of a kind; of a sex
 ARTICLE_BATCH, ARTICLE_UPDATES = 256, 92_000
 BASELINES = {"sce_silence_counts": "sce_equal_weights"}  # what a variant differs from in one thing, if it is not sce
 
@@ -40,21 +43,24 @@ class Claim(NamedTuple):
     table: Table | None = None
 
 
-def beats_deep_clustering(differences: pd.DataFrame, split: str = "unseen") -> Claim:
+def beats_deep_clustering(scores: pd.DataFrame, mixtures: pd.DataFrame, split: str = "unseen") -> Claim:
     """Judge "SCE beats deep clustering on FF, FM and All, not on MM".
 
     Args:
-        differences: rows of `differences.csv` of a run whose method is SCE, `deep_clustering` among its systems.
+        scores: rows of `mixtures.csv` of a run with the systems `sce` and `deep_clustering`.
+        mixtures: its `evaluation.csv`.
         split: whose mixtures count.
     """
-    rows = differences[(differences["system"] == "deep_clustering") & (differences["split"] == split)
-                       & (differences["metric"] == METRIC)].set_index("kind")
-    kinds = ordered_kinds(rows.index)
-    gains = {kind: tuple(-rows.loc[kind, ["mean", "high", "low"]]) for kind in kinds}  # mean, low, high
+    scores = scores[(scores["split"] == split) & (scores["metric"] == METRIC)]
+    rows = paired_differences(scores[scores["system"].isin(["sce", "deep_clustering"])], "deep_clustering",
+                              mixtures=mixtures).set_index("kind")
+    gains = {kind: tuple(rows.loc[kind, ["mean", "low", "high"]]) for kind in ordered_kinds(rows.index)}
     better = {kind for kind, (_, low, _) in gains.items() if low > 0}
     worse = {kind for kind, (_, _, high) in gains.items() if high < 0}
-    wanted = {"FF", "FM", "All"}
-    if wanted <= better and "MM" in gains and gains["MM"][0] <= 0:
+    wanted, few = {"FF", "FM", "All"}, _too_few(mixtures, split)
+    if few:
+        verdict = UNTOLD
+    elif wanted <= better and "MM" in gains and gains["MM"][0] <= 0:
         verdict = HOLDS
     elif wanted & worse or "MM" in better:
         verdict = FAILS
@@ -64,14 +70,14 @@ def beats_deep_clustering(differences: pd.DataFrame, split: str = "unseen") -> C
     clear = " and ".join(filter(None, clear)) or "neither better nor worse anywhere"
     reason = (f"On {split} speakers, beyond its interval, SCE is {clear}. The claim holds if it is better on FF, FM "
               "and All, and its mean on MM is not above deep clustering's; it does not if it is worse on one of the "
-              "three, or better on MM, too.")
+              "three, or better on MM, too." + few)
     table = Table(["kind", f"{METRIC} of SCE minus deep clustering (dB)", "n"],
                   [[kind, _interval(*gain, signed=True), f"{rows.loc[kind, 'n']:.0f}"] for kind, gain in gains.items()])
     return Claim("SCE separates better than deep clustering on FF, FM and All, but not on MM", verdict, reason, table)
 
 
-def takes_half_the_time(timing: pd.DataFrame) -> Claim:
-    """Judge "an update takes almost half the time of deep clustering's" by rows of `timing.csv`."""
+def takes_half_the_time(timing: pd.DataFrame, machine: str = "") -> Claim:
+    """Judge "an update takes almost half the time of deep clustering's" by rows of `timing.csv` of some machine."""
     update = timing[timing["what"] == "update"].set_index("system")
     batch, ratio = int(update["batch"].iloc[0]), update.loc["sce", "seconds"] / update.loc["deep_clustering", "seconds"]
     rows = []
@@ -87,8 +93,9 @@ def takes_half_the_time(timing: pd.DataFrame) -> Claim:
     losses = [row for row in rows if row[0] == "loss by batch"]
     heads = ["what", "batch x frames", "against", "SCE (s)", "other (s)", "ratio", "SCE (MB)", "other (MB)"]
     verdict = UNTOLD if batch != ARTICLE_BATCH else HOLDS if ratio <= ALMOST_HALF else FAILS
+    where = f"batches of {batch}" + (f", on {machine}" if machine else "")
     reason = (f"A whole update of SCE takes {ratio:.2f} of the time of one of deep clustering (low-rank form), at "
-              f"batches of {batch}. The claim holds if it is {ALMOST_HALF} at most at {ARTICLE_BATCH}, the article's.")
+              f"{where}. The claim holds if it is {ALMOST_HALF} at most at {ARTICLE_BATCH}, the article's.")
     if losses:
         reason += f" Of the losses alone, at batches x frames of {losses[-1][1]}, the ratio is {losses[-1][5]}."
     if batch != ARTICLE_BATCH:
@@ -171,18 +178,21 @@ def similar_voices_are_near(speakers: pd.DataFrame) -> Claim:
                  Table(["likeness of voices by", "pairs", "correlation", "p"], rows))
 
 
-def choices_inside(scores: pd.DataFrame, about: dict[str, str], split: str = "unseen") -> Claim:
+def choices_inside(scores: pd.DataFrame, mixtures: pd.DataFrame, about: dict[str, str],
+                   split: str = "unseen") -> Claim:
     """Judge what the choices inside SCE are worth, by an ablation.
 
     Args:
         scores: rows of `mixtures.csv` of a run whose method is `sce` and whose others are its variants.
+        mixtures: its `evaluation.csv`.
         about: what each variant is; others in the run are left out.
         split: whose mixtures count.
     """
     scores = scores[(scores["split"] == split) & (scores["metric"] == METRIC) & scores["system"].isin(about)]
-    means = summarise(scores).query("kind == 'All'").set_index("system")
-    unlike = {baseline: paired_differences(scores, baseline).query("kind == 'All'").set_index("system")
-              for baseline in {"sce", *BASELINES.values()} & set(scores["system"])}
+    means = summarise(scores, mixtures=mixtures).query("kind == 'All'").set_index("system")
+    unlike = {baseline: paired_differences(scores, baseline, mixtures=mixtures) for baseline in
+              {"sce", *BASELINES.values()} & set(scores["system"])}
+    unlike = {baseline: rows.query("kind == 'All'").set_index("system") for baseline, rows in unlike.items()}
     rows, helps, hurts = [], [], []
     for system, row in means.sort_values("mean", ascending=False).iterrows():
         baseline, cell = BASELINES.get(system, "sce"), ABSENT
@@ -192,72 +202,107 @@ def choices_inside(scores: pd.DataFrame, about: dict[str, str], split: str = "un
             (helps if gain["low"] > 0 else hurts if gain["high"] < 0 else []).append(words(system))
         rows.append([words(system), about[system], _interval(row["mean"], row["low"], row["high"]), cell,
                      ABSENT if system == "sce" else words(baseline)])
-    verdict = FAILS if helps else HOLDS if len(hurts) == len(rows) - 1 else UNTOLD
-    others = len(rows) - 1 - len(helps) - len(hurts)
+    few, variants = _too_few(mixtures, split), len(means.index.drop("sce", errors="ignore"))
+    verdict = UNTOLD if few or not variants else FAILS if helps else HOLDS if len(hurts) == variants else UNTOLD
+    others = variants - len(helps) - len(hurts)
     reason = " ".join(filter(None, [
         f"Better beyond the interval: {_listed(helps)}." if helps else "",
         f"Worse beyond the interval: {_listed(hurts)}." if hurts else "",
-        f"{others} of {len(rows) - 1} variants cannot be told from what they differ from." if others else "",
-        "The claim holds if every variant is worse, and does not if one is better. Each was trained once; another seed "
-        "moves a result, too."]))
+        f"{others} of {variants} variants cannot be told from what they differ from." if others else "",
+        "The claim holds if there are variants and each is worse, and does not if one is better. Each was trained "
+        "once; another seed moves a result, too."])) + few
     return Claim("The recipe's choices inside SCE are the better ones", verdict, reason,
                  Table(["variant", "what it is", f"{METRIC} All (dB)", "difference (dB)", "to"], rows))
 
 
-def stands_noise(summary: pd.DataFrame, differences: pd.DataFrame, trained_clean: str = "saved") -> Claim:
+def stands_noise(scores: pd.DataFrame, mixtures: pd.DataFrame, trained_clean: str = "saved",
+                 split: str = "unseen") -> Claim:
     """Judge how SCE stands noise, and what training with noise is worth.
 
     Args:
-        summary: rows of `summary.csv` of a run of `+exp=noisy` whose method is `sce`; splits such as
+        scores: rows of `mixtures.csv` of a run of `+exp=noisy` whose method is `sce`; splits such as
             "unseen, SNR 5 dB".
-        differences: rows of its `differences.csv`.
+        mixtures: its `evaluation.csv`.
         trained_clean: the system that was trained without noise; may be missing.
+        split: whose mixtures count, at every ratio.
     """
     def of_all(table, system, metric=METRIC):
         rows = table[(table["system"] == system) & (table["metric"] == metric) & (table["kind"] == "All")]
         return {row.split: (row.mean, row.low, row.high) for row in rows.itertuples()}
 
-    noisy, others_gone = of_all(summary, "sce"), of_all(summary, "sce", "SIRi")
-    clean, ideal = of_all(summary, trained_clean), of_all(summary, "ideal_binary_mask")
-    unlike = {split: (-mean, -high, -low) for split, (mean, low, high) in of_all(differences, trained_clean).items()}
+    scores = scores[(scores["split"].map(speech_split) == split) & scores["metric"].isin([METRIC, "SIRi"])]
+    means = summarise(scores, mixtures=mixtures)
+    noisy, others_gone = of_all(means, "sce"), of_all(means, "sce", "SIRi")
+    clean, ideal, unlike = of_all(means, trained_clean), of_all(means, "ideal_binary_mask"), {}
+    if clean:
+        unlike = of_all(paired_differences(scores[scores["system"].isin(["sce", trained_clean])], trained_clean,
+                                           mixtures=mixtures), "sce")
     order = sorted(noisy, key=snr_db, reverse=True)
     heads = ["input SNR (dB)", f"{METRIC}, trained with noise", f"{METRIC}, trained without", "difference",
              "SIRi, trained with noise", f"{METRIC}, ideal binary mask"]
     rows = []
-    for split in order:
-        cells = [_interval(*table[split]) if split in table else ABSENT for table in (noisy, clean)]
-        cells += [_interval(*unlike[split], signed=True) if split in unlike else ABSENT]
-        cells += [decibels(table[split][0]) if split in table else ABSENT for table in (others_gone, ideal)]
-        rows.append([f"{snr_db(split):g}" if np.isfinite(snr_db(split)) else "no noise", *cells])
-    in_noise = [split for split in order if np.isfinite(snr_db(split))]
-    separates = [split for split in in_noise
-                 if noisy[split][1] > 0 and others_gone.get(split, noisy[split])[1] > 0]
-    gains = [split for split in in_noise if split in unlike and unlike[split][1] > 0]
-    verdict = (UNTOLD if not in_noise or not unlike else
-               HOLDS if len(separates) == len(in_noise) and 2 * len(gains) > len(in_noise) else FAILS)
+    for ratio in order:
+        cells = [_interval(*table[ratio]) if ratio in table else ABSENT for table in (noisy, clean)]
+        cells += [_interval(*unlike[ratio], signed=True) if ratio in unlike else ABSENT]
+        cells += [decibels(table[ratio][0]) if ratio in table else ABSENT for table in (others_gone, ideal)]
+        rows.append([f"{snr_db(ratio):g}" if np.isfinite(snr_db(ratio)) else "no noise", *cells])
+    in_noise = [ratio for ratio in order if np.isfinite(snr_db(ratio))]
+    improved = [ratio for ratio in in_noise if noisy[ratio][1] > 0 and others_gone[ratio][1] > 0]
+    worsened = [ratio for ratio in in_noise if noisy[ratio][2] < 0 or others_gone[ratio][2] < 0]
+    gains = [ratio for ratio in in_noise if ratio in unlike and unlike[ratio][1] > 0]
+    losses = [ratio for ratio in in_noise if ratio in unlike and unlike[ratio][2] < 0]
+    few = _too_few(mixtures, *in_noise[:1])
+    if few or not in_noise or not unlike:
+        verdict = UNTOLD
+    elif len(improved) == len(in_noise) and 2 * len(gains) > len(in_noise):
+        verdict = HOLDS
+    else:
+        verdict = FAILS if worsened or 2 * len(losses) > len(in_noise) else UNTOLD
     reason = (f"Trained with noise, SCE improves both the SDR and the SIR (how much of the other speaker is gone) at "
-              f"{len(separates)} of {len(in_noise)} ratios, beyond the intervals; that training beats the one without "
-              f"noise at {len(gains)} of them. The claim holds if SCE improves both at all ratios and the training "
-              "helps at more than half of them. Improvements are over the noisy mixture; masks that sum to one over "
-              "the speakers share the noise out, they do not remove it.")
+              f"{len(improved)} of {len(in_noise)} ratios, beyond the intervals, and worsens one of them at "
+              f"{len(worsened)}; that training beats the one without noise at {len(gains)}, and loses to it at "
+              f"{len(losses)}. The claim holds if SCE improves both at all ratios and the training helps at more than "
+              "half of them; it does not if SCE worsens one at any ratio, or the training hurts at more than half. "
+              "Improvements are over the noisy mixture; masks that sum to one over the speakers share the noise out, "
+              "they do not remove it." + few)
     return Claim("SCE separates in noise if it is trained with it (left open by the article)", verdict, reason,
                  Table(heads, rows))
 
 
-def by_noise(scores: pd.DataFrame, mixtures: pd.DataFrame, system: str = "sce") -> Table:
+def by_noise(scores: pd.DataFrame, mixtures: pd.DataFrame, system: str = "sce", split: str = "unseen") -> Table:
     """Lay out the improvement by kind of noise and ratio: plain means.
 
     Args:
         scores: rows of `mixtures.csv`.
         mixtures: rows of `evaluation.csv`, with the columns `noise` and `snr_db`.
         system: whose scores.
+        split: whose mixtures.
     """
+    scores = scores[scores["split"].map(speech_split) == split]
     rows = scores[(scores["system"] == system) & (scores["metric"] == METRIC)].merge(
         mixtures[["mixture", "noise", "snr_db"]].dropna(), on="mixture")
     means = rows.pivot_table(values="value", index="noise", columns="snr_db", aggfunc="mean")
     means = means[sorted(means.columns, reverse=True)]
     return Table(["noise", *(f"{level:g} dB" for level in means.columns)],
                  [[words(kind), *map(decibels, values)] for kind, values in zip(means.index, means.to_numpy())])
+
+
+def _too_few(mixtures: pd.DataFrame, split: str = "unseen") -> str:
+    """Say what a split has too little of to be judged by; empty if it has enough."""
+    mixtures = mixtures[mixtures["split"] == split]
+    if mixtures.empty:
+        return " There are no mixtures to judge by."
+    by_kind = mixtures["kind"].map(sorted).map("".join).value_counts()
+    columns = mixtures.filter(regex=r"^speaker_\d+$")
+    by_sex = {sex: set() for sex in "".join(by_kind.index)}
+    for place, column in enumerate(columns):
+        for sex, names in mixtures[column].groupby(mixtures["kind"].str[place]):
+            by_sex[sex] |= set(names)
+    if by_kind.min() < ENOUGH_MIXTURES:
+        return f" Fewer than {ENOUGH_MIXTURES} mixtures of a kind cannot tell."
+    if min(map(len, by_sex.values())) < ENOUGH_SPEAKERS:
+        return f" Fewer than {ENOUGH_SPEAKERS} speakers of a sex cannot tell."
+    return ""
 
 
 def snr_db(split: str) -> float:

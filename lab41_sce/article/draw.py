@@ -11,9 +11,7 @@ What needs a file that the run does not have is left out: the masks and the netw
 
 import argparse
 import logging
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +26,8 @@ from lab41_sce.article import figures as article
 from lab41_sce.article.network import draw_network
 from lab41_sce.errors import UserError
 from lab41_sce.figures import save
+from lab41_sce.files import make_folder
+from lab41_sce.lists import speech_split
 
 EXAMPLE = "unseen-FM-1"  # drawn if the run kept it, else its first
 CAPTIONS = {
@@ -72,33 +72,45 @@ def draw(run_folder: str | Path) -> dict[str, Figure]:
     return figures
 
 
-def write_figures(run_folder: str | Path) -> list[Path]:
-    """Draw what a run allows into its `figures/`, which is made anew; return the PNG files."""
-    run = Path(run_folder)
-    figures = draw(run)
-    with tempfile.TemporaryDirectory(dir=run) as temporary:
-        made = Path(temporary) / "figures"
-        made.mkdir()
-        for name, figure in figures.items():
-            for suffix in (".png", ".svg"):
-                save(figure, made / f"{name}{suffix}")
-        shutil.rmtree(run / "figures", ignore_errors=True)
-        made.replace(run / "figures")
-    return [run / "figures" / f"{name}.png" for name in figures]
+def write_figures(run_folder: str | Path, folder: str | Path | None = None) -> list[Path]:
+    """Draw what a run allows.
+
+    Args:
+        run_folder: of a finished run.
+        folder: to draw into, by default `figures/` in the run; it loses figures of an earlier run that this one has
+            nothing for.
+
+    Returns:
+        The PNG files; an SVG stands beside each.
+
+    Raises:
+        UserError: there is no finished run, or a file cannot be written.
+    """
+    folder = Path(run_folder) / "figures" if folder is None else Path(folder)
+    figures = draw(run_folder)
+    make_folder(folder)
+    for name in CAPTIONS:
+        for suffix in (".png", ".svg"):
+            if name in figures:
+                save(figures[name], folder / f"{name}{suffix}")
+            else:
+                (folder / f"{name}{suffix}").unlink(missing_ok=True)
+    return [folder / f"{name}.png" for name in figures]
 
 
 def _of_tables(run: Path, config: dict) -> dict[str, Callable[[], Figure]]:
     """Say how to draw what the tables of a run allow."""
     steps, summary = {}, pd.read_csv(run / "summary.csv")
+    splits = [*summary["split"].map(speech_split)]
+    split = "unseen" if "unseen" in splits else splits[0]
     # The article's Figure 6 is of two speakers at once.
     if config["mixtures"]["n_speakers"] == 2 and set(article.SYSTEMS) & set(summary["system"]):
-        split = "unseen" if "unseen" in set(summary["split"]) else summary["split"].iloc[0]
         steps["figure_6_scores"] = lambda: article.beside_article(summary, article.article_scores(), split)
     if summary["split"].str.contains("SNR").any():
         labels = {config["method"]["name"]: "trained with noise", "saved": "trained without"}
         if config["noise"]["training_snr_db"] is None:
             labels = {config["method"]["name"]: config["method"]["name"].replace("_", " ")}
-        steps["improvement_by_snr"] = lambda: article.improvement_by_snr(summary, labels)
+        steps["improvement_by_snr"] = lambda: article.improvement_by_snr(summary, labels, split)
     if (speakers := _speakers(run, config)) is not None:
         vectors = speakers.filter(like="vector_").to_numpy()
         pitches_hz = speakers["pitch_hz"].to_numpy()

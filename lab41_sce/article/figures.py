@@ -24,6 +24,7 @@ from sklearn.decomposition import PCA
 
 from lab41_sce.clustering import audible
 from lab41_sce.figures import COLOURS, RANGE_DB, new_figure
+from lab41_sce.lists import speech_split
 from lab41_sce.tables import words
 
 SPEAKER_COLOURS = np.array([to_rgb(colour) for colour in ("#0072B2", "#E69F00", "#CC79A7")])
@@ -128,7 +129,10 @@ def principal_components(embeddings: Mapping[str, np.ndarray], sources: np.ndarr
 
 
 def article_scores() -> pd.DataFrame:
-    """Return what the article's Figure 6 shows, read off its bars: columns `system`, `kind`, `mean` (SDR in dB)."""
+    """Return what the article's Figure 6 shows, read off its bars: columns `system`, `kind`, `mean` in dB.
+
+    The figure says SDR, its authors' code computes the improvement of the SDR; at 0 dB the two are almost the same.
+    """
     with resources.files("lab41_sce.article").joinpath("figure6.csv").open(encoding="utf-8") as file:
         table = pd.read_csv(file, comment="#").rename(columns={"method": "system"} | KINDS)
     return table.replace("source_contrastive_estimation", "sce").melt("system", var_name="kind", value_name="mean")
@@ -197,18 +201,21 @@ def speaker_vectors(vectors: np.ndarray, sexes: Sequence[str], pitches_hz: np.nd
     return figure
 
 
-def improvement_by_snr(summary: pd.DataFrame, labels: Mapping[str, str], metric: str = "SDRi") -> Figure:
+def improvement_by_snr(summary: pd.DataFrame, labels: Mapping[str, str], split: str = "unseen",
+                       metric: str = "SDRi") -> Figure:
     """Draw the improvement over the signal-to-noise ratio of the mixtures.
 
     Args:
         summary: rows of `summary.csv`, of splits such as "unseen, SNR 5 dB"; only the kind "All" is drawn.
         labels: system and label of each curve; systems that the summary lacks are left out.
+        split: which one, at all ratios.
         metric: which one.
 
     Returns:
         Figure with 95 % intervals; mixtures without noise stand at the right.
     """
-    rows = summary[(summary["metric"] == metric) & (summary["kind"] == "All") & summary["system"].isin([*labels])]
+    rows = summary[(summary["metric"] == metric) & (summary["kind"] == "All") & summary["system"].isin([*labels])
+                   & (summary["split"].map(speech_split) == split)]
     ratios = rows["split"].str.extract(r"SNR (\S+) dB")[0].astype(float)
     if not ratios.notna().any():
         raise ValueError(f"The summary has no {metric!r} of {[*labels]} at any SNR, want some.")
@@ -223,7 +230,7 @@ def improvement_by_snr(summary: pd.DataFrame, labels: Mapping[str, str], metric:
             panel.errorbar(own["ratio"], own["mean"], whiskers, color=colour, marker=marker, capsize=3, label=label)
     ticks = sorted(set(rows["ratio"]))
     panel.set_xticks(ticks, ["no noise" if tick == clean else f"{tick:g}" for tick in ticks])
-    panel.set(xlabel="Signal-to-noise ratio of the mixture (dB)", ylabel=f"{metric} (dB)\nwith 95 % intervals")
+    panel.set(xlabel="Signal-to-noise ratio of the mixture (dB)", ylabel=f"{metric} (dB), {split}\nwith 95 % intervals")
     panel.grid(alpha=0.3)
     figure.legend(loc="outside upper center", ncols=len(labels), frameon=False)
     return figure

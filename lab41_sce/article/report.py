@@ -10,7 +10,7 @@ import argparse
 import base64
 import json
 import re
-import shutil
+import shlex
 import sys
 from importlib import resources
 from pathlib import Path
@@ -22,9 +22,11 @@ import yaml
 
 from lab41_sce import runs, tables
 from lab41_sce.article import claims, draw
-from lab41_sce.article.timing import BINS, SIZE, UNITS
+from lab41_sce.article.timing import BINS, COLUMNS, SIZE, UNITS
 from lab41_sce.errors import UserError
+from lab41_sce.figures import save
 from lab41_sce.files import write_whole
+from lab41_sce.lists import speech_split
 from lab41_sce.report import page
 from lab41_sce.tables import Table
 
@@ -41,7 +43,7 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
 
     Args:
         run: folder of a finished run, best of `+exp=compare`: its method SCE, deep clustering among its others.
-        out: folder, made if it is not there; its `figures/` are made anew.
+        out: folder, made if it is not there; what it holds of an earlier report is replaced.
         timing: what `lab41_sce.article.timing` wrote.
         ablation: folder of a run of `+exp=ablation`.
         noisy: folder of a run of `+exp=noisy`.
@@ -59,21 +61,20 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
         if missing:
             raise UserError(f"{folder} is no finished run for the {what} part ({missing[0]} is missing); finish it "
                             "with resume=true, or give another.")
-    if timing is not None and not timing.exists():
-        raise UserError(f"{timing} is not there; write it with python -m lab41_sce.article.timing --out {timing}.")
-    if noisy is not None and _config(noisy)["noise"]["training_snr_db"] is None:
-        raise UserError(f"{noisy} was not trained with noise (noise.training_snr_db); give a run of +exp=noisy.")
-    pictures = [file.stem for file in draw.write_figures(run)]
-    text = compose(folders, judge(run, timing, ablation, noisy), pictures, timing)
-    if noisy is not None:
-        draw.write_figures(noisy)
-
-    out.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(out / "figures", ignore_errors=True)
-    shutil.copytree(run / "figures", out / "figures")
+    if timing is not None:
+        _require_times(timing)
+    for setting in ("training_snr_db", "evaluation_snr_db") if noisy is not None else ():
+        if not _config(noisy).get("noise", {}).get(setting):
+            raise UserError(f"{noisy} was not trained and scored with noise (noise.{setting}); give a run of "
+                            "+exp=noisy.")
+    if out.resolve() in {folder.resolve() for folder in folders.values()}:
+        raise UserError(f"--out {out} is the run itself, whose report.html would be replaced; choose another folder.")
+    judged = judge(run, timing, ablation, noisy)
+    pictures = [file.stem for file in draw.write_figures(run, out / "figures")]
     if noisy is not None:
         for suffix in (".png", ".svg"):
-            shutil.copy(noisy / "figures" / f"{IN_NOISE}{suffix}", out / "figures")
+            save(draw.draw(noisy)[IN_NOISE], out / "figures" / f"{IN_NOISE}{suffix}")
+    text = compose(folders, judged, pictures, timing)
     html = markdown.markdown(text, extensions=["tables"])
     html = re.sub(r"<table>.*?</table>", r'<div class="scroll" tabindex="0">\g<0></div>', html, flags=re.DOTALL)
     for file in (out / "figures").glob("*.png"):
@@ -92,15 +93,15 @@ def judge(run: Path, timing: Path | None, ablation: Path | None, noisy: Path | N
     def missing(title, how):
         return claims.Claim(title, claims.UNTOLD, f"Not measured here: {how}.")
 
-    differences, config = pd.read_csv(run / "differences.csv"), _config(run)
-    compared = config["method"]["name"] == "sce" and "deep_clustering" in set(differences["system"])
+    (scores, mixtures), config = _scored(run), _config(run)
+    compared = config["method"]["name"] == "sce" and "deep_clustering" in set(scores["system"])
     if compared and config["mixtures"]["n_speakers"] == 2:
-        judged = [claims.beats_deep_clustering(differences, _split(differences))]
+        judged = [claims.beats_deep_clustering(scores, mixtures, _split(scores))]
     else:
         judged = [missing("SCE separates better than deep clustering on FF, FM and All, but not on MM",
                           "the main run did not compare the two on two speakers at once")]
     if timing is not None:
-        judged += [claims.takes_half_the_time(pd.read_csv(timing))]
+        judged += [claims.takes_half_the_time(pd.read_csv(timing), "".join(row[-1] for row in _timed(timing)))]
     else:
         judged += [missing("An update takes almost half the time of one of deep clustering", "there is no --timing")]
     system = run / "systems" / config["method"]["name"]
@@ -115,12 +116,13 @@ def judge(run: Path, timing: Path | None, ablation: Path | None, noisy: Path | N
         about = _config(ablation)
         about = {system["name"]: system.get("about", "") for system in (about["method"], *about["others"].values())
                  if system["name"].startswith("sce")}
-        scores = pd.read_csv(ablation / "mixtures.csv")
-        judged += [claims.choices_inside(scores, about, _split(scores))]
+        scores, mixtures = _scored(ablation)
+        judged += [claims.choices_inside(scores, mixtures, about, _split(scores))]
     else:
         judged += [missing("The recipe's choices inside SCE are the better ones", "there is no --ablation")]
     if noisy is not None:
-        judged += [claims.stands_noise(pd.read_csv(noisy / "summary.csv"), pd.read_csv(noisy / "differences.csv"))]
+        scores, mixtures = _scored(noisy)
+        judged += [claims.stands_noise(scores, mixtures, split=_split(scores))]
     else:
         judged += [missing("SCE separates in noise if it is trained with it (left open by the article)",
                            "there is no --noisy")]
@@ -141,9 +143,14 @@ def compose(folders: dict[str, Path], judged: list[claims.Claim], pictures: list
             details += ["How the SCE loss alone grows with the speakers known in training and with extra negatives:",
                         tables.markdown(claims.growth_with_speakers(measured))]
     if "noisy" in folders:
-        noise = claims.by_noise(*(pd.read_csv(folders["noisy"] / name) for name in ("mixtures.csv", "evaluation.csv")))
+        scores, mixtures = _scored(folders["noisy"])
+        noise = claims.by_noise(scores, mixtures, split=_split(scores))
         details += [f"Mean {claims.METRIC} (dB) by kind of noise, trained with noise:", tables.markdown(noise),
                     _picture(IN_NOISE)]
+    for what in [what for what in ("ablation", "noisy") if what in folders]:
+        trained = pd.read_csv(folders[what] / "systems.csv")
+        details += [f"What the systems of the {what} run had:", tables.markdown(tables.systems(_config(folders[what]),
+                                                                                               trained))]
     template = resources.files("lab41_sce.article").joinpath("report.md.template").read_text("utf-8")
     return Template(template).substitute(
         lead=f"Of {len(judged)} claims, {', '.join(counts)}.",
@@ -210,7 +217,8 @@ def _differences(run: Path, config: dict) -> Table:
         ["learning rate (Adam)", "0.001, constant", rate, "none: chosen by trials"],
         ["model kept", "lowest loss for other utterances of known speakers",
          "highest SI-SDR improvement for validation speakers", "none"],
-        ["scores", "SDR of 500 mixtures of each kind, speakers known or unknown: not said",
+        ["scores", "SDR (in the code: its improvement, which is almost the same at 0 dB) of 500 mixtures of each kind, "
+         "speakers known or unknown: not said",
          f"SDR improvement of {evaluation['per_kind']} mixtures of each kind", "unknown"],
     ]
     return Table(["what", "original", "here", "probable cost"], rows)
@@ -249,7 +257,8 @@ def _timed(timing: Path | None) -> list[list[str]]:
     if timing is None or not timing.with_suffix(".json").exists():
         return []
     about = json.loads(timing.with_suffix(".json").read_text("utf-8"))
-    command = re.sub(r"--out \S+", f"--out {timing.name}", about["command"])
+    # Without folders, which are those of one machine.
+    command = shlex.join(re.sub(r"(^|=)[^=]*/", r"\1", word) for word in shlex.split(about["command"]))
     return [["timing", f"`{command}`", about["git_commit"], about["started"][:10], _machine(about)]]
 
 
@@ -263,9 +272,29 @@ def _config(run: Path) -> dict:
     return yaml.safe_load((run / "config.yaml").read_text("utf-8"))
 
 
+def _scored(run: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the scores of a run, and the mixtures that were scored; ids of speakers are no numbers."""
+    return pd.read_csv(run / "mixtures.csv"), pd.read_csv(
+        run / "evaluation.csv", dtype=dict.fromkeys([f"speaker_{place}" for place in range(1, 10)], str))
+
+
 def _split(table: pd.DataFrame) -> str:
     """Return the split to judge by: unseen speakers, if there are any."""
-    return "unseen" if "unseen" in set(table["split"]) else table["split"].iloc[0]
+    splits = [*table["split"].map(speech_split)]
+    return "unseen" if "unseen" in splits else splits[0]
+
+
+def _require_times(timing: Path) -> None:
+    """Raise UserError unless a file is a table of `timing.py`."""
+    how = f"write it with python -m lab41_sce.article.timing --out {timing}"
+    if not timing.is_file():
+        raise UserError(f"{timing} is not there; {how}.")
+    try:
+        columns = set(pd.read_csv(timing).columns)
+    except (ValueError, OSError):
+        columns = set()
+    if missing := [name for name in COLUMNS if name not in columns]:
+        raise UserError(f"{timing} is no table of times (without {missing[0]}); {how}.")
 
 
 def main(arguments: list[str] | None = None) -> int:

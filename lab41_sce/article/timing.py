@@ -122,7 +122,8 @@ def loss_steps(batch: int, frames: int, speakers: int, negatives: int = 0,
                 value = loss()
             found = tape.gradient(value, [embeddings, *table.trainable_variables])
             # Reduced to numbers, so that nothing large leaves the graph; the gradient of the vectors stays sparse.
-            return [tf.reduce_sum(getattr(part, "values", part)) for part in found if part is not None]
+            # The loss is among them: what only its value needs would not be computed otherwise.
+            return [value, *(tf.reduce_sum(getattr(part, "values", part)) for part in found if part is not None)]
 
         return lambda: [float(part) for part in gradients()]
 
@@ -235,6 +236,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.batch < 1 or options.rounds < 1:
             raise UserError(f"--batch {options.batch} and --rounds {options.rounds} must be at least 1.")
+        if options.out.suffix != ".csv":
+            raise UserError(f"--out {options.out} would hold a table; end its name in .csv.")
         if not options.out.parent.is_dir():
             raise UserError(f"--out {options.out}: {options.out.parent} is no folder; make it, or choose another.")
         about = versions(shlex.join(["python", "-m", "lab41_sce.article.timing", *(arguments or sys.argv[1:])]))

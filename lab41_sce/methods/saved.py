@@ -1,6 +1,8 @@
 """A model that an earlier run has trained, scored as it is, or with another way from its vectors to masks."""
 
+import logging
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -9,9 +11,11 @@ from lab41_sce.corpora.splits import TRAINED_SPEAKERS
 from lab41_sce.errors import UserError
 from lab41_sce.pretrained import MODEL
 
+logger = logging.getLogger(__name__)
+
 
 def build(setup, path: str | Path, changes: Mapping | None = None):
-    """Return the system of a trained model; it is loaded when it first separates.
+    """Return the system of a trained model; one that this run trains itself is loaded when it first separates.
 
     Args:
         setup: a `Setup`.
@@ -20,26 +24,25 @@ def build(setup, path: str | Path, changes: Mapping | None = None):
         changes: attributes of the model to set, such as `{"soft_scale": None}`.
 
     Returns:
-        A function of a `Mixture`. It raises UserError if the model was trained with a speaker of the mixture who is
-        unseen here, has another front end, or lacks an attribute to change.
+        A function of a `Mixture`. It raises UserError if the model was trained or chosen with a speaker of the mixture
+        who is unseen here.
 
     Raises:
-        UserError: there is nothing at `path`.
+        UserError: there is no model at `path`, or it has another front end or lacks an attribute to change.
     """
     own = setup.folder is not None and str(path).startswith("systems/")
     place = setup.folder / path if own else MODEL if path == "pretrained" else Path(path)
-    if not own and not place.exists():
-        raise UserError(f"there is no model at {path}; give the folder of a run that has trained, or a .keras file.")
-    loaded = []
+    load = cache(lambda: _load(place, changes or {}, setup.front_end))
+    heard = set()
+    if not own:
+        load()  # what is wrong with it is told before anything is trained
+        heard = _heard_speakers(place, setup.utterances)
 
     def masks(mixture):
-        if not loaded:
-            loaded.extend([_load(place, changes or {}, setup.front_end), _trained_speakers(place)])
-        model, trained = loaded
-        if unfair := trained & set(mixture.speakers) - set(setup.speakers):
-            raise UserError(f"the model at {path} was trained with speaker {min(unfair)}, who is unseen here; "
-                            "score it on other speakers, or train it on the same splits.")
-        return model.masks(mixture.signal, mixture.n_speakers)
+        if unfair := heard & set(mixture.speakers) - set(setup.speakers):
+            raise UserError(f"the model at {path} was trained or chosen with speaker {min(unfair)}, who is unseen "
+                            "here; score it on other speakers, or train it on the same splits.")
+        return load().masks(mixture.signal, mixture.n_speakers)
 
     return masks
 
@@ -60,10 +63,16 @@ def _load(place, changes, front_end):
     return model
 
 
-def _trained_speakers(place):
-    """Return the ids of the speakers that a model was trained with, as far as the run around it tells."""
+def _heard_speakers(place, utterances):
+    """Return the ids of the speakers that a model was trained or chosen with, as far as the run around it tells."""
     for folder in (place, *place.parents[:3]):
         if (folder / "splits.csv").is_file():
             splits = pd.read_csv(folder / "splits.csv", dtype=str)
-            return set(splits.loc[splits["split"].isin(TRAINED_SPEAKERS), "speaker"])
+            trained = set(splits.loc[splits["split"] == "train", "utterance"])
+            if utterances is not None and (others := trained - set(utterances["utterance"])):
+                logger.warning("The model at %s was trained on %d utterances that are not for training here: its "
+                               "in-set scores may be of some that it knows.", place, len(others))
+            return set(splits.loc[splits["split"].isin([*TRAINED_SPEAKERS, "validation"]), "speaker"])
+    logger.warning("Nothing around the model at %s says (splits.csv) with whom it was trained: its scores may be of "
+                   "speakers that it knows.", place)
     return set()
