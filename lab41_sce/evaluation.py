@@ -1,7 +1,8 @@
 """A list of mixtures and some systems become scores: every system separates the very same mixtures.
 
 A system is a function of a `Mixture` that returns masks `[S, T, F]`. Those that could be used on a recording look at
-`mixture.signal` and `mixture.n_speakers` only; oracles look at `mixture.sources`, too.
+`mixture.signal` and `mixture.n_speakers` only; oracles look at `mixture.sources`, too. A system whose masks are for
+spectrograms of its own has the attribute `front_end`.
 """
 
 from collections.abc import Callable, Mapping
@@ -46,7 +47,7 @@ def score_systems(front_end, systems: Mapping[str, System], speech: Speech, mixt
     """Score every system on every mixture of a list.
 
     Args:
-        front_end: of spectrograms and resynthesis.
+        front_end: of spectrograms and resynthesis, for systems that have none of their own.
         systems: by name.
         speech: the signals that the list refers to.
         mixtures: evaluation list.
@@ -61,7 +62,7 @@ def score_systems(front_end, systems: Mapping[str, System], speech: Speech, mixt
     def jobs():
         for _, row in mixtures.iterrows():
             mixture = load_mixture(speech, row, noise)
-            estimates = {name: apply_masks(front_end, mixture.signal, system(mixture))
+            estimates = {name: apply_masks(getattr(system, "front_end", front_end), mixture.signal, system(mixture))
                          for name, system in systems.items()}
             if keep is not None:
                 keep(row, mixture, estimates)

@@ -160,8 +160,9 @@ def test_a_saved_model_must_fit(finished, tmp_path):
     for heard in (min(trained), chosen):
         with pytest.raises(UserError, match=f"trained or chosen with speaker {heard}, who is unseen here"):
             saved.build(setup(), folder / "systems" / "sce")(Mixture(mixture.sources, (heard, "999")))
-    with pytest.raises(UserError, match="another front end .hop_length"):
-        saved.build(Setup(FrontEnd(hop_length=128), None, 2, tuple(trained)), folder)
+    with pytest.raises(UserError, match="hears 10000 Hz, the mixtures here have 8000"):
+        saved.build(Setup(FrontEnd(8000), None, 2, tuple(trained)), folder)
+    assert saved.build(Setup(FrontEnd(hop_length=128), None, 2, tuple(trained)), folder).front_end.hop_length == 256
     with pytest.raises(UserError, match="has no sharpness"):
         saved.build(setup(tuple(trained)), folder, {"sharpness": 1})
 

@@ -3,8 +3,9 @@
     python tools/keep_model.py runs/pretrained --apart 0.9 --alike 0.5
 
 `--apart` and `--alike` are the thresholds that `tools/score_counting.py` and `tools/score_enrolment.py` find best on
-validation speakers, the other options what `tools/trial_inference.py` does. Beside the model goes the list of the speakers that trained it, so that it is never scored on one
-of them. How it was made and what it scores is kept by `tools/keep_results.py`.
+validation speakers, the other options what `tools/trial_inference.py` does. Beside the model goes the list of the
+speakers that trained it, so that it is never scored on one of them. How it was made and what it scores is kept by
+`tools/keep_results.py`.
 """
 
 import argparse

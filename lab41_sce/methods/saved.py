@@ -28,15 +28,12 @@ def build(setup, path: str | Path, changes: Mapping | None = None):
         who is unseen here.
 
     Raises:
-        UserError: there is no model at `path`, or it has another front end or lacks an attribute to change.
+        UserError: there is no model at `path`, or it has another sample rate or lacks an attribute to change.
     """
     own = setup.folder is not None and str(path).startswith("systems/")
     place = setup.folder / path if own else MODEL if path == "pretrained" else Path(path)
-    load = cache(lambda: _load(place, changes or {}, setup.front_end))
-    heard = set()
-    if not own:
-        load()  # what is wrong with it is told before anything is trained
-        heard = _heard_speakers(place, setup.utterances)
+    load = cache(lambda: _load(place, changes or {}, setup.front_end.sample_rate_hz))
+    heard = set() if own else _heard_speakers(place, setup.utterances)
 
     def masks(mixture):
         if unfair := heard & set(mixture.speakers) - set(setup.speakers):
@@ -44,18 +41,19 @@ def build(setup, path: str | Path, changes: Mapping | None = None):
                             "here; score it on other speakers, or train it on the same splits.")
         return load().masks(mixture.signal, mixture.n_speakers)
 
+    if not own:
+        masks.front_end = load().front_end  # now, so that what is wrong with it is told before anything is trained
     return masks
 
 
-def _load(place, changes, front_end):
+def _load(place, changes, sample_rate_hz):
     """Load a model and change it."""
     from lab41_sce.separation import Separator  # which imports the methods
 
     model = Separator.load(place).model
-    names = ("sample_rate_hz", "frame_length", "hop_length", "pre_emphasis")
-    different = [name for name in names if getattr(model.front_end, name) != getattr(front_end, name)]
-    if different:
-        raise UserError(f"the model at {place} has another front end ({', '.join(different)}); set front_end to its.")
+    if model.front_end.sample_rate_hz != sample_rate_hz:
+        raise UserError(f"the model at {place} hears {model.front_end.sample_rate_hz} Hz, the mixtures here have "
+                        f"{sample_rate_hz}; set front_end.sample_rate_hz to its.")
     for name, value in changes.items():
         if not hasattr(model, name):
             raise UserError(f"changes.{name}={value} is not possible: the model at {place} has no {name}.")
