@@ -13,7 +13,9 @@ from conftest import hum
 from lab41_sce import separate, separation
 from lab41_sce.errors import UserError
 from lab41_sce.features import FrontEnd
+from lab41_sce.methods.attractor import AttractorModel
 from lab41_sce.methods.embedding import EmbeddingModel
+from lab41_sce.methods.masking import MaskModel
 from lab41_sce.networks import blstm
 from lab41_sce.recordings import Recording
 from lab41_sce.separation import Separator
@@ -97,6 +99,31 @@ def test_a_file_is_read_in_parts(tmp_path):
         assert (recording.n_channels, recording.n_samples) == (2, len(whole))
         for start, stop in ((0, 5000), (5000, 9000), (2000, 7000), (40000, len(whole))):
             np.testing.assert_allclose(recording.read(start, stop), whole[start:stop].T, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["masks", "kmeans", "fixed"])
+def test_other_models_separate_as_they_are_saved(kind, tmp_path):
+    """Masks without vectors, attractors by k-means, fixed ones: windows and all, and a sentence about what they cannot."""
+    front_end, network = FrontEnd(), blstm(257, 2 if kind == "masks" else 4, n_layers=1, units=4)
+    if kind == "masks":
+        model = MaskModel(front_end, network, 2)
+    else:
+        model = AttractorModel(front_end, network, 2, attractors=kind)
+    model(np.zeros((1, 1000), np.float32))
+    model.save(tmp_path / "model.keras")
+    separator, signal = Separator.load(tmp_path / "model.keras"), noise(70, 8000)[:, 0]
+    voices = separator.separate(signal, 8000)
+    assert voices.shape == (2, len(signal))
+    np.testing.assert_allclose(voices.sum(axis=0), signal, atol=1e-4)
+    with pytest.raises(UserError, match="so it cannot count them"):
+        separator.separate(signal, 8000, "auto")
+    with pytest.raises(UserError, match="cannot find a person"):
+        separator.voice(Recording.of(signal, 8000))
+    if kind == "kmeans":
+        assert len(separator.separate(signal, 8000, 3)) == 3
+    else:
+        with pytest.raises(UserError, match="cannot separate 3|3 speakers cannot be separated"):
+            separator.separate(signal, 8000, 3)
 
 
 def test_same_input_same_voices(tiny_model):
