@@ -103,7 +103,7 @@ def test_a_file_is_read_in_parts(tmp_path):
 
 @pytest.mark.parametrize("kind", ["masks", "kmeans", "fixed"])
 def test_other_models_separate_as_they_are_saved(kind, tmp_path):
-    """Masks without vectors, attractors by k-means, fixed ones: windows and all, and a sentence about what they cannot."""
+    """Masks without vectors, attractors by k-means, fixed ones: in windows, and told what they cannot."""
     front_end, network = FrontEnd(), blstm(257, 2 if kind == "masks" else 4, n_layers=1, units=4)
     if kind == "masks":
         model = MaskModel(front_end, network, 2)
