@@ -21,6 +21,7 @@ from lab41_sce.mixtures import normalise
 from lab41_sce.recordings import Recording
 
 TURN_SECONDS, GAP_SECONDS = (3.0, 8.0), (-3.0, 1.0)
+LEAST_SECONDS = 30.0  # of speech that a speaker must have
 
 
 def conversation(rng, voices, n_samples: int, sample_rate_hz: int) -> np.ndarray:
@@ -68,6 +69,9 @@ def main():
     separator, speech, table = shipped.load(options)
     rate_hz = speech.sample_rate_hz
     rng, rows = np.random.default_rng(0), []
+    # Who says little would say it again and again.
+    seconds = table.groupby("speaker")["seconds"].sum()
+    table = table[table["speaker"].map(seconds) >= LEAST_SECONDS]
     by_sex = {sex: sorted(of_sex["speaker"].unique()) for sex, of_sex in table.groupby("sex")}
     for kind in tqdm([kind for kind in ("FF", "FM", "MM") for _ in range(options.per_kind)], "conversations"):
         speakers = rng.choice(by_sex[kind[0]], 2, replace=False) if kind[0] == kind[1] else [

@@ -4,8 +4,8 @@
     python tools/score_enrolment.py $LIBRISPEECH runs/enrolment_validation --split validation --per-kind 40
 
 The second is what the model's `alike` is chosen with: `thresholds.csv` says how often each would be right there. The
-person is known from 5 seconds of another utterance. Right is who is found first where the person talks, and told to be
-absent where not.
+person is known from 5 seconds of another utterance (or of another part of this one, if there is no other). Right is who
+is found first where the person talks, and told to be absent where not.
 """
 
 import numpy as np
@@ -18,6 +18,29 @@ from lab41_sce.lists import evaluation_list, load_mixture
 from lab41_sce.recordings import Recording
 
 THRESHOLDS = np.round(np.arange(-0.5, 1.0, 0.02), 2)
+SECONDS = 5.0  # of a mixture, and of the person alone
+
+
+def draw_alone(rng, speech, names, row) -> np.ndarray | None:
+    """Draw what a person says elsewhere than in a mixture.
+
+    Args:
+        rng: where the draw comes from.
+        speech: the signals.
+        names: the person's utterances.
+        row: of an evaluation list; its first source may be one of them.
+
+    Returns:
+        float32 `[N]`, or None if there is nothing else.
+    """
+    length = round(SECONDS * speech.sample_rate_hz)
+    others = [name for name in names if name != row["utterance_1"] and speech.length(name) >= length]
+    if others:
+        return speech.excerpt(rng.choice(others), 0, length)
+    for start in (row["start_1"] - length, row["start_1"] + length):  # right before, right after
+        if row["utterance_1"] in names and 0 <= start <= speech.length(row["utterance_1"]) - length:
+            return speech.excerpt(row["utterance_1"], start, length)
+    return None
 
 
 def main():
@@ -26,7 +49,7 @@ def main():
     separator, speech, table = shipped.load(options)
     separator.model.alike = separator.model.alike or 0.0
     rate_hz, rng = speech.sample_rate_hz, np.random.default_rng(0)
-    mixtures = evaluation_list(speech, table, options.split, 2, options.per_kind, 5.0,
+    mixtures = evaluation_list(speech, table, options.split, 2, options.per_kind, SECONDS,
                                separator.model.front_end.pre_emphasis)
     rows = []
     for _, row in tqdm(mixtures.iterrows(), "looking", len(mixtures)):
@@ -35,8 +58,9 @@ def main():
         sex = table.loc[table["speaker"] == present[0], "sex"].iloc[0]
         others = sorted(set(table.loc[table["sex"] == sex, "speaker"]) - set(present))
         for person in (present[0], rng.choice(others)):
-            own = table[(table["speaker"] == person) & (table["utterance"] != row["utterance_1"])]
-            alone = speech.excerpt(rng.choice(own["utterance"]), 0, 5 * rate_hz)
+            alone = draw_alone(rng, speech, table.loc[table["speaker"] == person, "utterance"].to_list(), row)
+            if alone is None:
+                continue
             voice = separator.voice(Recording.of(alone, rate_hz))
             separation = separator.open(Recording.of(sources.sum(axis=0), rate_hz), 2, voice)
             voices = np.concatenate([*separation], axis=-1)[:, 0]

@@ -1,0 +1,99 @@
+"""The tools that score the shipped model run from speech to table, here with an untrained model and a few voices."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lab41_sce.corpora.librispeech import EMBEDDED_ROOT, load
+
+TOOLS = Path(__file__).parent.parent / "tools"
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """Make a folder with a model and the list of its speakers: three women and three men are unseen."""
+    from lab41_sce.features import FrontEnd
+    from lab41_sce.methods.embedding import EmbeddingModel
+    from lab41_sce.networks import blstm
+
+    folder = tmp_path_factory.mktemp("shipped")
+    model = EmbeddingModel(FrontEnd(), blstm(257, 3, n_layers=1, units=4), unit_norm=True)
+    model.predict_on_batch(np.zeros((1, 1000), np.float32))
+    model.save(folder / "model.keras")
+    table = load(None, ["synthetic"], check="headers")
+    unseen = table["speaker"].isin(["1", "2", "3", "9", "10", "11"])
+    table.assign(split=np.where(unseen, "unseen", "train"))[["utterance", "speaker", "sex", "subset", "split"]].to_csv(
+        folder / "splits.csv", index=False)
+    return folder / "model.keras"
+
+
+def run(name, shipped, results, monkeypatch, *arguments):
+    """Call a tool's main function as the command line does."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+    monkeypatch.setattr(sys, "argv", [name, str(EMBEDDED_ROOT), str(results), "--model", str(shipped), "--per-kind",
+                                      "1", *arguments])
+    __import__(name).main()
+    return {file.stem: pd.read_csv(file) for file in results.glob("*.csv")}
+
+
+def test_counting(shipped, tmp_path, monkeypatch):
+    tables = run("score_counting", shipped, tmp_path, monkeypatch)
+    assert tables["summary"]["speakers"].to_list() == [1, 2, 3] and set(tables["summary"]["n"]) == {1}
+    assert tables["mixtures"]["counted"].between(1, 3).all()
+    # A threshold that no distance reaches finds one speaker, one of three mixtures is of one.
+    assert tables["thresholds"]["right"].between(0, 1).all()
+    assert tables["thresholds"]["right"].iloc[-1] == pytest.approx(1 / 3, abs=1e-4)
+
+
+def test_enrolment(shipped, tmp_path, monkeypatch):
+    tables = run("score_enrolment", shipped, tmp_path, monkeypatch)
+    assert tables["summary"]["n"].to_list() == [4, 4, 4] and (tables["summary"]["right"] <= 4).all()
+    assert tables["thresholds"]["right"].iloc[0] == 0.5  # below every likeness: all are found
+
+
+def test_degraded(shipped, tmp_path, monkeypatch):
+    summary = run("score_degraded", shipped, tmp_path, monkeypatch)["summary"]
+    assert set(summary["condition"]) == {"clean", "telephone", "mp3", "telephone, mp3"}
+    assert summary.query("kind == 'All'")["n"].to_list() == [4] * 4
+    assert summary.query("condition == 'clean'")["before_db"].abs().max() < 3  # at 0 dB, before de-emphasis
+
+
+def test_conversations(shipped, tmp_path, monkeypatch):
+    tables = run("score_conversations", shipped, tmp_path, monkeypatch, "--minutes", "0.5")
+    assert tables["summary"]["kind"].to_list() == ["FF", "FM", "MM", "All"]
+    assert tables["conversations"]["seconds"].between(20, 30).all()
+    assert (tables["summary"]["swapped"] <= tables["summary"]["seconds"]).all()
+
+
+def test_swapped_seconds_are_counted(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    from score_conversations import conversation, swapped_seconds
+
+    rng = np.random.default_rng(0)
+    sources = conversation(rng, rng.standard_normal((2, 50000)).astype(np.float32), 60 * 1000, 1000)
+    assert (sources != 0).any(axis=0).mean() > 0.8 and (sources != 0).all(axis=0).mean() > 0.05  # gaps, and overlaps
+    voices = sources[::-1].copy()
+    assert swapped_seconds(sources, voices, 1000) == (0, 60)
+    voices[:, 10000:13000] = voices[::-1, 10000:13000].copy()
+    assert swapped_seconds(sources, voices, 1000) == (3, 60)
+
+
+def test_a_kept_model_is_half_as_large_and_says_almost_the_same(shipped, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import keep_model
+
+    from lab41_sce.separation import Separator
+
+    monkeypatch.setattr(sys, "argv", ["keep_model", str(shipped.parent), "--apart", "0.9", "--alike", "0.5", "--phases",
+                                      "2", "--soft-scale", "3", "--folder", str(tmp_path)])
+    keep_model.main()
+    assert (tmp_path / "splits.csv").read_text() == (shipped.parent / "splits.csv").read_text()
+    whole, kept = Separator.load(shipped).model, Separator.load(tmp_path / "sce.keras").model
+    assert (kept.apart, kept.alike, kept.phases, kept.soft_scale) == (0.9, 0.5, 2, 3.0)
+    assert kept.front_end.hop_length == 128 and kept.range_db == whole.range_db
+    for before, after in zip(whole.network.get_weights(), kept.network.get_weights(), strict=True):
+        assert after.dtype == np.float32
+        np.testing.assert_array_equal(after, before.astype(np.float16))
