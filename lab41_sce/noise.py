@@ -28,6 +28,7 @@ from lab41_sce.errors import UserError
 KINDS = ("white", "pink", "speech_shaped", "babble", "folder")
 TALKERS = 6  # in babble
 FEWEST_TALKERS = 4
+DRAWS, SILENT = 20, 1e-6  # excerpts of a folder to try, and how far such a one swings at most
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
 
@@ -75,7 +76,7 @@ class Noise:
             float32 `[N]` of zero mean and a mean square of 1.
 
         Raises:
-            UserError: too few speakers for babble, or a file that cannot be read.
+            UserError: too few speakers for babble, or a folder of silence.
         """
         if kind == "babble":
             noise = self._babble(rng, length, split, speakers)
@@ -128,12 +129,17 @@ class Noise:
         return others
 
     def _excerpt(self, rng, length, split):
-        """Cut a part out of a file of the folder; a file that is too short is repeated."""
+        """Cut a part that is not silent out of a file of the folder; a file that is too short is repeated."""
         files = self._files["train" if _source(split) == "train" else "scoring"]
-        (file, whole), seconds = files[rng.integers(len(files))], length / self.speech.sample_rate_hz
-        start = rng.uniform(0, max(whole - seconds, 0))
-        signal = audio.read_excerpt(file, start, seconds, self.speech.sample_rate_hz)
-        return np.resize(signal, length)
+        seconds = length / self.speech.sample_rate_hz
+        for _ in range(DRAWS):
+            file, whole = files[rng.integers(len(files))]
+            start = rng.uniform(0, max(whole - seconds, 0))
+            signal = audio.read_excerpt(file, start, seconds, self.speech.sample_rate_hz)
+            if np.ptp(signal) > SILENT:
+                return np.resize(signal, length)
+        raise UserError(f"noise.folder: {DRAWS} excerpts in a row were silent, the last one of {file}; take silent "
+                        "files out.")
 
 
 def _source(split: str) -> str:

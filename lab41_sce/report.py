@@ -33,8 +33,8 @@ METRIC = tables.METRICS[0]
 CAPTION = "Means over n mixtures in dB, with 95 % intervals in brackets."
 DIFFERENCES_CAPTION = (
     "Means of {metric} less that of {main} on the same n mixtures, in dB, with 95 % intervals in brackets: above 0 is "
-    "better than {main}, below 0 worse. Bold: the interval excludes 0. It says what other mixtures of these speakers "
-    "might give, not what other speakers or another training would.")
+    "better than {main}, below 0 worse. Bold: the interval, of at least {enough}, excludes 0. It says what other "
+    "mixtures of these speakers might give, not what other speakers or another training would.")
 SYSTEMS_CAPTION = "Updates and minutes are of the whole training; scored is the model of the best update."
 FOLDED = "<details><summary>Every setting of this run</summary><pre>{}</pre></details>"
 
@@ -98,7 +98,7 @@ def _more_tables(run: Path, config: Mapping, main: str | None) -> dict[str, tupl
     """Make the tables that follow the scores, those that have a row: title to table and caption."""
     more, paired = {}, _read_table(run / "differences.csv")
     if main and not paired["system"].map(figures.is_reference).all():
-        caption = DIFFERENCES_CAPTION.format(metric=METRIC, main=words(main))
+        caption = DIFFERENCES_CAPTION.format(enough=tables.ENOUGH, metric=METRIC, main=words(main))
         more[f"Differences to {words(main)}"] = tables.differences(paired, METRIC), caption
     more["Systems"] = tables.systems(config, _read_table(run / "systems.csv")), SYSTEMS_CAPTION
     return {title: (table, caption) for title, (table, caption) in more.items() if table.rows}

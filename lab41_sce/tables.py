@@ -21,6 +21,7 @@ from lab41_sce.errors import UserError
 
 METRICS = ("SDRi", "SIRi", "SAR", "SI-SDRi")
 ABSENT = "–"
+ENOUGH = 10  # mixtures of a kind to judge by: the bootstrap interval of fewer is too narrow, that of one has no width
 SUMMARY_COLUMNS = ("system", "split", "kind", "metric", "mean", "low", "high", "n")
 TRAINING = {"parameters": "{:,.0f}", "updates": "{:,.0f}", "seconds_per_update": "{:.3g}", "minutes": "{:.1f}",
             "best_update": "{:,.0f}"}  # columns of systems.csv
@@ -62,7 +63,7 @@ def differences(paired: pd.DataFrame, metric: str = METRICS[0]) -> Table:
         metric: the one to show.
 
     Returns:
-        Columns split, system, metric by kind, n; bold where the 95 % interval excludes 0.
+        Columns split, system, metric by kind, n; bold where the 95 % interval of `ENOUGH` mixtures excludes 0.
 
     Raises:
         UserError: if the differences lack a column or the metric.
@@ -166,4 +167,4 @@ def _mean(row, with_interval: bool, signed: bool) -> str:
     if not (with_interval and np.isfinite([row.low, row.high]).all()):
         return mean
     text = f"{mean} [{low}, {high}]"
-    return Bold(text) if signed and (row.low > 0 or row.high < 0) else text
+    return Bold(text) if signed and row.n >= ENOUGH and (row.low > 0 or row.high < 0) else text

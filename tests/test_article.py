@@ -215,11 +215,14 @@ def test_what_was_not_measured_cannot_be_told(run):
     (["{run}/none"], "is no finished run for the main part (config.yaml is missing)"),
     (["{run}", "--ablation", "{run}/none"], "for the ablation part"),
     (["{run}", "--noisy", "{run}"], "was not trained and scored with noise"),
-    (["{run}", "--timing", "{run}/none.csv"], "none.csv is not there; write it with"),
-    (["{run}", "--timing", "{run}"], "is not there; write it with"),
-    (["{run}", "--timing", "{run}/summary.csv"], "summary.csv is no table of times (without what); write it with"),
+    (["{run}", "--timing", "{run}/none.csv"], "none.csv is not there; write one with"),
+    (["{run}", "--timing", "{run}"], "is not there; write one with"),
+    (["{run}", "--timing", "{run}/summary.csv"], "summary.csv is no table of times (it has no column `what`); write one"),
+    (["{run}", "--ablation", "{clean}"], "has no variants of SCE"),
     (["{run}", "--out", "{run}"], "is the run itself, whose report.html would be replaced"),
 ])
 def test_mistakes_get_one_sentence(run, arguments, wanted, capsys):
-    assert report.main([argument.format(run=run) for argument in arguments]) == 1
+    clean = write_run(run.parent / "clean", dict.fromkeys(("summary.csv", "differences.csv"), pd.DataFrame({"a": []})),
+                      "~others.sce_free_vectors")
+    assert report.main([argument.format(run=run, clean=clean) for argument in arguments]) == 1
     assert wanted in capsys.readouterr().err and not (run / "article").exists()

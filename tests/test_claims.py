@@ -135,15 +135,16 @@ def test_similar_voices():
     both = claims.similar_voices_are_near(population(by_sex=1.0, by_pitch=1.0))
     assert both.verdict == HOLDS and len(both.table.rows) == 4
     only_sex = claims.similar_voices_are_near(population(by_sex=2.0, seed=3))
-    assert only_sex.verdict == UNTOLD and "puts 100 % of the pairs" in only_sex.reason
-    assert claims.similar_voices_are_near(population(seed=5)).verdict in (UNTOLD, FAILS)
+    assert only_sex.verdict == UNTOLD and "puts 100.0 % of the pairs" in only_sex.reason
+    assert claims.similar_voices_are_near(population(seed=5)).verdict == UNTOLD
     few = claims.similar_voices_are_near(population(4, by_sex=1.0))
     assert few.verdict == UNTOLD and few.table.rows[1][2] == "+nan"  # two pairs of one sex
 
 
 @pytest.mark.parametrize(("found", "verdict"), [
     ([(0.5, 0.001)] * 4, HOLDS), ([(0.5, 0.001)] * 3 + [(0.1, 0.2)], UNTOLD),
-    ([(-0.2, 0.99)] * 3 + [(0.1, 0.3)], UNTOLD), ([(-0.2, 0.99)] * 4, FAILS)])
+    ([(-0.2, 0.99)] * 3 + [(0.1, 0.3)], UNTOLD), ([(-0.2, 0.99)] * 4, FAILS),
+    ([(-0.05, 0.8)] * 4, UNTOLD)])  # as of vectors that have learned nothing
 def test_the_rule_for_similar_voices(found, verdict, monkeypatch):
     answers = iter(found)
     monkeypatch.setattr(claims.voices, "mantel_test", lambda *_: next(answers))

@@ -132,6 +132,17 @@ def test_a_folder_must_be_there_and_hold_enough(speech, utterances, tmp_path):
         soundfile.write(tmp_path / name, np.ones(100), 16000)
     (tmp_path / "._a.wav").write_bytes(b"what another system leaves beside a file")
     Noise(speech, utterances, ["folder"], tmp_path)
+    silent = tmp_path / "silent"
+    silent.mkdir()
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(silent / name, np.zeros(16000), 16000)
+    with pytest.raises(UserError, match="20 excerpts in a row were silent"):
+        Noise(speech, utterances, ["folder"], silent).draw("folder", np.random.default_rng(0), 5000, "unseen")
+    soundfile.write(silent / "c.wav", np.r_[np.zeros(16000), 0.1 * np.sin(np.arange(16000))], 16000)
+    noise = Noise(speech, utterances, ["folder"], silent)
+    for seed in range(10):  # half of the file is silent
+        drawn = noise.draw("folder", np.random.default_rng(seed), 2000, "unseen")
+        assert np.mean(drawn**2) == pytest.approx(1, rel=1e-3)
     soundfile.write(tmp_path / "c.wav", np.ones(0), 16000)
     with pytest.raises(UserError, match="c.wav holds no samples"):
         Noise(speech, utterances, ["folder"], tmp_path)

@@ -60,13 +60,16 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
         missing = [name for name in FILES if not (folder / name).exists()]
         if missing:
             raise UserError(f"{folder} is no finished run for the {what} part ({missing[0]} is missing); finish it "
-                            "with resume=true, or give another.")
+                            "with resume=true, or give another. (What is kept of a run in results/ is not all of it.)")
     if timing is not None:
         _require_times(timing)
     for setting in ("training_snr_db", "evaluation_snr_db") if noisy is not None else ():
         if not _config(noisy).get("noise", {}).get(setting):
             raise UserError(f"{noisy} was not trained and scored with noise (noise.{setting}); give a run of "
                             "+exp=noisy.")
+    if ablation is not None and len(_variants(ablation)) < 2:
+        raise UserError(f"{ablation} has no variants of SCE (systems whose names begin with sce_); give a run of "
+                        "+exp=ablation.")
     if out.resolve() in {folder.resolve() for folder in folders.values()}:
         raise UserError(f"--out {out} is the run itself, whose report.html would be replaced; choose another folder.")
     judged = judge(run, timing, ablation, noisy)
@@ -113,11 +116,8 @@ def judge(run: Path, timing: Path | None, ablation: Path | None, noisy: Path | N
         judged += [missing(title, f"the main run has no speakers.csv of {config['method']['name']}") for title in
                    ("Identities are not needed to separate", "Similar voices have similar vectors")]
     if ablation is not None:
-        about = _config(ablation)
-        about = {system["name"]: system.get("about", "") for system in (about["method"], *about["others"].values())
-                 if system["name"].startswith("sce")}
         scores, mixtures = _scored(ablation)
-        judged += [claims.choices_inside(scores, mixtures, about, _split(scores))]
+        judged += [claims.choices_inside(scores, mixtures, _variants(ablation), _split(scores))]
     else:
         judged += [missing("The recipe's choices inside SCE are the better ones", "there is no --ablation")]
     if noisy is not None:
@@ -148,9 +148,8 @@ def compose(folders: dict[str, Path], judged: list[claims.Claim], pictures: list
         details += [f"Mean {claims.METRIC} (dB) by kind of noise, trained with noise:", tables.markdown(noise),
                     _picture(IN_NOISE)]
     for what in [what for what in ("ablation", "noisy") if what in folders]:
-        trained = pd.read_csv(folders[what] / "systems.csv")
-        details += [f"What the systems of the {what} run had:", tables.markdown(tables.systems(_config(folders[what]),
-                                                                                               trained))]
+        details += [f"What the systems of the {what} run had:",
+                    tables.markdown(tables.systems(_config(folders[what]), _trained(folders[what])))]
     template = resources.files("lab41_sce.article").joinpath("report.md.template").read_text("utf-8")
     return Template(template).substitute(
         lead=f"Of {len(judged)} claims, {', '.join(counts)}.",
@@ -178,11 +177,14 @@ def _data(run: Path, config: dict) -> str:
     splits, listed = (pd.read_csv(run / name, dtype=str) for name in ("splits.csv", "evaluation.csv"))
     by_split = splits.groupby("split").agg({"speaker": "nunique", "utterance": "nunique"})
     trained, speakers = by_split.loc["train"], by_split["speaker"].get
+    limits = {"minutes": config["training"]["minutes"], "updates": config["training"]["updates"],
+              "validations without a better one": config["training"]["patience"]}
+    limit = " or ".join(f"{number:g} {what}" for what, number in limits.items() if number)
     scored = [f"{len(rows)} mixtures of {split} speakers" for split, rows in listed.groupby("split", sort=False)]
     return (f"The main run was trained on {trained['utterance']} utterances of {trained['speaker']} speakers. Its "
             f"models were chosen on {speakers('validation', 0)} others, and scored on {' and '.join(scored)}, "
             f"{config['evaluation']['seconds']} s each; {speakers('unseen', 0)} speakers are unseen. Each system had "
-            "the same mixtures and time:")
+            f"the same mixtures, and training ended after the same {limit}:")
 
 
 def _differences(run: Path, config: dict) -> Table:
@@ -201,7 +203,7 @@ def _differences(run: Path, config: dict) -> Table:
         ["speakers in training", "251", str(splits.loc[splits["split"] == "train", "speaker"].nunique()),
          "much, if they are fewer"],
         ["frames in training mixtures", f"{claims.ARTICLE_UPDATES * ARTICLE_FRAMES / 1e6:.0f} million",
-         f"{seen / 1e6:.0f} million", "much, if they are fewer"],
+         f"{seen / 1e6:.0f} million" if seen >= 1e6 else f"{seen:,.0f}", "much, if they are fewer"],
         ["network", "2 BLSTM layers of 300 units each way", f"{network['n_layers']} BLSTM layers of {network['units']} "
          "units each way", "little in a short training"],
         ["embedding size K", "40", str(config["embedding_size"]), "little"],
@@ -236,9 +238,11 @@ def _full_run(measured: pd.DataFrame | None) -> str:
     if measured is not None:
         update = measured[(measured["what"] == "update") & (measured["system"] == "sce")].iloc[0]
         hours = claims.ARTICLE_UPDATES * update["seconds"] * claims.ARTICLE_BATCH / update["batch"] / 3600
+        ratio = claims.ARTICLE_BATCH / update["batch"]
         text += (f" On the machine of claim 2, where an update of a batch of {update['batch']} took "
                  f"{update['seconds']:.3g} s, it would be {hours:.0f} hours ({hours / 24:.1f} days), validation and "
-                 "scores left out.")
+                 "scores left out" + (f" (taking {ratio:g} times as long for batches of {claims.ARTICLE_BATCH}; larger "
+                                      "batches usually cost less a mixture)." if ratio > 1 else "."))
     return text + " It wants all of train-clean-100 (6.3 GB) and test-clean."
 
 
@@ -278,6 +282,27 @@ def _scored(run: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         run / "evaluation.csv", dtype=dict.fromkeys([f"speaker_{place}" for place in range(1, 10)], str))
 
 
+def _trained(run: Path) -> pd.DataFrame:
+    """Read what the training of a run's systems took; that of models of other runs, too, if these are still there."""
+    parts = [pd.read_csv(run / "systems.csv")]
+    for system in _config(run)["others"].values():
+        path = system.get("build", {}).get("path")  # of a saved model: a run, or one of its systems/
+        folders = [] if path is None else [Path(path), *Path(path).parents[:2]]
+        folder = next((folder for folder in folders if (folder / "systems.csv").is_file()), None)
+        if folder is not None:
+            theirs = pd.read_csv(folder / "systems.csv")
+            name = _config(folder)["method"]["name"] if folder == Path(path) else Path(path).name
+            parts.append(theirs[theirs["system"] == name].assign(system=system["name"]))
+    return pd.concat(parts)
+
+
+def _variants(run: Path) -> dict[str, str]:
+    """Return what SCE and each of its variants in a run is, by name."""
+    config = _config(run)
+    return {system["name"]: system.get("about", "") for system in (config["method"], *config["others"].values())
+            if system["name"] == "sce" or system["name"].startswith("sce_")}
+
+
 def _split(table: pd.DataFrame) -> str:
     """Return the split to judge by: unseen speakers, if there are any."""
     splits = [*table["split"].map(speech_split)]
@@ -286,7 +311,7 @@ def _split(table: pd.DataFrame) -> str:
 
 def _require_times(timing: Path) -> None:
     """Raise UserError unless a file is a table of `timing.py`."""
-    how = f"write it with python -m lab41_sce.article.timing --out {timing}"
+    how = "write one with python -m lab41_sce.article.timing --out timing.csv"
     if not timing.is_file():
         raise UserError(f"{timing} is not there; {how}.")
     try:
@@ -294,7 +319,7 @@ def _require_times(timing: Path) -> None:
     except (ValueError, OSError):
         columns = set()
     if missing := [name for name in COLUMNS if name not in columns]:
-        raise UserError(f"{timing} is no table of times (without {missing[0]}); {how}.")
+        raise UserError(f"{timing} is no table of times (it has no column `{missing[0]}`); {how}.")
 
 
 def main(arguments: list[str] | None = None) -> int:

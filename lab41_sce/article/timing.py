@@ -240,6 +240,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise UserError(f"--out {options.out} would hold a table; end its name in .csv.")
         if not options.out.parent.is_dir():
             raise UserError(f"--out {options.out}: {options.out.parent} is no folder; make it, or choose another.")
+        if not os.access(options.out.parent, os.W_OK):
+            raise UserError(f"--out {options.out}: nothing can be written to {options.out.parent}; choose another.")
         about = versions(shlex.join(["python", "-m", "lab41_sce.article.timing", *(arguments or sys.argv[1:])]))
         table = run(options.batch, options.rounds)
         write_whole(options.out, lambda file: table.to_csv(file, index=False))
