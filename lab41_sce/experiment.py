@@ -20,9 +20,7 @@ from omegaconf import DictConfig
 
 from lab41_sce import runs, settings
 from lab41_sce.errors import UserError
-
-_INSTALLED = Path(__file__).parent / "experiments"
-CONFIG_PATH = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent / "experiments"
+from lab41_sce.settings import CONFIG_PATH
 
 logger = logging.getLogger(__name__)
 

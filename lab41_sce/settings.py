@@ -1,10 +1,16 @@
 """The configuration of an experiment is checked before anything is done: types, ranges, choices."""
 
+from difflib import get_close_matches
+from pathlib import Path
+
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lab41_sce.errors import UserError
 from lab41_sce.noise import KINDS
 
+_INSTALLED = Path(__file__).parent / "experiments"
+CONFIG_PATH = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent / "experiments"
+SECTIONS = ("splits", "mixtures", "noise", "training", "validation", "evaluation")  # of config.yaml, which lists all
 # The least that each number may be; a whole one where the least is written as one.
 LEAST = {
     "seed": 0, "embedding_size": 1, "splits.seed": 0, "splits.unseen_fraction": 0.0, "splits.validation_fraction": 0.0,
@@ -27,6 +33,7 @@ def check(config: DictConfig) -> None:
     """Raise UserError about a setting that is missing, of the wrong type or outside its range."""
     if missing := sorted(OmegaConf.missing_keys(config)):
         raise UserError(f"{', '.join(missing)} must be given, like this: {missing[0]}=VALUE.")
+    _refuse_unknown(config)
     for name, least in LEAST.items():
         value, most = OmegaConf.select(config, name), 1 if name in FRACTIONS else float("inf")
         types = int if isinstance(least, int) else (int, float)
@@ -69,6 +76,16 @@ def check(config: DictConfig) -> None:
                         "give a number of processes, or -1 for one each core.")
 
 
+def _refuse_unknown(config: DictConfig) -> None:
+    """Raise UserError about a setting that nothing reads (Hydra lets one add any, by +name)."""
+    known = OmegaConf.load(CONFIG_PATH / "config.yaml")
+    for section in SECTIONS:
+        for name in sorted(set(config[section]) - set(known[section])):
+            near = get_close_matches(name, [*known[section]], 1)
+            raise UserError(f"there is no setting {section}.{name}; " + (
+                f"did you mean {section}.{near[0]}?" if near else f"there are {', '.join(known[section])}."))
+
+
 def _check_noise(noise: DictConfig) -> None:
     """Raise UserError about settings of the noise that are not possible."""
     training, evaluation = noise.training_snr_db, noise.evaluation_snr_db
@@ -82,6 +99,8 @@ def _check_noise(noise: DictConfig) -> None:
         raise UserError(f"noise.kinds={noise.kinds} is not possible; choose from {', '.join(KINDS)}.")
     if "folder" in noise.kinds and noise.folder is None:
         raise UserError("noise.kinds has folder, but there is no noise.folder; give noise.folder=PATH.")
+    if noise.folder is not None and not Path(noise.folder).is_dir():
+        raise UserError(f"noise.folder={noise.folder} is no folder; give one with recordings of noise.")
 
 
 def _numbers(values) -> bool:
