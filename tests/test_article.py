@@ -217,7 +217,7 @@ def test_what_was_not_measured_cannot_be_told(run):
     (["{run}", "--noisy", "{run}"], "was not trained and scored with noise"),
     (["{run}", "--timing", "{run}/none.csv"], "none.csv is not there; write one with"),
     (["{run}", "--timing", "{run}"], "is not there; write one with"),
-    (["{run}", "--timing", "{run}/summary.csv"], "summary.csv is no table of times (it has no column `what`); write one"),
+    (["{run}", "--timing", "{run}/summary.csv"], "no table of times (it has no column `what`); write one"),
     (["{run}", "--ablation", "{clean}"], "has no variants of SCE"),
     (["{run}", "--out", "{run}"], "is the run itself, whose report.html would be replaced"),
 ])
