@@ -50,6 +50,11 @@ class FrontEnd(keras.layers.Layer):
         """The number of frequency bins, F."""
         return self.frame_length // 2 + 1
 
+    def emphasis(self):
+        """Compute by how much pre-emphasis multiplies the magnitudes of each bin: float32 array `[F]`."""
+        turns = np.arange(self.n_bins) / self.frame_length
+        return np.abs(1.0 - self.pre_emphasis * np.exp(-2j * np.pi * turns)).astype(np.float32)
+
     def analyse(self, signals):
         """Compute the pre-emphasised STFT of signals.
 

@@ -72,3 +72,12 @@ def test_impossible_settings_are_refused():
         FrontEnd(hop_length=200)
     with pytest.raises(ValueError, match="cube"):
         FrontEnd(compression="cube")
+
+
+@pytest.mark.parametrize("number", [3, 40, 200, 253])
+def test_emphasis_is_what_pre_emphasis_does_to_a_tone(number):
+    tone = np.sin(2 * np.pi * number / 512 * np.arange(10000)).astype(np.float32)
+    with_it, without = (np.abs(FrontEnd(pre_emphasis=amount).spectrogram(tone))[10:20, number].mean()
+                        for amount in (0.95, 0.0))
+    assert FrontEnd().emphasis()[number] == pytest.approx(with_it / without, rel=0.01)
+    assert FrontEnd(pre_emphasis=0.0).emphasis()[number] == 1.0

@@ -85,17 +85,19 @@ def ideal_assignment(sources):
     return ops.one_hot(ops.argmax(sources, axis=1), sources.shape[1], axis=1)
 
 
-def bin_weights(levels, range_db: float | None, power: float = 0.0):
+def bin_weights(levels, range_db: float | None, power: float = 0.0, emphasis=1.0):
     """Say how much each bin counts in a loss.
 
     Args:
         levels: magnitudes of the speech, float32 `[B, T, F]`.
         range_db: bins further than this below the peak of their mixture count 0; None leaves none out.
         power: of the magnitude, relative to the peak, that the others count: 0 for all alike, 1 for the magnitude.
+        emphasis: float32 `[F]`, of the front end, to count by magnitudes as they are without pre-emphasis: those that
+            are heard, and that SDR measures.
 
     Returns:
-        float32 `[B, T, F]`, between 0 and 1.
+        float32 `[B, T, F]`, not negative.
     """
     relative = levels / ops.maximum(ops.max(levels, axis=(1, 2), keepdims=True), 1e-12)
     audible = 1.0 if range_db is None else ops.cast(relative >= 10.0 ** (-range_db / 20.0), "float32")
-    return audible * relative**power
+    return audible * (relative / emphasis) ** power

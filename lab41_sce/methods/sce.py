@@ -118,17 +118,19 @@ class SourceContrastiveEstimation(Method):
         num_negatives: speakers drawn from outside each mixture, besides those in it.
         loss_range_db: bins further than this below the speech's peak do not count; None counts all (the article).
         weight_power: of a bin's magnitude in its weight, see `base.bin_weights`.
+        weight_as_heard: whether that magnitude is the one without pre-emphasis.
         scale: factor of every inner product; of use with unit norms.
         step_ratio: see `SpeakerVectors`.
         seed: of the negatives.
     """
 
-    def __init__(self, model, n_known_speakers, num_negatives=0, loss_range_db=None, weight_power=0.0, scale=1.0,
-                 step_ratio=1.0, seed=0, **kwargs):
+    def __init__(self, model, n_known_speakers, num_negatives=0, loss_range_db=None, weight_power=0.0,
+                 weight_as_heard=False, scale=1.0, step_ratio=1.0, seed=0, **kwargs):
         super().__init__(model, **kwargs)
         self.num_negatives = num_negatives
         self.loss_range_db = loss_range_db
         self.weight_power = weight_power
+        self.emphasis = model.front_end.emphasis() if weight_as_heard else 1.0
         self.scale = scale
         size = model.network.output_shape[-1]
         self.speaker_vectors = SpeakerVectors(n_known_speakers, size, model.unit_norm, step_ratio)
@@ -147,5 +149,5 @@ class SourceContrastiveEstimation(Method):
             labels = ops.pad(labels, [(0, 0), (0, self.num_negatives), (0, 0), (0, 0)], constant_values=-1.0)
         vectors = self.scale * self.speaker_vectors(speaker_ids)
         embeddings = self.model.embeddings(mixture, training)
-        weights = bin_weights(speech, self.loss_range_db, self.weight_power)
+        weights = bin_weights(speech, self.loss_range_db, self.weight_power, self.emphasis)
         return source_contrastive_loss(embeddings, vectors, labels, weights)
