@@ -11,7 +11,8 @@ import tensorflow as tf
 from overfit import overfit, tiny_setup, voices
 
 from lab41_sce.errors import UserError
-from lab41_sce.methods.attractor import attractor_masks, build, ideal_attractors, mask_approximation_loss, match
+from lab41_sce.methods.attractor import attractor_masks, build, mask_approximation_loss, match
+from lab41_sce.methods.base import mean_vectors
 
 
 def loop_masks(embeddings, assignment, weights, mask):
@@ -61,7 +62,7 @@ def loss_and_gradient(embeddings, assignment, audible, mixture, sources, weights
     embeddings = tf.constant(embeddings)
     with tf.GradientTape() as tape:
         tape.watch(embeddings)
-        masks = attractor_masks(embeddings, ideal_attractors(embeddings, assignment, audible), mask)
+        masks = attractor_masks(embeddings, mean_vectors(embeddings, assignment, audible), mask)
         loss = mask_approximation_loss(masks, mixture, sources, weights)
     return float(loss), tape.gradient(loss, embeddings).numpy()
 
@@ -84,7 +85,7 @@ def tiny_method(n_speakers=2, **options):
 def test_attractors_masks_and_loss_agree_with_plain_loops(mask, n_sources):
     embeddings, assignment, audible, mixture, sources, weights = random_case(n_sources=n_sources)
     expected_attractors, expected_masks = loop_masks(embeddings, assignment, audible, mask)
-    attractors = ideal_attractors(embeddings, assignment, audible)
+    attractors = mean_vectors(embeddings, assignment, audible)
     masks = attractor_masks(embeddings, attractors, mask)
     np.testing.assert_allclose(attractors, expected_attractors, rtol=1e-5)
     np.testing.assert_allclose(masks, expected_masks, rtol=1e-5)
@@ -110,8 +111,8 @@ def test_gradients_agree_with_finite_differences(mask):
 def test_swapped_sources_swap_the_masks():
     embeddings, assignment, audible, mixture, sources, weights = random_case(2, n_sources=3)
     order = [2, 0, 1]
-    masks = np.array(attractor_masks(embeddings, ideal_attractors(embeddings, assignment, audible), "softmax"))
-    swapped = attractor_masks(embeddings, ideal_attractors(embeddings, assignment[:, order], audible), "softmax")
+    masks = np.array(attractor_masks(embeddings, mean_vectors(embeddings, assignment, audible), "softmax"))
+    swapped = attractor_masks(embeddings, mean_vectors(embeddings, assignment[:, order], audible), "softmax")
     np.testing.assert_allclose(swapped, masks[:, order])
     loss = mask_approximation_loss(masks, mixture, sources, weights)
     again = mask_approximation_loss(swapped, mixture, sources[:, order], weights)

@@ -116,21 +116,30 @@ def test_a_batch_is_learned(tiny_model, unit_norm, options):
     assert losses[-1] < 0.97 * losses[0]
 
 
-@pytest.mark.parametrize("weight_power", [0.0, 1.0])
-def test_loss_uses_the_louder_source(tiny_model, weight_power):
+@pytest.mark.parametrize(("weight_power", "as_heard", "centre_share"), [(0.0, False, 0.0), (1.0, False, 0.0),
+                                                                         (1.0, True, 0.0), (1.0, False, 0.25)])
+def test_loss_uses_the_louder_source(tiny_model, weight_power, as_heard, centre_share):
     """The method's loss equals the pure function on labels made here in NumPy."""
     rng = np.random.default_rng(0)
     sources = rng.standard_normal((1, 2, 1280)).astype(np.float32)
     method = SourceContrastiveEstimation(tiny_model, n_known_speakers=5, loss_range_db=30,
-                                         weight_power=weight_power)
+                                         weight_power=weight_power, weight_as_heard=as_heard, scale=2.0,
+                                         centre_share=centre_share)
     loss = method({"sources": sources, "speaker_ids": np.array([[4, 2]], np.int32)})
     levels = np.abs(tiny_model.front_end.spectrogram(sources))
     labels = np.where(levels == levels.max(axis=1, keepdims=True), 1.0, -1.0)
     mixture = np.abs(tiny_model.front_end.spectrogram(sources.sum(axis=1)))
     weights = (mixture >= mixture.max() * 10 ** (-30 / 20)) * mixture**weight_power
+    if as_heard:
+        weights = weights / np.abs(1 - 0.95 * np.exp(-1j * np.linspace(0, np.pi, 257)))
     embeddings = np.array(tiny_model(sources.sum(axis=1)))
-    vectors = np.array(method.speaker_vectors(np.array([[4, 2]])))
-    assert float(loss) == pytest.approx(loop_loss(embeddings, vectors, labels, weights), rel=1e-4)
+    vectors = 2 * np.array(method.speaker_vectors(np.array([[4, 2]])))
+    expected = loop_loss(embeddings, vectors, labels, weights)
+    if centre_share:
+        owned = [(labels[0, source] > 0) * weights[0] for source in (0, 1)]
+        centres = [2 * np.average(embeddings[0].reshape(-1, 3), axis=0, weights=own.ravel()) for own in owned]
+        expected = 0.75 * expected + 0.25 * loop_loss(embeddings, np.array([centres]), labels, weights)
+    assert float(loss) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("unit_norm", [True, False])

@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from lab41_sce.errors import UserError
-from lab41_sce.methods.base import Method, bin_weights, ideal_assignment, magnitudes
+from lab41_sce.methods.base import Method, bin_weights, ideal_assignment, magnitudes, mean_vectors
 from lab41_sce.methods.embedding import EmbeddingModel
 
 MASKS = ("softmax", "sigmoid")
@@ -44,22 +44,6 @@ def build(setup, embedding_size, unit_norm=False, scale=1.0, mask="softmax", att
     model = AttractorModel(setup.front_end, network, setup.n_speakers, unit_norm, scale, mask, attractors, range_db,
                            name="separation_model")
     return DeepAttractorNetwork(model, **options)
-
-
-def ideal_attractors(embeddings, assignment, weights):
-    """Average the vectors of the bins of each source.
-
-    Args:
-        embeddings: float32 `[B, T, F, K]`.
-        assignment: float32 `[B, S, T, F]`: 1 for the source that owns a bin, else 0.
-        weights: float32 `[B, T, F]`, at least 0, how much each bin counts.
-
-    Returns:
-        float32 `[B, S, K]`; zeros for a source without a bin.
-    """
-    owned = assignment * weights[:, None]
-    totals = ops.sum(owned, axis=(2, 3))[..., None]
-    return ops.einsum("bstf,btfk->bsk", owned, embeddings) / ops.maximum(totals, 1e-12)
 
 
 def attractor_masks(embeddings, attractors, mask):
@@ -212,7 +196,7 @@ class DeepAttractorNetwork(Method):
         mixture, sources, speech = magnitudes(self.model.front_end, batch)
         embeddings = self.model.embeddings(mixture, training)
         audible = bin_weights(speech, self.model.range_db)
-        attractors = ideal_attractors(embeddings, ideal_assignment(sources), audible)
+        attractors = mean_vectors(embeddings, ideal_assignment(sources), audible)
         if training:
             self.model.follow(attractors, self.momentum)
         masks = attractor_masks(embeddings, self.model.scale * attractors, self.model.mask)

@@ -101,3 +101,19 @@ def bin_weights(levels, range_db: float | None, power: float = 0.0, emphasis=1.0
     relative = levels / ops.maximum(ops.max(levels, axis=(1, 2), keepdims=True), 1e-12)
     audible = 1.0 if range_db is None else ops.cast(relative >= 10.0 ** (-range_db / 20.0), "float32")
     return audible * (relative / emphasis) ** power
+
+
+def mean_vectors(embeddings, assignment, weights):
+    """Average the vectors of the bins of each source.
+
+    Args:
+        embeddings: float32 `[B, T, F, K]`.
+        assignment: float32 `[B, S, T, F]`: 1 for the source that owns a bin, else 0.
+        weights: float32 `[B, T, F]`, at least 0, how much each bin counts.
+
+    Returns:
+        float32 `[B, S, K]`; zeros for a source without a bin.
+    """
+    owned = assignment * weights[:, None]
+    totals = ops.sum(owned, axis=(2, 3))[..., None]
+    return ops.einsum("bstf,btfk->bsk", owned, embeddings) / ops.maximum(totals, 1e-12)

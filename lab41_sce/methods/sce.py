@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from lab41_sce.errors import UserError
-from lab41_sce.methods.base import Method, bin_weights, ideal_assignment, magnitudes
+from lab41_sce.methods.base import Method, bin_weights, ideal_assignment, magnitudes, mean_vectors
 from lab41_sce.methods.embedding import EmbeddingModel
 
 
@@ -119,18 +119,21 @@ class SourceContrastiveEstimation(Method):
         loss_range_db: bins further than this below the speech's peak do not count; None counts all (the article).
         weight_power: of a bin's magnitude in its weight, see `base.bin_weights`.
         weight_as_heard: whether that magnitude is the one without pre-emphasis.
+        centre_share: how much of the loss contrasts bins with the centres of the sources in their own mixture, as
+            k-means will find them, instead of with the learned speaker vectors; 0 is the article.
         scale: factor of every inner product; of use with unit norms.
         step_ratio: see `SpeakerVectors`.
         seed: of the negatives.
     """
 
     def __init__(self, model, n_known_speakers, num_negatives=0, loss_range_db=None, weight_power=0.0,
-                 weight_as_heard=False, scale=1.0, step_ratio=1.0, seed=0, **kwargs):
+                 weight_as_heard=False, centre_share=0.0, scale=1.0, step_ratio=1.0, seed=0, **kwargs):
         super().__init__(model, **kwargs)
         self.num_negatives = num_negatives
         self.loss_range_db = loss_range_db
         self.weight_power = weight_power
         self.emphasis = model.front_end.emphasis() if weight_as_heard else 1.0
+        self.centre_share = centre_share
         self.scale = scale
         size = model.network.output_shape[-1]
         self.speaker_vectors = SpeakerVectors(n_known_speakers, size, model.unit_norm, step_ratio)
@@ -140,7 +143,8 @@ class SourceContrastiveEstimation(Method):
         """Compute the loss of a batch (`base.Method`): a scalar."""
         speaker_ids = batch["speaker_ids"]
         mixture, sources, speech = magnitudes(self.model.front_end, batch)
-        labels = 2.0 * ideal_assignment(sources) - 1.0  # [B, S, T, F]
+        assignment = ideal_assignment(sources)
+        labels = in_mixture = 2.0 * assignment - 1.0  # [B, S, T, F]
         if self.num_negatives:
             negatives = draw_negatives(
                 speaker_ids, self.speaker_vectors.n_known_speakers, self.num_negatives, self.seed_generator
@@ -150,4 +154,10 @@ class SourceContrastiveEstimation(Method):
         vectors = self.scale * self.speaker_vectors(speaker_ids)
         embeddings = self.model.embeddings(mixture, training)
         weights = bin_weights(speech, self.loss_range_db, self.weight_power, self.emphasis)
-        return source_contrastive_loss(embeddings, vectors, labels, weights)
+        loss = source_contrastive_loss(embeddings, vectors, labels, weights)
+        if not self.centre_share:
+            return loss
+        centres = mean_vectors(embeddings, assignment, weights)
+        centres = self.scale * (ops.normalize(centres, axis=-1) if self.model.unit_norm else centres)
+        by_centres = source_contrastive_loss(embeddings, centres, in_mixture, weights)
+        return (1.0 - self.centre_share) * loss + self.centre_share * by_centres
