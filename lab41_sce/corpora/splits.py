@@ -81,22 +81,22 @@ def split(
 
 
 def perturb_speed(table: pd.DataFrame, speeds: Sequence[float]) -> pd.DataFrame:
-    """Add the training utterances at other speeds, each as speech of a speaker of its own: voices change with speed.
+    """Add the training utterances at other speeds: pitch, formants and pace change a little, as within any voice.
 
     Args:
         table: as `split` returns it.
         speeds: factors; 1 adds nothing.
 
     Returns:
-        The table with the column `speed`, and for each other speed a copy of its training utterances, whose names and
-        speakers end in "@" and the speed.
+        The table with the column `speed`, and for each other speed a copy of its training utterances, whose names end in
+        "@" and the speed.
     """
     table = table.assign(speed=1.0)
     train, copies = table[table["split"] == "train"], []
     for speed in speeds:
         if speed != 1:
-            names = {column: train[column] + f"@{speed:g}" for column in ("utterance", "speaker")}
-            copies.append(train.assign(speed=float(speed), seconds=train["seconds"] / speed, **names))
+            copies.append(train.assign(utterance=train["utterance"] + f"@{speed:g}", speed=float(speed),
+                                       seconds=train["seconds"] / speed))
     return pd.concat([table, *copies], ignore_index=True)
 
 
