@@ -111,6 +111,17 @@ def speech_split(split: str) -> str:
     return split.partition(",")[0]
 
 
+def snr_db(split: str) -> float:
+    """Return the signal-to-noise ratio of a split such as "unseen, SNR 5 dB"; infinity without noise."""
+    return float(split.rpartition("SNR ")[2].removesuffix(" dB")) if "SNR " in split else float("inf")
+
+
+def main_split(splits) -> str:
+    """Return the split to judge by, of the names of some: unseen speakers, if there are any."""
+    names = [speech_split(split) for split in splits]
+    return "unseen" if "unseen" in names else names[0]
+
+
 def load_mixture(speech: Speech, row, noise: Noise | None = None) -> Mixture:
     """Return the mixture of one row of an evaluation list; `noise` draws that of lists with noise."""
     sources, speakers = [], []

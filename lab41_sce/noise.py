@@ -136,7 +136,7 @@ class Noise:
             file, whole = files[rng.integers(len(files))]
             start = rng.uniform(0, max(whole - seconds, 0))
             signal = audio.read_excerpt(file, start, seconds, self.speech.sample_rate_hz)
-            if np.ptp(signal) > SILENT:
+            if len(signal) and np.ptp(signal) > SILENT:
                 return np.resize(signal, length)
         raise UserError(f"noise.folder: {DRAWS} excerpts in a row were silent, the last one of {file}; take silent "
                         "files out.")

@@ -8,6 +8,7 @@ import pytest
 
 from lab41_sce.article import claims
 from lab41_sce.article.claims import FAILS, HOLDS, UNTOLD
+from lab41_sce.lists import snr_db
 
 
 def summary(means, system, split="unseen", width=0.5):
@@ -199,4 +200,4 @@ def test_noise(noisy, gain, verdict):
 
 def test_a_split_tells_its_ratio():
     splits = ("unseen", "unseen, SNR -5 dB", "in-set, SNR 2.5 dB")
-    assert [claims.snr_db(split) for split in splits] == [np.inf, -5, 2.5]
+    assert [snr_db(split) for split in splits] == [np.inf, -5, 2.5]

@@ -18,9 +18,9 @@ import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
-from lab41_sce.article import voices
+from lab41_sce.article import original, voices
 from lab41_sce.figures import ordered_kinds
-from lab41_sce.lists import speech_split
+from lab41_sce.lists import snr_db, speech_split
 from lab41_sce.metrics import paired_differences, summarise
 from lab41_sce.tables import ABSENT, ENOUGH, Table, decibels, words
 
@@ -29,7 +29,6 @@ METRIC = "SDRi"
 ALMOST_HALF = 0.6  # of deep clustering's time, at most
 SIGNIFICANT = 0.05
 ENOUGH_SPEAKERS = 4  # of a sex
-ARTICLE_BATCH, ARTICLE_UPDATES = 256, 92_000
 BASELINES = {"sce_silence_counts": "sce_equal_weights"}  # what a variant differs from in one thing, if it is not sce
 
 
@@ -91,13 +90,13 @@ def takes_half_the_time(timing: pd.DataFrame, machine: str = "") -> Claim:
                          f"{of_sce['megabytes']:.0f}", f"{other['megabytes']:.0f}"])
     losses = [row for row in rows if row[0] == "loss by batch"]
     heads = ["what", "batch x frames", "against", "SCE (s)", "other (s)", "ratio", "SCE (MB)", "other (MB)"]
-    verdict = UNTOLD if batch != ARTICLE_BATCH else HOLDS if ratio <= ALMOST_HALF else FAILS
+    verdict = UNTOLD if batch != original.BATCH else HOLDS if ratio <= ALMOST_HALF else FAILS
     where = f"batches of {batch}" + (f", on {machine}" if machine else "")
     reason = (f"A whole update of SCE takes {ratio:.2f} of the time of one of deep clustering (low-rank form), at "
-              f"{where}. The claim holds if it is {ALMOST_HALF} at most at {ARTICLE_BATCH}, the article's.")
+              f"{where}. The claim holds if it is {ALMOST_HALF} at most at {original.BATCH}, the article's.")
     if losses:
         reason += f" Of the losses alone, at batches x frames of {losses[-1][1]}, the ratio is {losses[-1][5]}."
-    if batch != ARTICLE_BATCH:
+    if batch != original.BATCH:
         reason += " Measured at a smaller batch, it cannot be told."
     return Claim("An update takes almost half the time of one of deep clustering", verdict, reason, Table(heads, rows))
 
@@ -303,11 +302,6 @@ def _too_few(mixtures: pd.DataFrame, split: str = "unseen") -> str:
     if min(map(len, by_sex.values())) < ENOUGH_SPEAKERS:
         return f" Fewer than {ENOUGH_SPEAKERS} speakers of a sex cannot tell."
     return ""
-
-
-def snr_db(split: str) -> float:
-    """Return the signal-to-noise ratio of a split such as "unseen, SNR 5 dB"; infinity without noise."""
-    return float(split.rpartition("SNR ")[2].removesuffix(" dB")) if "SNR " in split else float("inf")
 
 
 def _interval(mean: float, low: float, high: float, signed: bool = False) -> str:

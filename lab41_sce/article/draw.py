@@ -27,7 +27,7 @@ from lab41_sce.article.network import draw_network
 from lab41_sce.errors import UserError
 from lab41_sce.figures import save
 from lab41_sce.files import make_folder
-from lab41_sce.lists import speech_split
+from lab41_sce.lists import main_split
 
 EXAMPLE = "unseen-FM-1"  # drawn if the run kept it, else its first
 CAPTIONS = {
@@ -101,8 +101,7 @@ def write_figures(run_folder: str | Path, folder: str | Path | None = None) -> l
 def _of_tables(run: Path, config: dict) -> dict[str, Callable[[], Figure]]:
     """Say how to draw what the tables of a run allow."""
     steps, summary = {}, pd.read_csv(run / "summary.csv")
-    splits = [*summary["split"].map(speech_split)]
-    split = "unseen" if "unseen" in splits else splits[0]
+    split = main_split(summary["split"])
     # The article's Figure 6 is of two speakers at once.
     if config["mixtures"]["n_speakers"] == 2 and set(article.SYSTEMS) & set(summary["system"]):
         steps["figure_6_scores"] = lambda: article.beside_article(summary, article.article_scores(), split)

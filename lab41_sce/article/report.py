@@ -21,17 +21,15 @@ import pandas as pd
 import yaml
 
 from lab41_sce import runs, tables
-from lab41_sce.article import claims, draw
-from lab41_sce.article.timing import BINS, COLUMNS, SIZE, UNITS
+from lab41_sce.article import claims, draw, original
+from lab41_sce.article.timing import COLUMNS
 from lab41_sce.errors import UserError
 from lab41_sce.figures import save
 from lab41_sce.files import write_whole
-from lab41_sce.lists import speech_split
+from lab41_sce.lists import main_split
 from lab41_sce.report import page
 from lab41_sce.tables import Table
 
-ARTICLE_FRAMES = claims.ARTICLE_BATCH * 40  # of an update
-ASSUMED_FLOPS = 5e12  # a second, of a GPU
 FILES = ("config.yaml", "version.json", "splits.csv", "evaluation.csv", "systems.csv", "mixtures.csv", "summary.csv",
          "differences.csv")
 IN_NOISE = "improvement_by_snr"
@@ -99,7 +97,7 @@ def judge(run: Path, timing: Path | None, ablation: Path | None, noisy: Path | N
     (scores, mixtures), config = _scored(run), _config(run)
     compared = config["method"]["name"] == "sce" and "deep_clustering" in set(scores["system"])
     if compared and config["mixtures"]["n_speakers"] == 2:
-        judged = [claims.beats_deep_clustering(scores, mixtures, _split(scores))]
+        judged = [claims.beats_deep_clustering(scores, mixtures, main_split(scores["split"]))]
     else:
         judged = [missing("SCE separates better than deep clustering on FF, FM and All, but not on MM",
                           "the main run did not compare the two on two speakers at once")]
@@ -117,12 +115,12 @@ def judge(run: Path, timing: Path | None, ablation: Path | None, noisy: Path | N
                    ("Identities are not needed to separate", "Similar voices have similar vectors")]
     if ablation is not None:
         scores, mixtures = _scored(ablation)
-        judged += [claims.choices_inside(scores, mixtures, _variants(ablation), _split(scores))]
+        judged += [claims.choices_inside(scores, mixtures, _variants(ablation), main_split(scores["split"]))]
     else:
         judged += [missing("The recipe's choices inside SCE are the better ones", "there is no --ablation")]
     if noisy is not None:
         scores, mixtures = _scored(noisy)
-        judged += [claims.stands_noise(scores, mixtures, split=_split(scores))]
+        judged += [claims.stands_noise(scores, mixtures, split=main_split(scores["split"]))]
     else:
         judged += [missing("SCE separates in noise if it is trained with it (left open by the article)",
                            "there is no --noisy")]
@@ -144,7 +142,7 @@ def compose(folders: dict[str, Path], judged: list[claims.Claim], pictures: list
                         tables.markdown(claims.growth_with_speakers(measured))]
     if "noisy" in folders:
         scores, mixtures = _scored(folders["noisy"])
-        noise = claims.by_noise(scores, mixtures, split=_split(scores))
+        noise = claims.by_noise(scores, mixtures, split=main_split(scores["split"]))
         details += [f"Mean {claims.METRIC} (dB) by kind of noise, trained with noise:", tables.markdown(noise),
                     _picture(IN_NOISE)]
     for what in [what for what in ("ablation", "noisy") if what in folders]:
@@ -161,9 +159,9 @@ def compose(folders: dict[str, Path], judged: list[claims.Claim], pictures: list
         budget=tables.markdown(tables.systems(config, pd.read_csv(run / "systems.csv"))),
         figures="\n\n".join(map(_picture, pictures)),
         claims="\n\n".join(details),
-        differences=tables.markdown(_differences(run, config)),
-        article_updates=f"{claims.ARTICLE_UPDATES:,}", article_frames=f"{ARTICLE_FRAMES:,}",
-        full_run=_full_run(measured))
+        differences=tables.markdown(original.differences(run, config)),
+        article_updates=f"{original.UPDATES:,}", article_frames=f"{original.FRAMES:,}",
+        full_run=original.full_run(measured))
 
 
 def _picture(name: str) -> str:
@@ -185,65 +183,6 @@ def _data(run: Path, config: dict) -> str:
             f"models were chosen on {speakers('validation', 0)} others, and scored on {' and '.join(scored)}, "
             f"{config['evaluation']['seconds']} s each; {speakers('unseen', 0)} speakers are unseen. Each system had "
             f"the same mixtures, and training ended after the same {limit}:")
-
-
-def _differences(run: Path, config: dict) -> Table:
-    """Lay out the original's choices beside the main run's."""
-    build, mixtures, front_end = config["method"].get("build", {}), config["mixtures"], config["front_end"]
-    training, evaluation, network = config["training"], config["evaluation"], config["network"]
-    systems = pd.read_csv(run / "systems.csv").set_index("system")
-    splits = pd.read_csv(run / "splits.csv", dtype=str)
-    frames = 1 - (-round(mixtures["seconds"] * front_end["sample_rate_hz"]) // front_end["hop_length"])
-    updates = systems["updates"].get(config["method"]["name"], 0)
-    seen = updates * mixtures["batch_size"] * frames
-    range_db, power = build.get("loss_range_db"), build.get("weight_power", 0)
-    rate = (f"{training['learning_rate']:g}, {training['decay']} decay, gradients clipped at {training['clip_norm']}, "
-            f"speaker vectors {build.get('step_ratio', 1):g} times that")
-    rows = [
-        ["speakers in training", "251", str(splits.loc[splits["split"] == "train", "speaker"].nunique()),
-         "much, if they are fewer"],
-        ["frames in training mixtures", f"{claims.ARTICLE_UPDATES * ARTICLE_FRAMES / 1e6:.0f} million",
-         f"{seen / 1e6:.0f} million" if seen >= 1e6 else f"{seen:,.0f}", "much, if they are fewer"],
-        ["network", "2 BLSTM layers of 300 units each way", f"{network['n_layers']} BLSTM layers of {network['units']} "
-         "units each way", "little in a short training"],
-        ["embedding size K", "40", str(config["embedding_size"]), "little"],
-        ["batch", "256 x 40 frames", f"{mixtures['batch_size']} x {frames} frames", "unknown"],
-        ["network's input", "square root, min-max scaled over the batch in training, over the utterance later",
-         f"{front_end['compression']}, {front_end['scaling'].replace('_', '-')} scaled over the utterance", "none"],
-        ["vectors", "as they come in the article; of length one in the published training",
-         "of length one" if build.get("unit_norm") else "as they come", "see claim 5"],
-        ["bins that count", "all alike", f"{'all' if range_db is None else f'within {range_db:g} dB of the peak'}, by "
-         f"magnitude to the power of {power:g}", "see claim 5"],
-        ["factor of inner products", "1", f"{build.get('scale', 1):g}", "unknown"],
-        ["masks", "binary", "binary" if build.get("soft_scale") is None else "soft", "see claim 5"],
-        ["learning rate (Adam)", "0.001, constant", rate, "none: chosen by trials"],
-        ["model kept", "lowest loss for other utterances of known speakers",
-         "highest SI-SDR improvement for validation speakers", "none"],
-        ["scores", "SDR (in the code: its improvement, which is almost the same at 0 dB) of 500 mixtures of each kind, "
-         "speakers known or unknown: not said",
-         f"SDR improvement of {evaluation['per_kind']} mixtures of each kind", "unknown"],
-    ]
-    return Table(["what", "original", "here", "probable cost"], rows)
-
-
-def _full_run(measured: pd.DataFrame | None) -> str:
-    """Estimate how long the original's training would take."""
-    from lab41_sce.networks import blstm
-
-    parameters = blstm(BINS, SIZE, units=UNITS).count_params()
-    operations = 6 * parameters * ARTICLE_FRAMES * claims.ARTICLE_UPDATES
-    text = (f"Its network of {parameters:,} parameters does about 6 operations for each parameter and frame, "
-            f"{operations:.1e} in all: {operations / ASSUMED_FLOPS / 3600:.0f} hours on a GPU that keeps up "
-            f"{ASSUMED_FLOPS:.0e} operations a second (assumed, not measured).")
-    if measured is not None:
-        update = measured[(measured["what"] == "update") & (measured["system"] == "sce")].iloc[0]
-        hours = claims.ARTICLE_UPDATES * update["seconds"] * claims.ARTICLE_BATCH / update["batch"] / 3600
-        ratio = claims.ARTICLE_BATCH / update["batch"]
-        text += (f" On the machine of claim 2, where an update of a batch of {update['batch']} took "
-                 f"{update['seconds']:.3g} s, it would be {hours:.0f} hours ({hours / 24:.1f} days), validation and "
-                 "scores left out" + (f" (taking {ratio:g} times as long for batches of {claims.ARTICLE_BATCH}; larger "
-                                      "batches usually cost less a mixture)." if ratio > 1 else "."))
-    return text + " It wants all of train-clean-100 (6.3 GB) and test-clean."
 
 
 def _about(what: str, run: Path) -> list[str]:
@@ -301,12 +240,6 @@ def _variants(run: Path) -> dict[str, str]:
     config = _config(run)
     return {system["name"]: system.get("about", "") for system in (config["method"], *config["others"].values())
             if system["name"] == "sce" or system["name"].startswith("sce_")}
-
-
-def _split(table: pd.DataFrame) -> str:
-    """Return the split to judge by: unseen speakers, if there are any."""
-    splits = [*table["split"].map(speech_split)]
-    return "unseen" if "unseen" in splits else splits[0]
 
 
 def _require_times(timing: Path) -> None:
