@@ -18,8 +18,8 @@ def blstm(n_bins: int, n_outputs: int, n_layers: int = 2, units: int = 300, drop
         n_outputs: C, numbers for each bin.
         n_layers: bidirectional LSTM layers.
         units: LSTM units in each direction (the article's "600 units" are 300 in each).
-        dropout: share of a layer's outputs that training silences, each in all frames of an excerpt (a random number for
-            every frame would cost a quarter of the time).
+        dropout: share of a layer's outputs that training silences, each in all frames of an excerpt (a random number
+            for every frame would cost a quarter of the time).
         rank: of the dense layer's matrix, which is then the product of two: fewer operations. None: as it comes.
 
     Returns:

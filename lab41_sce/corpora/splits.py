@@ -88,8 +88,8 @@ def perturb_speed(table: pd.DataFrame, speeds: Sequence[float]) -> pd.DataFrame:
         speeds: factors; 1 adds nothing.
 
     Returns:
-        The table with the column `speed`, and for each other speed a copy of its training utterances, whose names end in
-        "@" and the speed.
+        The table with the column `speed`, and for each other speed a copy of its training utterances, whose names end
+        in "@" and the speed.
     """
     table = table.assign(speed=1.0)
     train, copies = table[table["split"] == "train"], []
