@@ -2,19 +2,37 @@
 
     python tools/trial_inference.py $LIBRISPEECH results/trials --split validation --model runs/pretrained
 
-writes `inference.csv`, the best first; the combination goes into `tools/keep_model.py`.
+writes `inference.csv`, the best first; the combination goes into `tools/keep_model.py`. A mixture's vectors are
+computed once for each number of phases, and clustered once for each range.
 """
 
 import itertools
 
+import numpy as np
 import pandas as pd
 import shipped
 from tqdm import tqdm
 
-from lab41_sce import evaluation, runs
-from lab41_sce.lists import evaluation_list
+from lab41_sce import runs
+from lab41_sce.clustering import audible
+from lab41_sce.evaluation import apply_masks
+from lab41_sce.lists import evaluation_list, load_mixture
+from lab41_sce.metrics import best_si_sdr
 
-PHASES, RANGES_DB, SOFT_SCALES, SECONDS = (1, 2, 4), (12.0, 15.0, 20.0, 25.0), (2.0, 3.0, 4.0, 5.0), 5.0
+PHASES, RANGES_DB, SOFT_SCALES, SECONDS = (1, 2), (12.0, 15.0, 20.0, 25.0), (2.0, 3.0, 4.0, 5.0, 7.0), 5.0
+
+
+def gains(model, mixture):
+    """Yield the improvement for every range and scale: tuples of range, scale and dB."""
+    signal, sources = mixture.signal, mixture.sources
+    before = best_si_sdr(sources, np.broadcast_to(signal, sources.shape)).mean()
+    levels, vectors = np.abs(model.front_end.spectrogram(signal)), model.embed(signal)
+    for range_db in RANGES_DB:
+        loud = audible(levels, range_db)
+        centres = model.centres(vectors[loud], levels[loud], len(sources))
+        for model.soft_scale in SOFT_SCALES:
+            estimates = apply_masks(model.front_end, signal, model.masks_from(vectors, centres))
+            yield range_db, model.soft_scale, best_si_sdr(sources, estimates).mean() - before
 
 
 def main():
@@ -24,13 +42,17 @@ def main():
     model, rows = separator.model, []
     mixtures = evaluation_list(speech, table, options.split, 2, options.per_kind, SECONDS, model.front_end.pre_emphasis)
     hop = model.front_end.hop_length * model.phases
-    tried = list(itertools.product(PHASES, RANGES_DB, SOFT_SCALES))
-    for model.phases, model.range_db, model.soft_scale in tqdm(tried):
-        model.front_end.hop_length = hop // model.phases
-        model.make_predict_function(force=True)  # the compiled one has the phases of before
-        rows.append({"phases": model.phases, "range_db": model.range_db, "soft_scale": model.soft_scale,
-                     **evaluation.validate(model, speech, mixtures)})
-    found = pd.DataFrame(rows).sort_values("validation_si_sdri_db", ascending=False)
+    tried = itertools.product(PHASES, mixtures.to_dict("records"))
+    for model.phases, row in tqdm(tried, total=len(PHASES) * len(mixtures)):
+        if model.front_end.hop_length != hop // model.phases:
+            model.front_end.hop_length = hop // model.phases
+            model.make_predict_function(force=True)  # the compiled one has the phases of before
+        kind = "".join(sorted(row["kind"]))
+        rows += [(model.phases, *gain, kind) for gain in gains(model, load_mixture(speech, row))]
+    columns = ["phases", "range_db", "soft_scale", "si_sdri_db", "kind"]
+    found = pd.DataFrame(rows, columns=columns).pivot_table(index=columns[:3], columns="kind", values="si_sdri_db",
+                                                            margins=True, margins_name="All")
+    found = found.drop("All").sort_values("All", ascending=False).reset_index()
     runs.write_csv(found.round(3), options.results / "inference.csv")
     print(found.head(10).round(2).to_string(index=False))
 
