@@ -270,13 +270,14 @@ def test_unwritable_root_says_so(server, tmp_path):
 
 def test_failing_write_keeps_the_part(server, tmp_path):
     resource = pytest.importorskip("resource", reason="limits on file sizes exist on Unix only")
+    archive = corpus_archive()  # once: a second one would have another time inside
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # stands in for a full disk
     try:
         with pytest.raises(UserError, match=r"could not be written .* make room"):
-            fetch(server, tmp_path, corpus_archive())
+            fetch(server, tmp_path, archive)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (tmp_path / f"{SUBSET}.tar.gz.part").stat().st_size == 100_000
-    fetch(server, tmp_path, corpus_archive())
+    fetch(server, tmp_path, archive)
     assert tree(tmp_path) == COMPLETE

@@ -248,7 +248,8 @@ def test_a_saved_model_says_the_same(measured_file, tmp_path):
     separator = Separator.load(measured_file)
     separator.to_saved_model(tmp_path / "exported")
     waveforms = noise(1, 10000)[:, 0].reshape(2, 5000)
-    served = tf.saved_model.load(tmp_path / "exported").serve(waveforms)
+    exported = tf.saved_model.load(tmp_path / "exported")
+    served = exported.serve(waveforms)
     np.testing.assert_allclose(served, separator.model.predict_on_batch(waveforms), atol=1e-5)
 
 
