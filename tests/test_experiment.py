@@ -180,6 +180,16 @@ def test_what_nobody_knows_of_a_saved_model_is_warned_of(finished, tmp_path, cap
     assert "was trained on 3 utterances that are not for training here" in caplog.text
 
 
+def test_speakers_of_the_embedded_corpus_are_nobody_elsewhere(finished, caplog):
+    folder, _, _ = finished
+    utterances = pd.read_csv(folder / "splits.csv", dtype=str)
+    heard = utterances.query("split == 'train'")["speaker"].min()
+    other = "train-clean-100" if set(utterances["subset"]) == {"synthetic"} else "synthetic"
+    setup = Setup(FrontEnd(), None, 2, (), utterances=utterances.query("split == 'unseen'").assign(subset=other))
+    mixture = Mixture(np.zeros((2, 5000), np.float32), (heard, "999"))
+    assert saved.build(setup, folder)(mixture).shape[0] == 2 and not caplog.text
+
+
 def test_a_system_that_is_not_trained_is_told_before_the_training():
     with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
         config = compose("config", overrides=["+exp=smoke", "+method@others.saved=saved",

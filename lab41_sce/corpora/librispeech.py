@@ -20,7 +20,7 @@ from tqdm import tqdm
 from lab41_sce.corpora.download import download as download_subsets
 from lab41_sce.errors import UserError
 
-EMBEDDED_ROOT = Path(__file__).parent / "embedded"
+EMBEDDED_ROOT, EMBEDDED_SUBSET = Path(__file__).parent / "embedded", "synthetic"
 SUFFIXES = (".flac", ".ogg", ".wav")
 
 logger = logging.getLogger(__name__)

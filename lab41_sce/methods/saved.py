@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lab41_sce.corpora.librispeech import EMBEDDED_SUBSET
 from lab41_sce.corpora.splits import TRAINED_SPEAKERS
 from lab41_sce.errors import UserError
 from lab41_sce.pretrained import MODEL
@@ -66,6 +67,8 @@ def _heard_speakers(place, utterances):
     for folder in (place, *place.parents[:3]):
         if (folder / "splits.csv").is_file():
             splits = pd.read_csv(folder / "splits.csv", dtype=str)
+            if utterances is not None and _of_embedded_corpus(splits) != _of_embedded_corpus(utterances):
+                return set()  # other people, whatever their ids
             trained = set(splits.loc[splits["split"] == "train", "utterance"])
             if utterances is not None and (others := trained - set(utterances["utterance"])):
                 logger.warning("The model at %s was trained on %d utterances that are not for training here: its "
@@ -74,3 +77,8 @@ def _heard_speakers(place, utterances):
     logger.warning("Nothing around the model at %s says (splits.csv) with whom it was trained: its scores may be of "
                    "speakers that it knows.", place)
     return set()
+
+
+def _of_embedded_corpus(utterances):
+    """Tell whether utterances are of the embedded corpus, whose ids of speakers mean nothing elsewhere."""
+    return set(utterances["subset"]) == {EMBEDDED_SUBSET}
