@@ -12,7 +12,7 @@ from lab41_sce.methods.base import Setup
 from lab41_sce.mixtures import Mixture
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
+README, CARD = ROOT / "README.md", ROOT / "lab41_sce" / "pretrained" / "MODEL_CARD.md"
 pytestmark = pytest.mark.skipif(not README.exists(), reason="the tests of an installed package have no README")
 
 
@@ -23,6 +23,12 @@ def test_every_row_of_results_stands_in_a_table_that_a_run_wrote():
     rows = [line for line in README.read_text("utf-8").splitlines() if re.match(r"\| (in-set|unseen) ", line)]
     assert rows
     assert not [row for row in rows if row not in written]
+
+
+def test_every_figure_of_the_model_card_stands_in_a_table_that_a_run_wrote():
+    written = {line for table in (ROOT / "results").glob("*/table.md") for line in table.read_text("utf-8").splitlines()}
+    rows = [line for line in CARD.read_text("utf-8").splitlines() if line.startswith("|") and "---" not in line]
+    assert len(rows) > 20 and not [row for row in rows if row not in written]
 
 
 def test_every_verdict_stands_in_the_report():

@@ -36,7 +36,9 @@ def run(name, shipped, results, monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", [name, str(EMBEDDED_ROOT), str(results), "--model", str(shipped), "--per-kind",
                                       "1", *arguments])
     __import__(name).main()
-    return {file.stem: pd.read_csv(file) for file in results.glob("*.csv")}
+    tables = {file.stem: pd.read_csv(file) for file in results.glob("*.csv")}
+    assert len((results / "table.md").read_text("utf-8").splitlines()) == 2 + len(tables["summary"])
+    return tables
 
 
 def test_counting(shipped, tmp_path, monkeypatch):

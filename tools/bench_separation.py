@@ -1,9 +1,9 @@
 """Measure the time and the memory that separating recordings takes, from the command's start to its end.
 
-    python tools/bench_separation.py RECORDING [--model RUN_OR_FILE] [--seconds 10 60 600 3600] [--speakers 2]
+    python tools/bench_separation.py RECORDING results/bench_separation
 
-Repeats the recording to each length, separates it with the command line (TensorFlow's import, reading and writing
-included), and prints a table.
+Repeats the recording to each length, and separates it with the command line: TensorFlow's import, reading and writing
+are included.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import shipped
 
 from lab41_sce import audio
 
@@ -24,6 +25,7 @@ def main():
     """Measure and print; lengths ascend, since the system reports the largest peak of memory so far."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recording")
+    parser.add_argument("results", type=Path, help="folder to write to")
     parser.add_argument("--model", help="default: the one that is shipped")
     parser.add_argument("--seconds", type=int, nargs="+", default=[10, 60, 600, 3600])
     parser.add_argument("--speakers", default="2")
@@ -38,10 +40,11 @@ def main():
             subprocess.run([sys.executable, "-m", "lab41_sce.separate", f"{folder}/long.wav", "--out-dir", folder,
                             "--speakers", options.speakers, *model], check=True, capture_output=True)
             took = time.perf_counter() - start
-        rows.append({"recording, s": seconds, "took, s": round(took, 1), "times real time": round(seconds / took, 1),
-                     "peak memory, MB": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)})
+        rows.append({"seconds": seconds, "took_seconds": round(took, 1), "times_real_time": round(seconds / took, 1),
+                     "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)})
         print(rows[-1], file=sys.stderr)
-    print(f"{rate_hz} Hz, {options.speakers} speakers", pd.DataFrame(rows).to_string(index=False), sep="\n")
+    options.results.mkdir(parents=True, exist_ok=True)
+    shipped.write_summary(pd.DataFrame(rows), options.results)
 
 
 if __name__ == "__main__":

@@ -95,8 +95,8 @@ def main():
     totals = pd.concat([totals, pd.DataFrame([{"kind": "All", **totals[["seconds", "swapped"]].sum()}])])
     totals["share"] = (totals["swapped"] / totals["seconds"]).round(4)
     runs.write_csv(scores, options.results / "conversations.csv")
-    runs.write_csv(totals, options.results / "summary.csv")
-    print(scores.to_string(index=False), totals.to_string(index=False), sep="\n\n")
+    print(scores.to_string(index=False))
+    shipped.write_summary(totals, options.results)
 
 
 if __name__ == "__main__":

@@ -43,9 +43,8 @@ def main():
     would = [np.where(distances > threshold, NUMBERS[1:], 1).max(axis=1) for threshold in THRESHOLDS]
     share = [(numbers == counted["speakers"]).mean() for numbers in would]
     runs.write_csv(counted.round(4), options.results / "mixtures.csv")
-    runs.write_csv(summary, options.results / "summary.csv")
     runs.write_csv(pd.DataFrame({"apart": THRESHOLDS, "right": share}).round(4), options.results / "thresholds.csv")
-    print(summary.to_string(index=False))
+    shipped.write_summary(summary, options.results)
     print(f"right: {summary['correct'].sum() / summary['n'].sum():.1%}; with the best threshold here, "
           f"{THRESHOLDS[np.argmax(share)]}, it would be {max(share):.1%}")
 

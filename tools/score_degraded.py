@@ -15,7 +15,7 @@ import shipped
 import soundfile
 from tqdm import tqdm
 
-from lab41_sce import audio, runs
+from lab41_sce import audio
 from lab41_sce.augmentation import augment
 from lab41_sce.evaluation import apply_masks
 from lab41_sce.lists import evaluation_list, load_mixture
@@ -57,8 +57,7 @@ def main():
     means = pd.concat([scores, scores.assign(kind="All")]).groupby(["condition", "kind"], sort=False)
     summary = means.agg(n=("si_sdri_db", "size"), before_db=("before_db", "mean"), si_sdri_db=("si_sdri_db", "mean"),
                         standard_error=("si_sdri_db", "sem")).reset_index().round(3)
-    runs.write_csv(summary, options.results / "summary.csv")
-    print(summary.to_string(index=False))
+    shipped.write_summary(summary, options.results)
 
 
 if __name__ == "__main__":

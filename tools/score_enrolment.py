@@ -77,9 +77,8 @@ def main():
         {"what": "present, told to be found", "n": len(here), "right": here["found"].sum()},
         {"what": "absent, told to be absent", "n": len(absent), "right": (~absent["found"]).sum()}])
     runs.write_csv(scores.round(4), options.results / "mixtures.csv")
-    runs.write_csv(summary, options.results / "summary.csv")
     runs.write_csv(pd.DataFrame({"alike": THRESHOLDS, "right": share}).round(4), options.results / "thresholds.csv")
-    print(summary.to_string(index=False))
+    shipped.write_summary(summary, options.results)
     print(f"the best threshold here, {THRESHOLDS[np.argmax(share)]}, tells present from absent in {max(share):.1%}")
 
 

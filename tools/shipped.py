@@ -1,11 +1,13 @@
-"""Shared by the tools that score the shipped model: its speakers of a split, and the command line."""
+"""Shared by the tools that score the shipped model: the command line, its speakers of a split, what is written."""
 
 import argparse
 from pathlib import Path
 
 import pandas as pd
 
+from lab41_sce import runs, tables
 from lab41_sce.corpora import librispeech
+from lab41_sce.files import write_text
 from lab41_sce.mixtures import Speech
 from lab41_sce.pretrained import MODEL
 from lab41_sce.separation import Separator
@@ -31,3 +33,13 @@ def load(options: argparse.Namespace) -> tuple[Separator, Speech, pd.DataFrame]:
     table = table.merge(splits[["utterance", "split"]], on="utterance")
     options.results.mkdir(parents=True, exist_ok=True)
     return separator, Speech(table, separator.model.front_end.sample_rate_hz), table
+
+
+def write_summary(summary: pd.DataFrame, results: Path) -> None:
+    """Write a table as `summary.csv`, for programs, and as `table.md`, for people; print the latter."""
+    runs.write_csv(summary, results / "summary.csv")
+    text = tables.markdown(tables.Table([tables.words(name) for name in summary.columns],
+                                        [[f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in row]
+                                         for row in summary.itertuples(index=False)]))
+    write_text(results / "table.md", text + "\n")
+    print(text)
