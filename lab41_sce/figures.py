@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from lab41_sce.diarisation import Frames
 from lab41_sce.errors import UserError
 from lab41_sce.files import write_whole
+from lab41_sce.lists import snr_db, speech_split
 
 DPI = 150
 MONITOR = "validation_si_sdri_db"  # column of the history
@@ -71,12 +72,7 @@ def ordered_kinds(kinds: Iterable[str]) -> list[str]:
 
 def ordered_splits(splits: Iterable[str]) -> list[str]:
     """Order splits for reading, each once: by name, those with noise last and from the cleanest on."""
-
-    def key(split):
-        name, _, snr = split.partition(", SNR ")
-        return name, -float(snr.removesuffix(" dB")) if snr else -np.inf
-
-    return sorted(set(splits), key=key)
+    return sorted(set(splits), key=lambda split: (speech_split(split), -snr_db(split)))
 
 
 def spectrograms(signals: Mapping[str, np.ndarray], sample_rate_hz: int, title: str | None = None) -> Figure:
