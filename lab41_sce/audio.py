@@ -5,6 +5,7 @@ soundfile (libsndfile) decodes and encodes, soxr resamples.
 """
 
 import contextlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import soundfile
 import soxr
 
 from lab41_sce.errors import UserError
-from lab41_sce.files import write_whole
+from lab41_sce.files import temporary_name, write_whole
 
 
 def open_file(path: str | Path) -> soundfile.SoundFile:
@@ -40,7 +41,39 @@ def open_file(path: str | Path) -> soundfile.SoundFile:
                         "give a WAV, FLAC, OGG or MP3 file.") from None
     if not file.frames:
         raise UserError(f"{path} holds no samples; give a file with some audio.")
+    if file.frames > 2**48 or file.format == "MP3" and 1.05 * file.frames < _mp3_samples(path.read_bytes()):
+        raise UserError(f"{path} does not tell how long it is, as files of a broken-off recording or a stream; "
+                        "convert it to WAV or export it again.")
     return file
+
+
+def count_samples(file: soundfile.SoundFile) -> int:
+    """Count the samples of an open file, by decoding all of one whose header may say more than there are (MP3)."""
+    if file.format != "MP3":
+        return file.frames
+    file.seek(0)
+    n_samples, block = 0, np.empty((2**16, file.channels), np.float32)
+    while read := len(file.read(out=block)):
+        n_samples += read
+    file.seek(0)
+    return n_samples
+
+
+def _mp3_samples(data: bytes) -> int:
+    """Add up the samples of MPEG layer III frames: without a Xing header, libsndfile guesses from the first of them."""
+    kbit = {True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),  # MPEG 1
+            False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)}  # MPEG 2, 2.5
+    place = total = 0
+    while (place := data.find(b"\xff", place)) >= 0 and place + 4 <= len(data):
+        second, third = data[place + 1], data[place + 2]
+        version, bitrate, rate = second >> 3 & 3, kbit[second >> 3 & 3 == 3][third >> 4], third >> 2 & 3
+        if second >> 5 != 7 or second >> 1 & 3 != 1 or version == 1 or rate == 3 or not bitrate:
+            place += 1  # no frame begins here
+            continue
+        samples, rate_hz = 1152 if version == 3 else 576, (44100, 48000, 32000)[rate] >> {3: 0, 2: 1, 0: 2}[version]
+        place += samples // 8 * 1000 * bitrate // rate_hz + (third >> 1 & 1)
+        total += samples
+    return total
 
 
 def read(path: str | Path) -> tuple[np.ndarray, int]:
@@ -127,20 +160,23 @@ def writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, n_sampl
     Raises:
         UserError: a file cannot be written.
     """
-    temporary = [path.with_name(f".{path.stem}.part{path.suffix}") for path in paths]
+    temporary = [temporary_name(path) for path in paths]
 
     def write_part(signals):
         with _told(paths[0]):
-            for file, signal in zip(files, signals, strict=True):
+            for file, raw, signal in zip(files, raws, signals, strict=True):
                 _write_blocks(file, signal)
+                raw.check()
 
     try:
         with contextlib.ExitStack() as stack:
             with _told(paths[0]):
-                files = [stack.enter_context(_create(part, sample_rate_hz, n_channels, n_samples))
-                         for part in temporary]
+                raws = [stack.enter_context(_Raw(part)) for part in temporary]
+                files = [stack.enter_context(_create(raw, sample_rate_hz, n_channels, n_samples)) for raw in raws]
             yield write_part
         with _told(paths[0]):
+            for raw in raws:  # the encoders' last words may have found no space
+                raw.check()
             for part, path in zip(temporary, paths, strict=True):
                 part.replace(path)
     finally:
@@ -148,12 +184,34 @@ def writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, n_sampl
             part.unlink(missing_ok=True)
 
 
-def _create(path, sample_rate_hz, n_channels, n_samples):
+class _Raw(io.FileIO):
+    """A new file that remembers what goes wrong: libsndfile says nothing of a write that fails while it closes."""
+
+    def __init__(self, path):
+        super().__init__(path, "wb+")
+        self._error = None
+
+    def write(self, data):
+        written = 0
+        try:
+            while written < len(data):  # the last bytes that fit are written without an error
+                written += super().write(data[written:])
+        except OSError as error:
+            self._error = error
+        return written
+
+    def check(self):
+        """Raise the OSError of a write that failed."""
+        if self._error:
+            raise self._error
+
+
+def _create(raw, sample_rate_hz, n_channels, n_samples):
     """Open a file to write to: WAV as floats, since a voice may peak above the mixture, FLAC with 24 bits."""
-    suffix = path.suffix.lower()
+    suffix = raw.name.suffix.lower()
     large = 4 * n_samples * n_channels > 2**32 - 2**12  # more than a WAV header can tell
-    return soundfile.SoundFile(path, "w", sample_rate_hz, n_channels, {".wav": "FLOAT", ".flac": "PCM_24"}.get(suffix),
-                               format="RF64" if large and suffix == ".wav" else None)
+    return soundfile.SoundFile(raw, "w", sample_rate_hz, n_channels, {".wav": "FLOAT", ".flac": "PCM_24"}.get(suffix),
+                               format="RF64" if large and suffix == ".wav" else suffix[1:].upper())
 
 
 def _write_blocks(file, signal):
@@ -168,7 +226,8 @@ def _told(path):
     try:
         yield
     except (soundfile.LibsndfileError, OSError, ValueError, TypeError, AssertionError) as error:
-        raise UserError(f"{path} could not be written ({str(error).rstrip('.')}); check the folder, "
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise UserError(f"{path} could not be written ({reason}); check the folder, "
                         "the free space and the suffix (.wav, .flac, .ogg or .mp3).") from None
 
 

@@ -26,7 +26,8 @@ class Frames:
         levels: mean power of each voice, `[S, T]`.
         margins: sum over bins of magnitude times what the largest mask is above the second, `[T]`.
         magnitudes: sum over bins of the magnitude, `[T]`.
-        seconds: from frame to frame; frame t is centred at t times that.
+        seconds: from frame to frame.
+        first: where frame 0 is centred, in seconds; frame t is centred at `first + t * seconds`.
         duration: of the recording, in seconds.
     """
 
@@ -34,21 +35,22 @@ class Frames:
     margins: np.ndarray
     magnitudes: np.ndarray
     seconds: float
+    first: float
     duration: float
 
     @classmethod
-    def of(cls, masks: np.ndarray, magnitude: np.ndarray, seconds: float) -> "Frames":
-        """Measure frames of masks `[S, T, F]` and magnitudes `[T, F]` of the mixture."""
+    def of(cls, masks: np.ndarray, magnitude: np.ndarray, seconds: float, first: float = 0.0) -> "Frames":
+        """Measure frames of masks `[S, T, F]` and magnitudes `[T, F]` of the mixture; times as above."""
         ordered = np.sort(masks, axis=0)
         margin = ordered[-1] - ordered[-2] if len(masks) > 1 else np.ones_like(magnitude)
         return cls(np.square(masks * magnitude).mean(axis=2), (margin * magnitude).sum(axis=1),
-                   magnitude.sum(axis=1), seconds, len(magnitude) * seconds)
+                   magnitude.sum(axis=1), seconds, first, len(magnitude) * seconds)
 
     @classmethod
     def join(cls, parts: list["Frames"], duration: float) -> "Frames":
         """Put the parts of a recording of some duration, in seconds, in a row."""
         return cls(*(np.concatenate([getattr(part, name) for part in parts], axis=-1)
-                     for name in ("levels", "margins", "magnitudes")), parts[0].seconds, duration)
+                     for name in ("levels", "margins", "magnitudes")), parts[0].seconds, parts[0].first, duration)
 
     def confidence(self) -> float:
         """Compute the confidence of the whole, between 0 and 1; of silence 0, of a single voice 1."""
@@ -57,7 +59,7 @@ class Frames:
     def confidence_by_second(self) -> np.ndarray:
         """Compute the confidence of each second, float `[seconds]`; NaN where nothing is heard."""
         last = max(math.ceil(self.duration) - 1, 0)
-        second = np.minimum(np.arange(len(self.magnitudes)) * self.seconds, last).astype(int)
+        second = np.clip(self.first + np.arange(len(self.magnitudes)) * self.seconds, 0, last).astype(int)
         margins, magnitudes = (np.bincount(second, weights) for weights in (self.margins, self.magnitudes))
         heard = magnitudes > 1e-3 * magnitudes.max(initial=0.0)
         return np.where(heard, margins / np.maximum(magnitudes, 1e-12), np.nan)
@@ -78,7 +80,7 @@ class Frames:
         segments = []
         for active in self.active():
             edges = np.flatnonzero(np.diff(np.concatenate([[0], active.astype(int), [0]])))
-            times = np.clip((edges - 0.5) * self.seconds, 0.0, self.duration).reshape(-1, 2)
+            times = np.clip(self.first + (edges - 0.5) * self.seconds, 0.0, self.duration).reshape(-1, 2)
             segments.append([(start, end) for start, end in times.tolist()])
         return segments
 

@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from lab41_sce import audio
 from lab41_sce.clustering import true_centres_masks
 from lab41_sce.lists import load_mixture
-from lab41_sce.metrics import best_si_sdr, score_mixtures
+from lab41_sce.metrics import score_mixtures, si_sdr_improvement
 from lab41_sce.mixtures import Mixture, Speech
 from lab41_sce.noise import Noise
 
@@ -80,10 +80,9 @@ def validate(model, speech: Speech, mixtures: pd.DataFrame, noise: Noise | None 
     improvements = {}
     for _, row in mixtures.iterrows():
         mixture = load_mixture(speech, row, noise)
-        sources = mixture.sources
-        estimates = apply_masks(model.front_end, mixture.signal, model.masks(mixture.signal, len(sources)))
-        unprocessed = np.broadcast_to(mixture.signal, sources.shape)
-        gain = best_si_sdr(sources, estimates).mean() - best_si_sdr(sources, unprocessed).mean()
+        masks = model.masks(mixture.signal, mixture.n_speakers)
+        estimates = apply_masks(model.front_end, mixture.signal, masks)
+        gain = si_sdr_improvement(mixture.sources, mixture.signal, estimates)
         improvements.setdefault("".join(sorted(row["kind"])), []).append(gain)
     by_kind = {f"validation_si_sdri_db_{kind}": float(np.nanmean(values)) for kind, values in improvements.items()}
     return {"validation_si_sdri_db": float(np.nanmean(sum(improvements.values(), []))), **by_kind}

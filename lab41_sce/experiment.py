@@ -57,9 +57,9 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     training_settings = training.TrainingSettings(**config.training)
     front_end, network = instantiate(config.front_end), instantiate(config.network)
     corpus = {name: value for name, value in config.corpus.items() if name != "name"}
-    utterances = splits.split(librispeech.load(**corpus), config.mixtures.n_speakers, config.corpus.unseen_subsets,
-                              **config.splits)
-    utterances = splits.perturb_speed(utterances, config.mixtures.speeds)
+    recorded = splits.split(librispeech.load(**corpus), config.mixtures.n_speakers, config.corpus.unseen_subsets,
+                            **config.splits)
+    utterances = splits.perturb_speed(recorded, config.mixtures.speeds)
     speakers = splits.trained_speakers(utterances)
     speech = Speech(utterances, front_end.sample_rate_hz, config.mixtures.in_memory)
     setup = Setup(front_end, network, config.mixtures.n_speakers, tuple(speakers), speech,
@@ -94,7 +94,7 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     held_out_batches = []
     if held_out["speaker"].nunique() >= max(config.mixtures.speaker_shares or [setup.n_speakers]):
         held_out_batches = [training_mixtures("train-validation").batch(i) for i in range(config.validation.batches)]
-    runs.open_folder(config, folder, utterances, command)
+    runs.open_folder(config, folder, recorded, command)
 
     train_systems(systems, training_mixtures("train"), held_out_batches,
                   lambda model: evaluation.validate(model, speech, validation, noise), training_settings, setup, folder)
@@ -120,13 +120,16 @@ def build_systems(config: DictConfig, setup) -> dict:
 
     from lab41_sce.methods.base import Method
 
-    systems = {}
+    systems, shares = {}, config.mixtures.speaker_shares
     for name, described in described_systems(config).items():
         keras.utils.set_random_seed(config.seed)  # so that no system depends on those before it
         try:
             systems[name] = instantiate(described.build, _partial_=True)(setup)
         except (TypeError, ValueError) as error:  # a setting that a layer refuses
             raise UserError(f"the system {name} cannot be built: {error}") from error
+        if shares and isinstance(systems[name], Method) and hasattr(systems[name].model, "n_speakers"):
+            raise UserError(f"{name} learns from mixtures of {setup.n_speakers} speakers and no others; "
+                            "set mixtures.speaker_shares to null.")
     for name, described in described_systems(config).items():
         path = str(described.build.get("path", ""))
         if path.startswith("systems/") and not isinstance(systems.get(path.removeprefix("systems/")), Method):
@@ -145,9 +148,6 @@ def train_systems(systems, mixtures, held_out_batches, validate, training_settin
     for name, system in systems.items():
         if not isinstance(system, Method):
             continue
-        if getattr(system.model, "n_speakers", mixtures.n_speakers) != mixtures.n_speakers:
-            raise UserError(f"{name} learns from mixtures of {system.model.n_speakers} speakers and no others; "
-                            "set mixtures.speaker_shares to null.")
         logger.info("Training %s.", name)
         history = training.train(system, mixtures, held_out_batches,
                                  lambda model=system.model: validate(model), training_settings,

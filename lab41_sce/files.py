@@ -18,6 +18,11 @@ def make_folder(folder: str | Path) -> None:
         raise UserError(f"the folder {folder} cannot be made ({error.strerror}); choose another.") from None
 
 
+def temporary_name(path: str | Path) -> Path:
+    """Name the file that becomes `path`: always the same, so that what a kill left is replaced next time."""
+    return Path(path).with_name(f".{Path(path).stem}.part{Path(path).suffix}")
+
+
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
     """Let `write` make a file under a temporary name, then rename it: a kill leaves what was there before.
 
@@ -28,8 +33,7 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
     Raises:
         UserError: the file cannot be written (no such folder, no permission, no space).
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")  # one name: what a kill left is replaced next time
+    path, temporary = Path(path), temporary_name(path)
     try:
         write(temporary)
         temporary.replace(path)

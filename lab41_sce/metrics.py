@@ -107,6 +107,21 @@ def best_si_sdr(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
     return ratios_db[linear_sum_assignment(ratios_db, maximize=True)]
 
 
+def si_sdr_improvement(references: np.ndarray, mixture: np.ndarray, estimates: np.ndarray) -> float:
+    """Compute by how many dB the estimates are better than the mixture: SI-SDR, mean over the speakers.
+
+    Args:
+        references: float `[S, N]`.
+        mixture: float `[N]`.
+        estimates: float `[S, N]`, in any order.
+
+    Raises:
+        ValueError: as in `best_si_sdr`.
+    """
+    unprocessed = np.broadcast_to(mixture, references.shape)
+    return float(best_si_sdr(references, estimates).mean() - best_si_sdr(references, unprocessed).mean())
+
+
 def score_mixture(references: np.ndarray, mixture: np.ndarray, estimates: dict) -> list[tuple]:
     """Score the estimates of every system for one mixture.
 

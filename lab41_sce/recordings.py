@@ -28,7 +28,7 @@ class Recording:
         sample_rate_hz: its rate.
         name: of the recording, for messages.
         take: "each" channel, the "mix" of all, or the number of one, from 1.
-        n_samples: its length, where a file's header does not tell it.
+        n_samples: its length, where a file's header may be wrong about it.
 
     Raises:
         UserError: there is no such channel.
@@ -48,19 +48,27 @@ class Recording:
 
     @classmethod
     def of(cls, signal: np.ndarray, sample_rate_hz: int) -> "Recording":
-        """Wrap a signal `[N]` or `[C, N]`.
+        """Wrap a signal `[N]` or `[C, N]`: floats, or integers of which the largest are full scale.
 
         Raises:
-            UserError: it has another shape, no samples, or some that are not finite.
+            UserError: it has another shape, no samples, or some that are not finite, or the rate is none.
         """
-        signal = np.asarray(signal, np.float32)
+        if not isinstance(sample_rate_hz, (int, np.integer)) or sample_rate_hz < 1:
+            raise UserError(f"a sample rate of {sample_rate_hz!r} is not possible; give whole Hz, such as 16000.")
+        signal = np.asarray(signal)
+        if np.issubdtype(signal.dtype, np.integer):
+            low, high = np.iinfo(signal.dtype).min, np.iinfo(signal.dtype).max
+            signal = (signal - (low + high + 1) / 2) / ((high - low + 1) / 2)
+        elif not np.issubdtype(signal.dtype, np.floating):
+            raise UserError(f"a signal of {signal.dtype} cannot be separated; give floats or integers.")
+        signal = signal.astype(np.float32)
         channels = signal[None] if signal.ndim == 1 else signal
         if channels.ndim == 2 and channels.shape[0] > channels.shape[1] > 0:
             raise UserError(f"a signal of shape {signal.shape} has more channels than samples; give [C, N].")
         if channels.ndim != 2 or not channels.size or not np.isfinite(channels).all():
             raise UserError(f"a signal of shape {signal.shape} cannot be separated; "
                             "give finite samples, [N] or [C, N].")
-        return cls(channels, sample_rate_hz)
+        return cls(channels, int(sample_rate_hz))
 
     @classmethod
     def open(cls, path: str | Path, take: str | int = "each") -> "Recording":
@@ -72,11 +80,7 @@ class Recording:
         file = audio.open_file(path)
         if not file.seekable():  # a pipe is read at once
             return cls(file.read(dtype="float32", always_2d=True).T, file.samplerate, str(path), take)
-        if file.format == "MP3":  # its header only guesses how long it is
-            n_samples = sum(map(len, file.blocks(2**18)))
-            file.seek(0)
-            return cls(file, file.samplerate, str(path), take, n_samples)
-        return cls(file, file.samplerate, str(path), take)
+        return cls(file, file.samplerate, str(path), take, audio.count_samples(file))
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Read the samples from `start` to before `stop`, which must lie within the recording: float32 `[C, n]`.

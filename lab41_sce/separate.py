@@ -8,6 +8,7 @@ writes voices/mixture_1.wav, voices/mixture_2.wav and so on, one for each speake
 import argparse
 import itertools
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -21,13 +22,14 @@ from lab41_sce.recordings import Recording
 
 MOST_SPEAKERS = 10  # models are trained on two or three
 DRAWN_SECONDS = 60  # of the spectrograms
+LONGEST_NAME = 255  # bytes
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser("python -m lab41_sce.separate", description="Write one file for each speaker.")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE",
+    parser.add_argument("files", nargs="+", metavar="FILE",
                         help="recordings (WAV, FLAC, OGG, MP3), or folders of them")
     parser.add_argument("--model", type=Path, metavar="RUN_OR_FILE",
                         help="folder of a run, or a .keras file (default: the model that is shipped)")
@@ -46,7 +48,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def check_choices(options: argparse.Namespace) -> None:
-    """Make numbers of `--speakers` and `--channels`; raise UserError about what is no choice."""
+    """Make numbers of `--speakers` and `--channels`, and paths of the files; raise UserError about what is none."""
+    if "" in options.files:
+        raise UserError("an empty name was given for a file; give the path of a recording.")
+    options.files = [Path(file) for file in options.files]
     for name, words, most in (("speakers", ("auto",), MOST_SPEAKERS), ("channels", ("mix", "each"), 1024)):
         given = getattr(options, name)
         if given in words:
@@ -103,9 +108,17 @@ class Outputs:
 
 
 def check_outputs(inputs: list[Path], outputs: list[Path], force: bool) -> None:
-    """Raise UserError if an output is written twice, replaces an input, or exists and must not be replaced."""
+    """Raise UserError if an output is written twice, replaces an input, exists and may not be replaced, or is too long.
+
+    Args:
+        inputs: files that no output may replace.
+        outputs: files that will be written.
+        force: outputs that exist may be replaced.
+    """
     taken, places = {path.resolve() for path in inputs}, set()
     for output in outputs:
+        if len(os.fsencode(files.temporary_name(output).name)) > LONGEST_NAME:
+            raise UserError(f"{output.name} is too long for the name of a file; rename the recording.")
         place = output.resolve()
         if place in taken:
             raise UserError(f"{output} is a recording that was given, and a voice would replace it; "
@@ -142,11 +155,7 @@ def separate_file(separator, path: Path, options: argparse.Namespace, inputs: li
         check_outputs(inputs, outputs.all(separation.n_speakers), options.force)
         parts = iter(separation)
         first = next(parts)  # before anything is written
-        try:
-            options.out_dir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"--out-dir {options.out_dir} cannot be made ({error.strerror}); "
-                            "choose another folder.") from None
+        files.make_folder(options.out_dir)
         peak = 0.0
         with audio.writers(voices, rate_hz, recording.n_channels, recording.n_samples) as write:
             for part in itertools.chain([first], parts):
@@ -160,7 +169,7 @@ def separate_file(separator, path: Path, options: argparse.Namespace, inputs: li
 
 
 def sentences(separation, voice: Path, peak: float, more: Path) -> list[str]:
-    """Say what somebody who looks at the voices should know: how many and why, whose is first, what was clipped.
+    """Say what somebody who looks at the voices should know: how many and why, whose is first, what is clipped.
 
     Args:
         separation: a `Separation`.
@@ -175,9 +184,9 @@ def sentences(separation, voice: Path, peak: float, more: Path) -> list[str]:
     if separation.likeness is not None:
         whose = "the first voice is" if separation.found else "none of the voices is"
         said.append(f"{whose} that of the enrolled person (likeness {separation.likeness[0]:.2f})")
-    if peak > 1 and voice.suffix != ".wav":
-        said.append(f"a voice peaks at {peak:.2f} of full scale, which {voice.suffix} cannot hold: it was clipped; "
-                    "give a WAV file to keep it")
+    if peak > 1:
+        clipped = "was clipped; give a WAV file to keep it" if voice.suffix == ".flac" else "players may clip it"
+        said.append(f"a voice peaks at {peak:.2f} of full scale: {clipped}")
     if more.exists():
         said.append(f"{more} is from an earlier run, which wrote more voices; it was left")
     return said
@@ -227,7 +236,16 @@ def main(arguments: list[str] | None = None) -> int:
         paths = recordings(options.files)
         inputs = [*paths, *([options.enroll] if options.enroll else [])]
         least = 1 if options.speakers == "auto" else options.speakers  # so many voices there will be
-        check_outputs(inputs, [output for path in paths for output in Outputs(path, options).all(least)], options.force)
+        outputs = {path: Outputs(path, options).all(least) for path in paths}
+        if len(paths) > 1 and not options.force:  # an earlier call may have been interrupted
+            done = [path for path in paths if all(output.exists() for output in outputs[path])]
+            if done:
+                print(f"{len(done)} of {len(paths)} recordings have their voices already, {done[0]} to {done[-1]}, and "
+                      "are left out; add --force to separate them again", file=sys.stderr)
+            paths = [path for path in paths if path not in done]
+            if not paths:
+                return 0
+        check_outputs(inputs, [output for path in paths for output in outputs[path]], options.force)
         alone = Recording.open(options.enroll, "mix") if options.enroll else None
         from lab41_sce.separation import Separator  # imports TensorFlow: after what can be told at once
 
@@ -250,4 +268,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.exit("interrupted: what was finished is kept, nothing is half-written")
+        sys.exit("interrupted: what was finished is kept, nothing is half-written; the same command goes on")

@@ -41,7 +41,6 @@ from lab41_sce.recordings import Recording, Window, plan
 
 FADE_SECONDS = 0.05
 WINDOWS_TO_FIT, VECTORS_TO_FIT = 24, 100_000
-EVENT_DB = 12.0  # what is so far above the usual peak of a window, such as a door, counts as no louder than that
 HIGH_BINS = 0.7  # of the model's band: masks above here speak for what it does not hear
 
 
@@ -93,7 +92,7 @@ class Separator:
 
         Returns:
             One signal for each speaker, float32 `[S, N]` or `[S, C, N]`, at the recording's rate. They sum to the
-            signal.
+            signal (of integers: divided by full scale), if the model's masks sum to one.
 
         Raises:
             UserError: a number of speakers below one, or a signal that is empty or not finite.
@@ -114,8 +113,8 @@ class Separator:
         Raises:
             UserError: the model cannot do what is asked for.
         """
-        if n_speakers != "auto" and n_speakers < 1:
-            raise UserError(f"{n_speakers} speakers cannot be separated; ask for 1 or more.")
+        if n_speakers != "auto" and not (isinstance(n_speakers, (int, np.integer)) and n_speakers >= 1):
+            raise UserError(f"{n_speakers!r} speakers cannot be separated; ask for 1 or more, or for \"auto\".")
         if n_speakers == "auto" and getattr(self.model, "apart", None) is None:
             raise UserError("nobody has measured how far apart the voices of this model are, so it cannot count them; "
                             "say how many people talk.")
@@ -175,6 +174,7 @@ class Separation:
         if not hasattr(model, "centres"):
             self.n_speakers = n_speakers
             self._windows = [Window(0, recording.n_samples, 0, recording.n_samples)]
+            self._progress(recording.n_samples / recording.sample_rate_hz)
             return
         self._windows = plan(recording, model.front_end)
         fitted = self._windows[:: math.ceil(len(self._windows) / WINDOWS_TO_FIT)]
@@ -198,7 +198,8 @@ class Separation:
             heard = np.stack([self._to_model(channel) for channel in channels])
             spectrograms, own = self._model.front_end.spectrogram(heard), self._own_frames(window)
             masks = self._masks(heard, spectrograms)
-            frames.append(Frames.of(masks[:, own], np.abs(spectrograms).mean(axis=0)[own], self._frame_seconds))
+            frames.append(Frames.of(masks[:, own], np.abs(spectrograms).mean(axis=0)[own], self._frame_seconds,
+                                    self._first_centre))
             voices = self._model.front_end.synthesise(spectrograms * masks[:, None], heard.shape[1])
             voices = self._complete(voices, masks, spectrograms, heard, channels)
             voices = voices[..., window.start - window.outer_start :]
@@ -220,27 +221,30 @@ class Separation:
     def _frame_seconds(self):
         return self._model.front_end.hop_length / self._model.front_end.sample_rate_hz
 
+    @property
+    def _first_centre(self):
+        """Where the first frame is centred, in seconds: before the start, unless frames overlap by half."""
+        front_end = self._model.front_end
+        return (front_end.hop_length - front_end.frame_length / 2) / front_end.sample_rate_hz
+
     @cached_property
     def _scaling(self) -> RunningScaling:
-        """The scaling of the network's input over the whole recording; notes the peak that speech is measured by."""
-        scaling, peaks = RunningScaling(self._model.front_end), []
+        """The scaling of the network's input over the whole recording."""
+        scaling = RunningScaling(self._model.front_end)
         for window in self._windows:
-            levels = self._levels(window)[self._own_frames(window)]
-            scaling.add(levels)
-            peaks.append(levels.max(initial=0.0))
+            scaling.add(self._levels(window)[self._own_frames(window)])
             self._progress((window.stop - window.start) / self._recording.sample_rate_hz)
-        usual = np.median([peak for peak in peaks if peak > 0] or [0.0])
-        self._peak = min(scaling.peak, usual * 10 ** (EVENT_DB / 20))
         return scaling
 
     def _sample(self, window, most):
         """Return vectors of audible bins of a window, `[n, K]`, and their magnitudes `[n]`; of many, some."""
         levels, own = self._levels(window), self._own_frames(window)
         vectors, levels = self._model.vectors(self._scaling(levels))[own], levels[own]
-        places = np.argwhere(audible(levels, self._model.range_db, self._peak))
+        no_event = levels.max(axis=1, keepdims=True) <= self._scaling.peak
+        places = np.argwhere(no_event & audible(levels, self._model.range_db, self._scaling.peak))
         if len(places) > most:
             places = places[np.random.default_rng(0).choice(len(places), most, replace=False)]
-        return vectors[tuple(places.T)], np.minimum(levels[tuple(places.T)], self._peak)
+        return vectors[tuple(places.T)], levels[tuple(places.T)]
 
     def _masks(self, heard, spectrograms):
         """Return masks `[S, T, F]` for what the model hears: channels `[C, N]` and their spectrograms `[C, T, F]`."""
@@ -284,7 +288,7 @@ class Separation:
         shares = (masks[:, :, high] * weights).sum(axis=2)
         shares /= np.maximum(shares.sum(axis=0), 1e-12)
         seconds = np.arange(length) / self._recording.sample_rate_hz
-        of_frames = np.arange(masks.shape[1]) * self._frame_seconds
+        of_frames = self._first_centre + np.arange(masks.shape[1]) * self._frame_seconds
         return np.stack([np.interp(seconds, of_frames, share) for share in shares]).astype(np.float32)
 
 
@@ -292,5 +296,8 @@ def _model_of(folder: Path) -> Path:
     """Return the model file of a folder: its own, or that of the method of the run that it holds."""
     if not (folder / "config.yaml").is_file():
         return folder / "model.keras"
-    name = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))["method"]["name"]
-    return folder / "systems" / name / "model.keras"
+    try:
+        name = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))["method"]["name"]
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):  # not the configuration of a run
+        return folder / "model.keras"
+    return folder / "systems" / str(name) / "model.keras"

@@ -59,8 +59,9 @@ def check(config: DictConfig) -> None:
     if not config.evaluation.splits or set(config.evaluation.splits) - {"unseen", "in-set", "validation"}:
         raise UserError(f"evaluation.splits={list(config.evaluation.splits)} is not possible; "
                         "choose from unseen, in-set, validation.")
-    if not _numbers(config.mixtures.speeds) or not all(0.5 <= speed <= 2 for speed in config.mixtures.speeds):
-        raise UserError(f"mixtures.speeds={config.mixtures.speeds} is not possible; give factors from 0.5 to 2.")
+    speeds = config.mixtures.speeds
+    if not (speeds and _numbers(speeds) and len(set(speeds)) == len(speeds) and all(0.5 <= s <= 2 for s in speeds)):
+        raise UserError(f"mixtures.speeds={speeds} is not possible; give different factors from 0.5 to 2.")
     shares = config.mixtures.speaker_shares
     if shares is not None and not (isinstance(shares, DictConfig) and shares and _numbers(shares.values())
                                    and all(isinstance(n, int) and n >= 1 for n in shares) and min(shares.values()) > 0):

@@ -1,5 +1,7 @@
 """Reading, resampling and writing; files that appear whole or not at all."""
 
+import resource
+
 import numpy as np
 import pytest
 import soundfile
@@ -56,6 +58,52 @@ def test_samples_that_are_no_numbers_are_told(tmp_path):
     soundfile.write(tmp_path / "bad.wav", np.array([0.0, np.nan, 1.0]), 16000, subtype="FLOAT")
     with pytest.raises(UserError, match="NaN or infinite"):
         audio.read(tmp_path / "bad.wav")
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
+def test_a_full_disk_leaves_no_part_of_a_file(tmp_path, suffix):
+    """libsndfile buffers, and says nothing if there is no space when it closes."""
+    path, signal = tmp_path / f"voice{suffix}", np.random.default_rng(0).standard_normal(160000).astype(np.float32) / 5
+    with audio.writers([path], 16000, 1, len(signal)) as write:
+        write(signal[None, None])
+    before = path.read_bytes()
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for missing in (200, len(before) // 2):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) - missing, unlimited[1]))
+        try:
+            with pytest.raises(UserError, match="could not be written"), audio.writers(
+                    [path], 16000, 1, len(signal)) as write:
+                write(signal[None, None])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+        assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_length_that_the_header_does_not_tell_is_told(tmp_path):
+    """An MP3 of varying bitrate without its first, describing frame, and a FLAC that was streamed."""
+    loud = np.concatenate([np.random.default_rng(0).standard_normal(80000) / 5, np.zeros(160000)]).astype(np.float32)
+    soundfile.write(tmp_path / "whole.mp3", loud, 16000, bitrate_mode="VARIABLE")
+    data = (tmp_path / "whole.mp3").read_bytes()
+    (tmp_path / "streamed.mp3").write_bytes(data[data.index(data[:2], 4):])
+    soundfile.write(tmp_path / "whole.flac", loud, 16000)
+    header = bytearray((tmp_path / "whole.flac").read_bytes())
+    header[21] &= 0xF0
+    header[22:26] = bytes(4)
+    (tmp_path / "streamed.flac").write_bytes(header)
+    for suffix in (".mp3", ".flac"):
+        with audio.open_file(tmp_path / f"whole{suffix}") as file:
+            assert audio.count_samples(file) == len(loud)
+        with pytest.raises(UserError, match="does not tell how long it is"):
+            audio.open_file(tmp_path / f"streamed{suffix}")
+
+
+def test_an_mp3_that_was_cut_is_as_long_as_what_is_there(tmp_path):
+    soundfile.write(tmp_path / "whole.mp3", tone(16000, 10), 16000)
+    data = (tmp_path / "whole.mp3").read_bytes()
+    (tmp_path / "cut.mp3").write_bytes(data[: len(data) // 2])
+    with audio.open_file(tmp_path / "cut.mp3") as file:
+        assert file.frames == 160000 and 70000 < audio.count_samples(file) < 90000
+        assert len(file.read()) == audio.count_samples(file)
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):

@@ -133,4 +133,7 @@ def test_other_speeds_are_more_speech_of_the_training_only(corpus_root):
     slow = more[more["speed"] == 0.9]
     assert set(slow["split"]) == {"train"} and slow["utterance"].str.endswith("@0.9").all()
     assert slow["seconds"].sum() == pytest.approx(train["seconds"].sum() / 0.9)
+    only_slow = splits.perturb_speed(table, [0.9])
+    assert set(only_slow.loc[only_slow["split"] == "train", "speed"]) == {0.9}
+    assert (only_slow["split"] != "train").sum() == (table["split"] != "train").sum()
     assert splits.perturb_speed(table, [1.0]).drop(columns="speed").equals(table)

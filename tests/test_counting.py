@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lab41_sce.counting import count_speakers, nearest
+from lab41_sce.counting import count_speakers, decide, nearest
 
 
 def clouds(n_voices, spread=0.3, size=20, per_voice=400):
@@ -27,16 +27,25 @@ def test_as_many_speakers_as_clouds(n_voices):
 
 def test_silence_is_one_speaker():
     count, centres = count_speakers(np.zeros((0, 20), np.float32), np.zeros(0), apart=0.9)
-    assert count.n_speakers == 1 and not centres.any()
+    assert count.n_speakers == 1 and not centres.any() and str(count).startswith("nobody is heard")
 
 
 def test_quiet_vectors_count_less():
     """A few bins of another direction, as noise makes them, are no speaker."""
     vectors, magnitudes = clouds(2)
-    magnitudes[400:] *= 1e-4
+    magnitudes[400:] *= 1e-2
     centre = vectors[:400].mean(axis=0)
-    _, fitted = count_speakers(vectors, magnitudes, apart=0.9)
-    assert np.linalg.norm(fitted - centre, axis=1).min() < 0.1
+    count, fitted = count_speakers(vectors, magnitudes, apart=0.9)
+    assert count.n_speakers == 1 and count.shares[0] < 0.02 < 0.9 < count.distances[0]
+    assert "one of them tiny" in str(count)
+    np.testing.assert_allclose(fitted, [centre], atol=0.1)
+
+
+def test_counting_stops_where_a_voice_would_be_torn():
+    assert decide([1.0, 0.5], [0.4, 0.3], apart=0.9) == 2
+    assert decide([0.5, 1.0], [0.4, 0.3], apart=0.9) == 1
+    assert decide([1.0, 1.0], [0.4, 0.01], apart=0.9) == 2
+    assert decide([1.0, 1.0], [0.4, 0.2], apart=0.9) == 3
 
 
 def test_nearest_two():

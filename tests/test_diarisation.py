@@ -1,5 +1,7 @@
 """`lab41_sce.diarisation`: who speaks when, and how sure the masks are, from masks that are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,10 +57,17 @@ def test_one_voice_is_sure():
 
 def test_parts_are_the_whole():
     whole = frames_of([[(0.0, 6.0)], [(2.0, 9.0)]])
-    parts = [Frames(whole.levels[:, part], whole.margins[part], whole.magnitudes[part], FRAME_SECONDS, 5.0)
+    parts = [Frames(whole.levels[:, part], whole.margins[part], whole.magnitudes[part], FRAME_SECONDS, 0.0, 5.0)
              for part in (slice(0, 133), slice(133, None))]
     joined = Frames.join(parts, duration=10.0)
     assert joined.segments() == whole.segments() and joined.confidence() == whole.confidence()
+
+
+def test_frames_may_begin_before_the_recording():
+    whole = frames_of([[(1.0, 6.0)], [(2.0, 9.0)]])
+    earlier = replace(whole, first=-0.5)
+    np.testing.assert_allclose(np.array(earlier.segments()), np.array(whole.segments()) - 0.5)
+    assert len(earlier.confidence_by_second()) == 10 and np.isnan(earlier.confidence_by_second()[9])
 
 
 def test_nothing_is_after_the_end():

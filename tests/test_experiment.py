@@ -199,6 +199,15 @@ def test_a_system_that_is_not_trained_is_told_before_the_training():
         experiment.build_systems(config, setup)
 
 
+def test_a_system_that_cannot_learn_from_several_numbers_is_told_before_the_training():
+    with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
+        config = compose("config", overrides=["+exp=smoke", "+method@others.pit_blstm=pit_blstm",
+                                              "mixtures.speaker_shares={1: 0.5, 2: 0.5}"])
+    setup = Setup(FrontEnd(), partial(blstm, n_layers=1, units=4), 2, ("1", "2", "3"), folder=Path("run"))
+    with pytest.raises(UserError, match="pit_blstm learns from mixtures of 2 speakers and no others"):
+        experiment.build_systems(config, setup)
+
+
 def test_a_finished_folder_is_not_touched_by_accident(finished, corpus_root):
     folder, _, _ = finished
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir() if path.suffix != ".log"}
@@ -248,7 +257,8 @@ def test_mistakes_get_one_sentence(tmp_path):
     ("+validation.xyz=1", "there is no setting validation.xyz; there are per_kind, seconds, batches."),
     ("+method@others.saved=saved", "others.saved.build.path must be given"),
     ("seed=-1", "seed=-1"),
-    ("mixtures.speeds=[0.1]", "give factors from 0.5 to 2"),
+    ("mixtures.speeds=[0.1]", "give different factors from 0.5 to 2"),
+    ("mixtures.speeds=[1.0,1.0]", "give different factors"),
     ("mixtures.telephone=1.5", "at most 1"),
     ("evaluation.join=perhaps", "give true or false"),
     ("mixtures.speaker_shares={0:1.0}", "give shares of numbers of speakers"),

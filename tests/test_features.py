@@ -43,7 +43,7 @@ def test_input_is_scaled_whatever_the_level(compression):
 @pytest.mark.parametrize("scaling", ["min_max", "standard"])
 def test_parts_are_scaled_as_the_whole(compression, scaling):
     front_end = FrontEnd(compression=compression, scaling=scaling)
-    magnitude = np.exp(3 * np.random.default_rng(0).standard_normal((90, 257))).astype(np.float32)
+    magnitude = np.exp(np.random.default_rng(0).standard_normal((90, 257))).astype(np.float32)
     running = RunningScaling(front_end)
     for part in (magnitude[:20], magnitude[20:21], magnitude[21:]):
         running.add(part)
@@ -52,6 +52,21 @@ def test_parts_are_scaled_as_the_whole(compression, scaling):
     silent = RunningScaling(front_end)
     silent.add(np.zeros((5, 257)))
     np.testing.assert_allclose(silent(np.zeros((5, 257))), front_end(np.zeros((1, 5, 257), np.float32))[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(("compression", "scaling"), [("log", "standard"), ("sqrt", "min_max")])
+def test_a_door_and_a_long_pause_change_nothing_for_speech(compression, scaling):
+    front_end, rng = FrontEnd(compression=compression, scaling=scaling), np.random.default_rng(0)
+    speech = rng.gamma(1.0, 1.0, (200, 257)).astype(np.float32)
+    alone, among = RunningScaling(front_end), RunningScaling(front_end)
+    alone.add(speech)
+    among.add(np.concatenate([speech, 1000 * speech[:6], 1e-3 * speech[:180]]))  # 0.15 s at +60 dB, a pause at -60 dB
+    among.add(1e-3 * speech)
+    assert alone.peak == speech.max() and alone.peak <= among.peak < 4 * alone.peak
+    loud = speech > 0.1 * speech.max()
+    change = np.abs(among(speech) - alone(speech))[loud].max()
+    assert change < 0.7 * np.ptp(alone(speech)[loud])
+    assert np.abs(among(1000 * speech[:6])).max() <= np.abs(among(np.full((1, 257), among.peak))).max() + 1e-6
 
 
 def test_silence_stays_finite():

@@ -236,6 +236,49 @@ def test_a_folder_is_separated_file_by_file(model_file, tmp_path):
         "a_1.wav", "a_2.wav", "b_1.flac", "b_2.flac"]
 
 
+def test_an_interrupted_batch_goes_on(model_file, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    for name in "abc":
+        soundfile.write(tmp_path / "in" / f"{name}.wav", noise(1, 16000), 16000)
+    out = tmp_path / "out"
+    arguments = ["--model", str(model_file), "--speakers", "2", "--out-dir", str(out), "--json"]
+    assert separate.main([str(tmp_path / "in" / "a.wav"), *arguments]) == 0
+    before = (out / "a_1.wav").stat().st_mtime_ns
+    assert separate.main([str(tmp_path / "in"), *arguments]) == 0
+    told = capsys.readouterr()
+    assert "1 of 3 recordings" in told.err and "a.wav" in told.err and "c_2.wav" in told.out
+    assert (out / "a_1.wav").stat().st_mtime_ns == before and len(list(out.iterdir())) == 9
+    assert separate.main([str(tmp_path / "in"), *arguments]) == 0 and "3 of 3" in capsys.readouterr().err
+    assert separate.main([str(tmp_path / "in"), *arguments, "--force"]) == 0
+    assert (out / "a_1.wav").stat().st_mtime_ns > before
+
+
+def test_silence_is_nobody(measured_file, tmp_path, capsys):
+    silence = tmp_path / "silence.wav"
+    soundfile.write(silence, np.zeros(16000), 16000)
+    assert separate.main([str(silence), "--model", str(measured_file), "--out-dir", str(tmp_path)]) == 0
+    assert "nobody is heard" in capsys.readouterr().err and not (tmp_path / "silence_2.wav").exists()
+
+
+def test_a_voice_louder_than_full_scale_is_told(model_file, tmp_path, capsys):
+    for suffix, wanted in ((".wav", "players may clip it"), (".flac", "was clipped; give a WAV")):
+        soundfile.write(tmp_path / "loud.wav", 30 * noise(1, 16000), 16000, "FLOAT")
+        loud = tmp_path / f"loud{suffix}"
+        if suffix == ".flac":
+            soundfile.write(loud, np.clip(30 * noise(1, 16000), -1, 1), 16000)
+        arguments = [str(loud), "--model", str(model_file), "--speakers", "2", "--out-dir", str(tmp_path / suffix[1:])]
+        assert separate.main(arguments) == 0 and wanted in capsys.readouterr().err
+
+
+def test_progress_adds_up(tiny_model):
+    """Of models of vectors and of models of masks: the recording's seconds, twice."""
+    masks = MaskModel(FrontEnd(), blstm(257, 2, n_layers=1, units=4), 2)
+    for model in (tiny_model, masks):
+        told = []
+        list(Separator(model).open(Recording.of(noise(40, 8000)[:, 0], 8000), 2, progress=told.append))
+        assert sum(told) == pytest.approx(80)
+
+
 def test_a_voice_of_an_earlier_run_is_left_and_told(model_file, tmp_path, capsys):
     soundfile.write(tmp_path / "talk.wav", noise(1, 16000), 16000)
     arguments = [str(tmp_path / "talk.wav"), "--model", str(model_file), "--out-dir", str(tmp_path), "--force"]
@@ -284,6 +327,11 @@ def test_bad_input_gets_one_sentence(model_file, tmp_path, capsys):
     soundfile.write(good, noise(1, 16000), 16000)
     broken = tmp_path / "broken.keras"
     broken.write_bytes(model_file.read_bytes()[:5000])
+    for name, contents in (("other", "method: sce"), ("binary", "\0\1"), ("list", "- 1")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(contents)
+    lengthy = tmp_path / f"{'x' * 245}.wav"
+    soundfile.write(lengthy, noise(1, 16000), 16000)
     model = ["--model", str(model_file), "--out-dir", str(tmp_path / "out")]
     for arguments, wanted in (
         ([str(text), *model], "text.wav is not audio"),
@@ -294,6 +342,10 @@ def test_bad_input_gets_one_sentence(model_file, tmp_path, capsys):
         ([str(good), "--model", str(tmp_path / "absent"), "--out-dir", str(tmp_path)], "there is no model"),
         ([str(good), "--model", str(good), "--out-dir", str(tmp_path)], "good.wav is no model"),
         ([str(good), "--model", str(broken), "--out-dir", str(tmp_path)], "cannot be loaded as a model"),
+        *(([str(good), "--model", str(tmp_path / name), "--out-dir", str(tmp_path)], "there is no model")
+          for name in ("other", "binary", "list")),
+        (["", *model], "empty name"),
+        ([str(lengthy), *model], "too long for the name of a file"),
         ([str(good), *model, "--speakers", "0"], "--speakers 0"),
         ([str(good), *model, "--speakers", "two"], "auto or a number"),
         ([str(good), *model, "--channels", "left"], "mix, each or a number"),

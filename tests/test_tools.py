@@ -14,7 +14,7 @@ TOOLS = Path(__file__).parent.parent / "tools"
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
-    """Make a folder with a model and the list of its speakers: three women and three men are unseen."""
+    """Make a folder with a model and the list of its speakers: unseen and for validation are three of each sex."""
     from lab41_sce.features import FrontEnd
     from lab41_sce.methods.embedding import EmbeddingModel
     from lab41_sce.networks import blstm
@@ -24,9 +24,11 @@ def shipped(tmp_path_factory):
     model.predict_on_batch(np.zeros((1, 1000), np.float32))
     model.save(folder / "model.keras")
     table = load(None, ["synthetic"], check="headers")
-    unseen = table["speaker"].isin(["1", "2", "3", "9", "10", "11"])
-    table.assign(split=np.where(unseen, "unseen", "train"))[["utterance", "speaker", "sex", "subset", "split"]].to_csv(
-        folder / "splits.csv", index=False)
+    by_sex = table.groupby("sex")["speaker"].unique()
+    split = {speaker: name for speakers in by_sex
+             for name, some in (("unseen", speakers[:3]), ("validation", speakers[3:6])) for speaker in some}
+    table.assign(split=table["speaker"].map(split).fillna("train"))[
+        ["utterance", "speaker", "sex", "subset", "split"]].to_csv(folder / "splits.csv", index=False)
     return folder / "model.keras"
 
 
@@ -42,7 +44,7 @@ def run(name, shipped, results, monkeypatch, *arguments):
 
 
 def test_counting(shipped, tmp_path, monkeypatch):
-    tables = run("score_counting", shipped, tmp_path, monkeypatch)
+    tables = run("score_counting", shipped, tmp_path, monkeypatch, "--split", "validation")
     assert tables["summary"]["speakers"].to_list() == [1, 2, 3] and set(tables["summary"]["n"]) == {1}
     assert tables["mixtures"]["counted"].between(1, 3).all()
     # A threshold that no distance reaches finds one speaker, one of three mixtures is of one.
@@ -51,9 +53,15 @@ def test_counting(shipped, tmp_path, monkeypatch):
 
 
 def test_enrolment(shipped, tmp_path, monkeypatch):
-    tables = run("score_enrolment", shipped, tmp_path, monkeypatch)
+    tables = run("score_enrolment", shipped, tmp_path, monkeypatch, "--split", "validation")
     assert tables["summary"]["n"].to_list() == [4, 4, 4] and (tables["summary"]["right"] <= 4).all()
     assert tables["thresholds"]["right"].iloc[0] == 0.5  # below every likeness: all are found
+
+
+def test_nothing_is_chosen_on_unseen_speakers(shipped, tmp_path, monkeypatch):
+    with pytest.raises(SystemExit):
+        run("trial_inference", shipped, tmp_path, monkeypatch, "--split", "unseen")
+    assert "thresholds" not in run("score_counting", shipped, tmp_path, monkeypatch)
 
 
 def test_degraded(shipped, tmp_path, monkeypatch):
@@ -81,6 +89,18 @@ def test_swapped_seconds_are_counted(monkeypatch):
     assert swapped_seconds(sources, voices, 1000) == (0, 60)
     voices[:, 10000:13000] = voices[::-1, 10000:13000].copy()
     assert swapped_seconds(sources, voices, 1000) == (3, 60)
+
+
+def test_a_model_that_cannot_be_loaded_is_not_kept(shipped, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import keep_model
+
+    (tmp_path / "sce.keras").write_text("the one before")
+    monkeypatch.setattr(sys, "argv", ["keep_model", str(shipped.parent), "--apart", "0.9", "--alike", "0.5", "--phases",
+                                      "3", "--folder", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        keep_model.main()
+    assert (tmp_path / "sce.keras").read_text() == "the one before"
 
 
 def test_a_kept_model_is_half_as_large_and_says_almost_the_same(shipped, tmp_path, monkeypatch):

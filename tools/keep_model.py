@@ -10,8 +10,10 @@ speakers that trained it, so that it is never scored on one of them. How it was 
 
 import argparse
 import io
+import shutil
 import tempfile
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -62,6 +64,8 @@ def main():
     options = parser.parse_args()
     splits = (options.run / "splits.csv").read_text("utf-8")
     model = Separator.load(options.run).model
+    if model.front_end.hop_length % options.phases:
+        parser.error(f"--phases {options.phases} does not divide the hop of {model.front_end.hop_length} samples")
     model.apart, model.alike, model.phases = options.apart, options.alike, options.phases
     model.front_end.hop_length //= options.phases
     model.soft_scale = options.soft_scale or model.soft_scale
@@ -69,8 +73,10 @@ def main():
     options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model.keras")
+        halve(Path(folder) / "model.keras", Path(folder) / MODEL.name)
+        Separator.load(Path(folder) / MODEL.name)  # before it replaces one that works
         write_text(options.folder / "splits.csv", splits)
-        write_whole(options.folder / MODEL.name, lambda path: halve(Path(folder) / "model.keras", path))
+        write_whole(options.folder / MODEL.name, partial(shutil.copyfile, Path(folder) / MODEL.name))
 
 
 if __name__ == "__main__":

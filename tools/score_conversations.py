@@ -16,7 +16,7 @@ import shipped
 from tqdm import tqdm
 
 from lab41_sce import runs
-from lab41_sce.metrics import best_si_sdr
+from lab41_sce.metrics import si_sdr_improvement
 from lab41_sce.mixtures import normalise
 from lab41_sce.recordings import Recording
 
@@ -85,8 +85,7 @@ def main():
         voices = np.concatenate([*separation], axis=-1)[:, 0]
         elapsed = time.perf_counter() - started
         swapped, spoken = swapped_seconds(sources, voices, rate_hz)
-        mixture = np.broadcast_to(sources.sum(axis=0), sources.shape)
-        gain = best_si_sdr(sources, voices).mean() - best_si_sdr(sources, mixture).mean()
+        gain = si_sdr_improvement(sources, sources.sum(axis=0), voices)
         rows.append({"kind": kind, "speakers": " ".join(speakers), "seconds": spoken, "swapped": swapped,
                      "share": swapped / spoken, "si_sdri_db": gain, "confidence": separation.frames.confidence(),
                      "times_real_time": 60 * options.minutes / elapsed})

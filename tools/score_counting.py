@@ -13,6 +13,7 @@ import shipped
 from tqdm import tqdm
 
 from lab41_sce import runs
+from lab41_sce.counting import decide
 from lab41_sce.lists import evaluation_list, load_mixture
 from lab41_sce.recordings import Recording
 
@@ -35,18 +36,21 @@ def main():
             count = separator.open(Recording.of(signal, front_end.sample_rate_hz), "auto").count
             rows.append({"mixture": row["mixture"], "kind": row["kind"], "speakers": n_speakers,
                          "counted": count.n_speakers,
-                         **{f"distance_{n}": distance for n, distance in enumerate(count.distances, start=2)}})
+                         **{f"distance_{n}": distance for n, distance in enumerate(count.distances, start=2)},
+                         **{f"share_{n}": share for n, share in enumerate(count.shares, start=2)}})
     counted = pd.DataFrame(rows)
     right = counted.assign(correct=counted["counted"] == counted["speakers"]).groupby("speakers")["correct"]
     summary = right.agg(n="size", correct="sum").reset_index()
-    distances = counted[[f"distance_{n}" for n in NUMBERS[1:]]].to_numpy()
-    would = [np.where(distances > threshold, NUMBERS[1:], 1).max(axis=1) for threshold in THRESHOLDS]
-    share = [(numbers == counted["speakers"]).mean() for numbers in would]
     runs.write_csv(counted.round(4), options.results / "mixtures.csv")
-    runs.write_csv(pd.DataFrame({"apart": THRESHOLDS, "right": share}).round(4), options.results / "thresholds.csv")
     shipped.write_summary(summary, options.results)
-    print(f"right: {summary['correct'].sum() / summary['n'].sum():.1%}; with the best threshold here, "
-          f"{THRESHOLDS[np.argmax(share)]}, it would be {max(share):.1%}")
+    print(f"right: {summary['correct'].sum() / summary['n'].sum():.1%}")
+    if options.split == "validation":
+        distances, shares = (counted[[f"{name}_{n}" for n in NUMBERS[1:]]].to_numpy() for name in ("distance", "share"))
+        right = [np.mean([decide(*row, threshold) == number
+                          for *row, number in zip(distances, shares, counted["speakers"], strict=True)])
+                 for threshold in THRESHOLDS]
+        runs.write_csv(pd.DataFrame({"apart": THRESHOLDS, "right": right}).round(4), options.results / "thresholds.csv")
+        print(f"with the best threshold, {THRESHOLDS[np.argmax(right)]}, it would be {max(right):.1%}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from lab41_sce import audio
 from lab41_sce.augmentation import augment
 from lab41_sce.evaluation import apply_masks
 from lab41_sce.lists import evaluation_list, load_mixture
-from lab41_sce.metrics import best_si_sdr
+from lab41_sce.metrics import best_si_sdr, si_sdr_improvement
 
 MP3_RATE_HZ = 16000  # one that the format has
 
@@ -52,7 +52,7 @@ def main():
             estimates = apply_masks(front_end, mixture, model.masks(mixture, 2))
             before = best_si_sdr(sources, np.broadcast_to(mixture, sources.shape)).mean()
             rows.append({"condition": condition, "kind": "".join(sorted(row["kind"])), "before_db": before,
-                         "si_sdri_db": best_si_sdr(sources, estimates).mean() - before})
+                         "si_sdri_db": si_sdr_improvement(sources, mixture, estimates)})
     scores = pd.DataFrame(rows)
     means = pd.concat([scores, scores.assign(kind="All")]).groupby(["condition", "kind"], sort=False)
     summary = means.agg(n=("si_sdri_db", "size"), before_db=("before_db", "mean"), si_sdri_db=("si_sdri_db", "mean"),

@@ -13,12 +13,16 @@ from lab41_sce.pretrained import MODEL
 from lab41_sce.separation import Separator
 
 
-def parser(about: str, per_kind: int) -> argparse.ArgumentParser:
-    """Return the command line that all have: corpus, folder of the results, split, mixtures of each kind, model."""
+def parser(about: str, per_kind: int, tunes: bool = False) -> argparse.ArgumentParser:
+    """Return the command line that all have: corpus, folder of the results, split, mixtures of each kind, model.
+
+    Tools that choose something (`tunes`) do so on validation speakers and no others.
+    """
     shared = argparse.ArgumentParser(description=about.splitlines()[0])
     shared.add_argument("root", help="LibriSpeech")
     shared.add_argument("results", type=Path, help="folder to write to")
-    shared.add_argument("--split", default="unseen")
+    shared.add_argument("--split", default="validation" if tunes else "unseen",
+                        choices=["validation"] if tunes else ["unseen", "validation"])
     shared.add_argument("--per-kind", type=int, default=per_kind)
     shared.add_argument("--model", type=Path, default=MODEL)
     return shared

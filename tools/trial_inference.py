@@ -1,6 +1,6 @@
 """Try how to separate with a trained model: SI-SDR improvement on validation speakers for every combination.
 
-    python tools/trial_inference.py $LIBRISPEECH results/trials --split validation --model runs/pretrained
+    python tools/trial_inference.py $LIBRISPEECH results/trials --model runs/pretrained
 
 writes `inference.csv`, the best first; the combination goes into `tools/keep_model.py`. A mixture's vectors are
 computed once for each number of phases, and clustered once for each range.
@@ -17,7 +17,7 @@ from lab41_sce import runs
 from lab41_sce.clustering import audible
 from lab41_sce.evaluation import apply_masks
 from lab41_sce.lists import evaluation_list, load_mixture
-from lab41_sce.metrics import best_si_sdr
+from lab41_sce.metrics import si_sdr_improvement
 
 PHASES, RANGES_DB, SOFT_SCALES, SECONDS = (1, 2), (12.0, 15.0, 20.0, 25.0), (2.0, 3.0, 4.0, 5.0, 7.0), 5.0
 
@@ -25,19 +25,18 @@ PHASES, RANGES_DB, SOFT_SCALES, SECONDS = (1, 2), (12.0, 15.0, 20.0, 25.0), (2.0
 def gains(model, mixture):
     """Yield the improvement for every range and scale: tuples of range, scale and dB."""
     signal, sources = mixture.signal, mixture.sources
-    before = best_si_sdr(sources, np.broadcast_to(signal, sources.shape)).mean()
     levels, vectors = np.abs(model.front_end.spectrogram(signal)), model.embed(signal)
     for range_db in RANGES_DB:
         loud = audible(levels, range_db)
         centres = model.centres(vectors[loud], levels[loud], len(sources))
         for model.soft_scale in SOFT_SCALES:
             estimates = apply_masks(model.front_end, signal, model.masks_from(vectors, centres))
-            yield range_db, model.soft_scale, best_si_sdr(sources, estimates).mean() - before
+            yield range_db, model.soft_scale, si_sdr_improvement(sources, signal, estimates)
 
 
 def main():
     """Try all, and write a row for each."""
-    options = shipped.parser(__doc__, 20).parse_args()
+    options = shipped.parser(__doc__, 20, tunes=True).parse_args()
     separator, speech, table = shipped.load(options)
     model, rows = separator.model, []
     mixtures = evaluation_list(speech, table, options.split, 2, options.per_kind, SECONDS, model.front_end.pre_emphasis)

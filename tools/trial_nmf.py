@@ -19,7 +19,7 @@ from lab41_sce.features import FrontEnd
 from lab41_sce.lists import evaluation_list, load_mixture
 from lab41_sce.methods import nmf
 from lab41_sce.methods.base import Setup
-from lab41_sce.metrics import best_si_sdr
+from lab41_sce.metrics import si_sdr_improvement
 from lab41_sce.mixtures import Speech
 
 SUPERVISED = [{"n_components": n_components, "max_iter": max_iter}
@@ -30,9 +30,7 @@ BLIND = [{"n_components": n_components, "max_iter": max_iter, "power": power}
 
 def improvement(front_end, mixture, masks):
     """Return the mean SI-SDR improvement in dB."""
-    unprocessed = np.broadcast_to(mixture.signal, mixture.sources.shape)
-    estimates = apply_masks(front_end, mixture.signal, masks)
-    return best_si_sdr(mixture.sources, estimates).mean() - best_si_sdr(mixture.sources, unprocessed).mean()
+    return si_sdr_improvement(mixture.sources, mixture.signal, apply_masks(front_end, mixture.signal, masks))
 
 
 def main():

@@ -85,19 +85,20 @@ def perturb_speed(table: pd.DataFrame, speeds: Sequence[float]) -> pd.DataFrame:
 
     Args:
         table: as `split` returns it.
-        speeds: factors; 1 adds nothing.
+        speeds: different factors; without 1 among them, nothing is trained on as it was recorded.
 
     Returns:
-        The table with the column `speed`, and for each other speed a copy of its training utterances, whose names end
-        in "@" and the speed.
+        The table with the column `speed`, and its training utterances once for each speed; the names of those at
+        another speed than 1 end in "@" and the speed.
     """
     table = table.assign(speed=1.0)
-    train, copies = table[table["split"] == "train"], []
+    is_train = table["split"] == "train"
+    train, parts = table[is_train], [table if 1 in speeds else table[~is_train]]
     for speed in speeds:
         if speed != 1:
-            copies.append(train.assign(utterance=train["utterance"] + f"@{speed:g}", speed=float(speed),
-                                       seconds=train["seconds"] / speed))
-    return pd.concat([table, *copies], ignore_index=True)
+            parts.append(train.assign(utterance=train["utterance"] + f"@{speed:g}", speed=float(speed),
+                                      seconds=train["seconds"] / speed))
+    return pd.concat(parts, ignore_index=True)
 
 
 def verify(table: pd.DataFrame) -> None:
