@@ -190,21 +190,17 @@ def test_speakers_of_the_embedded_corpus_are_nobody_elsewhere(finished, caplog):
     assert saved.build(setup, folder)(mixture).shape[0] == 2 and not caplog.text
 
 
-def test_a_system_that_is_not_trained_is_told_before_the_training():
+@pytest.mark.parametrize(("overrides", "wanted"), [
+    (["+method@others.saved=saved", "others.saved.build.path=systems/scee"],
+     "wants the model at systems/scee, .* trains no such system; it trains sce"),
+    (["+method@others.pit_blstm=pit_blstm", "mixtures.speaker_shares={1: 0.5, 2: 0.5}"],
+     "pit_blstm learns from mixtures of 2 speakers and no others"),
+])
+def test_systems_that_cannot_be_trained_so_are_told_before_the_training(overrides, wanted):
     with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
-        config = compose("config", overrides=["+exp=smoke", "+method@others.saved=saved",
-                                              "others.saved.build.path=systems/scee"])
+        config = compose("config", overrides=["+exp=smoke", *overrides])
     setup = Setup(FrontEnd(), partial(blstm, n_layers=1, units=4), 2, ("1", "2", "3"), folder=Path("run"))
-    with pytest.raises(UserError, match="wants the model at systems/scee, .* trains no such system; it trains sce"):
-        experiment.build_systems(config, setup)
-
-
-def test_a_system_that_cannot_learn_from_several_numbers_is_told_before_the_training():
-    with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
-        config = compose("config", overrides=["+exp=smoke", "+method@others.pit_blstm=pit_blstm",
-                                              "mixtures.speaker_shares={1: 0.5, 2: 0.5}"])
-    setup = Setup(FrontEnd(), partial(blstm, n_layers=1, units=4), 2, ("1", "2", "3"), folder=Path("run"))
-    with pytest.raises(UserError, match="pit_blstm learns from mixtures of 2 speakers and no others"):
+    with pytest.raises(UserError, match=wanted):
         experiment.build_systems(config, setup)
 
 
