@@ -6,6 +6,8 @@ soundfile (libsndfile) decodes and encodes, soxr resamples.
 
 import contextlib
 import io
+import signal as system_signals
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +18,8 @@ import soxr
 from lab41_sce.errors import UserError
 from lab41_sce.files import temporary_name, write_whole
 
+MP3_PADDING = 6 * 1152  # samples that encoders add, and libsndfile takes off again
+
 
 def open_file(path: str | Path) -> soundfile.SoundFile:
     """Open an audio file to read from.
@@ -24,14 +28,16 @@ def open_file(path: str | Path) -> soundfile.SoundFile:
         path: a file that libsndfile can decode (WAV, FLAC, OGG, MP3, ...).
 
     Raises:
-        UserError: the file is missing, a directory, not audio or empty.
+        UserError: the file is missing, a directory, a pipe, not audio or empty, or does not tell how long it is.
     """
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path}: no such file; give the path of an audio file.")
     if path.is_dir():
         raise UserError(f"{path} is a directory; give the path of one audio file.")
-    if path.is_file() and not path.stat().st_size:
+    if not path.is_file():
+        raise UserError(f"{path} is a pipe or a device; save the audio to a file, and give its path.")
+    if not path.stat().st_size:
         raise UserError(f"{path} is empty; give a file with some audio.")
     try:
         file = soundfile.SoundFile(path)
@@ -41,7 +47,7 @@ def open_file(path: str | Path) -> soundfile.SoundFile:
                         "give a WAV, FLAC, OGG or MP3 file.") from None
     if not file.frames:
         raise UserError(f"{path} holds no samples; give a file with some audio.")
-    if file.frames > 2**48 or file.format == "MP3" and 1.05 * file.frames < _mp3_samples(path.read_bytes()):
+    if file.frames > 2**48 or file.format == "MP3" and file.frames + MP3_PADDING < _mp3_samples(path.read_bytes()):
         raise UserError(f"{path} does not tell how long it is, as files of a broken-off recording or a stream; "
                         "convert it to WAV or export it again.")
     return file
@@ -64,6 +70,8 @@ def _mp3_samples(data: bytes) -> int:
     kbit = {True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),  # MPEG 1
             False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)}  # MPEG 2, 2.5
     place = total = 0
+    if data[:3] == b"ID3":  # cover art and words may look like frames
+        place = 10 + sum((byte & 127) << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True))
     while (place := data.find(b"\xff", place)) >= 0 and place + 4 <= len(data):
         second, third = data[place + 1], data[place + 2]
         version, bitrate, rate = second >> 3 & 3, kbit[second >> 3 & 3 == 3][third >> 4], third >> 2 & 3
@@ -163,21 +171,24 @@ def writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, n_sampl
     temporary = [temporary_name(path) for path in paths]
 
     def write_part(signals):
-        with _told(paths[0]):
-            for file, raw, signal in zip(files, raws, signals, strict=True):
+        with _told(paths[0], raws), _undisturbed():
+            for file, signal in zip(files, signals, strict=True):
                 _write_blocks(file, signal)
-                raw.check()
 
+    raws, files = [], []
     try:
-        with contextlib.ExitStack() as stack:
-            with _told(paths[0]):
-                raws = [stack.enter_context(_Raw(part)) for part in temporary]
-                files = [stack.enter_context(_create(raw, sample_rate_hz, n_channels, n_samples)) for raw in raws]
+        try:
+            with _told(paths[0], raws), _undisturbed():
+                for part in temporary:
+                    raws.append(_Raw(part))
+                    files.append(_create(raws[-1], sample_rate_hz, n_channels, n_samples))
             yield write_part
+        finally:
+            with _told(paths[0], raws), _undisturbed():  # the encoders' last words may find no space
+                for file in [*files, *raws]:
+                    file.close()
         with _told(paths[0]):
-            for raw in raws:  # the encoders' last words may have found no space
-                raw.check()
-            for part, path in zip(temporary, paths, strict=True):
+            for part, path in reversed([*zip(temporary, paths, strict=True)]):  # the first is there when all are
                 part.replace(path)
     finally:
         for part in temporary:
@@ -189,7 +200,7 @@ class _Raw(io.FileIO):
 
     def __init__(self, path):
         super().__init__(path, "wb+")
-        self._error = None
+        self.error = None
 
     def write(self, data):
         written = 0
@@ -197,13 +208,24 @@ class _Raw(io.FileIO):
             while written < len(data):  # the last bytes that fit are written without an error
                 written += super().write(data[written:])
         except OSError as error:
-            self._error = error
+            self.error = error
         return written
 
-    def check(self):
-        """Raise the OSError of a write that failed."""
-        if self._error:
-            raise self._error
+
+@contextlib.contextmanager
+def _undisturbed():
+    """Put an interruption off for a moment: in a function that libsndfile calls it would be lost."""
+    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
+        yield
+        return
+    interruptions, usual = [], system_signals.getsignal(system_signals.SIGINT)
+    system_signals.signal(system_signals.SIGINT, lambda *given: interruptions.append(given))
+    try:
+        yield
+    finally:
+        system_signals.signal(system_signals.SIGINT, usual)
+    if interruptions and callable(usual):
+        usual(*interruptions[0])
 
 
 def _create(raw, sample_rate_hz, n_channels, n_samples):
@@ -221,10 +243,15 @@ def _write_blocks(file, signal):
 
 
 @contextlib.contextmanager
-def _told(path):
-    """Make one sentence of what goes wrong when writing."""
+def _told(path, raws=()):
+    """Make one sentence of what goes wrong when writing; what went wrong in a raw file is the better reason."""
     try:
-        yield
+        try:
+            yield
+        finally:
+            for raw in raws:
+                if raw.error:
+                    raise raw.error
     except (soundfile.LibsndfileError, OSError, ValueError, TypeError, AssertionError) as error:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         raise UserError(f"{path} could not be written ({reason}); check the folder, "

@@ -120,16 +120,17 @@ def build_systems(config: DictConfig, setup) -> dict:
 
     from lab41_sce.methods.base import Method
 
-    systems, shares = {}, config.mixtures.speaker_shares
+    systems, shares = {}, config.mixtures.speaker_shares or [setup.n_speakers]
     for name, described in described_systems(config).items():
         keras.utils.set_random_seed(config.seed)  # so that no system depends on those before it
         try:
             systems[name] = instantiate(described.build, _partial_=True)(setup)
         except (TypeError, ValueError) as error:  # a setting that a layer refuses
             raise UserError(f"the system {name} cannot be built: {error}") from error
-        if shares and isinstance(systems[name], Method) and hasattr(systems[name].model, "n_speakers"):
-            raise UserError(f"{name} learns from mixtures of {setup.n_speakers} speakers and no others; "
-                            "set mixtures.speaker_shares to null.")
+        of_one_number = isinstance(systems[name], Method) and hasattr(systems[name].model, "n_speakers")
+        if of_one_number and max(shares) != systems[name].model.n_speakers:
+            raise UserError(f"{name} learns from mixtures of up to {systems[name].model.n_speakers} speakers, not "
+                            f"{max(shares)}; change mixtures.speaker_shares.")
     for name, described in described_systems(config).items():
         path = str(described.build.get("path", ""))
         if path.startswith("systems/") and not isinstance(systems.get(path.removeprefix("systems/")), Method):

@@ -133,15 +133,15 @@ class FrontEnd(keras.layers.Layer):
 class RunningScaling:
     """Compress and scale the parts of a recording as the front end would the whole, which need not be in memory.
 
-    Two things that mixtures in training do not have are left aside: an event much louder than the speech, such as a
-    door, which counts as no louder than `EVENT_DB` above the loudest quarter of a second, and, in the mean and the
-    variance, long pauses.
+    Two things that mixtures in training do not have are left aside. Events much louder than the speech, such as doors,
+    count as no louder than `EVENT_DB` above what is left without the loudest quarter of a second (of more than 50
+    seconds, half a percent). And long pauses count little in the mean and the variance.
 
     Args:
         front_end: a `FrontEnd`.
     """
 
-    EVENT_SECONDS, EVENT_DB = 0.25, 10.0
+    EVENT_SECONDS, EVENT_SHARE, EVENT_DB = 0.25, 0.005, 10.0
     PAUSE_DB, RAMP_DB = 40.0, 10.0  # frames whose loudest bin is about so far below the peak begin to count less
     STEP_DB, FRAME_STEP_DB, LOWEST_DB, HIGHEST_DB = 0.1, 1.0, -240.0, 280.0
 
@@ -167,7 +167,7 @@ class RunningScaling:
         """The largest magnitude, or what one counts as that is larger still."""
         loudest = np.sort(np.concatenate(self.loudest))[::-1]
         event = round(self.EVENT_SECONDS * self.front_end.sample_rate_hz / self.front_end.hop_length)
-        usual = loudest[min(event, len(loudest) // 4)]
+        usual = loudest[min(max(event, round(self.EVENT_SHARE * len(loudest))), len(loudest) // 4)]
         return float(min(loudest[0], usual * 10 ** (self.EVENT_DB / 20)))
 
     def __call__(self, magnitude: np.ndarray) -> np.ndarray:

@@ -78,8 +78,6 @@ class Recording:
             UserError: the file is missing, a directory, no audio or empty, or has no such channel.
         """
         file = audio.open_file(path)
-        if not file.seekable():  # a pipe is read at once
-            return cls(file.read(dtype="float32", always_2d=True).T, file.samplerate, str(path), take)
         return cls(file, file.samplerate, str(path), take, audio.count_samples(file))
 
     def read(self, start: int, stop: int) -> np.ndarray:

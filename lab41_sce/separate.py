@@ -219,7 +219,7 @@ def describe(separation, recording: Recording, voices: list[Path], segments) -> 
         "voices": [{"file": voice.name, "speaks": [[round(time, 3) for time in pair] for pair in of_voice]}
                    for voice, of_voice in zip(voices, segments, strict=True)]}
     if separation.count:
-        described["count"] = {"why": str(separation.count), "distances": separation.count.distances}
+        described["count"] = {"why": str(separation.count), "spreads": separation.count.spreads}
     if separation.likeness is not None:
         described["enrolled"] = {"found": separation.found, "likeness": separation.likeness.tolist()}
     return described
@@ -237,7 +237,9 @@ def main(arguments: list[str] | None = None) -> int:
         inputs = [*paths, *([options.enroll] if options.enroll else [])]
         least = 1 if options.speakers == "auto" else options.speakers  # so many voices there will be
         outputs = {path: Outputs(path, options).all(least) for path in paths}
-        if len(paths) > 1 and not options.force:  # an earlier call may have been interrupted
+        several = paths != options.files or len(paths) > 1
+        check_outputs(inputs, [output for path in paths for output in outputs[path]], options.force or several)
+        if several and not options.force:  # an earlier call may have been interrupted
             done = [path for path in paths if all(output.exists() for output in outputs[path])]
             if done:
                 print(f"{len(done)} of {len(paths)} recordings have their voices already, {done[0]} to {done[-1]}, and "
@@ -245,7 +247,6 @@ def main(arguments: list[str] | None = None) -> int:
             paths = [path for path in paths if path not in done]
             if not paths:
                 return 0
-        check_outputs(inputs, [output for path in paths for output in outputs[path]], options.force)
         alone = Recording.open(options.enroll, "mix") if options.enroll else None
         from lab41_sce.separation import Separator  # imports TensorFlow: after what can be told at once
 

@@ -115,9 +115,9 @@ class Separator:
         """
         if n_speakers != "auto" and not (isinstance(n_speakers, (int, np.integer)) and n_speakers >= 1):
             raise UserError(f"{n_speakers!r} speakers cannot be separated; ask for 1 or more, or for \"auto\".")
-        if n_speakers == "auto" and getattr(self.model, "apart", None) is None:
-            raise UserError("nobody has measured how far apart the voices of this model are, so it cannot count them; "
-                            "say how many people talk.")
+        if n_speakers == "auto" and getattr(self.model, "spread", None) is None:
+            raise UserError("nobody has measured how close to each other this model puts the vectors of a voice, so it "
+                            "cannot count voices; say how many people talk.")
         if first is not None:
             self._require_voices()
         return Separation(self.model, recording, n_speakers, first, progress)
@@ -181,7 +181,7 @@ class Separation:
         samples = [self._sample(window, VECTORS_TO_FIT // len(fitted)) for window in fitted]
         vectors, magnitudes = map(np.concatenate, zip(*samples))
         if n_speakers == "auto":
-            self.count, self.centres = count_speakers(vectors, magnitudes, model.apart)
+            self.count, self.centres = count_speakers(vectors, magnitudes, model.spread)
             self.n_speakers = self.count.n_speakers
         else:
             self.n_speakers, self.centres = n_speakers, model.centres(vectors, magnitudes, n_speakers)

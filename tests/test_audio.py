@@ -1,6 +1,9 @@
 """Reading, resampling and writing; files that appear whole or not at all."""
 
+import os
 import resource
+import signal as system_signals
+import threading
 
 import numpy as np
 import pytest
@@ -68,10 +71,10 @@ def test_a_full_disk_leaves_no_part_of_a_file(tmp_path, suffix):
         write(signal[None, None])
     before = path.read_bytes()
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for missing in (200, len(before) // 2):
+    for missing in (200, len(before) // 2, len(before)):
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) - missing, unlimited[1]))
         try:
-            with pytest.raises(UserError, match="could not be written"), audio.writers(
+            with pytest.raises(UserError, match="File too large"), audio.writers(
                     [path], 16000, 1, len(signal)) as write:
                 write(signal[None, None])
         finally:
@@ -95,6 +98,32 @@ def test_a_length_that_the_header_does_not_tell_is_told(tmp_path):
             assert audio.count_samples(file) == len(loud)
         with pytest.raises(UserError, match="does not tell how long it is"):
             audio.open_file(tmp_path / f"streamed{suffix}")
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 16000, 44100])
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 20.0])
+def test_whole_mp3_files_are_as_long_as_they_say(tmp_path, rate_hz, seconds):
+    """With a picture before the sound, too, whose bytes may look like frames."""
+    path = tmp_path / "whole.mp3"
+    soundfile.write(path, tone(rate_hz, seconds), rate_hz)
+    picture = np.random.default_rng(0).bytes(300_000)
+    header = b"ID3\4\0\0" + bytes(len(picture) >> shift & 127 for shift in (21, 14, 7, 0))
+    for data in (path.read_bytes(), header + picture + path.read_bytes()):
+        path.write_bytes(data)
+        with audio.open_file(path) as file:
+            assert audio.count_samples(file) == file.frames == len(tone(rate_hz, seconds))
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
+def test_an_interruption_while_writing_leaves_nothing(tmp_path, suffix):
+    """Python calls our handler at any moment, also within functions that libsndfile calls."""
+    part = tone(44100, 20)[None, None]
+    with pytest.raises(KeyboardInterrupt), audio.writers([tmp_path / f"voice{suffix}"], 44100, 1, 44100 * 200) as write:
+        timer = threading.Timer(0.1, os.kill, (os.getpid(), system_signals.SIGINT))
+        timer.start()
+        for _ in range(1000):
+            write(part)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_mp3_that_was_cut_is_as_long_as_what_is_there(tmp_path):

@@ -32,7 +32,7 @@ def model_file(tiny_model, tmp_path):
 def measured_file(tiny_model, tmp_path):
     """A model whose thresholds somebody has measured: it counts speakers and finds a person."""
     tiny_model.predict_on_batch(np.zeros((1, 1000), np.float32))
-    tiny_model.apart, tiny_model.alike = 0.01, -1.0
+    tiny_model.spread, tiny_model.alike = 0.01, -1.0
     tiny_model.save(tmp_path / "measured.keras")
     return tmp_path / "measured.keras"
 
@@ -115,7 +115,7 @@ def test_other_models_separate_as_they_are_saved(kind, tmp_path):
     voices = separator.separate(signal, 8000)
     assert voices.shape == (2, len(signal))
     np.testing.assert_allclose(voices.sum(axis=0), signal, atol=1e-4)
-    with pytest.raises(UserError, match="so it cannot count them"):
+    with pytest.raises(UserError, match="cannot count voices"):
         separator.separate(signal, 8000, "auto")
     with pytest.raises(UserError, match="cannot find a person"):
         separator.voice(Recording.of(signal, 8000))
@@ -180,7 +180,7 @@ def test_what_is_known_of_the_voices_is_written(measured_file, tmp_path, capsys)
     assert told["seconds"] == 3.0 and len(told["confidence_by_second"]) == 3
     assert told["confidence_by_second"][0] is None and 0 <= told["confidence_by_second"][2] <= 1
     assert len(told["enrolled"]["likeness"]) == len(names) and told["enrolled"]["found"]
-    assert str(told["count"]["distances"][0])[:3] in told["count"]["why"]
+    assert str(told["count"]["spreads"][0])[:3] in told["count"]["why"]
     said = capsys.readouterr().err
     assert told["count"]["why"] in said and "is that of the enrolled person" in said
     lines = (out / "talk.rttm").read_text().splitlines()

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from lab41_sce.corpora.librispeech import EMBEDDED_ROOT, load
+from lab41_sce.errors import UserError
 
 TOOLS = Path(__file__).parent.parent / "tools"
 
@@ -47,7 +48,7 @@ def test_counting(shipped, tmp_path, monkeypatch):
     tables = run("score_counting", shipped, tmp_path, monkeypatch, "--split", "validation")
     assert tables["summary"]["speakers"].to_list() == [1, 2, 3] and set(tables["summary"]["n"]) == {1}
     assert tables["mixtures"]["counted"].between(1, 3).all()
-    # A threshold that no distance reaches finds one speaker, one of three mixtures is of one.
+    # A threshold that no spread reaches finds one speaker, one of three mixtures is of one.
     assert tables["thresholds"]["right"].between(0, 1).all()
     assert tables["thresholds"]["right"].iloc[-1] == pytest.approx(1 / 3, abs=1e-4)
 
@@ -96,9 +97,14 @@ def test_a_model_that_cannot_be_loaded_is_not_kept(shipped, tmp_path, monkeypatc
     import keep_model
 
     (tmp_path / "sce.keras").write_text("the one before")
-    monkeypatch.setattr(sys, "argv", ["keep_model", str(shipped.parent), "--apart", "0.9", "--alike", "0.5", "--phases",
-                                      "3", "--folder", str(tmp_path)])
-    with pytest.raises(SystemExit):
+    arguments = ["keep_model", str(shipped.parent), "--spread", "0.7", "--alike", "0.5", "--folder", str(tmp_path)]
+    for phases in ("3", "0"):
+        monkeypatch.setattr(sys, "argv", [*arguments, "--phases", phases])
+        with pytest.raises(SystemExit):
+            keep_model.main()
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.setattr(keep_model, "halve", lambda source, target: target.write_text("half a model"))
+    with pytest.raises(UserError, match="cannot be loaded"):
         keep_model.main()
     assert (tmp_path / "sce.keras").read_text() == "the one before"
 
@@ -109,12 +115,12 @@ def test_a_kept_model_is_half_as_large_and_says_almost_the_same(shipped, tmp_pat
 
     from lab41_sce.separation import Separator
 
-    monkeypatch.setattr(sys, "argv", ["keep_model", str(shipped.parent), "--apart", "0.9", "--alike", "0.5", "--phases",
-                                      "2", "--soft-scale", "3", "--folder", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["keep_model", str(shipped.parent), "--spread", "0.7", "--alike", "0.5",
+                                      "--phases", "2", "--soft-scale", "3", "--folder", str(tmp_path)])
     keep_model.main()
     assert (tmp_path / "splits.csv").read_text() == (shipped.parent / "splits.csv").read_text()
     whole, kept = Separator.load(shipped).model, Separator.load(tmp_path / "sce.keras").model
-    assert (kept.apart, kept.alike, kept.phases, kept.soft_scale) == (0.9, 0.5, 2, 3.0)
+    assert (kept.spread, kept.alike, kept.phases, kept.soft_scale) == (0.7, 0.5, 2, 3.0)
     assert kept.front_end.hop_length == 128 and kept.range_db == whole.range_db
     for before, after in zip(whole.network.get_weights(), kept.network.get_weights(), strict=True):
         assert after.dtype == np.float32

@@ -1,8 +1,8 @@
 """Put the best model of a run into the package, its weights in half precision: the model that `separate` uses.
 
-    python tools/keep_model.py runs/pretrained --apart 0.9 --alike 0.5
+    python tools/keep_model.py runs/pretrained --spread 0.7 --alike 0.5
 
-`--apart` and `--alike` are the thresholds that `tools/score_counting.py` and `tools/score_enrolment.py` find best on
+`--spread` and `--alike` are the thresholds that `tools/score_counting.py` and `tools/score_enrolment.py` find best on
 validation speakers, the other options what `tools/trial_inference.py` does. Beside the model goes the list of the
 speakers that trained it, so that it is never scored on one of them. How it was made and what it scores is kept by
 `tools/keep_results.py`.
@@ -55,7 +55,7 @@ def main():
     """Copy and halve."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
-    parser.add_argument("--apart", type=float, required=True)
+    parser.add_argument("--spread", type=float, required=True)
     parser.add_argument("--alike", type=float, required=True)
     parser.add_argument("--phases", type=int, default=1, help="frames where the training had one, see EmbeddingModel")
     parser.add_argument("--soft-scale", type=float, help="default: as trained")
@@ -64,9 +64,9 @@ def main():
     options = parser.parse_args()
     splits = (options.run / "splits.csv").read_text("utf-8")
     model = Separator.load(options.run).model
-    if model.front_end.hop_length % options.phases:
+    if options.phases < 1 or model.front_end.hop_length % options.phases:
         parser.error(f"--phases {options.phases} does not divide the hop of {model.front_end.hop_length} samples")
-    model.apart, model.alike, model.phases = options.apart, options.alike, options.phases
+    model.spread, model.alike, model.phases = options.spread, options.alike, options.phases
     model.front_end.hop_length //= options.phases
     model.soft_scale = options.soft_scale or model.soft_scale
     model.range_db = options.range_db or model.range_db

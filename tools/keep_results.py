@@ -29,7 +29,7 @@ def main():
     config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
     results.mkdir(parents=True, exist_ok=True)
     for name in TEXTS:
-        if not (run / name).exists():  # nothing was trained
+        if name == "history.csv" and not (run / name).exists():  # nothing was trained
             continue
         text = runs.portable((run / name).read_text("utf-8"), config, run)
         (results / name).write_text(text, "utf-8")
@@ -37,7 +37,7 @@ def main():
     commands = [start["command"] for start in (about, *about.get("resumed", [])) if "command" in start]
     (results / "command.txt").write_text("".join(f"{command}\n" for command in dict.fromkeys(commands)), "utf-8")
     figures.save(figures.scores(pd.read_csv(results / "summary.csv")), results / "scores.png")
-    if (results / "history.csv").exists():
+    if (run / "history.csv").exists():
         figures.save(figures.training_curves(pd.read_csv(results / "history.csv")), results / "training.png")
     if options.example:
         folder, labels = run / "examples" / options.example, {"mixture": "the mixture"}

@@ -18,18 +18,21 @@ RATE_HZ = 16000
 PEAK = 0.9
 
 
+def voices(example: str) -> np.ndarray:
+    """Place the voices of an example one after the other, float32 `[S, N]`; the example is their scaled sum."""
+    placed = []
+    for number, name in enumerate(UTTERANCES[example]):
+        speaker, chapter, _ = name.split("-")
+        voice = audio.read_mono(EMBEDDED_ROOT / "synthetic" / speaker / chapter / f"{name}.ogg", RATE_HZ)
+        placed.append(np.pad(voice / voice.std(), (round(number * LATER_SECONDS * RATE_HZ), 0)))
+    length = max(map(len, placed))
+    return np.stack([np.pad(voice, (0, length - len(voice))) for voice in placed])
+
+
 def main():
     """Mix and write."""
     for example in EXAMPLES:
-        mixture = np.zeros(0, np.float32)
-        for place, name in enumerate(UTTERANCES[example.stem]):
-            speaker, chapter, _ = name.split("-")
-            voice = audio.read_mono(EMBEDDED_ROOT / "synthetic" / speaker / chapter / f"{name}.ogg", RATE_HZ)
-            start = round(place * LATER_SECONDS * RATE_HZ)
-            longer = np.zeros(max(len(mixture), start + len(voice)), np.float32)
-            longer[: len(mixture)] += mixture
-            longer[start : start + len(voice)] += voice / voice.std()
-            mixture = longer
+        mixture = voices(example.stem).sum(axis=0)
         audio.write(example, PEAK * mixture / np.abs(mixture).max(), RATE_HZ, "PCM_16")
         print(f"{example.relative_to(FOLDER.parent.parent)}: {len(mixture) / RATE_HZ:.1f} s")
 

@@ -3,7 +3,7 @@
     python tools/score_counting.py $LIBRISPEECH results/pretrained_counting
     python tools/score_counting.py $LIBRISPEECH runs/counting_validation --split validation --per-kind 150
 
-Kinds are the numbers here. The second is what the model's `apart` is chosen with: `thresholds.csv` says how often each
+Kinds are the numbers here. The second is what the model's `spread` is chosen with: `thresholds.csv` says how often each
 would be right there.
 """
 
@@ -18,14 +18,14 @@ from lab41_sce.lists import evaluation_list, load_mixture
 from lab41_sce.recordings import Recording
 
 NUMBERS, SECONDS = (1, 2, 3), 5.0
-THRESHOLDS = np.round(np.arange(0.3, 1.5, 0.02), 2)
+THRESHOLDS = np.round(np.arange(0.2, 1.21, 0.02), 2)
 
 
 def main():
     """Count, and write one row for each mixture and one for each number."""
     options = shipped.parser(__doc__, 50).parse_args()
     separator, speech, table = shipped.load(options)
-    separator.model.apart = separator.model.apart or 1.0
+    separator.model.spread = separator.model.spread or 0.7
     front_end, rows = separator.model.front_end, []
     for n_speakers in NUMBERS:
         per_kind = -(-options.per_kind // 2**n_speakers)  # of ordered kinds
@@ -36,8 +36,7 @@ def main():
             count = separator.open(Recording.of(signal, front_end.sample_rate_hz), "auto").count
             rows.append({"mixture": row["mixture"], "kind": row["kind"], "speakers": n_speakers,
                          "counted": count.n_speakers,
-                         **{f"distance_{n}": distance for n, distance in enumerate(count.distances, start=2)},
-                         **{f"share_{n}": share for n, share in enumerate(count.shares, start=2)}})
+                         **{f"spread_{n}": spread for n, spread in enumerate(count.spreads, start=1)}})
     counted = pd.DataFrame(rows)
     right = counted.assign(correct=counted["counted"] == counted["speakers"]).groupby("speakers")["correct"]
     summary = right.agg(n="size", correct="sum").reset_index()
@@ -45,11 +44,12 @@ def main():
     shipped.write_summary(summary, options.results)
     print(f"right: {summary['correct'].sum() / summary['n'].sum():.1%}")
     if options.split == "validation":
-        distances, shares = (counted[[f"{name}_{n}" for n in NUMBERS[1:]]].to_numpy() for name in ("distance", "share"))
-        right = [np.mean([decide(*row, threshold) == number
-                          for *row, number in zip(distances, shares, counted["speakers"], strict=True)])
+        spreads = counted[[f"spread_{n}" for n in NUMBERS[:-1]]].to_numpy()
+        right = [np.mean([decide(row, threshold) == number
+                          for row, number in zip(spreads, counted["speakers"], strict=True)])
                  for threshold in THRESHOLDS]
-        runs.write_csv(pd.DataFrame({"apart": THRESHOLDS, "right": right}).round(4), options.results / "thresholds.csv")
+        thresholds = pd.DataFrame({"spread": THRESHOLDS, "right": right}).round(4)
+        runs.write_csv(thresholds, options.results / "thresholds.csv")
         print(f"with the best threshold, {THRESHOLDS[np.argmax(right)]}, it would be {max(right):.1%}")
 
 

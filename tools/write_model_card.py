@@ -34,7 +34,7 @@ def facts() -> dict:
     return {
         **{name: config["network"][name] for name in ("n_layers", "units", "rank")},
         **{name: version[name] for name in ("git_commit", "tensorflow", "keras", "python", "command")},
-        **{name: getattr(model, name) for name in ("soft_scale", "range_db", "phases", "apart", "alike")},
+        **{name: getattr(model, name) for name in ("soft_scale", "range_db", "phases", "spread", "alike")},
         "embedding_size": config["embedding_size"], "seed": config["seed"],
         "sample_rate_hz": model.front_end.sample_rate_hz,
         "parameters": f"{system['parameters']:,.0f}", "updates": f"{system['updates']:,.0f}",

@@ -22,14 +22,15 @@ class EmbeddingModel(keras.Model):
         unit_norm: scale every vector to length one.
         range_db: bins at most this far below the peak are clustered; the others follow.
         soft_scale: how sharp soft masks are (see `clustering.masks_from_centres`); None for binary masks.
-        apart: how far the centres of two voices lie apart, at least (`counting.py`); None if nobody has measured it.
+        spread: how far the vectors of voices lie around their centres, at most (`counting.py`); None if nobody has
+            measured it.
         alike: the least cosine of the centres of one voice in two recordings; None if nobody has measured it.
         phases: how many frames there are for each that the network was trained to see. To separate, frames may follow
             each other more densely: the network is given every second one, say, and then the others. That is a second
             opinion on every moment, and smoother masks.
     """
 
-    def __init__(self, front_end, network, unit_norm=False, range_db=25.0, soft_scale=None, apart=None, alike=None,
+    def __init__(self, front_end, network, unit_norm=False, range_db=25.0, soft_scale=None, spread=None, alike=None,
                  phases=1, **kwargs):
         super().__init__(**kwargs)
         self.front_end = front_end
@@ -37,7 +38,7 @@ class EmbeddingModel(keras.Model):
         self.unit_norm = unit_norm
         self.range_db = range_db
         self.soft_scale = soft_scale
-        self.apart = apart
+        self.spread = spread
         self.alike = alike
         self.phases = phases
         self.built = True  # as its parts are
@@ -100,7 +101,7 @@ class EmbeddingModel(keras.Model):
     def get_config(self):
         """Return the arguments, for serialisation."""
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("front_end", "network")}
-        options = {name: getattr(self, name) for name in ("unit_norm", "range_db", "soft_scale", "apart", "alike",
+        options = {name: getattr(self, name) for name in ("unit_norm", "range_db", "soft_scale", "spread", "alike",
                                                         "phases")}
         return super().get_config() | parts | options
 
