@@ -6,6 +6,7 @@
 `results/`, the others for facts of the run that trained (`results/pretrained`) and of the model.
 """
 
+import itertools
 import json
 from pathlib import Path
 from string import Template
@@ -47,9 +48,16 @@ def facts() -> dict:
     }
 
 
+def first_table(text: str) -> str:
+    """Return the first table of a text in Markdown."""
+    lines = text.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("|"))
+    return "\n".join(itertools.takewhile(lambda line: line.startswith("|"), lines[start:]))
+
+
 def card() -> str:
     """Fill the text."""
-    tables = {path.parent.name: path.read_text("utf-8").rstrip("\n") for path in RESULTS.glob("*/table.md")}
+    tables = {path.parent.name: first_table(path.read_text("utf-8")) for path in RESULTS.glob("*/table.md")}
     return Template((ROOT / "tools" / "model_card.md").read_text("utf-8")).substitute(tables | facts())
 
 
