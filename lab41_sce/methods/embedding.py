@@ -91,12 +91,12 @@ class EmbeddingModel(keras.Model):
 
     def vectors(self, features):
         """Embed the network input of one excerpt: float32 arrays, `[T, F]` to `[T, F, K]`."""
-        by_phase = ops.convert_to_numpy(split_phases(features[None], self.phases))
-        vectors = ops.convert_to_numpy(join_phases(self.network.predict_on_batch(by_phase), self.phases))
-        vectors = vectors[0, : len(features)]
-        if not self.unit_norm:
-            return vectors
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+        by_phase = self.network.predict_on_batch(ops.convert_to_numpy(split_phases(features[None], self.phases)))
+        # As join_phases does, but without further copies of what is large.
+        vectors = np.swapaxes(by_phase, 0, 1).reshape(-1, *by_phase.shape[2:])[: len(features)]
+        if self.unit_norm:
+            vectors /= np.maximum(np.sqrt(np.einsum("tfk,tfk->tf", vectors, vectors)), 1e-12)[..., None]
+        return vectors
 
     def get_config(self):
         """Return the arguments, for serialisation."""
