@@ -117,9 +117,9 @@ def test_whole_mp3_files_are_as_long_as_they_say(tmp_path, rate_hz, seconds):
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
 def test_an_interruption_while_writing_leaves_nothing(tmp_path, suffix):
-    """Python calls our handler at any moment, also within functions that libsndfile calls."""
+    """Python calls our handler (some runners have another) at any moment, also in functions that libsndfile calls."""
     part, voice = tone(44100, 2)[None, None], tmp_path / f"voice{suffix}"
-    usual = system_signals.signal(system_signals.SIGINT, system_signals.default_int_handler)  # which some runners change
+    usual = system_signals.signal(system_signals.SIGINT, system_signals.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt), audio.writers([voice], 44100, 1, 44100 * 200) as write:
             threading.Timer(0.1, os.kill, (os.getpid(), system_signals.SIGINT)).start()
