@@ -108,16 +108,7 @@ def best_si_sdr(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
 
 
 def si_sdr_improvement(references: np.ndarray, mixture: np.ndarray, estimates: np.ndarray) -> float:
-    """Compute by how many dB the estimates are better than the mixture: SI-SDR, mean over the speakers.
-
-    Args:
-        references: float `[S, N]`.
-        mixture: float `[N]`.
-        estimates: float `[S, N]`, in any order.
-
-    Raises:
-        ValueError: as in `best_si_sdr`.
-    """
+    """Compute by how many dB estimates `[S, N]`, in any order, are better than the mixture `[N]`: mean SI-SDR."""
     unprocessed = np.broadcast_to(mixture, references.shape)
     return float(best_si_sdr(references, estimates).mean() - best_si_sdr(references, unprocessed).mean())
 
