@@ -17,7 +17,7 @@ import soundfile
 from lab41_sce import audio
 from lab41_sce.errors import UserError
 
-WINDOW_SECONDS, CONTEXT_SECONDS = 60.0, 20.0  # with 4 s of context, voices differ by -37 dB from those of the whole
+WINDOW_SECONDS, CONTEXT_SECONDS = 60.0, 20.0  # with 4 s of context, voices differ from those of the whole by more than -40 dB
 
 
 class Recording:
