@@ -17,7 +17,7 @@ import soundfile
 from lab41_sce import audio
 from lab41_sce.errors import UserError
 
-WINDOW_SECONDS, CONTEXT_SECONDS = 60.0, 20.0  # with 4 s of context, voices differ from those of the whole by more than -40 dB
+WINDOW_SECONDS, CONTEXT_SECONDS = 60.0, 20.0  # 4 s of context leave voices less than 40 dB near those of the whole
 
 
 class Recording:
