@@ -3,7 +3,8 @@
 From the frames come segments (for RTTM files and JSON) and the confidence of each second.
 
 Confidence is how far the largest mask of a bin is above the second largest, on average over the bins, which count by
-their magnitude: 1 where every bin has one clear owner, near 0 where the voices cannot be told apart.
+their magnitude: 1 where every bin has one clear owner, near 0 where the voices cannot be told apart. A single voice has
+none: there is nothing to confuse it with.
 """
 
 import math
@@ -42,7 +43,7 @@ class Frames:
     def of(cls, masks: np.ndarray, magnitude: np.ndarray, seconds: float, first: float = 0.0) -> "Frames":
         """Measure frames of masks `[S, T, F]` and magnitudes `[T, F]` of the mixture; times as above."""
         ordered = np.sort(masks, axis=0)
-        margin = ordered[-1] - ordered[-2] if len(masks) > 1 else np.ones_like(magnitude)
+        margin = ordered[-1] - ordered[-2] if len(masks) > 1 else np.full_like(magnitude, np.nan)
         return cls(np.square(masks * magnitude).mean(axis=2), (margin * magnitude).sum(axis=1),
                    magnitude.sum(axis=1), seconds, first, len(magnitude) * seconds)
 
@@ -53,11 +54,12 @@ class Frames:
                      for name in ("levels", "margins", "magnitudes")), parts[0].seconds, parts[0].first, duration)
 
     def confidence(self) -> float:
-        """Compute the confidence of the whole, between 0 and 1; of silence 0, of a single voice 1."""
-        return float(self.margins.sum() / max(self.magnitudes.sum(), 1e-12))
+        """Compute the confidence of the whole, between 0 and 1; NaN of silence and of a single voice."""
+        heard = self.magnitudes.sum()
+        return float(self.margins.sum() / heard) if heard > 1e-12 else float("nan")
 
     def confidence_by_second(self) -> np.ndarray:
-        """Compute the confidence of each second, float `[seconds]`; NaN where nothing is heard."""
+        """Compute the confidence of each second, float `[seconds]`; NaN where nothing is heard, and of one voice."""
         last = max(math.ceil(self.duration) - 1, 0)
         second = np.clip(self.first + np.arange(len(self.magnitudes)) * self.seconds, 0, last).astype(int)
         margins, magnitudes = (np.bincount(second, weights) for weights in (self.margins, self.magnitudes))

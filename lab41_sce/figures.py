@@ -26,6 +26,8 @@ from lab41_sce.lists import snr_db, speech_split
 DPI = 150
 MONITOR = "validation_si_sdri_db"  # column of the history
 RANGE_DB = 60
+BRIGHTEST, DARKEST_DB = 99.5, -30.0  # percentile of levels, as few are far above the rest of speech; not below this
+HIGHEST_HZ = 5000  # little of speech is above, and the models of this project hear nothing of it
 WINDOW_SECONDS = 0.0512  # the article's STFT frame
 # Bounds on what is computed, so that an hour of sound costs no more than a few minutes.
 MAXIMUM_COLUMNS = 1200
@@ -84,8 +86,8 @@ def spectrograms(signals: Mapping[str, np.ndarray], sample_rate_hz: int, title: 
         title: text above the panels.
 
     Returns:
-        Figure with levels in dB relative to the loudest bin of all panels, over 60 dB. Its size follows
-            from how many signals there are, not from their length.
+        Figure up to 5 kHz, with levels in dB relative to the loudest bin of all panels. Its size follows from how
+            many signals there are, not from their length.
 
     Raises:
         ValueError: if there is no signal, or one is not of shape `[N]`.
@@ -96,16 +98,19 @@ def spectrograms(signals: Mapping[str, np.ndarray], sample_rate_hz: int, title: 
         if np.ndim(signal) != 1:
             raise ValueError(f"Signal {name!r} has shape {np.shape(signal)}, want [N]: draw single channels.")
     powers = [_power(np.asarray(signal, np.float32), sample_rate_hz) for signal in signals.values()]
-    loudest = max(power.max() for power in powers) or 1.0  # all silent: everything lies at the floor
+    loudest = max(power.max() for power in powers) or 1.0  # all silent: everything is dark
+    levels_db = [10 * np.log10(np.maximum(power / loudest, 1e-12)) for power in powers]
+    brightest_db = max(np.percentile(np.concatenate([*map(np.ravel, levels_db)]), BRIGHTEST), DARKEST_DB)
 
     figure = new_figure(height=0.7 + 1.2 * len(signals))
     panels = figure.subplots(len(signals), sharex=True, sharey=True, squeeze=False)[:, 0]
-    for panel, (name, signal), power in zip(panels, signals.items(), powers, strict=True):
-        level_db = 10 * np.log10(np.maximum(power / loudest, 10 ** (-RANGE_DB / 10)))
+    for panel, (name, signal), level_db in zip(panels, signals.items(), levels_db, strict=True):
         seconds = max(len(signal), 1) / sample_rate_hz
-        image = panel.imshow(level_db, origin="lower", aspect="auto", cmap="magma", vmin=-RANGE_DB, vmax=0,
+        image = panel.imshow(level_db, origin="lower", aspect="auto", cmap="magma",
+                             vmin=brightest_db - RANGE_DB, vmax=brightest_db,
                              extent=(0, seconds, 0, sample_rate_hz / 2))
         panel.set_title(name, loc="left", fontsize="medium", parse_math=False)
+    panels[-1].set_ylim(0, min(HIGHEST_HZ, sample_rate_hz / 2))
     panels[-1].set_xlim(0, max(max(map(len, signals.values())), 1) / sample_rate_hz)
     panels[-1].set_xlabel("Time (s)")
     figure.supylabel("Frequency (Hz)", fontsize="medium")
@@ -122,21 +127,24 @@ def who_speaks_when(frames: Frames) -> Figure:
         frames: of a separation.
 
     Returns:
-        Figure with a bar for each segment of each voice.
+        Figure with a bar for each segment of each voice; a single one has no confidence.
     """
     segments, confidence = frames.segments(), frames.confidence_by_second()
-    figure = new_figure(height=1.8 + 0.35 * len(segments))
-    voices, below = figure.subplots(2, sharex=True, height_ratios=(max(len(segments), 1), 2))
+    sure = not np.isnan(confidence).all()
+    figure = new_figure(height=0.8 + sure + 0.35 * len(segments))
+    panels = figure.subplots(1 + sure, sharex=True, squeeze=False, height_ratios=(max(len(segments), 1), 2)[: 1 + sure])
+    voices, lowest = panels[0, 0], panels[-1, 0]
     for number, of_voice in enumerate(segments):
         bars = [(start, end - start) for start, end in of_voice]
         voices.broken_barh(bars, (number + 0.6, 0.8), color=COLOURS[number % len(COLOURS)])
     voices.set_yticks(range(1, len(segments) + 1), [f"voice {number}" for number in range(1, len(segments) + 1)])
     voices.set_ylim(len(segments) + 0.5, 0.5)
-    below.stairs(confidence, np.arange(len(confidence) + 1), color="black", baseline=None)
-    below.set_ylim(0, 1)
-    below.set_xlim(0, max(len(frames.magnitudes) * frames.seconds, 1e-3))
-    below.set_ylabel("Confidence")
-    below.set_xlabel("Time (s)")
+    if sure:
+        lowest.stairs(confidence, np.arange(len(confidence) + 1), color="black", baseline=None)
+        lowest.set_ylim(0, 1)
+        lowest.set_ylabel("Confidence")
+    lowest.set_xlim(0, max(len(frames.magnitudes) * frames.seconds, 1e-3))
+    lowest.set_xlabel("Time (s)")
     return figure
 
 

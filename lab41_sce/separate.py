@@ -23,6 +23,7 @@ from lab41_sce.recordings import Recording
 MOST_SPEAKERS = 10  # models are trained on two or three
 DRAWN_SECONDS = 60  # of the spectrograms
 LONGEST_NAME = 255  # bytes
+BAR = "{desc}: {percentage:3.0f} %|{bar}| {elapsed} < {remaining}"  # None disables it where no terminal is
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
 
@@ -96,7 +97,9 @@ class Outputs:
         self._suffix = path.suffix.lower() if path.suffix.lower() in SUFFIXES else ".wav"
         wanted = {"_spectrograms.png": options.plot, "_voices.png": options.plot, ".json": options.json,
                   ".rttm": options.rttm}
-        self.extras = {end: options.out_dir / f"{path.stem}{end}" for end, given in wanted.items() if given}
+        paths = {end: options.out_dir / f"{path.stem}{end}" for end in wanted}
+        self.extras = {end: extra for end, extra in paths.items() if wanted[end]}
+        self._unwanted = [extra for end, extra in paths.items() if not wanted[end]]
 
     def voices(self, n_speakers: int) -> list[Path]:
         """Name the file of each voice."""
@@ -105,6 +108,11 @@ class Outputs:
     def all(self, n_speakers: int) -> list[Path]:
         """Name every file."""
         return [*self.voices(n_speakers), *self.extras.values()]
+
+    def leftovers(self, n_speakers: int) -> list[Path]:
+        """List what an earlier call wrote about the same recording and this one does not."""
+        more = itertools.takewhile(Path.exists, self.voices(MOST_SPEAKERS)[n_speakers:])
+        return [*more, *filter(Path.exists, self._unwanted)]
 
 
 def check_outputs(inputs: list[Path], outputs: list[Path], force: bool) -> None:
@@ -130,12 +138,13 @@ def check_outputs(inputs: list[Path], outputs: list[Path], force: bool) -> None:
         places.add(place)
 
 
-def separate_file(separator, path: Path, options: argparse.Namespace, inputs: list[Path], enrolled=None) -> list[Path]:
+def separate_file(separator, recording: Recording, options: argparse.Namespace, inputs: list[Path],
+                  enrolled=None) -> list[Path]:
     """Separate one file.
 
     Args:
         separator: a `Separator`.
-        path: the recording.
+        recording: the opened file.
         options: the command line.
         inputs: files that no voice may replace.
         enrolled: vector of the voice that should come first (`Separator.voice`).
@@ -146,10 +155,10 @@ def separate_file(separator, path: Path, options: argparse.Namespace, inputs: li
     Raises:
         UserError: the recording cannot be read, or a file cannot be written.
     """
-    recording = Recording.open(path, options.channels)
-    outputs, rate_hz = Outputs(path, options), recording.sample_rate_hz
+    path, rate_hz = Path(recording.name), recording.sample_rate_hz
+    outputs = Outputs(path, options)
     seconds = recording.n_samples / rate_hz
-    with tqdm(total=2 * round(seconds), desc=path.name, unit=" s", leave=False, disable=seconds < 60) as bar:
+    with tqdm(total=1 + 1e-9, desc=path.name, bar_format=BAR, leave=False, disable=seconds < 60 or None) as bar:
         separation = separator.open(recording, options.speakers, enrolled, bar.update)
         voices = outputs.voices(separation.n_speakers)
         check_outputs(inputs, outputs.all(separation.n_speakers), options.force)
@@ -162,20 +171,19 @@ def separate_file(separator, path: Path, options: argparse.Namespace, inputs: li
                 write(part)
                 peak = max(peak, float(np.abs(part).max(initial=0.0)))
     write_extras(outputs.extras, separation, recording, voices)
-    more = outputs.voices(separation.n_speakers + 1)[-1]
-    for sentence in sentences(separation, voices[0], peak, more):
+    for sentence in sentences(separation, voices[0], peak, outputs.leftovers(separation.n_speakers)):
         tqdm.write(f"{path.name}: {sentence}", file=sys.stderr)
     return outputs.all(separation.n_speakers)
 
 
-def sentences(separation, voice: Path, peak: float, more: Path) -> list[str]:
+def sentences(separation, voice: Path, peak: float, leftovers: list[Path]) -> list[str]:
     """Say what somebody who looks at the voices should know: how many and why, whose is first, what is clipped.
 
     Args:
         separation: a `Separation`.
         voice: the file of the first voice.
         peak: of all voices.
-        more: where one more voice would be.
+        leftovers: files of an earlier call, about the same recording.
 
     Returns:
         The sentences.
@@ -187,8 +195,8 @@ def sentences(separation, voice: Path, peak: float, more: Path) -> list[str]:
     if peak > 1:
         clipped = "was clipped; give a WAV file to keep it" if voice.suffix == ".flac" else "players may clip it"
         said.append(f"a voice peaks at {peak:.2f} of full scale: {clipped}")
-    if more.exists():
-        said.append(f"{more} is from an earlier run, which wrote more voices; it was left")
+    if leftovers:
+        said.append(f"left from an earlier call, so not of these voices: {', '.join(map(str, leftovers))}")
     return said
 
 
@@ -210,12 +218,12 @@ def write_extras(extras: dict[str, Path], separation, recording: Recording, voic
 
 
 def describe(separation, recording: Recording, voices: list[Path], segments) -> dict:
-    """Collect what is known of the voices, for JSON: seconds, confidence from 0 to 1, cosines."""
-    by_second = separation.frames.confidence_by_second()
+    """Collect what is known of the voices, for JSON: seconds; confidence from 0 to 1, or None; cosines."""
+    confidence, *by_second = (None if np.isnan(value) else round(value, 3) for value in (
+        separation.frames.confidence(), *separation.frames.confidence_by_second().tolist()))
     described = {
         "file": Path(recording.name).name, "seconds": recording.n_samples / recording.sample_rate_hz,
-        "speakers": separation.n_speakers, "confidence": round(separation.frames.confidence(), 3),
-        "confidence_by_second": [None if value != value else round(value, 3) for value in by_second.tolist()],
+        "speakers": separation.n_speakers, "confidence": confidence, "confidence_by_second": by_second,
         "voices": [{"file": voice.name, "speaks": [[round(time, 3) for time in pair] for pair in of_voice]}
                    for voice, of_voice in zip(voices, segments, strict=True)]}
     if separation.count:
@@ -242,12 +250,15 @@ def main(arguments: list[str] | None = None) -> int:
         if several and not options.force:  # an earlier call may have been interrupted
             done = [path for path in paths if all(output.exists() for output in outputs[path])]
             if done:
-                print(f"{len(done)} of {len(paths)} recordings have their voices already, {done[0]} to {done[-1]}, and "
-                      "are left out; add --force to separate them again", file=sys.stderr)
+                which = f"{done[0]}" if len(done) == 1 else f"{done[0]} to {done[-1]}"
+                print(f"left out, since their voices exist: {len(done)} of {len(paths)} recordings ({which}); "
+                      "add --force to separate them again", file=sys.stderr)
             paths = [path for path in paths if path not in done]
             if not paths:
                 return 0
         alone = Recording.open(options.enroll, "mix") if options.enroll else None
+        # Of several, one that cannot be read stops no other.
+        only = None if several else Recording.open(paths[0], options.channels)
         from lab41_sce.separation import Separator  # imports TensorFlow: after what can be told at once
 
         separator = Separator.load(options.model) if options.model else Separator.from_pretrained()
@@ -257,7 +268,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     for path in tqdm(paths, "separating", unit=" files", disable=len(paths) == 1):
         try:
-            for output in separate_file(separator, path, options, inputs, enrolled):
+            recording = only or Recording.open(path, options.channels)
+            for output in separate_file(separator, recording, options, inputs, enrolled):
                 tqdm.write(str(output))
         except UserError as error:
             failed = True

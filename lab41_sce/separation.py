@@ -32,6 +32,7 @@ import lab41_sce.methods.embedding
 import lab41_sce.methods.masking  # noqa: F401
 from lab41_sce import audio
 from lab41_sce.clustering import audible
+from lab41_sce.counting import RANGE_DB as COUNT_RANGE_DB
 from lab41_sce.counting import Count, count_speakers
 from lab41_sce.diarisation import Frames
 from lab41_sce.errors import UserError
@@ -41,6 +42,7 @@ from lab41_sce.recordings import Recording, Window, plan
 
 FADE_SECONDS = 0.05
 WINDOWS_TO_FIT, VECTORS_TO_FIT = 24, 100_000
+LEVELS_COST = 0.1  # of the pass that measures levels, where a pass of the network costs 1
 HIGH_BINS = 0.7  # of the model's band: masks above here speak for what it does not hear
 
 
@@ -108,7 +110,7 @@ class Separator:
             recording: what to separate.
             n_speakers: as in `separate`.
             first: the vector of a person (see `voice`) whose voice should come first.
-            progress: is called with the seconds that were gone through; in the end the recording's, twice.
+            progress: is called now and then with the share of the work that was done; all shares sum to one.
 
         Raises:
             UserError: the model cannot do what is asked for.
@@ -168,23 +170,18 @@ class Separation:
     """
 
     def __init__(self, model, recording: Recording, n_speakers: int | str, first=None, progress=None):
-        self._model, self._recording, self._progress = model, recording, progress or (lambda seconds: None)
+        self._model, self._recording, self._progress = model, recording, progress or (lambda share: None)
         self.count: Count | None = None
         self.centres = self.likeness = self.frames = None
         if not hasattr(model, "centres"):
             self.n_speakers = n_speakers
             self._windows = [Window(0, recording.n_samples, 0, recording.n_samples)]
-            self._progress(recording.n_samples / recording.sample_rate_hz)
+            self._work = _heard(self._windows)
             return
         self._windows = plan(recording, model.front_end)
         fitted = self._windows[:: math.ceil(len(self._windows) / WINDOWS_TO_FIT)]
-        samples = [self._sample(window, VECTORS_TO_FIT // len(fitted)) for window in fitted]
-        vectors, magnitudes = map(np.concatenate, zip(*samples))
-        if n_speakers == "auto":
-            self.count, self.centres = count_speakers(vectors, magnitudes, model.spread)
-            self.n_speakers = self.count.n_speakers
-        else:
-            self.n_speakers, self.centres = n_speakers, model.centres(vectors, magnitudes, n_speakers)
+        self._work = (1 + LEVELS_COST) * _heard(self._windows) + _heard(fitted)
+        self.n_speakers, self.centres = self._fit(fitted, n_speakers)
         if first is not None:
             likeness = self.centres @ first / np.maximum(np.linalg.norm(self.centres, axis=1), 1e-12)
             order = np.argsort(-likeness)
@@ -208,7 +205,7 @@ class Separation:
                 voices[..., : len(ramp)] = ramp * voices[..., : len(ramp)] + (1 - ramp) * before
             length = window.stop - window.start
             before = voices[..., length : length + fade].copy()
-            self._progress(length / self._recording.sample_rate_hz)
+            self._advance(window)
             yield voices[..., :length]
         self.frames = Frames.join(frames, self._recording.n_samples / self._recording.sample_rate_hz)
 
@@ -233,15 +230,27 @@ class Separation:
         scaling = RunningScaling(self._model.front_end)
         for window in self._windows:
             scaling.add(self._levels(window)[self._own_frames(window)])
-            self._progress((window.stop - window.start) / self._recording.sample_rate_hz)
+            self._advance(window, LEVELS_COST)
         return scaling
 
-    def _sample(self, window, most):
+    def _fit(self, windows, n_speakers):
+        """Return the number of speakers, counted if that is asked for, and the centres of their vectors."""
+        range_db = COUNT_RANGE_DB if n_speakers == "auto" else self._model.range_db
+        samples = [self._sample(window, VECTORS_TO_FIT // len(windows), range_db) for window in windows]
+        vectors, magnitudes = map(np.concatenate, zip(*samples))
+        if n_speakers == "auto":
+            self.count = count_speakers(vectors, self._model.spread)
+            n_speakers = self.count.n_speakers
+        loud = audible(magnitudes, self._model.range_db, self._scaling.peak)
+        return n_speakers, self._model.centres(vectors[loud], magnitudes[loud], n_speakers)
+
+    def _sample(self, window, most, range_db):
         """Return vectors of audible bins of a window, `[n, K]`, and their magnitudes `[n]`; of many, some."""
         levels, own = self._levels(window), self._own_frames(window)
         vectors, levels = self._model.vectors(self._scaling(levels))[own], levels[own]
         no_event = levels.max(axis=1, keepdims=True) <= self._scaling.peak
-        places = np.argwhere(no_event & audible(levels, self._model.range_db, self._scaling.peak))
+        places = np.argwhere(no_event & audible(levels, range_db, self._scaling.peak))
+        self._advance(window)
         if len(places) > most:
             places = places[np.random.default_rng(0).choice(len(places), most, replace=False)]
         return vectors[tuple(places.T)], levels[tuple(places.T)]
@@ -252,6 +261,10 @@ class Separation:
             return self._model.masks(heard.mean(axis=0), self.n_speakers)
         levels = np.abs(spectrograms.mean(axis=0))
         return self._model.masks_from(self._model.vectors(self._scaling(levels)), self.centres)
+
+    def _advance(self, window, cost=1.0):
+        """Tell that a window was gone through; `cost`: of a pass, where the network's is 1."""
+        self._progress(cost * _heard([window]) / self._work)
 
     def _levels(self, window):
         """Return the magnitudes `[T, F]` of the mean of the channels in a window and around it."""
@@ -290,6 +303,11 @@ class Separation:
         seconds = np.arange(length) / self._recording.sample_rate_hz
         of_frames = self._first_centre + np.arange(masks.shape[1]) * self._frame_seconds
         return np.stack([np.interp(seconds, of_frames, share) for share in shares]).astype(np.float32)
+
+
+def _heard(windows: list[Window]) -> int:
+    """Add up the samples that the model hears for some windows."""
+    return sum(window.outer_stop - window.outer_start for window in windows)
 
 
 def _model_of(folder: Path) -> Path:

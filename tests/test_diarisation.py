@@ -51,8 +51,9 @@ def test_confidence_is_the_margin_of_the_masks(sure):
     assert np.isnan(by_second[7:]).all()
 
 
-def test_one_voice_is_sure():
-    assert frames_of([[(0.0, 5.0)]]).confidence() == 1.0
+def test_one_voice_has_nothing_to_be_confused_with():
+    frames = frames_of([[(0.0, 5.0)]])
+    assert np.isnan(frames.confidence()) and np.isnan(frames.confidence_by_second()).all()
 
 
 def test_parts_are_the_whole():
@@ -79,7 +80,7 @@ def test_nothing_is_after_the_end():
 def test_silence_has_no_segments_and_no_confidence():
     frames = Frames.of(np.full((2, 40, 8), 0.5), np.zeros((40, 8)), FRAME_SECONDS)
     assert frames.segments() == [[], []]
-    assert frames.confidence() == 0.0 and np.isnan(frames.confidence_by_second()).all()
+    assert np.isnan(frames.confidence()) and np.isnan(frames.confidence_by_second()).all()
 
 
 def test_rttm_has_ten_fields_a_line_in_the_order_of_time():

@@ -121,7 +121,8 @@ def test_a_system_that_learns_nothing_can_be_the_method(corpus_root, tmp_path):
     assert set(pd.read_csv(tmp_path / "summary.csv")["system"]) == {"unprocessed", "ideal_binary_mask",
                                                                     "ideal_ratio_mask"}
     assert not re.search(r"^\[\]", (tmp_path / "report.html").read_text(), re.MULTILINE)  # nothing to lead with
-    model = subprocess.run([sys.executable, "-m", "lab41_sce.separate", "x.wav", "--model", tmp_path],
+    recording = next(corpus_root.rglob("*.flac"))
+    model = subprocess.run([sys.executable, "-m", "lab41_sce.separate", recording, "--model", tmp_path],
                            capture_output=True, text=True, check=False)
     assert model.returncode == 1 and "there is no model at" in model.stderr and "Traceback" not in model.stderr
 

@@ -23,7 +23,16 @@ def test_spectrograms_share_levels_time_and_frequency():
     assert levels[:, 100].argmax() / (len(levels) - 1) * 5000 == pytest.approx(1000, abs=20)
     assert levels.max() == pytest.approx(0, abs=1e-4)
     assert soft.get_array().max() == pytest.approx(-20, abs=0.1)
-    np.testing.assert_allclose(none.get_array(), -60, atol=1e-4)
+    assert none.get_array().max() < none.get_clim()[0]  # dark
+
+
+def test_spectrograms_are_as_bright_as_speech_not_as_its_loudest_bin():
+    rng = np.random.default_rng(0)
+    signal = 0.01 * rng.standard_normal(RATE_HZ)
+    signal[:500] += np.sin(2 * np.pi * 1000 * np.arange(500) / RATE_HZ)
+    image = figures.spectrograms({"a tone above noise": signal}, RATE_HZ).axes[0].images[0]
+    darkest, brightest = image.get_clim()
+    assert brightest - darkest == pytest.approx(60) and -30 <= brightest < -10
 
 
 def test_spectrograms_cope_with_silence_and_any_length(tmp_path):
@@ -33,7 +42,9 @@ def test_spectrograms_cope_with_silence_and_any_length(tmp_path):
     assert figure.axes[0].images[0].get_array().shape == (257, figures.MAXIMUM_COLUMNS)
     figures.save(figure, tmp_path / "long.png")
     assert max(Image.open(tmp_path / "long.png").size) < 1200
-    figures.save(figures.spectrograms({"silence": np.zeros(50)}, 8000), tmp_path / "silence.png")
+    silence = figures.spectrograms({"silence": np.zeros(50)}, 8000)
+    figures.save(silence, tmp_path / "silence.png")
+    assert silence.axes[0].images[0].get_array().max() < silence.axes[0].images[0].get_clim()[0]  # dark
     with pytest.raises(ValueError, match=r"\(2, 50\), want \[N\]"):
         figures.spectrograms({"stereo": np.zeros((2, 50))}, 8000)
     with pytest.raises(ValueError, match="no signal"):

@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -32,7 +33,7 @@ def model_file(tiny_model, tmp_path):
 def measured_file(tiny_model, tmp_path):
     """A model whose thresholds somebody has measured: it counts speakers and finds a person."""
     tiny_model.predict_on_batch(np.zeros((1, 1000), np.float32))
-    tiny_model.spread, tiny_model.alike = 0.01, -1.0
+    tiny_model.spread, tiny_model.alike = 1e-6, -1.0  # counts three, finds anybody
     tiny_model.save(tmp_path / "measured.keras")
     return tmp_path / "measured.keras"
 
@@ -149,6 +150,15 @@ def test_impossible_signals_are_told(tiny_model):
         separator.separate(np.zeros(100), 10000, 0)
 
 
+def test_a_single_voice_has_no_confidence(model_file, tmp_path):
+    soundfile.write(tmp_path / "talk.wav", noise(2, 16000), 16000)
+    arguments = [str(tmp_path / "talk.wav"), "--model", str(model_file), "--speakers", "1", "--out-dir", str(tmp_path)]
+    assert separate.main([*arguments, "--json", "--plot"]) == 0
+    told = json.loads((tmp_path / "talk.json").read_text())
+    assert told["confidence"] is None and told["confidence_by_second"] == [None, None]
+    assert (tmp_path / "talk_voices.png").exists()
+
+
 def test_command_line_writes_one_file_for_each_speaker(model_file, tmp_path, capsys):
     recording = tmp_path / "two people.flac"
     soundfile.write(recording, noise(3, 44100, channels=2), 44100)
@@ -178,7 +188,8 @@ def test_what_is_known_of_the_voices_is_written(measured_file, tmp_path, capsys)
     names = [voice["file"] for voice in told["voices"]]
     assert told["speakers"] == len(names) and names == [f"talk_{n}.wav" for n in range(1, len(names) + 1)]
     assert told["seconds"] == 3.0 and len(told["confidence_by_second"]) == 3
-    assert told["confidence_by_second"][0] is None and 0 <= told["confidence_by_second"][2] <= 1
+    assert told["confidence_by_second"][0] is None
+    assert 0 <= told["confidence_by_second"][2] <= 1 and 0 <= told["confidence"] <= 1
     assert len(told["enrolled"]["likeness"]) == len(names) and told["enrolled"]["found"]
     assert str(told["count"]["spreads"][0])[:3] in told["count"]["why"]
     said = capsys.readouterr().err
@@ -271,20 +282,28 @@ def test_a_voice_louder_than_full_scale_is_told(model_file, tmp_path, capsys):
 
 
 def test_progress_adds_up(tiny_model):
-    """Of models of vectors and of models of masks: the recording's seconds, twice."""
+    """Of models of vectors, in one window or more, and of models of masks."""
     masks = MaskModel(FrontEnd(), blstm(257, 2, n_layers=1, units=4), 2)
-    for model in (tiny_model, masks):
+    for model, seconds, steps in ((tiny_model, 40, 3), (tiny_model, 90, 6), (masks, 40, 1)):
         told = []
-        list(Separator(model).open(Recording.of(noise(40, 8000)[:, 0], 8000), 2, progress=told.append))
-        assert sum(told) == pytest.approx(80)
+        list(Separator(model).open(Recording.of(noise(seconds, 8000)[:, 0], 8000), 2, progress=told.append))
+        assert len(told) == steps and min(told) > 0 and sum(told) == pytest.approx(1)
 
 
-def test_a_voice_of_an_earlier_run_is_left_and_told(model_file, tmp_path, capsys):
+def test_files_of_an_earlier_call_are_left_and_told(model_file, tmp_path, capsys):
     soundfile.write(tmp_path / "talk.wav", noise(1, 16000), 16000)
     arguments = [str(tmp_path / "talk.wav"), "--model", str(model_file), "--out-dir", str(tmp_path), "--force"]
-    assert separate.main([*arguments, "--speakers", "3"]) == 0 and "earlier run" not in capsys.readouterr().err
+    assert separate.main([*arguments, "--speakers", "3", "--json"]) == 0 and "earlier" not in capsys.readouterr().err
     assert separate.main([*arguments, "--speakers", "2"]) == 0
-    assert "talk_3.wav is from an earlier run" in capsys.readouterr().err and (tmp_path / "talk_3.wav").exists()
+    left = tmp_path / "talk_3.wav", tmp_path / "talk.json"
+    assert f"not of these voices: {left[0]}, {left[1]}" in capsys.readouterr().err and all(map(Path.exists, left))
+
+
+def test_a_recording_that_cannot_be_read_is_told_before_the_model_is_loaded(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Separator, "from_pretrained", lambda: pytest.fail("the model was loaded"))
+    soundfile.write(tmp_path / "talk.wav", noise(1, 16000), 16000)
+    assert separate.main([str(tmp_path / "talk.wav"), "--channels", "3", "--out-dir", str(tmp_path / "voices")]) == 1
+    assert "no number 3" in capsys.readouterr().err
 
 
 def test_a_saved_model_says_the_same(measured_file, tmp_path):

@@ -1,6 +1,7 @@
 """Put the best model of a run into the package, its weights in half precision: the model that `separate` uses.
 
     python tools/keep_model.py runs/pretrained --spread 0.7 --alike 0.5
+    python tools/keep_model.py lab41_sce/pretrained/sce.keras --spread 0.75  # another threshold, all else as it was
 
 `--spread` and `--alike` are the thresholds that `tools/score_counting.py` and `tools/score_enrolment.py` find best on
 validation speakers, the other options what `tools/trial_inference.py` does. Beside the model goes the list of the
@@ -54,22 +55,22 @@ def _halved(contents: bytes) -> bytes:
 def main():
     """Copy and halve."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--spread", type=float, required=True)
-    parser.add_argument("--alike", type=float, required=True)
-    parser.add_argument("--phases", type=int, default=1, help="frames where the training had one, see EmbeddingModel")
-    parser.add_argument("--soft-scale", type=float, help="default: as trained")
-    parser.add_argument("--range-db", type=float, help="default: as trained")
+    parser.add_argument("run", type=Path, help="its folder, or a .keras file with its splits.csv beside it")
+    parser.add_argument("--spread", type=float, help="default of this and the others: as it is in the model")
+    parser.add_argument("--alike", type=float)
+    parser.add_argument("--phases", type=int, default=1, help="frames where there was one, see EmbeddingModel")
+    parser.add_argument("--soft-scale", type=float)
+    parser.add_argument("--range-db", type=float)
     parser.add_argument("--folder", type=Path, default=MODEL.parent)
     options = parser.parse_args()
-    splits = (options.run / "splits.csv").read_text("utf-8")
+    splits = ((options.run if options.run.is_dir() else options.run.parent) / "splits.csv").read_text("utf-8")
     model = Separator.load(options.run).model
     if options.phases < 1 or model.front_end.hop_length % options.phases:
         parser.error(f"--phases {options.phases} does not divide the hop of {model.front_end.hop_length} samples")
-    model.spread, model.alike, model.phases = options.spread, options.alike, options.phases
+    for name in ("spread", "alike", "soft_scale", "range_db"):
+        setattr(model, name, getattr(options, name) or getattr(model, name))
+    model.phases *= options.phases
     model.front_end.hop_length //= options.phases
-    model.soft_scale = options.soft_scale or model.soft_scale
-    model.range_db = options.range_db or model.range_db
     options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model.keras")

@@ -1,11 +1,14 @@
 """Count the speakers of mixtures of one, two and three with the shipped model, and tell how often that is right.
 
     python tools/score_counting.py $LIBRISPEECH results/pretrained_counting
-    python tools/score_counting.py $LIBRISPEECH runs/counting_validation --split validation --per-kind 150
+    python tools/score_counting.py $LIBRISPEECH results/pretrained_counting_levels --level-range-db 10
+    python tools/score_counting.py $LIBRISPEECH runs/counting_validation --split validation --level-range-db 0 10 20
 
-Kinds are the numbers here. The second is what the model's `spread` is chosen with: `thresholds.csv` says how often each
+Kinds are the numbers here. The last is what the model's `spread` is chosen with: `thresholds.csv` says how often each
 would be right there.
 """
+
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -18,24 +21,28 @@ from lab41_sce.lists import evaluation_list, load_mixture
 from lab41_sce.recordings import Recording
 
 NUMBERS, SECONDS = (1, 2, 3), 5.0
-THRESHOLDS = np.round(np.arange(0.2, 1.21, 0.02), 2)
+THRESHOLDS = np.round(np.arange(0.4, 1.01, 0.01), 2)
 
 
 def main():
     """Count, and write one row for each mixture and one for each number."""
-    options = shipped.parser(__doc__, 50).parse_args()
+    parser = shipped.parser(__doc__, 50)
+    parser.add_argument("--level-range-db", type=float, nargs="+", default=[0.0],
+                        help="the levels of the speakers differ by at most so much; of several, so many mixtures each")
+    options = parser.parse_args()
     separator, speech, table = shipped.load(options)
-    separator.model.spread = separator.model.spread or 0.7
+    separator.model.spread = separator.model.spread or 0.77
     front_end, rows = separator.model.front_end, []
-    for n_speakers in NUMBERS:
+    for n_speakers, level_range_db in itertools.product(NUMBERS, options.level_range_db):
         per_kind = -(-options.per_kind // 2**n_speakers)  # of ordered kinds
-        mixtures = evaluation_list(speech, table, options.split, n_speakers, per_kind, SECONDS, front_end.pre_emphasis)
+        mixtures = evaluation_list(speech, table, options.split, n_speakers, per_kind, SECONDS, front_end.pre_emphasis,
+                                   level_range_db, seed=round(level_range_db))
         drawn = mixtures.sample(min(options.per_kind, len(mixtures)), random_state=0).to_dict("records")
         for row in tqdm(drawn, f"{n_speakers} speakers"):
             signal = load_mixture(speech, row).signal
             count = separator.open(Recording.of(signal, front_end.sample_rate_hz), "auto").count
             rows.append({"mixture": row["mixture"], "kind": row["kind"], "speakers": n_speakers,
-                         "counted": count.n_speakers,
+                         "level_range_db": level_range_db, "counted": count.n_speakers,
                          **{f"spread_{n}": spread for n, spread in enumerate(count.spreads, start=1)}})
     counted = pd.DataFrame(rows)
     right = counted.assign(correct=counted["counted"] == counted["speakers"]).groupby("speakers")["correct"]
