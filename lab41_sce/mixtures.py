@@ -38,7 +38,7 @@ class Speech:
         self._lengths = dict(zip(utterances["utterance"], (utterances["seconds"] * sample_rate_hz).astype(int)))
         self._signals = {}
         if in_memory:
-            for utterance in tqdm(self._paths, "reading speech", unit=" files", leave=False):
+            for utterance in tqdm(self._paths, "reading speech", unit=" files", leave=False, disable=None):
                 # Played faster, a signal has fewer samples: those of a lower rate.
                 signal = audio.read_mono(self._paths[utterance], sample_rate_hz / self._speeds[utterance])
                 self._signals[utterance] = np.round(np.clip(signal, -1, 1) * 32767).astype(np.int16)

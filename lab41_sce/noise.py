@@ -171,7 +171,7 @@ def _audio_files(folder: Path) -> dict[Path, float]:
         raise UserError(f"noise.folder={folder} holds {len(files)} audio files, but training and scoring need one "
                         "each; add some (WAV, FLAC, OGG or MP3).")
     seconds = {}
-    for file in tqdm(files, "noise.folder", unit=" files", leave=False):
+    for file in tqdm(files, "noise.folder", unit=" files", leave=False, disable=None):
         with audio.open_file(file) as opened:
             seconds[file] = opened.frames / opened.samplerate
     return seconds

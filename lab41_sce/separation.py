@@ -4,11 +4,7 @@
     voices = separator.separate(signal, sample_rate_hz, n_speakers=2)  # [S, N]
 
 A long recording goes through the network in windows that overlap, but its vectors are clustered once, so a voice keeps
-its number from the first second to the last, and memory does not grow with the length:
-
-    levels of all windows -> scaling of the network's input
-    vectors of some       -> the number of speakers, and a centre for each
-    every window          -> masks -> voices
+its number from the first second to the last, and memory does not grow with the length (`streaming.py`).
 
 The model hears up to about 4.5 kHz (its own rate is 10 kHz). What lies above is shared out by the masks of the highest
 bins below, so that the voices sum to the recording.
@@ -17,9 +13,7 @@ A model that gives masks instead of vectors cannot name the voices alike in all 
 which takes about 0.25 GB a minute.
 """
 
-import math
-from collections.abc import Callable, Iterator
-from functools import cached_property
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -30,20 +24,10 @@ import yaml
 import lab41_sce.methods.attractor
 import lab41_sce.methods.embedding
 import lab41_sce.methods.masking  # noqa: F401
-from lab41_sce import audio
-from lab41_sce.clustering import audible
-from lab41_sce.counting import RANGE_DB as COUNT_RANGE_DB
-from lab41_sce.counting import Count, count_speakers
-from lab41_sce.diarisation import Frames
 from lab41_sce.errors import UserError
-from lab41_sce.features import RunningScaling
 from lab41_sce.pretrained import MODEL
-from lab41_sce.recordings import Recording, Window, plan
-
-FADE_SECONDS = 0.05
-WINDOWS_TO_FIT, VECTORS_TO_FIT = 24, 100_000
-LEVELS_COST = 0.1  # of the pass that measures levels, where a pass of the network costs 1
-HIGH_BINS = 0.7  # of the model's band: masks above here speak for what it does not hear
+from lab41_sce.recordings import Recording
+from lab41_sce.streaming import Separation
 
 
 class Separator:
@@ -156,158 +140,6 @@ class Separator:
         if getattr(self.model, "alike", None) is None:
             raise UserError("nobody has measured how alike this model makes one person's voice in two recordings, so "
                             "it cannot find a person; use the model that is shipped.")
-
-
-class Separation:
-    """The voices of one recording. Iterating yields their signals part by part, float32 `[S, C, n]`, in order.
-
-    Attributes:
-        n_speakers: S.
-        count: the `Count`, if the speakers were counted.
-        centres: float32 `[S, K]`, of the voices; None of a model that gives masks.
-        likeness: cosine of each voice with the person who should come first, `[S]`, falling; None if nobody should.
-        frames: after the iteration, what is known of every frame (`Frames`).
-    """
-
-    def __init__(self, model, recording: Recording, n_speakers: int | str, first=None, progress=None):
-        self._model, self._recording, self._progress = model, recording, progress or (lambda share: None)
-        self.count: Count | None = None
-        self.centres = self.likeness = self.frames = None
-        if not hasattr(model, "centres"):
-            self.n_speakers = n_speakers
-            self._windows = [Window(0, recording.n_samples, 0, recording.n_samples)]
-            self._work = _heard(self._windows)
-            return
-        self._windows = plan(recording, model.front_end)
-        fitted = self._windows[:: math.ceil(len(self._windows) / WINDOWS_TO_FIT)]
-        self._work = (1 + LEVELS_COST) * _heard(self._windows) + _heard(fitted)
-        self.n_speakers, self.centres = self._fit(fitted, n_speakers)
-        if first is not None:
-            likeness = self.centres @ first / np.maximum(np.linalg.norm(self.centres, axis=1), 1e-12)
-            order = np.argsort(-likeness)
-            self.centres, self.likeness = self.centres[order], likeness[order]
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """Separate window by window; neighbours are cross-faded where they meet."""
-        fade, before, frames = round(FADE_SECONDS * self._recording.sample_rate_hz), None, []
-        for window in self._windows:
-            channels = self._recording.read(window.outer_start, window.outer_stop)
-            heard = np.stack([self._to_model(channel) for channel in channels])
-            spectrograms, own = self._model.front_end.spectrogram(heard), self._own_frames(window)
-            masks = self._masks(heard, spectrograms)
-            frames.append(Frames.of(masks[:, own], np.abs(spectrograms).mean(axis=0)[own], self._frame_seconds,
-                                    self._first_centre))
-            voices = self._model.front_end.synthesise(spectrograms * masks[:, None], heard.shape[1])
-            voices = self._complete(voices, masks, spectrograms, heard, channels)
-            voices = voices[..., window.start - window.outer_start :]
-            if before is not None:
-                ramp = np.linspace(0, 1, before.shape[-1], dtype=np.float32)
-                voices[..., : len(ramp)] = ramp * voices[..., : len(ramp)] + (1 - ramp) * before
-            length = window.stop - window.start
-            before = voices[..., length : length + fade].copy()
-            self._advance(window)
-            yield voices[..., :length]
-        self.frames = Frames.join(frames, self._recording.n_samples / self._recording.sample_rate_hz)
-
-    @property
-    def found(self) -> bool | None:
-        """Whether the first voice is that of the person who should come first; None if nobody should."""
-        return None if self.likeness is None else bool(self.likeness[0] >= self._model.alike)
-
-    @property
-    def _frame_seconds(self):
-        return self._model.front_end.hop_length / self._model.front_end.sample_rate_hz
-
-    @property
-    def _first_centre(self):
-        """Where the first frame is centred, in seconds: before the start, unless frames overlap by half."""
-        front_end = self._model.front_end
-        return (front_end.hop_length - front_end.frame_length / 2) / front_end.sample_rate_hz
-
-    @cached_property
-    def _scaling(self) -> RunningScaling:
-        """The scaling of the network's input over the whole recording."""
-        scaling = RunningScaling(self._model.front_end)
-        for window in self._windows:
-            scaling.add(self._levels(window)[self._own_frames(window)])
-            self._advance(window, LEVELS_COST)
-        return scaling
-
-    def _fit(self, windows, n_speakers):
-        """Return the number of speakers, counted if that is asked for, and the centres of their vectors."""
-        range_db = COUNT_RANGE_DB if n_speakers == "auto" else self._model.range_db
-        samples = [self._sample(window, VECTORS_TO_FIT // len(windows), range_db) for window in windows]
-        vectors, magnitudes = map(np.concatenate, zip(*samples))
-        if n_speakers == "auto":
-            self.count = count_speakers(vectors, self._model.spread)
-            n_speakers = self.count.n_speakers
-        loud = audible(magnitudes, self._model.range_db, self._scaling.peak)
-        return n_speakers, self._model.centres(vectors[loud], magnitudes[loud], n_speakers)
-
-    def _sample(self, window, most, range_db):
-        """Return vectors of audible bins of a window, `[n, K]`, and their magnitudes `[n]`; of many, some."""
-        levels, own = self._levels(window), self._own_frames(window)
-        vectors, levels = self._model.vectors(self._scaling(levels))[own], levels[own]
-        no_event = levels.max(axis=1, keepdims=True) <= self._scaling.peak
-        places = np.argwhere(no_event & audible(levels, range_db, self._scaling.peak))
-        self._advance(window)
-        if len(places) > most:
-            places = places[np.random.default_rng(0).choice(len(places), most, replace=False)]
-        return vectors[tuple(places.T)], levels[tuple(places.T)]
-
-    def _masks(self, heard, spectrograms):
-        """Return masks `[S, T, F]` for what the model hears: channels `[C, N]` and their spectrograms `[C, T, F]`."""
-        if self.centres is None:
-            return self._model.masks(heard.mean(axis=0), self.n_speakers)
-        levels = np.abs(spectrograms.mean(axis=0))
-        return self._model.masks_from(self._model.vectors(self._scaling(levels)), self.centres)
-
-    def _advance(self, window, cost=1.0):
-        """Tell that a window was gone through; `cost`: of a pass, where the network's is 1."""
-        self._progress(cost * _heard([window]) / self._work)
-
-    def _levels(self, window):
-        """Return the magnitudes `[T, F]` of the mean of the channels in a window and around it."""
-        mono = self._recording.read(window.outer_start, window.outer_stop).mean(axis=0)
-        return np.abs(self._model.front_end.spectrogram(self._to_model(mono)))
-
-    def _to_model(self, signal):
-        return audio.resample(signal, self._recording.sample_rate_hz, self._model.front_end.sample_rate_hz)
-
-    def _own_frames(self, window):
-        """Say which frames of what is heard for a window are its own, as a slice."""
-        per_frame = self._frame_seconds * self._recording.sample_rate_hz
-        first = round((window.start - window.outer_start) / per_frame)
-        last = window.stop == window.outer_stop
-        return slice(first, None if last else first + round((window.stop - window.start) / per_frame))
-
-    def _complete(self, voices, masks, spectrograms, heard, channels):
-        """Bring voices `[S, C, N]` to the recording's rate, and share out what `[C, n]` holds beyond what is heard."""
-        length = channels.shape[1]
-        voices = np.stack([self._from_model(of_speaker, length) for of_speaker in voices])
-        rest = channels - self._from_model(heard, length)
-        return voices + self._shares(masks, spectrograms, length)[:, None] * rest
-
-    def _from_model(self, signals, length):
-        """Bring signals `[C, N]` back to the recording's rate and length; resampling may round a sample away."""
-        rates = self._model.front_end.sample_rate_hz, self._recording.sample_rate_hz
-        back = [audio.resample(signal, *rates)[:length] for signal in signals]
-        return np.stack([np.pad(signal, (0, length - len(signal))) for signal in back])
-
-    def _shares(self, masks, spectrograms, length):
-        """Tell whose the sound above the model's band is: shares `[S, length]` that sum to one."""
-        high = slice(round(HIGH_BINS * masks.shape[2]), None)
-        weights = (np.abs(spectrograms) ** 2).mean(axis=0)[:, high] + 1e-12  # [T, bins]
-        shares = (masks[:, :, high] * weights).sum(axis=2)
-        shares /= np.maximum(shares.sum(axis=0), 1e-12)
-        seconds = np.arange(length) / self._recording.sample_rate_hz
-        of_frames = self._first_centre + np.arange(masks.shape[1]) * self._frame_seconds
-        return np.stack([np.interp(seconds, of_frames, share) for share in shares]).astype(np.float32)
-
-
-def _heard(windows: list[Window]) -> int:
-    """Add up the samples that the model hears for some windows."""
-    return sum(window.outer_stop - window.outer_start for window in windows)
 
 
 def _model_of(folder: Path) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab41_sce import audio, separate, separation
+from lab41_sce import audio, separate, streaming
 from lab41_sce.corpora.librispeech import EMBEDDED_SUBSET
 from lab41_sce.metrics import si_sdr_improvement
 from lab41_sce.pretrained import MODEL
@@ -54,8 +54,8 @@ def test_windows_are_within_40_db_of_the_whole(shipped, monkeypatch):
     signal, rate_hz = audio.read(EXAMPLES / "two_women.wav")
     signal = np.tile(signal[0], 20)[: 60 * rate_hz]
     whole = shipped.separate(signal, rate_hz)
-    monkeypatch.setattr(separation, "plan", partial(plan, window_seconds=15))
-    assert len(separation.plan(Recording.of(signal, rate_hz), shipped.model.front_end)) == 3
+    monkeypatch.setattr(streaming, "plan", partial(plan, window_seconds=15))
+    assert len(streaming.plan(Recording.of(signal, rate_hz), shipped.model.front_end)) == 3
     parts = shipped.separate(signal, rate_hz)
     error = min(np.square(parts - whole[order]).mean() for order in ([0, 1], [1, 0]))
     assert 10 * np.log10(error / np.square(whole).mean()) < -40

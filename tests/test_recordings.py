@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from lab41_sce import separation
+from lab41_sce import streaming
 from lab41_sce.errors import UserError
 from lab41_sce.features import FrontEnd
 from lab41_sce.methods.embedding import EmbeddingModel
@@ -50,7 +50,7 @@ def power_at(signal, hz):
 
 @pytest.fixture
 def short_windows(monkeypatch):
-    monkeypatch.setattr(separation, "plan", partial(separation.plan, window_seconds=2.0, context_seconds=0.5))
+    monkeypatch.setattr(streaming, "plan", partial(streaming.plan, window_seconds=2.0, context_seconds=0.5))
 
 
 @pytest.mark.parametrize("hz", [300, 3000])

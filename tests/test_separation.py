@@ -11,7 +11,7 @@ import soundfile
 import tensorflow as tf
 from conftest import hum
 
-from lab41_sce import separate, separation
+from lab41_sce import separate, streaming
 from lab41_sce.errors import UserError
 from lab41_sce.features import FrontEnd
 from lab41_sce.methods.attractor import AttractorModel
@@ -69,8 +69,8 @@ def test_windows_give_what_the_whole_gives(rate_hz, compression, scaling, monkey
     rng = np.random.default_rng(0)
     signal = sum(hum(pitch_hz, 20.0, rate_hz, rng) for pitch_hz in (110, 210))
     whole = Separator(model).separate(signal, rate_hz)
-    monkeypatch.setattr(separation, "plan", partial(separation.plan, window_seconds=3.0, context_seconds=1.5))
-    assert len(separation.plan(Recording.of(signal, rate_hz), front_end)) >= 5
+    monkeypatch.setattr(streaming, "plan", partial(streaming.plan, window_seconds=3.0, context_seconds=1.5))
+    assert len(streaming.plan(Recording.of(signal, rate_hz), front_end)) >= 5
     parts = Separator(model).separate(signal, rate_hz)
     assert parts.shape == whole.shape
     error = min(np.square(parts - whole[order]).mean() for order in ([0, 1], [1, 0]))
@@ -82,7 +82,7 @@ def test_windows_give_what_the_whole_gives(rate_hz, compression, scaling, monkey
 @pytest.mark.parametrize("seconds", [0.1, 79.9, 80.1, 140.0, 181.0])
 def test_windows_follow_each_other_and_start_where_frames_do(rate_hz, seconds):
     recording = Recording.of(np.zeros(round(seconds * rate_hz)), rate_hz)
-    windows = separation.plan(recording, FrontEnd())
+    windows = streaming.plan(recording, FrontEnd())
     assert windows[0].start == windows[0].outer_start == 0
     assert windows[-1].stop == windows[-1].outer_stop == recording.n_samples
     for before, after in zip(windows, windows[1:], strict=False):

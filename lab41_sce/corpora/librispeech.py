@@ -82,7 +82,7 @@ def load(
     )
     rows = []
     for (utterance, (subset, path)), (seconds, reason) in zip(
-        paths.items(), tqdm(inspect, "checking speech", len(paths), unit=" files", leave=False)
+        paths.items(), tqdm(inspect, "checking speech", len(paths), unit=" files", leave=False, disable=None)
     ):
         speaker = path.parent.parent.name
         if reason is None and speaker not in sexes:
