@@ -1,51 +1,92 @@
-"""Measure the time and the memory that separating recordings takes, from the command's start to its end.
+"""Separation: the command's time and memory for recordings of 10 seconds to an hour, and where the time goes.
 
-    python tools/bench_separation.py RECORDING results/bench_separation
-
-Repeats the recording to each length, and separates it with the command line: TensorFlow's import, reading and writing
-are included.
+The shipped example is repeated to each length. The command is measured from its start to its end: TensorFlow's import,
+reading and writing are included. Shares are of a call in one process, without the import.
 """
 
-import argparse
+import contextlib
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
-import pandas as pd
-import shipped
+from bench import part_main
 
 from lab41_sce import audio
+from lab41_sce.examples import __file__ as examples
+
+SECONDS = (10, 60, 600, 3600)
+PROFILED_SECONDS = 120
 
 
-def main():
-    """Measure and print; lengths ascend, since the system reports the largest peak of memory so far."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("recording")
-    parser.add_argument("results", type=Path, help="folder to write to")
-    parser.add_argument("--model", help="default: the one that is shipped")
-    parser.add_argument("--seconds", type=int, nargs="+", default=[10, 60, 600, 3600])
-    parser.add_argument("--speakers", default="2")
-    options = parser.parse_args()
-    channels, rate_hz = audio.read(options.recording)
-    rows = []
-    for seconds in sorted(options.seconds):
+def measure(rows, quick: bool) -> None:
+    """Measure the command, from the shortest on, since the system tells the largest peak of memory so far."""
+    channels, rate_hz = audio.read(Path(examples).with_name("mixture.wav"))
+    for seconds in SECONDS[:1] if quick else SECONDS:
         with tempfile.TemporaryDirectory() as folder:
             audio.write(Path(folder) / "long.wav", np.resize(channels[0], seconds * rate_hz), rate_hz)
-            model = ["--model", options.model] if options.model else []
             start = time.perf_counter()
-            subprocess.run([sys.executable, "-m", "lab41_sce.separate", f"{folder}/long.wav", "--out-dir", folder,
-                            "--speakers", options.speakers, *model], check=True, capture_output=True)
-            took = time.perf_counter() - start
-        rows.append({"seconds": seconds, "took_seconds": round(took, 1), "times_real_time": round(seconds / took, 1),
-                     "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)})
-        print(rows[-1], file=sys.stderr)
-    options.results.mkdir(parents=True, exist_ok=True)
-    shipped.write_summary(pd.DataFrame(rows), options.results)
+            subprocess.run([sys.executable, "-m", "lab41_sce.separate", f"{folder}/long.wav", "--out-dir", folder],
+                           check=True, capture_output=True)
+            taken = time.perf_counter() - start
+        rows.add(f"separation of {seconds} s", taken, "s")
+        rows.add(f"separation of {seconds} s: speed", seconds / taken, "times real time")
+        peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        rows.add(f"separation of {seconds} s: peak memory", peak_mb, "MB")
+    seconds = 10 if quick else PROFILED_SECONDS
+    for stage, share in shares(np.resize(channels[0], seconds * rate_hz), rate_hz).items():
+        rows.add(f"separation of {seconds} s: share of {stage}", share, "1")
+
+
+def shares(signal: np.ndarray, rate_hz: int) -> dict[str, float]:
+    """Measure what share of a separation each stage takes; what is in none of them is "the rest"."""
+    from lab41_sce import counting, separation, streaming
+    from lab41_sce.features import FrontEnd, RunningScaling
+    from lab41_sce.methods.embedding import EmbeddingModel
+    from lab41_sce.recordings import Recording
+
+    separator, taken, running = separation.Separator.from_pretrained(), defaultdict(float), []
+
+    def timed(stage, call):
+        def wrapped(*arguments, **options):
+            if running:  # within another stage
+                return call(*arguments, **options)
+            running.append(stage)
+            start = time.perf_counter()
+            try:
+                return call(*arguments, **options)
+            finally:
+                taken[stage] += time.perf_counter() - start
+                running.clear()
+        return wrapped
+
+    stages = [(Recording, "read", "reading"), (FrontEnd, "spectrogram", "STFT"), (EmbeddingModel, "vectors", "network"),
+              (RunningScaling, "add", "scaling"), (RunningScaling, "__call__", "scaling"),
+              (counting, "fit_centres", "clustering"), (EmbeddingModel, "centres", "clustering"),
+              (EmbeddingModel, "masks_from", "masks"), (FrontEnd, "synthesise", "resynthesis"),
+              (streaming.audio, "resample", "resampling"), (streaming.Frames, "of", "who speaks when")]
+    with tempfile.TemporaryDirectory() as folder:
+        audio.write(Path(folder) / "long.wav", signal, rate_hz)
+        for _ in range(2):  # the first one compiles the network
+            taken.clear()
+            with contextlib.ExitStack() as stack:
+                for owner, name, stage in stages:
+                    stack.enter_context(mock.patch.object(owner, name, timed(stage, getattr(owner, name))))
+                start = time.perf_counter()
+                found = separator.open(Recording.open(Path(folder) / "long.wav", "mix"))
+                names = [Path(folder) / f"{number}.wav" for number in range(found.n_speakers)]
+                with audio.writers(names, rate_hz, 1, len(signal)) as write:
+                    for part in found:
+                        timed("writing", write)(part)
+                whole = time.perf_counter() - start
+    taken["the rest"] = whole - sum(taken.values())
+    return {stage: seconds / whole for stage, seconds in sorted(taken.items(), key=lambda item: -item[1])}
 
 
 if __name__ == "__main__":
-    main()
+    part_main(measure)

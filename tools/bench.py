@@ -1,0 +1,90 @@
+"""Measure what training, separation, scoring and starting cost on this machine, and write one table: `make bench`.
+
+    python tools/bench.py results/bench [--parts training separation corpus imports] [--quick] [--before OLD.csv]
+
+Each part is a script of its own, `bench_PART.py`, and runs in a process of its own. `summary.csv` has the columns
+name, value, unit, reference, ratio: reference is the same figure in an earlier `summary.csv` (`--before`), ratio what
+the value is of it. `machine.json` describes the machine and the versions. Nothing else should run meanwhile.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from lab41_sce import runs
+from lab41_sce.files import write_text
+
+PARTS = ("training", "losses", "separation", "scoring", "corpus", "start")
+COLUMNS = ["name", "value", "unit"]
+
+
+class Rows(list):
+    """Collect measurements of a part, told as they come."""
+
+    def add(self, name: str, value: float, unit: str) -> None:
+        """Append a row; four digits are more than a measurement knows."""
+        self.append((name, float(f"{value:.4g}"), unit))
+        print(f"{name}: {self[-1][1]:g} {unit}", file=sys.stderr, flush=True)
+
+
+def part_main(measure) -> None:
+    """Run a part's `measure(rows, quick)` from the command line, and write its rows."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    rows = Rows()
+    measure(rows, options.quick)
+    runs.write_csv(pd.DataFrame(rows, columns=COLUMNS), options.out)
+
+
+def machine() -> dict:
+    """Describe the machine and the software."""
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
+    processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+                     platform.processor())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    command = shlex.join(["python", "tools/bench.py", *sys.argv[1:]])
+    return {"processor": processor, "cores": os.cpu_count(), "memory_gb": round(memory, 1), **runs.versions(command)}
+
+
+def main():
+    """Measure every part, then write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, help="folder to write to")
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--quick", action="store_true", help="small cases, once: to see that it works")
+    parser.add_argument("--before", type=Path, help="an earlier summary.csv to compare with")
+    options = parser.parse_args()
+    before = pd.read_csv(options.before).set_index("name")["value"] if options.before else pd.Series(dtype=float)
+    tables = []
+    for part in options.parts:
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "part.csv"
+            subprocess.run([sys.executable, Path(__file__).with_name(f"bench_{part}.py"), out,
+                            *["--quick"] * options.quick], check=True)
+            tables.append(pd.read_csv(out))
+    table = pd.concat(tables, ignore_index=True)
+    table["reference"] = table["name"].map(before)
+    table["ratio"] = (table["value"] / table["reference"]).round(3)
+    options.results.mkdir(parents=True, exist_ok=True)
+    runs.write_csv(table, options.results / "summary.csv")
+    write_text(options.results / "machine.json", json.dumps(machine(), indent=2) + "\n")
+    shown = table.dropna(axis="columns", how="all").astype(object).fillna("")
+    lines = [shown.columns, ["---", "--:", "---", "--:", "--:"][: len(shown.columns)], *shown.to_numpy().tolist()]
+    text = "".join(f"| {' | '.join(f'{cell:g}' if isinstance(cell, float) else str(cell) for cell in line)} |\n"
+                   for line in lines)
+    write_text(options.results / "table.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Training: frames a second of the update on ready data and of real training, at many sizes, and the machine's peak.
+
+A frame is one hop of 256 samples at 10 kHz. "Ready" is `fit` on one batch again and again; "real" is `fit` on mixtures
+as they are drawn, augmented and added up meanwhile, as experiments do it. The two take turns, round by round.
+"""
+
+import itertools
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from bench import part_main
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from lab41_sce.corpora import librispeech, splits
+from lab41_sce.methods.base import Setup
+from lab41_sce.mixtures import Speech, TrainingMixtures
+from lab41_sce.noise import Noise
+from lab41_sce.settings import CONFIG_PATH
+
+NETWORKS = {"shipped recipe": ["+exp=pretrained"], "article's network": ["+exp=paper", "embedding_size=20"]}
+BATCHES, FRAMES, ROUNDS = (8, 16, 32, 64, 256), (40, 100, 400), 3
+LARGEST = 32_000  # frames in a batch, for 24 GB
+SECONDS = 2.0  # at least, of each measurement
+
+
+def matrix_peak(size: int = 2048) -> float:
+    """Measure the machine's large float32 matrix products, in GFLOP/s: the median of ten."""
+    left, right = tf.random.normal((size, size)), tf.random.normal((size, size))
+    taken = []
+    for _ in range(12):
+        start = time.perf_counter()
+        float(tf.reduce_sum(left @ right))
+        taken.append(time.perf_counter() - start)
+    return 2 * size**3 / np.median(taken[2:]) / 1e9
+
+
+class Bench:
+    """Hold a method of an experiment, compiled, and what draws its mixtures, from the embedded corpus.
+
+    Args:
+        experiment: what the command line of the experiment would add.
+    """
+
+    def __init__(self, experiment: list[str]):
+        with initialize_config_dir(str(CONFIG_PATH.resolve()), version_base="1.3"):
+            self.config = compose("config", experiment)
+        self.front_end = instantiate(self.config.front_end)
+        table = splits.split(librispeech.load(None, ["synthetic"]), 2, **self.config.splits)
+        table = splits.perturb_speed(table, self.config.mixtures.speeds)
+        self.speakers = splits.trained_speakers(table)
+        self.speech = Speech(table, self.front_end.sample_rate_hz)
+        self.table, self.noise = table[table["split"] == "train"], Noise(self.speech, table)
+        network = instantiate(self.config.network)
+        setup = Setup(self.front_end, network, 2, tuple(self.speakers), self.speech, self.table)
+        self.method = instantiate(self.config.method.build, _partial_=True)(setup)
+        self.method.compile(keras.optimizers.Adam(1e-5, global_clipnorm=5.0))
+
+    def mixtures(self, batch: int, frames: int) -> TrainingMixtures:
+        """Draw batches of that size as the experiment does."""
+        options = {name: value for name, value in self.config.mixtures.items()
+                   if name not in ("in_memory", "speeds", "batch_size", "seconds", "n_speakers")}
+        if self.config.noise.training_snr_db is not None:
+            options |= {"noise": self.noise, "snr_db": tuple(self.config.noise.training_snr_db)}
+        seconds = frames * self.front_end.hop_length / self.front_end.sample_rate_hz
+        return TrainingMixtures(self.speech, self.table, self.speakers, n_speakers=2, batch_size=batch, seconds=seconds,
+                                pre_emphasis=self.front_end.pre_emphasis, **options)
+
+    def operations(self) -> float:
+        """Count the operations of an update for each frame: forward, and twice as many backward."""
+        network = self.method.model.network
+        stack = next((layer.stack for layer in network.layers if hasattr(layer, "stack")), 1)
+        return 3 * 2 * sum(np.prod(weight.shape) for weight in network.weights if len(weight.shape) == 2) / stack
+
+    def rate(self, dataset, updates: int, frames: int) -> float:
+        """Measure frames a second of `fit` on the first updates of a dataset, after one that is not counted."""
+        clock = Clock()
+        self.method.fit(dataset, steps_per_epoch=updates + 1, verbose=0, shuffle=False, callbacks=[clock])
+        return updates * frames / (clock.ends[-1] - clock.ends[0])
+
+
+class Clock(keras.callbacks.Callback):
+    """Note when each update ended."""
+
+    def __init__(self):
+        super().__init__()
+        self.ends = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Wait for the update, and note the time."""
+        float(logs["loss"])
+        self.ends.append(time.perf_counter())
+
+
+def input_rate(mixtures: TrainingMixtures, frames: int, batches: int) -> float:
+    """Measure frames a second of mixtures alone."""
+    stream = iter(mixtures.dataset())
+    next(stream)
+    start = time.perf_counter()
+    for _ in range(batches):
+        next(stream)
+    return batches * frames / (time.perf_counter() - start)
+
+
+def measure(rows, quick: bool) -> None:
+    """Measure all sizes, ready and real in turns."""
+    sizes = [(8, 40)] if quick else [*itertools.product(BATCHES, FRAMES)]
+    peak = matrix_peak(256 if quick else 2048)
+    rows.add("matrix peak, float32", peak, "GFLOP/s")
+    for name, experiment in NETWORKS.items():
+        bench = Bench(experiment)
+        for batch, length in sizes:
+            if batch * length > LARGEST:
+                continue
+            frames = batch * (length + 1)  # the last frame begins before the excerpt's end
+            mixtures = bench.mixtures(batch, length)
+            one = tf.data.Dataset.from_tensors(mixtures.batch(0)).repeat()
+            guess = bench.rate(one, 1, frames)
+            updates = 1 if quick else int(np.clip(SECONDS * guess / frames, 2, 30))
+            ready, real = [], []
+            for _ in range(1 if quick else ROUNDS):
+                ready.append(bench.rate(one, updates, frames))
+                real.append(bench.rate(mixtures.dataset(), updates, frames))
+            case = f"{name}, {batch} x {length} frames"
+            rows.add(f"{case}: update on ready data", np.median(ready), "frames/s")
+            rows.add(f"{case}: share of the matrix peak", np.median(ready) * bench.operations() / peak / 1e9, "1")
+            rows.add(f"{case}: training, share of the update's rate", np.median(np.divide(real, ready)), "1")
+        for batch, length in sizes if quick else ((32, 100), (256, 40)):
+            rate = input_rate(bench.mixtures(batch, length), batch * (length + 1), 2 if quick else 20)
+            rows.add(f"{name}, {batch} x {length} frames: mixtures alone", rate, "frames/s")
+
+
+if __name__ == "__main__":
+    part_main(measure)
