@@ -9,6 +9,7 @@ speakers in each bin.
 
 import numpy as np
 from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 
 
 def fit_centres(vectors: np.ndarray, magnitudes: np.ndarray, n_speakers: int, seed: int = 0) -> np.ndarray:
@@ -26,7 +27,8 @@ def fit_centres(vectors: np.ndarray, magnitudes: np.ndarray, n_speakers: int, se
     if len(vectors) < n_speakers:
         return np.zeros((n_speakers, vectors.shape[1]), np.float32)
     kmeans = KMeans(n_speakers, n_init=4, max_iter=100, random_state=seed)
-    return kmeans.fit(vectors.astype(np.float32), sample_weight=magnitudes).cluster_centers_
+    with threadpool_limits(1, "openmp"):  # for so little, threads that wait for each other cost more than they bring
+        return kmeans.fit(vectors.astype(np.float32), sample_weight=magnitudes).cluster_centers_
 
 
 def true_centres_masks(embeddings: np.ndarray, magnitude: np.ndarray, source_magnitudes: np.ndarray,
