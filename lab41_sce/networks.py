@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import keras
 from keras import layers, ops
 
+from lab41_sce.lstm import BidirectionalLSTM
+
 
 def blstm(n_bins: int, n_outputs: int, n_layers: int = 2, units: int = 300, dropout: float = 0.0,
           rank: int | None = None, stack: int = 1) -> keras.Model:
@@ -30,7 +32,7 @@ def blstm(n_bins: int, n_outputs: int, n_layers: int = 2, units: int = 300, drop
     hidden = StackFrames(stack, name="stack")(features) if stack > 1 else features
     for number in range(1, n_layers + 1):
         lstm = layers.LSTM(units, return_sequences=True)
-        hidden = layers.Bidirectional(lstm, name=f"blstm_{number}")(hidden)
+        hidden = BidirectionalLSTM(lstm, name=f"blstm_{number}")(hidden)
         if dropout:
             hidden = layers.SpatialDropout1D(dropout, name=f"dropout_{number}")(hidden)
     if rank is not None:
