@@ -4,7 +4,8 @@
     vectors of some       -> the number of speakers, and a centre for each
     every window          -> masks -> voices
 
-Nothing but one window's vectors is kept, and its masks speak for the centres of the whole: a voice keeps its number.
+What is kept are the centres, so a voice keeps its number, and, of the windows that made them, what the network's hidden
+layers said: the last layer makes the vectors, which are a lot of data, of it once more.
 """
 
 import math
@@ -23,7 +24,7 @@ from lab41_sce.recordings import Recording, Window, plan
 
 FADE_SECONDS = 0.05
 WINDOWS_TO_FIT, VECTORS_TO_FIT = 24, 100_000
-LEVELS_COST = 0.1  # of the pass that measures levels, where a pass of the network costs 1
+LEVELS_COST, VOICES_COST = 0.1, 0.3  # of measuring levels, of making voices; the network's hidden layers cost 1
 HIGH_BINS = 0.7  # of the model's band: masks above here speak for what it does not hear
 
 
@@ -42,15 +43,15 @@ class Separation:
         self._model, self._recording, self._progress = model, recording, progress or (lambda share: None)
         self.count: Count | None = None
         self.centres = self.likeness = self.frames = None
-        self._embedded = None, None  # the last window that was embedded, and what came out
+        self._hidden = {}  # by window
         if not hasattr(model, "centres"):
             self.n_speakers = n_speakers
             self._windows = [Window(0, recording.n_samples, 0, recording.n_samples)]
-            self._work = _heard(self._windows)
+            self._work = VOICES_COST * _heard(self._windows)
             return
         self._windows = plan(recording, model.front_end)
         fitted = self._windows[:: math.ceil(len(self._windows) / WINDOWS_TO_FIT)]
-        self._work = (1 + LEVELS_COST) * _heard(self._windows) + _heard(fitted)
+        self._work = (LEVELS_COST + 1 + VOICES_COST) * _heard(self._windows)
         self.n_speakers, self.centres = self._fit(fitted, n_speakers)
         if first is not None:
             likeness = self.centres @ first / np.maximum(np.linalg.norm(self.centres, axis=1), 1e-12)
@@ -64,7 +65,7 @@ class Separation:
             channels = self._recording.read(window.outer_start, window.outer_stop)
             heard = np.stack([self._to_model(channel) for channel in channels])
             spectrograms, own = self._model.front_end.spectrogram(heard), self._own_frames(window)
-            masks = self._masks(window, heard)
+            masks = self._masks(window, heard, spectrograms)
             frames.append(Frames.of(masks[:, own], np.abs(spectrograms).mean(axis=0)[own], self._frame_seconds,
                                     self._first_centre))
             voices = self._model.front_end.synthesise(spectrograms * masks[:, None], heard.shape[1])
@@ -75,7 +76,7 @@ class Separation:
                 voices[..., : len(ramp)] = ramp * voices[..., : len(ramp)] + (1 - ramp) * before
             length = window.stop - window.start
             before = voices[..., length : length + fade].copy()
-            self._advance(window)
+            self._advance(window, VOICES_COST)
             yield voices[..., :length]
         self.frames = Frames.join(frames, self._recording.n_samples / self._recording.sample_rate_hz)
 
@@ -116,31 +117,32 @@ class Separation:
 
     def _sample(self, window, most, range_db):
         """Return vectors of audible bins of a window, `[n, K]`, and their magnitudes `[n]`; of many, some."""
-        own = self._own_frames(window)
-        vectors, levels = (of_frames[own] for of_frames in self._embed(window))
+        own, levels = self._own_frames(window), self._levels(window)
+        self._hidden[window] = self._listen(window, levels)
+        vectors, levels = self._model.vectors(self._hidden[window], len(levels))[own], levels[own]
         no_event = levels.max(axis=1, keepdims=True) <= self._scaling.peak
         places = np.argwhere(no_event & audible(levels, range_db, self._scaling.peak))
-        self._advance(window)
         if len(places) > most:
             places = places[np.random.default_rng(0).choice(len(places), most, replace=False)]
         return vectors[tuple(places.T)], levels[tuple(places.T)]
 
-    def _masks(self, window, heard):
-        """Return masks `[S, T, F]` for a window, of which the model hears the channels `[C, N]`."""
+    def _masks(self, window, heard, spectrograms):
+        """Return masks `[S, T, F]` for a window, of channels `[C, N]` and their spectrograms `[C, T, F]`."""
         if self.centres is None:
             return self._model.masks(heard.mean(axis=0), self.n_speakers)
-        return self._model.masks_from(self._embed(window)[0], self.centres)
+        hidden = self._hidden.get(window)
+        if hidden is None:
+            hidden = self._listen(window, np.abs(spectrograms.mean(axis=0)))
+        return self._model.masks_from(self._model.vectors(hidden, spectrograms.shape[1]), self.centres)
 
-    def _embed(self, window):
-        """Return the vectors `[T, F, K]` and magnitudes `[T, F]` of what a window hears; once, if asked again."""
-        if self._embedded[0] != window:
-            self._embedded = None, None  # makes room
-            levels = self._levels(window)
-            self._embedded = window, (self._model.vectors(self._scaling(levels)), levels)
-        return self._embedded[1]
+    def _listen(self, window, levels):
+        """Return what the hidden layers say of the levels `[T, F]` of a window."""
+        hidden = self._model.hidden(self._scaling(levels))
+        self._advance(window, 1.0)
+        return hidden
 
-    def _advance(self, window, cost=1.0):
-        """Tell that a window was gone through; `cost`: of a pass, where the network's is 1."""
+    def _advance(self, window, cost):
+        """Tell that something that costs so much was done for a window."""
         self._progress(cost * _heard([window]) / self._work)
 
     def _levels(self, window):

@@ -65,7 +65,8 @@ def shares(signal: np.ndarray, rate_hz: int) -> dict[str, float]:
                 running.clear()
         return wrapped
 
-    stages = [(Recording, "read", "reading"), (FrontEnd, "spectrogram", "STFT"), (EmbeddingModel, "vectors", "network"),
+    stages = [(Recording, "read", "reading"), (FrontEnd, "spectrogram", "STFT"),
+              (EmbeddingModel, "hidden", "hidden layers"), (EmbeddingModel, "vectors", "last layer"),
               (RunningScaling, "add", "scaling"), (RunningScaling, "__call__", "scaling"),
               (counting, "fit_centres", "clustering"), (EmbeddingModel, "centres", "clustering"),
               (EmbeddingModel, "masks_from", "masks"), (FrontEnd, "synthesise", "resynthesis"),

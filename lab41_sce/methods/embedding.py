@@ -4,6 +4,8 @@ This is the model that separation needs and that a run saves: front end, network
 weight that knows a speaker; how its network is trained is the affair of a method (`sce.py`).
 """
 
+from functools import lru_cache
+
 import keras
 import numpy as np
 from keras import ops
@@ -89,11 +91,19 @@ class EmbeddingModel(keras.Model):
             return np.full((len(centres), *vectors.shape[:2]), 1.0 / len(centres), np.float32)
         return masks_from_centres(vectors, centres, self.soft_scale)
 
-    def vectors(self, features):
-        """Embed the network input of one excerpt: float32 arrays, `[T, F]` to `[T, F, K]`."""
-        by_phase = self.network.predict_on_batch(ops.convert_to_numpy(split_phases(features[None], self.phases)))
+    def hidden(self, features):
+        """Run one excerpt `[T, F]` of the network's input through all but the last layer: what `vectors` wants.
+
+        It is small: 128 numbers for each frame, say, where the vectors are 5,000.
+        """
+        by_phase = ops.convert_to_numpy(split_phases(features[None], self.phases))
+        return _halves(self.network)[0].predict_on_batch(by_phase)
+
+    def vectors(self, hidden, n_frames):
+        """Make the vectors of an excerpt, float32 array `[T, F, K]`, of what `hidden` said of it; `n_frames` is T."""
+        by_phase = _halves(self.network)[1].predict_on_batch(hidden)
         # As join_phases does, but without further copies of what is large.
-        vectors = np.swapaxes(by_phase, 0, 1).reshape(-1, *by_phase.shape[2:])[: len(features)]
+        vectors = np.swapaxes(by_phase, 0, 1).reshape(-1, *by_phase.shape[2:])[:n_frames]
         if self.unit_norm:
             vectors /= np.maximum(np.sqrt(np.einsum("tfk,tfk->tf", vectors, vectors)), 1e-12)[..., None]
         return vectors
@@ -129,3 +139,13 @@ def join_phases(vectors, phases: int):
     n_frames, n_bins, size = ops.shape(vectors)[1], *vectors.shape[2:]
     in_turns = ops.swapaxes(ops.reshape(vectors, (-1, phases, n_frames, n_bins, size)), 1, 2)
     return ops.reshape(in_turns, (-1, n_frames * phases, n_bins, size))
+
+
+@lru_cache(maxsize=8)
+def _halves(network):
+    """Split a network before its last layer, `dense`, whose output is large; the halves share its weights."""
+    names = {layer.name for layer in getattr(network, "layers", ())}
+    if not {"dense", "bins"} <= names:  # a network of another kind is all last layer
+        return keras.Sequential([keras.layers.Identity()]), network
+    middle = network.get_layer("dense").input
+    return keras.Model(network.input, middle), keras.Model(middle, network.get_layer("bins").output)
