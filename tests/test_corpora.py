@@ -40,6 +40,30 @@ def test_bad_files_are_left_out_with_their_reason(corpus_root, tmp_path, caplog)
         assert any(name in line and reason in line for line in warnings[0].splitlines())
 
 
+def test_headers_tell_what_decoding_does(corpus_root, tmp_path):
+    shutil.copytree(corpus_root, tmp_path / "corpus")
+    chapter = next((tmp_path / "corpus" / "train").glob("*/*"))
+    signal = 0.1 * np.random.default_rng(0).standard_normal(100_003)
+    for suffix, rate_hz in ((".flac", 44_100), (".wav", 8000), (".ogg", 16_000)):
+        soundfile.write(chapter / f"of_another_kind{suffix[1:]}{suffix}", signal, rate_hz)
+    decoded, from_headers = (librispeech.load(tmp_path / "corpus", ["train"], check=check)
+                             for check in ("samples", "headers"))
+    assert len(from_headers) > 3 and set(from_headers["path"].str[-4:]) >= {"flac", ".wav", ".ogg"}
+    pd.testing.assert_frame_equal(from_headers, decoded)
+
+
+def test_bad_headers_are_left_out_with_their_reason(corpus_root, tmp_path, caplog):
+    shutil.copytree(corpus_root, tmp_path / "corpus")
+    first, second, third, *_ = sorted((tmp_path / "corpus" / "train").glob("*/*/*.flac"))
+    first.write_bytes(first.read_bytes()[:20])
+    second.write_bytes(b"")
+    third.write_bytes(b"nothing that plays" * 10)
+    with caplog.at_level(logging.WARNING):
+        table = librispeech.load(tmp_path / "corpus", ["train"], check="headers")
+    assert not {first.stem, second.stem, third.stem} & set(table["utterance"])
+    assert caplog.text.count("it cannot be decoded") == 3
+
+
 def test_a_list_restricts_the_tree_wherever_utterances_lie(corpus_root, tmp_path):
     root = tmp_path / "tree"
     shutil.copytree(corpus_root, root)
