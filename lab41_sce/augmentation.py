@@ -4,6 +4,8 @@ For training only: the more ways of sounding a network has met, the less a new o
 filtered by its Fourier transform; responses are smooth, so that what wraps around its ends is short.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from scipy import fft
 
@@ -23,10 +25,8 @@ def random_responses(rng: np.random.Generator, n: int, frequencies_hz: np.ndarra
     Returns:
         float32 factors `[n, F]`.
     """
-    place = frequencies_hz / frequencies_hz[-1]
-    curves = np.cos(np.pi * np.outer(np.arange(1, TERMS + 1), place))
     amplitudes_db = range_db / 2 * rng.uniform(-1, 1, (n, TERMS)) / TERMS
-    return (10.0 ** (amplitudes_db @ curves / 20.0)).astype(np.float32)
+    return np.exp((amplitudes_db * np.log(10.0) / 20.0).astype(np.float32) @ _cosines(len(frequencies_hz)))
 
 
 def telephone_response(frequencies_hz: np.ndarray) -> np.ndarray:
@@ -57,3 +57,9 @@ def augment(rng: np.random.Generator, sources: np.ndarray, sample_rate_hz: int, 
     if on_line:
         response = response * telephone_response(frequencies_hz)
     return fft.irfft(fft.rfft(sources) * response, sources.shape[1])
+
+
+@lru_cache(maxsize=4)
+def _cosines(n_frequencies: int) -> np.ndarray:
+    """Compute 1 to `TERMS` half turns of a cosine over the band: float32 `[TERMS, F]`."""
+    return np.cos(np.pi * np.outer(np.arange(1, TERMS + 1), np.linspace(0, 1, n_frequencies))).astype(np.float32)
