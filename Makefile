@@ -6,7 +6,7 @@ TF_CPP_MIN_LOG_LEVEL ?= 2
 export TF_CPP_MIN_LOG_LEVEL
 
 .DEFAULT_GOAL := help
-.PHONY: help venv reproduce figures test lint notebooks clean distclean
+.PHONY: help venv reproduce figures bench test lint notebooks clean distclean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ reproduce: venv  ## train and score on the embedded corpus, print the table (goe
 
 figures: venv  ## draw the article's figures of a run anew: make figures RUN=runs/reproduce
 	@.venv/bin/python -m lab41_sce.article.draw $(or $(RUN),runs/reproduce)
+
+bench: venv  ## measure training, separation, scoring, starting; half an hour in which nothing else should run (ARGS="--quick")
+	@.venv/bin/python tools/bench.py runs/bench $(ARGS)
 
 test: venv  ## run the tests
 	@.venv/bin/python -m pytest -q -n 2 --dist loadfile --nbmake --nbmake-timeout=300 tests notebooks
