@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -25,7 +24,7 @@ if BROWSER is None:
 
 PICTURES = Path(__file__).parent.parent / "build" / "page"
 EXAMPLE_SECONDS = 7.45
-PATIENCE_MS = 120_000  # other programs may take most of the machine
+PATIENCE_MS = 60_000  # other programs may take most of the machine
 # A sandbox is not to be had as root; WebGL without a graphics card is SwiftShader's.
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--use-fake-ui-for-media-stream",
          "--use-fake-device-for-media-stream"]
@@ -48,12 +47,12 @@ def server(tmp_path_factory):
             assert process.poll() is None, (folder / "log.txt").read_text()
             [private] = folder.glob("lab41_sce_demo_*")
             yield address, private
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             assert process.wait(30) == 0, (folder / "log.txt").read_text()
             assert not private.exists()  # with all that visitors have left
         finally:
             process.kill()
-    assert "Traceback" not in (folder / "log.txt").read_text()
+    assert "A separation failed" not in (folder / "log.txt").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +101,7 @@ def answers(address):
 
 
 def status(page):
-    return page.locator("#status").inner_text()
+    return page.locator("#status .status").inner_text()
 
 
 def choose(page, label):
@@ -114,7 +113,10 @@ def separate(page):
 
 
 def done(page):
-    page.locator("#status", has_text="Done").wait_for()
+    """Wait for a result to be shown; a mistake's sentence fails the test."""
+    page.locator("#status .status", has_text=re.compile("Done|mistake")).wait_for()
+    assert "Done" in status(page)
+    page.locator("audio[data-name]").first.wait_for()
 
 
 def upload(page, file):
@@ -188,15 +190,15 @@ def test_it_works_with_the_keyboard_alone(visit):
     page = visit()
 
     def go_to(name):
-        focused = "document.activeElement.innerText || document.activeElement.parentElement.innerText"
+        focused = "(document.activeElement.closest('label') || document.activeElement).innerText.trim()"
         for _ in range(40):
-            if name in (page.evaluate(focused) or ""):
-                return
             page.keyboard.press("Tab")
+            if page.evaluate(focused) == name:
+                return
         raise AssertionError(f"Tab does not lead to {name}")
 
-    go_to("An example")
-    page.keyboard.press("ArrowDown")  # the next one: a mixture of two speakers
+    go_to("A mixture of two speakers")
+    page.keyboard.press("Space")
     page.get_by_label("First speaker (synthetic speech)").wait_for()
     go_to("Separate")
     page.keyboard.press("Enter")
@@ -210,6 +212,7 @@ def test_it_makes_a_mixture_and_scores_it(visit):
     choose(page, "2")
     separate(page)
     done(page)
+    page.locator("table.scores").wait_for()
     sdr = [float(cell) for cell in page.locator("table.scores td[data-metric=SDR]").all_inner_texts()]
     assert sdr[1] > sdr[0] > 5 > abs(sdr[2])  # the ideal mask's, this separation's, the mixture's own
     page.screenshot(path=PICTURES / "phone_dark.png", full_page=True)
@@ -243,7 +246,9 @@ def test_what_cannot_be_taken_gets_a_sentence(visit, server, tmp_path):
     page = visit()
     choose(page, "A recording of your own")
     page.locator("input[type=file]").first.set_input_files(str(write_sound(tmp_path / "large.wav", 200)))
-    page.get_by_text(re.compile("exceeds the maximum")).first.wait_for()
+    page.get_by_text(re.compile("exceed the maximum.+large.wav")).first.wait_for()  # told by the browser ...
+    file = {"name": "large.wav", "mimeType": "audio/wav", "buffer": (tmp_path / "large.wav").read_bytes()}
+    assert page.request.post(f"{server[0]}gradio_api/upload", multipart={"files": file}).status == 413  # ... or not
     assert not [*server[1].rglob("large.wav")]
     for opened in page.context.browser.contexts:
         for shown in opened.pages:
