@@ -1,5 +1,6 @@
 """The page in a real browser: `make test-browser` installs what this needs, and runs it."""
 
+import io
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
 HINT = "make test-browser installs it"
 pytest.importorskip("gradio", reason=f"the page needs Gradio; {HINT}")
@@ -39,7 +41,8 @@ def server(tmp_path_factory):
         port = free.getsockname()[1]
     with open(folder / "log.txt", "w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lab41_sce.demo", "--port", str(port), "--max-megabytes", "2.5", "--max-seconds", "130"],
+            [sys.executable, "-m", "lab41_sce.demo", "--port", str(port), "--max-megabytes", "2.5", "--max-seconds",
+             "130"],
             env=os.environ | {"TMPDIR": str(folder)}, stdout=log, stderr=subprocess.STDOUT)
         address = f"http://127.0.0.1:{port}/"
         try:
@@ -141,6 +144,13 @@ def sound(page, name):
     return address, page.request.get(address).body()
 
 
+def picture(page, name):
+    """Keep a picture of the whole page, with few enough colours to be small."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    whole = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
+    whole.quantize(128, dither=Image.Dither.NONE).save(PICTURES / f"{name}.png", optimize=True)
+
+
 def write_sound(path, seconds, rate_hz=8000, seed=0):
     """Write noise that comes and goes."""
     time_seconds = np.arange(round(seconds * rate_hz)) / rate_hz
@@ -167,8 +177,7 @@ def test_it_separates_the_example_and_plays_a_voice(visit):
     assert all(word in captions for word in ("Of the energy", "audible bins", "speaks", "Confidence"))
     assert page.locator("table.scores").count() == 0  # the truth is not known
     page.locator(".js-plotly-plot canvas").first.wait_for()
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=PICTURES / "desktop.png", full_page=True)
+    picture(page, "desktop")
 
 
 def test_the_vectors_turn_without_a_mouse(visit):
@@ -215,7 +224,7 @@ def test_it_makes_a_mixture_and_scores_it(visit):
     page.locator("table.scores").wait_for()
     sdr = [float(cell) for cell in page.locator("table.scores td[data-metric=SDR]").all_inner_texts()]
     assert sdr[1] > sdr[0] > 5 > abs(sdr[2])  # the ideal mask's, this separation's, the mixture's own
-    page.screenshot(path=PICTURES / "phone_dark.png", full_page=True)
+    picture(page, "phone_dark")
     choose(page, "3")
     separate(page)
     page.locator("audio[data-name=voice_3]").wait_for()
@@ -229,7 +238,7 @@ def test_it_fits_a_telephone(visit):
     durations(page)
     page.locator(".js-plotly-plot canvas").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.screenshot(path=PICTURES / "phone.png", full_page=True)
+    picture(page, "phone")
 
 
 def test_what_cannot_be_taken_gets_a_sentence(visit, server, tmp_path):

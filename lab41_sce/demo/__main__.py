@@ -15,7 +15,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m lab41_sce.demo",
                                      description="Separate recordings on a page in the browser.")
     parser.add_argument("--host", default="127.0.0.1",
-                        help="to listen at (default: %(default)s, this computer only; 0.0.0.0: everybody who can reach it)")
+                        help="to listen at (default: %(default)s, this computer only; 0.0.0.0: the network, too)")
     parser.add_argument("--port", type=int, help="to listen at (default: the first free one from 7860)")
     parser.add_argument("--model", type=Path, metavar="RUN_OR_FILE", help="take this model in place of the shipped one")
     parser.add_argument("--run", type=Path, help="folder of a run: its trained systems are offered, too")

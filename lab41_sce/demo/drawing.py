@@ -12,7 +12,7 @@ import json
 import math
 
 import numpy as np
-from matplotlib import cm
+from matplotlib import cm, colormaps
 from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
 
@@ -152,7 +152,7 @@ def _show(panel, image, result, **options):
     grid = Grid.of(result.front_end)
     extent = [edge * step for count, step in zip(image.shape, grid) for edge in (-0.5, count - 0.5)]
     if "cmap" in options:
-        options["cmap"] = figures.matplotlib.colormaps[options["cmap"]].resampled(COLOUR_STEPS)
+        options["cmap"] = colormaps[options["cmap"]].resampled(COLOUR_STEPS)
     return panel.imshow(np.swapaxes(image, 0, 1), origin="lower", aspect="auto", extent=extent, **options)
 
 

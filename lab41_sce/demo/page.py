@@ -132,7 +132,8 @@ class Page:
     def cancel(self, request: gr.Request):
         """Stop what the visitor's last click on Separate began."""
         stopped = self.visitors.cancel(request.session_hash)
-        return [markup.message("Cancelled." if stopped else "There was nothing to cancel."), gr.update(interactive=False)]
+        said = "Cancelled." if stopped else "There was nothing to cancel."
+        return [markup.message(said), gr.update(interactive=False)]
 
     def check(self, recording, request: gr.Request):
         """Say at once whether a recording can be taken."""
