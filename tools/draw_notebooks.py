@@ -13,7 +13,7 @@ from nbconvert.preprocessors import ExecutePreprocessor
 from PIL import Image
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
-WIDTH, COLOURS = 720, 64  # pixels; of the palette
+WIDTH, COLOURS = 720, 96  # pixels; of the palette
 
 
 def small(picture: str) -> str:
@@ -22,7 +22,7 @@ def small(picture: str) -> str:
     if image.width > WIDTH:
         image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
     file = io.BytesIO()
-    image.quantize(COLOURS, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, "png", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
 
 
