@@ -6,14 +6,14 @@ TF_CPP_MIN_LOG_LEVEL ?= 2
 export TF_CPP_MIN_LOG_LEVEL
 
 .DEFAULT_GOAL := help
-.PHONY: help venv reproduce figures bench test lint notebooks clean distclean
+.PHONY: help venv reproduce figures demo bench test test-browser lint notebooks clean distclean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 venv: .venv/.installed  ## install the package and its tools into .venv (again only when its dependencies change)
 
-# Both stamps are touched last: an interrupted installation has none, and begins anew.
+# Stamps are touched last: an interrupted installation has none, and begins anew.
 .venv/.installed: setup.cfg pyproject.toml constraints.txt
 	@command -v "$(PYTHON)" >/dev/null || { \
 		echo "There is no '$(PYTHON)' here. Install Python 3.10 to 3.13, or name one: make venv PYTHON=python3.11"; exit 1; }
@@ -32,6 +32,14 @@ venv: .venv/.installed  ## install the package and its tools into .venv (again o
 	@.venv/bin/python -m pip install -q -c constraints.txt -e ".[notebooks]"
 	@touch $@
 
+.venv/.demo: .venv/.installed
+	@.venv/bin/python -m pip install -q -c constraints.txt -e ".[demo]"
+	@touch $@
+
+.venv/.browser: .venv/.demo
+	@.venv/bin/python -m pip install -q -c constraints.txt -e ".[demo,browser]"
+	@touch $@
+
 reproduce: venv  ## train and score on the embedded corpus, print the table (goes on where it stopped; anew: ARGS="resume=false overwrite=true")
 	@.venv/bin/python -m lab41_sce.experiment +exp=reproduce run_dir=runs/reproduce resume=true $(ARGS)
 	@.venv/bin/python -m lab41_sce.article.timing --out runs/reproduce/timing.csv --batch 32 --rounds 3
@@ -43,8 +51,17 @@ figures: venv  ## draw the article's figures of a run anew: make figures RUN=run
 bench: venv  ## measure training, separation, scoring, starting; half an hour in which nothing else should run (ARGS="--quick")
 	@.venv/bin/python tools/bench.py runs/bench $(ARGS)
 
+demo: venv .venv/.demo  ## open the page to separate recordings on (options: ARGS="--port 8000")
+	@.venv/bin/python -m lab41_sce.demo $(ARGS)
+
 test: venv  ## run the tests
 	@.venv/bin/python -m pytest -q -n 2 --dist loadfile --nbmake --nbmake-timeout=300 tests notebooks
+
+test-browser: venv .venv/.browser  ## run the tests of the page, in a browser; screenshots go to build/page
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \
+		apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; } \
+		>/dev/null; } || echo "There is no chromium here, and it cannot be installed: install it by hand."
+	@.venv/bin/python -m pytest -q -rs tests/test_demo.py tests/test_page.py
 
 lint: venv  ## check the code with ruff
 	@.venv/bin/python -m ruff check

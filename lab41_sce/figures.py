@@ -8,7 +8,7 @@ Every figure is a `matplotlib.figure.Figure` on the Agg canvas: no window, no py
 are those of Okabe and Ito, which colour-blind readers tell apart; markers do so in grey print.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -120,11 +120,12 @@ def spectrograms(signals: Mapping[str, np.ndarray], sample_rate_hz: int, title: 
     return figure
 
 
-def who_speaks_when(frames: Frames) -> Figure:
+def who_speaks_when(frames: Frames, colours: Sequence = COLOURS) -> Figure:
     """Draw when each voice speaks, and below how confident the separation is, second by second.
 
     Args:
         frames: of a separation.
+        colours: of the voices, one after the other.
 
     Returns:
         Figure with a bar for each segment of each voice; a single one has no confidence.
@@ -136,7 +137,7 @@ def who_speaks_when(frames: Frames) -> Figure:
     voices, lowest = panels[0, 0], panels[-1, 0]
     for number, of_voice in enumerate(segments):
         bars = [(start, end - start) for start, end in of_voice]
-        voices.broken_barh(bars, (number + 0.6, 0.8), color=COLOURS[number % len(COLOURS)])
+        voices.broken_barh(bars, (number + 0.6, 0.8), color=colours[number % len(colours)])
     voices.set_yticks(range(1, len(segments) + 1), [f"voice {number}" for number in range(1, len(segments) + 1)])
     voices.set_ylim(len(segments) + 0.5, 0.5)
     if sure:
