@@ -23,8 +23,7 @@ import yaml
 # The classes of a saved model must be registered before it is loaded.
 import lab41_sce.methods.attractor
 import lab41_sce.methods.embedding
-import lab41_sce.methods.masking
-import lab41_sce.networks  # noqa: F401
+import lab41_sce.methods.masking  # noqa: F401
 from lab41_sce.errors import UserError
 from lab41_sce.pretrained import MODEL
 from lab41_sce.recordings import Recording

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+import lab41_sce.networks  # noqa: F401, registers the layers of a saved network
 from lab41_sce.clustering import audible, fit_centres, masks_from_centres
 from lab41_sce.features import magnitude
 

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 from scipy.optimize import linear_sum_assignment
 
+import lab41_sce.networks  # noqa: F401, registers the layers of a saved network
 from lab41_sce.errors import UserError
 from lab41_sce.features import magnitude
 
