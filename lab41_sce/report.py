@@ -23,7 +23,7 @@ import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lab41_sce import audio, figures, tables
+from lab41_sce import audio, figures, sound_figures, tables
 from lab41_sce.article.draw import CAPTIONS
 from lab41_sce.errors import UserError
 from lab41_sce.files import write_whole
@@ -210,7 +210,7 @@ def _sounds(folder: Path) -> str:
         data = base64.b64encode(file.getvalue()).decode()
         player = f'<audio controls aria-label="{label}" src="data:audio/wav;base64,{data}"></audio>'
         players += f'<figure class="{name}"><figcaption>{label}</figcaption>{player}</figure>'
-    picture = _picture(figures.spectrograms(signals, sample_rate_hz), f"Spectrograms: {'; '.join(signals)}.")
+    picture = _picture(sound_figures.spectrograms(signals, sample_rate_hz), f"Spectrograms: {'; '.join(signals)}.")
     return f'{picture}<div class="players">{players}</div>'
 
 

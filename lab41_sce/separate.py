@@ -208,13 +208,13 @@ def write_extras(extras: dict[str, Path], separation, recording: Recording, voic
     if ".json" in extras:
         files.write_text(extras[".json"], json.dumps(describe(separation, recording, voices, segments), indent=2))
     if "_voices.png" in extras:
-        from lab41_sce import figures
+        from lab41_sce import figures, sound_figures
 
         drawn = min(recording.n_samples, round(DRAWN_SECONDS * recording.sample_rate_hz))
         panels = {Path(part.name).name: part.read(0, min(drawn, part.n_samples)).mean(axis=0)
                   for part in (recording, *map(Recording.open, voices))}
-        figures.save(figures.spectrograms(panels, recording.sample_rate_hz), extras["_spectrograms.png"])
-        figures.save(figures.who_speaks_when(separation.frames), extras["_voices.png"])
+        figures.save(sound_figures.spectrograms(panels, recording.sample_rate_hz), extras["_spectrograms.png"])
+        figures.save(sound_figures.who_speaks_when(separation.frames), extras["_voices.png"])
 
 
 def describe(separation, recording: Recording, voices: list[Path], segments) -> dict:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from test_report import RATE_HZ, make_history, make_summary
 
-from lab41_sce import figures
+from lab41_sce import figures, sound_figures
 from lab41_sce.errors import UserError
 
 
@@ -14,7 +14,7 @@ def test_spectrograms_share_levels_time_and_frequency():
     time = np.arange(2 * RATE_HZ) / RATE_HZ
     tone = np.sin(2 * np.pi * 1000 * time)
     signals = {"loud": tone, "soft": 0.1 * tone[:RATE_HZ], "none": 0 * tone}
-    figure = figures.spectrograms(signals, RATE_HZ, "a $title$")
+    figure = sound_figures.spectrograms(signals, RATE_HZ, "a $title$")
     loud, soft, none = (axes.images[0] for axes in figure.axes[:3])
     assert loud.get_extent() == [0, 2, 0, 5000] and soft.get_extent() == [0, 1, 0, 5000]
     assert figure.axes[1].get_xlim() == (0, 2)
@@ -30,7 +30,7 @@ def test_spectrograms_are_as_bright_as_speech_not_as_its_loudest_bin():
     rng = np.random.default_rng(0)
     signal = 0.01 * rng.standard_normal(RATE_HZ)
     signal[:500] += np.sin(2 * np.pi * 1000 * np.arange(500) / RATE_HZ)
-    image = figures.spectrograms({"a tone above noise": signal}, RATE_HZ).axes[0].images[0]
+    image = sound_figures.spectrograms({"a tone above noise": signal}, RATE_HZ).axes[0].images[0]
     darkest, brightest = image.get_clim()
     assert brightest - darkest == pytest.approx(60) and -30 <= brightest < -10
 
@@ -38,17 +38,17 @@ def test_spectrograms_are_as_bright_as_speech_not_as_its_loudest_bin():
 def test_spectrograms_cope_with_silence_and_any_length(tmp_path):
     noise = np.random.default_rng(0).standard_normal(180 * RATE_HZ)
     signals = {"three minutes": noise, "one sample": np.ones(1), "nothing": np.zeros(0)}
-    figure = figures.spectrograms(signals, RATE_HZ)
-    assert figure.axes[0].images[0].get_array().shape == (257, figures.MAXIMUM_COLUMNS)
+    figure = sound_figures.spectrograms(signals, RATE_HZ)
+    assert figure.axes[0].images[0].get_array().shape == (257, sound_figures.MAXIMUM_COLUMNS)
     figures.save(figure, tmp_path / "long.png")
     assert max(Image.open(tmp_path / "long.png").size) < 1200
-    silence = figures.spectrograms({"silence": np.zeros(50)}, 8000)
+    silence = sound_figures.spectrograms({"silence": np.zeros(50)}, 8000)
     figures.save(silence, tmp_path / "silence.png")
     assert silence.axes[0].images[0].get_array().max() < silence.axes[0].images[0].get_clim()[0]  # dark
     with pytest.raises(ValueError, match=r"\(2, 50\), want \[N\]"):
-        figures.spectrograms({"stereo": np.zeros((2, 50))}, 8000)
+        sound_figures.spectrograms({"stereo": np.zeros((2, 50))}, 8000)
     with pytest.raises(ValueError, match="no signal"):
-        figures.spectrograms({}, 8000)
+        sound_figures.spectrograms({}, 8000)
 
 
 def test_training_curves_skip_what_was_not_measured():

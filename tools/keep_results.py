@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from lab41_sce import audio, figures, runs
+from lab41_sce import audio, figures, runs, sound_figures
 
 TEXTS = ("summary.csv", "differences.csv", "systems.csv", "table.md", "history.csv", "splits.csv", "evaluation.csv",
          "config.yaml", "version.json")
@@ -46,7 +46,7 @@ def main():
         labels |= {f"estimate_{number}": f"speaker {number}, separated" for number in speakers}
         read = {label: audio.read(folder / f"{name}.wav") for name, label in labels.items()}
         signals = {label: channels[0] for label, (channels, _) in read.items()}
-        figures.save(figures.spectrograms(signals, read["the mixture"][1]), results / "example.png")
+        figures.save(sound_figures.spectrograms(signals, read["the mixture"][1]), results / "example.png")
 
 
 if __name__ == "__main__":

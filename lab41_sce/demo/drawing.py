@@ -16,7 +16,7 @@ from matplotlib import cm, colormaps
 from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
 
-from lab41_sce import figures
+from lab41_sce import figures, sound_figures
 from lab41_sce.article.figures import COLOUR_STEPS, LEVEL, SPEAKER_COLOURS, Grid
 from lab41_sce.clustering import audible
 from lab41_sce.demo.work import CLOUD_RANGE_DB, Cloud, Result
@@ -79,7 +79,7 @@ def masks(result: Result) -> tuple[Figure, str]:
 
 def who_speaks_when(frames: Frames) -> tuple[Figure, str]:
     """Draw when each voice speaks, and the confidence of each second; as `spectrogram`."""
-    figure = figures.who_speaks_when(frames, [to_hex(colour) for colour in SPEAKER_COLOURS])
+    figure = sound_figures.who_speaks_when(frames, [to_hex(colour) for colour in SPEAKER_COLOURS])
     figure.set_size_inches(WIDTH, figure.get_size_inches()[1] + 0.3)
     parts = []
     for number, segments in enumerate(frames.segments()):
