@@ -12,7 +12,7 @@ from lab41_sce.lstm import BidirectionalLSTM
 
 
 def blstm(n_bins: int, n_outputs: int, n_layers: int = 2, units: int = 300, dropout: float = 0.0,
-          rank: int | None = None, stack: int = 1) -> keras.Model:
+          rank: int | None = None) -> keras.Model:
     """Build the article's network (Figure 4): bidirectional LSTM layers, then one dense layer.
 
     Args:
@@ -23,67 +23,89 @@ def blstm(n_bins: int, n_outputs: int, n_layers: int = 2, units: int = 300, drop
         dropout: share of a layer's outputs that training silences, each in all frames of an excerpt (a random number
             for every frame would cost a quarter of the time).
         rank: of the dense layer's matrix, which is then the product of two: fewer operations. None: as it comes.
-        stack: frames that go through the layers as one: so many times fewer steps, for two about 1.7 times faster.
 
     Returns:
         A Keras model, `[B, T, F]` to `[B, T, F, C]`, for any B and T.
     """
     features = keras.Input((None, n_bins), name="features")
-    hidden = StackFrames(stack, name="stack")(features) if stack > 1 else features
+    hidden = features
     for number in range(1, n_layers + 1):
         lstm = layers.LSTM(units, return_sequences=True)
         hidden = BidirectionalLSTM(lstm, name=f"blstm_{number}")(hidden)
         if dropout:
             hidden = layers.SpatialDropout1D(dropout, name=f"dropout_{number}")(hidden)
-    if rank is not None:
-        hidden = layers.Dense(rank, use_bias=False, name="bottleneck")(hidden)
-    hidden = layers.Dense(stack * n_bins * n_outputs, name="dense")(hidden)
-    outputs = layers.Reshape((-1, n_bins, n_outputs), name="bins")(hidden)
-    if stack > 1:
-        outputs = CropFrames(name="crop")([outputs, features])
-    return keras.Model(features, outputs, name="blstm")
+    return keras.Model(features, _of_bins(hidden, n_bins, n_outputs, rank), name="blstm")
+
+
+def tcn(n_bins: int, n_outputs: int, n_blocks: int = 12, units: int = 256,
+        dilations: Sequence[int] = (1, 2, 4, 8, 16, 32), rank: int | None = None) -> keras.Model:
+    """Build a temporal convolutional network: its blocks look at three frames each, further and further apart.
+
+    All frames go through a block in one large product, which suits CPUs: it makes twice as many updates an hour as
+    `blstm`. Such networks separate speech in Conv-TasNet (arXiv 1809.07454), there with narrower blocks.
+
+    Args:
+        n_bins: F, frequency bins in and out.
+        n_outputs: C, numbers for each bin.
+        n_blocks: how many.
+        units: width of every block.
+        dilations: of the blocks, in turns.
+        rank: of the dense layer's matrix, as in `blstm`.
+
+    Returns:
+        A Keras model, `[B, T, F]` to `[B, T, F, C]`, for any B and T.
+    """
+    features = keras.Input((None, n_bins), name="features")
+    hidden = layers.Dense(units, name="frames")(features)
+    for number in range(n_blocks):
+        hidden = ConvolutionBlock(dilations[number % len(dilations)], name=f"block_{number + 1}")(hidden)
+    hidden = layers.RMSNormalization(name="norm")(hidden)
+    return keras.Model(features, _of_bins(hidden, n_bins, n_outputs, rank), name="tcn")
 
 
 @keras.saving.register_keras_serializable("lab41_sce")
-class StackFrames(layers.Layer):
-    """Put neighbouring frames beside each other: `[B, T, F]` to `[B, ceil(T / stack), stack * F]`, zeros if need be.
+class ConvolutionBlock(layers.Layer):
+    """Add to frames what they and those around them say: x + relu(conv(norm(x))), `[B, T, U]` to `[B, T, U]`.
 
     Args:
-        stack: how many become one.
+        dilation_rate: d; what frames t - d, t and t + d say is added to frame t. Before and after all there are zeros.
     """
 
-    def __init__(self, stack, **kwargs):
+    def __init__(self, dilation_rate, **kwargs):
         super().__init__(**kwargs)
-        self.stack = stack
+        self.dilation_rate = dilation_rate
+        self.norm = layers.RMSNormalization(name="norm")
 
-    def call(self, features):
-        """Stack."""
-        n_frames, n_bins = -(-ops.shape(features)[1] // self.stack), features.shape[2]
-        padded = ops.pad(features, [(0, 0), (0, self.stack - 1), (0, 0)])[:, : n_frames * self.stack]
-        return ops.reshape(padded, (-1, n_frames, self.stack * n_bins))
+    def build(self, shape):
+        """Make the weights."""
+        self.norm.build(shape)
+        self.kernel = self.add_weight(shape=(3, shape[-1], shape[-1]), initializer="he_uniform", name="kernel")
+        self.bias = self.add_weight(shape=(shape[-1],), initializer="zeros", name="bias")
 
-    def compute_output_spec(self, features):
-        """Tell the shape, for any number of frames."""
-        return keras.KerasTensor((features.shape[0], None, self.stack * features.shape[2]), features.dtype)
+    def call(self, frames):
+        """Convolve and add."""
+        changes = self._convolve(self.norm(frames)) + self.bias
+        return frames + ops.relu(changes)
+
+    def _convolve(self, frames):
+        """Convolve; with TensorFlow in three quarters of the time of Keras's `conv`, which moves frames about."""
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            return tf.nn.conv1d(frames, tf.convert_to_tensor(self.kernel), 1, "SAME", dilations=self.dilation_rate)
+        return ops.conv(frames, self.kernel, padding="same", dilation_rate=self.dilation_rate)
 
     def get_config(self):
         """Return the arguments, for serialisation."""
-        return super().get_config() | {"stack": self.stack}
+        return super().get_config() | {"dilation_rate": self.dilation_rate}
 
 
-@keras.saving.register_keras_serializable("lab41_sce")
-class CropFrames(layers.Layer):
-    """Leave out the frames that stacking added: `[B, more, ...]` as long as the second input, `[B, T, ...]`."""
-
-    def call(self, inputs):
-        """Crop."""
-        outputs, features = inputs
-        return outputs[:, : ops.shape(features)[1]]
-
-    def compute_output_spec(self, inputs):
-        """Tell the shape, for any number of frames."""
-        outputs, features = inputs
-        return keras.KerasTensor((*features.shape[:2], *outputs.shape[2:]), outputs.dtype)
+def _of_bins(hidden, n_bins, n_outputs, rank):
+    """Make numbers of all bins, `[B, T, F, C]`, of those of a frame, `[B, T, D]`."""
+    if rank is not None:
+        hidden = layers.Dense(rank, use_bias=False, name="bottleneck")(hidden)
+    hidden = layers.Dense(n_bins * n_outputs, name="dense")(hidden)
+    return layers.Reshape((-1, n_bins, n_outputs), name="bins")(hidden)
 
 
 def segment_cnn(n_bins: int, n_outputs: int, segment_frames: int = 51, convolutions: Sequence[int] = (2, 1, 1),

@@ -22,7 +22,7 @@ import pandas as pd
 from lab41_sce import runs
 from lab41_sce.files import write_text
 
-PARTS = ("training", "losses", "separation", "scoring", "corpus", "start")
+PARTS = ("training", "losses", "separation", "scoring", "corpus", "start", "peers")
 COLUMNS = ["name", "value", "unit"]
 
 

@@ -27,6 +27,7 @@ PROFILED_SECONDS = 120
 def measure(rows, quick: bool) -> None:
     """Measure the command, from the shortest on, since the system tells the largest peak of memory so far."""
     channels, rate_hz = audio.read(Path(examples).with_name("mixture.wav"))
+    earlier = None
     for seconds in SECONDS[:1] if quick else SECONDS:
         with tempfile.TemporaryDirectory() as folder:
             audio.write(Path(folder) / "long.wav", np.resize(channels[0], seconds * rate_hz), rate_hz)
@@ -38,6 +39,10 @@ def measure(rows, quick: bool) -> None:
         rows.add(f"separation of {seconds} s: speed", seconds / taken, "times real time")
         peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         rows.add(f"separation of {seconds} s: peak memory", peak_mb, "MB")
+        if earlier:
+            slope = 60 * (taken - earlier[1]) / (seconds - earlier[0])
+            rows.add(f"separation, from {earlier[0]} to {seconds} s: each further minute", slope, "s")
+        earlier = seconds, taken
     seconds = 10 if quick else PROFILED_SECONDS
     for stage, share in shares(np.resize(channels[0], seconds * rate_hz), rate_hz).items():
         rows.add(f"separation of {seconds} s: share of {stage}", share, "1")

@@ -71,8 +71,7 @@ class Bench:
     def operations(self) -> float:
         """Count the operations of an update for each frame: forward, and twice as many backward."""
         network = self.method.model.network
-        stack = next((layer.stack for layer in network.layers if hasattr(layer, "stack")), 1)
-        return 3 * 2 * sum(np.prod(weight.shape) for weight in network.weights if len(weight.shape) == 2) / stack
+        return 3 * 2 * sum(np.prod(weight.shape) for weight in network.weights if len(weight.shape) > 1)
 
     def rate(self, dataset, updates: int, frames: int) -> float:
         """Measure frames a second of `fit` on the first updates of a dataset, after one that is not counted."""

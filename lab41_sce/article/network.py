@@ -7,7 +7,7 @@ from lab41_sce.figures import COLOURS, new_figure
 from lab41_sce.tables import words
 
 LAYER_FACTS = ("frame_length", "hop_length", "pre_emphasis", "compression", "scaling",
-               "stack", "units", "filters", "kernel_size", "strides", "pool_size", "rate", "activation")
+               "units", "filters", "kernel_size", "dilation_rate", "strides", "pool_size", "rate", "activation")
 
 
 def draw_network(model, loss: str, n_known_speakers: int | None = None) -> Figure:
@@ -21,9 +21,7 @@ def draw_network(model, loss: str, n_known_speakers: int | None = None) -> Figur
     front_end, chain = model.front_end, model.network
     layers = [layer for layer in chain.layers if type(layer).__name__ != "InputLayer"]
     tensors = [chain.input, *(layer.output for layer in layers)]
-    # A layer may look at others, too; the first of its inputs is the chain's.
-    inputs = [layer.input[0] if isinstance(layer.input, list) else layer.input for layer in layers]
-    if any(first is not tensor for first, tensor in zip(inputs, tensors)):
+    if any(layer.input is not tensor for layer, tensor in zip(layers, tensors)):
         raise ValueError(f"Network {chain.name!r} has layers side by side, want a chain.")
     texts = [f"waveform at {front_end.sample_rate_hz:,} Hz", *map(_layer_text, [front_end, *layers])]
     shapes = ["[B, " + ", ".join(str(size or "T") for size in tensor.shape[1:]) + "]" for tensor in tensors]

@@ -1,0 +1,65 @@
+"""Score trained runs on the same mixtures of validation speakers: how much each minute of training brought.
+
+    python tools/score_runs.py runs/first RESULTS --root LIBRISPEECH --others runs/second runs/third
+
+All runs must have the same corpus and splits. Writes scores, means with intervals, and differences from the first run.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+import shipped
+from omegaconf import OmegaConf
+
+from lab41_sce import evaluation, runs
+from lab41_sce.corpora import librispeech
+from lab41_sce.lists import at_snr, evaluation_list
+from lab41_sce.metrics import paired_differences, summarise
+from lab41_sce.mixtures import Speech
+from lab41_sce.noise import Noise
+from lab41_sce.separation import Separator
+
+SNR_DB = 10  # of the noisy ones of the mixtures
+
+
+def main():
+    """Score all runs, then write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--root", required=True, help="LibriSpeech")
+    parser.add_argument("--others", type=Path, nargs="*", default=[])
+    parser.add_argument("--per-kind", type=int, default=40, help="mixtures of each ordered kind")
+    options = parser.parse_args()
+    config = OmegaConf.load(options.run / "config.yaml")
+    corpus = {name: value for name, value in config.corpus.items() if name not in ("name", "root")}
+    splits = pd.read_csv(options.run / "splits.csv", dtype=str)[["utterance", "split"]]
+    table = librispeech.load(options.root, **corpus).merge(splits, on="utterance").query("split == 'validation'")
+    systems, about = {}, []
+    for run in (options.run, *options.others):
+        theirs = pd.read_csv(run / "splits.csv", dtype=str)[["utterance", "split"]]
+        if not theirs.equals(splits):
+            parser.error(f"{run} has other splits than {options.run}")
+        separator, totals = Separator.load(run), pd.read_csv(run / "systems.csv").iloc[0]
+        systems[run.name] = evaluation.trained_system(separator.model)
+        about.append({"run": run.name, "minutes": round(totals["minutes"], 1), "updates": int(totals["updates"]),
+                      "parameters": int(totals["parameters"])})
+    speech = Speech(table, config.front_end.sample_rate_hz)
+    noise = Noise(speech, table)
+    clean = evaluation_list(speech, table, "validation", 2, options.per_kind, 5.0, config.front_end.pre_emphasis)
+    scores = pd.concat([evaluation.score_systems(separator.model.front_end, systems, speech, mixtures, noise=noise)
+                        for mixtures in (clean, at_snr(clean, noise, SNR_DB))])
+    options.results.mkdir(parents=True, exist_ok=True)
+    runs.write_csv(summarise(scores), options.results / "scores.csv")
+    if len(systems) > 1:
+        runs.write_csv(paired_differences(scores, options.run.name), options.results / "differences.csv")
+    means = summarise(scores).query("metric == 'SDRi'")
+    means = means.pivot(index="system", columns=["split", "kind"], values="mean").round(2)
+    means.columns = [f"{split.removeprefix('validation').removeprefix(', ') or 'clean'}: {kind}"
+                     for split, kind in means.columns]
+    shipped.write_summary(pd.DataFrame(about).merge(means, left_on="run", right_index=True), options.results)
+
+
+if __name__ == "__main__":
+    main()
