@@ -37,7 +37,7 @@ def blstm(n_bins: int, n_outputs: int, n_layers: int = 2, units: int = 300, drop
     return keras.Model(features, _of_bins(hidden, n_bins, n_outputs, rank), name="blstm")
 
 
-def tcn(n_bins: int, n_outputs: int, n_blocks: int = 12, units: int = 256,
+def tcn(n_bins: int, n_outputs: int, n_layers: int = 12, units: int = 256,
         dilations: Sequence[int] = (1, 2, 4, 8, 16, 32), rank: int | None = None) -> keras.Model:
     """Build a temporal convolutional network: its blocks look at three frames each, further and further apart.
 
@@ -47,7 +47,7 @@ def tcn(n_bins: int, n_outputs: int, n_blocks: int = 12, units: int = 256,
     Args:
         n_bins: F, frequency bins in and out.
         n_outputs: C, numbers for each bin.
-        n_blocks: how many.
+        n_layers: blocks.
         units: width of every block.
         dilations: of the blocks, in turns.
         rank: of the dense layer's matrix, as in `blstm`.
@@ -57,7 +57,7 @@ def tcn(n_bins: int, n_outputs: int, n_blocks: int = 12, units: int = 256,
     """
     features = keras.Input((None, n_bins), name="features")
     hidden = layers.Dense(units, name="frames")(features)
-    for number in range(n_blocks):
+    for number in range(n_layers):
         hidden = ConvolutionBlock(dilations[number % len(dilations)], name=f"block_{number + 1}")(hidden)
     hidden = layers.RMSNormalization(name="norm")(hidden)
     return keras.Model(features, _of_bins(hidden, n_bins, n_outputs, rank), name="tcn")

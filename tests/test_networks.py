@@ -23,11 +23,11 @@ def test_blstm_has_the_size_of_its_layers_and_takes_any_length(n_layers, dropout
         assert network(np.zeros((3, n_frames, n_bins), np.float32)).shape == (3, n_frames, n_bins, n_outputs)
 
 
-@pytest.mark.parametrize(("n_blocks", "rank"), [(1, None), (3, 2)])
-def test_tcn_has_the_size_of_its_layers_and_takes_any_length(n_blocks, rank):
+@pytest.mark.parametrize(("n_layers", "rank"), [(1, None), (3, 2)])
+def test_tcn_has_the_size_of_its_layers_and_takes_any_length(n_layers, rank):
     n_bins, n_outputs, units = 9, 5, 4
-    network = tcn(n_bins, n_outputs, n_blocks, units, (1, 3), rank)
-    count = (n_bins + 1) * units + n_blocks * (units + 3 * units * units + units) + units  # scales of norms, too
+    network = tcn(n_bins, n_outputs, n_layers, units, (1, 3), rank)
+    count = (n_bins + 1) * units + n_layers * (units + 3 * units * units + units) + units  # scales of norms, too
     outputs = n_bins * n_outputs
     count += (units + 1) * outputs if rank is None else units * rank + (rank + 1) * outputs
     assert network.count_params() == count
