@@ -1,11 +1,13 @@
 """The tools that score the shipped model run from speech to table, here with an untrained model and a few voices."""
 
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
 from lab41_sce.corpora.librispeech import EMBEDDED_ROOT, load
 from lab41_sce.errors import UserError
@@ -77,6 +79,31 @@ def test_conversations(shipped, tmp_path, monkeypatch):
     assert tables["summary"]["kind"].to_list() == ["FF", "FM", "MM", "All"]
     assert tables["conversations"]["seconds"].between(20, 30).all()
     assert (tables["summary"]["swapped"] <= tables["summary"]["seconds"]).all()
+
+
+def test_runs_are_compared_on_the_same_mixtures(shipped, tmp_path, monkeypatch):
+    corpus = {"name": "embedded", "root": None, "subsets": ["synthetic"], "unseen_subsets": []}
+    front_end = {"sample_rate_hz": 10000, "pre_emphasis": 0.95}
+    config = OmegaConf.create({"corpus": corpus, "method": {"name": "sce"}, "front_end": front_end})
+    for name, minutes in (("first", 10.0), ("second", 20.0)):
+        shutil.copytree(shipped.parent, tmp_path / name / "systems" / "sce")
+        shutil.copy(shipped.with_name("splits.csv"), tmp_path / name)
+        OmegaConf.save(config, tmp_path / name / "config.yaml")
+        facts = pd.DataFrame([{"system": "sce", "parameters": 7, "updates": 3, "minutes": minutes}])
+        facts.to_csv(tmp_path / name / "systems.csv", index=False)
+    monkeypatch.syspath_prepend(str(TOOLS))
+    monkeypatch.setattr(sys, "argv", ["score_runs", *(str(tmp_path / name) for name in ("first", "results")), "--root",
+                                      str(EMBEDDED_ROOT), "--others", str(tmp_path / "second"), "--per-kind", "1"])
+    import score_runs
+
+    score_runs.main()
+    summary = pd.read_csv(tmp_path / "results" / "summary.csv").set_index("run")
+    assert summary["minutes"].to_list() == [10, 20] and {"clean: All", "SNR 10 dB: FM"} <= set(summary)
+    differences = pd.read_csv(tmp_path / "results" / "differences.csv")
+    assert set(differences["system"]) == {"second"} and differences["mean"].abs().max() < 1e-6  # the same model
+    (tmp_path / "second" / "splits.csv").write_text("utterance,split\n")
+    with pytest.raises(SystemExit):
+        score_runs.main()
 
 
 def test_swapped_seconds_are_counted(monkeypatch):

@@ -31,11 +31,12 @@ def main():
     parser.add_argument("--root", required=True, help="LibriSpeech")
     parser.add_argument("--others", type=Path, nargs="*", default=[])
     parser.add_argument("--per-kind", type=int, default=40, help="mixtures of each ordered kind")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of a mixture; above 5, utterances in a row")
     options = parser.parse_args()
     config = OmegaConf.load(options.run / "config.yaml")
     corpus = {name: value for name, value in config.corpus.items() if name not in ("name", "root")}
     splits = pd.read_csv(options.run / "splits.csv", dtype=str)[["utterance", "split"]]
-    table = librispeech.load(options.root, **corpus).merge(splits, on="utterance").query("split == 'validation'")
+    table = librispeech.load(options.root, **corpus).merge(splits, on="utterance")
     systems, about = {}, []
     for run in (options.run, *options.others):
         theirs = pd.read_csv(run / "splits.csv", dtype=str)[["utterance", "split"]]
@@ -45,9 +46,10 @@ def main():
         systems[run.name] = evaluation.trained_system(separator.model)
         about.append({"run": run.name, "minutes": round(totals["minutes"], 1), "updates": int(totals["updates"]),
                       "parameters": int(totals["parameters"])})
-    speech = Speech(table, config.front_end.sample_rate_hz)
-    noise = Noise(speech, table)
-    clean = evaluation_list(speech, table, "validation", 2, options.per_kind, 5.0, config.front_end.pre_emphasis)
+    speech = Speech(table, config.front_end.sample_rate_hz, in_memory=False)
+    noise = Noise(speech, table)  # of the speech trained on, as in training
+    clean = evaluation_list(speech, table, "validation", 2, options.per_kind, options.seconds,
+                            config.front_end.pre_emphasis, join=options.seconds > 5)
     scores = pd.concat([evaluation.score_systems(separator.model.front_end, systems, speech, mixtures, noise=noise)
                         for mixtures in (clean, at_snr(clean, noise, SNR_DB))])
     options.results.mkdir(parents=True, exist_ok=True)
