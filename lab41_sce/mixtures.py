@@ -16,7 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from lab41_sce import audio
-from lab41_sce.augmentation import augment
+from lab41_sce.augmentation import TERMS, draw_responses
 from lab41_sce.errors import UserError
 from lab41_sce.noise import Noise, scaled
 
@@ -153,8 +153,9 @@ class TrainingMixtures:
         """Make batch number `index`.
 
         Returns:
-            `sources`, float32 `[B, S, N]`, and `speaker_ids`, int32 `[B, S]`; with noise, `noise`, float32 `[B, N]`.
-            The mixture is the sum of the sources and the noise.
+            `sources`, float32 `[B, S, N]`, and `speaker_ids`, int32 `[B, S]`; with noise, `noise`, float32 `[B, N]`;
+            with other microphones or telephones, `responses`, float32 `[B, S, TERMS + 1]`. The mixture is the sum of
+            the sources, each filtered by its response, and the noise.
         """
         rng = np.random.default_rng([self.seed, index])
         sources = np.zeros((self.batch_size, self.n_speakers, self.length), np.float32)
@@ -166,10 +167,16 @@ class TrainingMixtures:
                 name = names[rng.choice(len(names), p=shares)]
                 start = rng.integers(max(self.speech.length(name) - self.length, 0) + 1)
                 sources[row, place] = self.speech.excerpt(name, start, self.length)
-            sources[row] = augment(rng, sources[row], self.speech.sample_rate_hz, self.response_db, self.telephone)
         levels_db = self.level_range_db * (rng.random(speaker_ids.shape) - 0.5)
-        batch = {"sources": normalise(sources, self.pre_emphasis, levels_db), "speaker_ids": speaker_ids}
-        return batch | ({"noise": self._draw_noise(rng, **batch)} if self.noise else {})
+        for row in range(self.batch_size):  # what is small stays in the processor's cache
+            sources[row] = normalise(sources[row], self.pre_emphasis, levels_db[row])
+        batch = {"sources": sources, "speaker_ids": speaker_ids}
+        if self.noise:
+            batch["noise"] = self._draw_noise(rng, sources, speaker_ids)
+        if self.response_db or self.telephone:
+            batch["responses"] = np.stack([draw_responses(rng, self.n_speakers, self.response_db, self.telephone)
+                                           for _ in range(self.batch_size)])
+        return batch
 
     def _draw_noise(self, rng, sources, speaker_ids):
         """Draw noise for every mixture of a batch, float32 `[B, N]`."""
@@ -202,6 +209,8 @@ class TrainingMixtures:
                   "speaker_ids": (tf.int32, (self.batch_size, self.n_speakers))}
         if self.noise:
             shapes["noise"] = tf.float32, (self.batch_size, self.length)
+        if self.response_db or self.telephone:
+            shapes["responses"] = tf.float32, (self.batch_size, self.n_speakers, TERMS + 1)
 
         def make(index):
             arrays = tf.numpy_function(lambda i: [self.batch(int(i))[name] for name in shapes], [index],

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import fft
 from scipy.signal import welch
 from tqdm import tqdm
 
@@ -83,22 +84,22 @@ class Noise:
         elif kind == "folder":
             noise = self._excerpt(rng, length, split)
         else:
-            spectrum = np.fft.rfft(rng.standard_normal(length))
-            noise = np.fft.irfft(spectrum * self._shape(kind, len(spectrum), split), length)
+            noise = rng.standard_normal(length).astype(np.float32)
+            if kind != "white":
+                spectrum = fft.rfft(noise)
+                noise = fft.irfft(spectrum * self._shape(kind, len(spectrum), split), length)
         noise = noise - noise.mean()
         return (noise / np.maximum(np.sqrt(np.mean(noise**2)), 1e-9)).astype(np.float32)
 
     def _shape(self, kind, n_bins, split):
         """Return the magnitude response `[n_bins]` of a kind."""
-        if kind == "white":
-            return np.ones(n_bins)
         if kind == "pink":
-            return 1 / np.sqrt(np.maximum(np.arange(n_bins), 1))
+            return 1 / np.sqrt(np.maximum(np.arange(n_bins, dtype=np.float32), 1))
         split = _source(split)
         if split not in self._spectra:
             self._spectra[split] = self._long_term_spectrum(split)
-        frequencies = np.linspace(0, 1, n_bins)
-        return np.interp(frequencies, np.linspace(0, 1, len(self._spectra[split])), self._spectra[split])
+        frequencies, shape = np.linspace(0, 1, n_bins), self._spectra[split]
+        return np.interp(frequencies, np.linspace(0, 1, len(shape)), shape).astype(np.float32)
 
     def _long_term_spectrum(self, split):
         """Average the magnitude spectrum over an utterance of each speaker."""

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 import shipped
 import soundfile
+from scipy import fft
 from tqdm import tqdm
 
 from lab41_sce import audio
-from lab41_sce.augmentation import augment
+from lab41_sce.augmentation import response_basis
 from lab41_sce.evaluation import apply_masks
 from lab41_sce.lists import evaluation_list, load_mixture
 from lab41_sce.metrics import best_si_sdr, si_sdr_improvement
@@ -34,6 +35,12 @@ def through_mp3(signal: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     return np.pad(decoded[: len(signal)], (0, max(0, len(signal) - len(decoded))))
 
 
+def through_telephone(signals: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """Filter signals `[S, N]` as a telephone line does."""
+    line_db = response_basis(fft.rfftfreq(signals.shape[1], 1 / sample_rate_hz))[-1]
+    return fft.irfft(fft.rfft(signals) * 10 ** (line_db / 20), signals.shape[1])
+
+
 def main():
     """Score every condition on the same mixtures."""
     options = shipped.parser(__doc__, 20).parse_args()
@@ -43,7 +50,7 @@ def main():
     rows = []
     for _, row in tqdm(mixtures.iterrows(), "scoring", len(mixtures)):
         clean = load_mixture(speech, row).sources
-        on_line = augment(np.random.default_rng(0), clean, front_end.sample_rate_hz, response_db=0.0, telephone=1.0)
+        on_line = through_telephone(clean, front_end.sample_rate_hz)
         conditions = {"clean": clean, "telephone": on_line, "mp3": clean, "telephone, mp3": on_line}
         for condition, sources in conditions.items():
             mixture = sources.sum(axis=0)

@@ -44,6 +44,7 @@ def main():
             parser.error(f"{run} has other splits than {options.run}")
         separator, totals = Separator.load(run), pd.read_csv(run / "systems.csv").iloc[0]
         systems[run.name] = evaluation.trained_system(separator.model)
+        systems[run.name].front_end = separator.model.front_end  # some have denser frames than others
         about.append({"run": run.name, "minutes": round(totals["minutes"], 1), "updates": int(totals["updates"]),
                       "parameters": int(totals["parameters"])})
     speech = Speech(table, config.front_end.sample_rate_hz, in_memory=False)

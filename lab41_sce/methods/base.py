@@ -12,6 +12,7 @@ import keras
 import pandas as pd
 from keras import ops
 
+from lab41_sce.augmentation import respond
 from lab41_sce.features import FrontEnd, magnitude
 from lab41_sce.mixtures import Speech
 
@@ -44,7 +45,8 @@ class Method(keras.Model):
     """Map a batch of sources to the loss that `fit` minimises; subclasses say which, in `call`.
 
     A batch is a dict of `sources`, float32 `[B, S, N]`, `speaker_ids`, int32 `[B, S]`, and perhaps `noise`, float32
-    `[B, N]`. The mixture is the sum of the sources and the noise.
+    `[B, N]`, and `responses`, what the sources are filtered by (`augmentation.py`). The mixture is the sum of the
+    sources and the noise.
 
     Args:
         model: what separates: a Keras model with a `front_end` and `masks(mixture, n_speakers)`.
@@ -72,6 +74,8 @@ def magnitudes(front_end: FrontEnd, batch):
         where there is no noise. A bin should count by its speech: nobody can tell whose it is where noise is all.
     """
     real, imaginary = front_end.analyse(batch["sources"])
+    if "responses" in batch:
+        real, imaginary = respond(real, imaginary, batch["responses"], front_end.sample_rate_hz)
     speech_real, speech_imaginary = ops.sum(real, axis=1), ops.sum(imaginary, axis=1)
     mixture = speech = magnitude(speech_real, speech_imaginary)
     if "noise" in batch:
