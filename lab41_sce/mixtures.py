@@ -116,11 +116,13 @@ class TrainingMixtures:
         telephone: share of mixtures that went through a telephone line.
         speaker_shares: how many of the mixtures have how many speakers, such as `{1: 0.1, 2: 0.6, 3: 0.3}`; then S is
             the largest of these numbers, and who is missing is silent. None: all have `n_speakers`.
+        easy_batches: the first so many batches are of the most frequent number of speakers, as they were recorded,
+            without noise: a network soon learns from them what it is about.
     """
 
     def __init__(self, speech, utterances, speakers, n_speakers=2, seconds=1.0, batch_size=32, level_range_db=0.0,
                  same_sex=None, pre_emphasis=0.95, seed=0, noise: Noise | None = None, snr_db=(0, 0), response_db=0.0,
-                 telephone=0.0, speaker_shares=None):
+                 telephone=0.0, speaker_shares=None, easy_batches=0):
         self.speech = speech
         self.speaker_shares = dict(speaker_shares or {n_speakers: 1.0})
         self.n_speakers = n_speakers = max(self.speaker_shares)
@@ -132,14 +134,15 @@ class TrainingMixtures:
         self.seed = seed
         self.noise, self.snr_db = noise, snr_db
         self.response_db, self.telephone = response_db, telephone
+        self.easy_batches = easy_batches
         self._speakers = list(speakers)
         numbers = {speaker: number for number, speaker in enumerate(speakers)}
-        self._utterances = {}  # of each speaker's number: the utterances, and their shares of the speech
+        self._utterances, self._as_recorded = {}, {}  # of each speaker's number: utterances, their shares of the speech
         by_sex = {"F": [], "M": []}
         for speaker, of_speaker in utterances.groupby("speaker", sort=True):
-            names = of_speaker["utterance"].to_list()
-            lengths = np.array([speech.length(name) for name in names], float)
-            self._utterances[numbers[speaker]] = (names, lengths / lengths.sum())
+            as_recorded = of_speaker[of_speaker["speed"] == 1] if "speed" in of_speaker else of_speaker
+            self._utterances[numbers[speaker]] = self._with_shares(of_speaker)
+            self._as_recorded[numbers[speaker]] = self._with_shares(as_recorded if len(as_recorded) else of_speaker)
             by_sex[of_speaker["sex"].iloc[0]].append(numbers[speaker])
         self._everyone = np.array(sorted(self._utterances))
         self._one_sex = [np.array(of_sex) for of_sex in by_sex.values() if len(of_sex) >= n_speakers]
@@ -149,6 +152,12 @@ class TrainingMixtures:
             raise UserError(f"mixtures.same_sex={same_sex} needs speakers of both sexes, {n_speakers} of one of them; "
                             "set it to null.")
 
+    def _with_shares(self, utterances):
+        """Return the names of some utterances, and the share of the speech that is in each."""
+        names = utterances["utterance"].to_list()
+        lengths = np.array([self.speech.length(name) for name in names], float)
+        return names, lengths / lengths.sum()
+
     def batch(self, index: int) -> dict[str, np.ndarray]:
         """Make batch number `index`.
 
@@ -157,13 +166,15 @@ class TrainingMixtures:
             with other microphones or telephones, `responses`, float32 `[B, S, TERMS + 1]`. The mixture is the sum of
             the sources, each filtered by its response, and the noise.
         """
-        rng = np.random.default_rng([self.seed, index])
+        rng, easy = np.random.default_rng([self.seed, index]), index < self.easy_batches
+        usual_count = max(self.speaker_shares, key=self.speaker_shares.get)
         sources = np.zeros((self.batch_size, self.n_speakers, self.length), np.float32)
         speaker_ids = np.empty((self.batch_size, self.n_speakers), np.int32)
         for row in range(self.batch_size):
             speaker_ids[row] = self._draw_speakers(rng)
-            for place, number in enumerate(speaker_ids[row, : self._draw_count(rng)]):
-                names, shares = self._utterances[number]
+            count = usual_count if easy else self._draw_count(rng)
+            for place, number in enumerate(speaker_ids[row, :count]):
+                names, shares = self._as_recorded[number] if easy else self._utterances[number]
                 name = names[rng.choice(len(names), p=shares)]
                 start = rng.integers(max(self.speech.length(name) - self.length, 0) + 1)
                 sources[row, place] = self.speech.excerpt(name, start, self.length)
@@ -172,9 +183,10 @@ class TrainingMixtures:
             sources[row] = normalise(sources[row], self.pre_emphasis, levels_db[row])
         batch = {"sources": sources, "speaker_ids": speaker_ids}
         if self.noise:
-            batch["noise"] = self._draw_noise(rng, sources, speaker_ids)
+            batch["noise"] = np.zeros_like(sources[:, 0]) if easy else self._draw_noise(rng, sources, speaker_ids)
         if self.response_db or self.telephone:
-            batch["responses"] = np.stack([draw_responses(rng, self.n_speakers, self.response_db, self.telephone)
+            strengths = (0.0, 0.0) if easy else (self.response_db, self.telephone)
+            batch["responses"] = np.stack([draw_responses(rng, self.n_speakers, *strengths)
                                            for _ in range(self.batch_size)])
         return batch
 

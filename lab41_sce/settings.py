@@ -16,6 +16,7 @@ LEAST = {
     "seed": 0, "embedding_size": 1, "splits.seed": 0, "splits.unseen_fraction": 0.0, "splits.validation_fraction": 0.0,
     "corpus.min_seconds": 0.0, "mixtures.n_speakers": 2, "mixtures.batch_size": 1, "mixtures.seconds": 0.01,
     "mixtures.level_range_db": 0.0, "mixtures.same_sex": 0.0, "mixtures.response_db": 0.0, "mixtures.telephone": 0.0,
+    "mixtures.easy_batches": 0,
     "training.updates": 1, "training.minutes": 1e-3, "training.validate_every": 1, "training.patience": 1,
     "training.learning_rate": 1e-12, "training.warmup_updates": 0, "training.clip_norm": 1e-12,
     "validation.per_kind": 1, "validation.seconds": 0.01, "validation.batches": 1, "evaluation.per_kind": 1,

@@ -17,6 +17,7 @@ from lab41_sce.features import FrontEnd
 from lab41_sce.lists import evaluation_list, load_mixture
 from lab41_sce.methods.base import magnitudes
 from lab41_sce.mixtures import Speech, TrainingMixtures
+from lab41_sce.noise import Noise
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,23 @@ def test_speaker_shares_leave_some_silent(speech, utterances):
     assert set(talking.sum(axis=1)) == {1, 3} and talking[:, 0].all()
     assert 0.15 < np.mean(talking.sum(axis=1) == 1) < 0.35
     assert all(len(set(row)) == 3 for row in batch["speaker_ids"])  # who is silent is somebody, too: a negative
+
+
+def test_the_first_batches_may_be_easy(speech, utterances):
+    """As recorded, without noise, two at once; later ones are what they would be anyway."""
+    table = splits.perturb_speed(utterances, [0.9, 1.0])
+    options = {"speaker_shares": {1: 0.1, 2: 0.5, 3: 0.4}, "response_db": 6.0, "telephone": 0.5, "snr_db": (0, 5)}
+    speech = Speech(table, 10000)
+    options["noise"] = Noise(speech, table, kinds=["white", "pink"])
+    easy, hard = (make(speech, table, easy_batches=number, **options) for number in (2, 0))
+    for number in (0, 1):
+        batch = easy.batch(number)
+        assert (batch["sources"].any(axis=-1).sum(axis=1) == 2).all()
+        assert not batch["noise"].any() and not batch["responses"].any()
+    assert not any("@" in name for names, _ in easy._as_recorded.values() for name in names)
+    for name, values in easy.batch(2).items():
+        np.testing.assert_array_equal(values, hard.batch(2)[name])
+    assert hard.batch(0)["noise"].any() and hard.batch(0)["responses"].any()
 
 
 def test_responses_and_telephones_keep_the_levels(speech, utterances):
