@@ -6,7 +6,7 @@ import pytest
 
 from lab41_sce.features import FrontEnd
 from lab41_sce.methods.embedding import EmbeddingModel
-from lab41_sce.networks import blstm, tcn
+from lab41_sce.networks import blstm
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 7, 8])
@@ -44,12 +44,11 @@ def test_a_denser_model_gives_masks_that_fit_its_front_end(tiny_model):
     np.testing.assert_allclose(masks.sum(axis=0), 1, atol=1e-6)
 
 
-@pytest.mark.parametrize("network", [blstm, tcn])
 @pytest.mark.parametrize("rank", [None, 2])
 @pytest.mark.parametrize("n_frames", [1, 4, 7])
-def test_hidden_layers_and_the_last_one_make_the_network(n_frames, rank, network):
+def test_hidden_layers_and_the_last_one_make_the_network(n_frames, rank):
     features = np.random.default_rng(0).standard_normal((n_frames, 257)).astype(np.float32)
-    model = EmbeddingModel(FrontEnd(), network(257, 3, 2, 4, rank=rank))
+    model = EmbeddingModel(FrontEnd(), blstm(257, 3, 2, 4, rank=rank))
     hidden = model.hidden(features)
     assert hidden[0].size <= 8 * n_frames  # not F * K
     expected = model.network.predict_on_batch(features[None])[0]

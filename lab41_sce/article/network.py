@@ -7,7 +7,7 @@ from lab41_sce.figures import COLOURS, new_figure
 from lab41_sce.tables import words
 
 LAYER_FACTS = ("frame_length", "hop_length", "pre_emphasis", "compression", "scaling",
-               "units", "filters", "kernel_size", "dilation_rate", "strides", "pool_size", "rate", "activation")
+               "units", "filters", "kernel_size", "strides", "pool_size", "rate", "activation")
 
 
 def draw_network(model, loss: str, n_known_speakers: int | None = None) -> Figure:
