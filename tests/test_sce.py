@@ -116,6 +116,34 @@ def test_a_batch_is_learned(tiny_model, unit_norm, options):
     assert losses[-1] < 0.97 * losses[0]
 
 
+@pytest.mark.parametrize("splits", [True, False])
+def test_the_loss_may_look_at_some_frames(tiny_model, splits):
+    """That of every third frame is one of three losses, in turns, and all weights learn from it."""
+    rng = np.random.default_rng(0)
+    sources = rng.standard_normal((2, 2, 2560)).astype(np.float32)
+    network = tiny_model.network
+    if not splits:
+        inputs = keras.Input((None, 257))
+        network = keras.Model(inputs, keras.layers.Activation("linear")(network(inputs)))
+    model = EmbeddingModel(tiny_model.front_end, network, unit_norm=True)
+    method = SourceContrastiveEstimation(model, n_known_speakers=5, frame_step=3)
+    batch = {"sources": sources, "speaker_ids": np.array([[4, 2], [0, 1]], np.int32)}
+    levels = np.abs(tiny_model.front_end.spectrogram(sources))
+    labels = np.where(levels == levels.max(axis=1, keepdims=True), 1.0, -1.0).astype(np.float32)
+    embeddings = np.array(model(sources.sum(axis=1)))
+    vectors = np.array(method.speaker_vectors(batch["speaker_ids"]))
+    n = embeddings.shape[1] // 3
+    possible = [float(source_contrastive_loss(embeddings[:, first::3][:, :n], vectors, labels[:, :, first::3][:, :, :n],
+                                              np.ones((2, n, 257), np.float32))) for first in range(3)]
+    found = [float(method(batch)) for _ in range(20)]
+    assert all(min(abs(loss - one) for one in possible) < 1e-5 for loss in found)
+    assert len(set(np.round(found, 5))) == 3
+    with tf.GradientTape() as tape:
+        loss = method(batch)
+    assert all(np.abs(gradient).max() > 0 for gradient in
+               map(tf.convert_to_tensor, tape.gradient(loss, [weight.value for weight in model.trainable_variables])))
+
+
 @pytest.mark.parametrize(("weight_power", "as_heard", "centre_share"), [(0.0, False, 0.0), (1.0, False, 0.0),
                                                                          (1.0, True, 0.0), (1.0, False, 0.25)])
 def test_loss_uses_the_louder_source(tiny_model, weight_power, as_heard, centre_share):

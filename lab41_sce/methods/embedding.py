@@ -60,7 +60,20 @@ class EmbeddingModel(keras.Model):
         features = self.front_end(mixture)
         n_frames = ops.shape(features)[1]
         vectors = self.network(split_phases(features, self.phases), training=training)
-        vectors = join_phases(vectors, self.phases)[:, :n_frames]
+        return self._scaled(join_phases(vectors, self.phases)[:, :n_frames])
+
+    def some_embeddings(self, mixture, choose, training=False):
+        """Embed magnitudes `[B, T, F]` as `embeddings` does, but only the frames that `choose` takes of all.
+
+        The last layer, whose output is large, is spared the others. `choose` maps `[B, T, D]` to `[B, some, D]`.
+        """
+        hidden, last = _halves(self.network)
+        features = self.front_end(mixture)
+        if last is self.network:  # it cannot be split
+            return self._scaled(choose(last(features, training=training)))
+        return self._scaled(last(choose(hidden(features, training=training)), training=training))
+
+    def _scaled(self, vectors):
         return ops.normalize(vectors, axis=-1) if self.unit_norm else vectors
 
     def embed(self, mixture):

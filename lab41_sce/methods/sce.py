@@ -6,6 +6,8 @@ speakers of the mixture are the negatives; more may be drawn from the rest of th
 needed in training only.
 """
 
+from functools import partial
+
 import keras
 from keras import ops
 
@@ -49,6 +51,11 @@ def source_contrastive_loss(embeddings, speaker_vectors, labels, weights):
     scores = ops.einsum("btfk,bjk->bjtf", embeddings, speaker_vectors)
     losses = ops.mean(ops.softplus(-labels * scores), axis=1)
     return ops.sum(weights * losses) / ops.maximum(ops.sum(weights), 1e-12)
+
+
+def every(step: int, first, values, axis: int = 1):
+    """Take every so-many-th place along an axis of a tensor, from `first` < `step` on, as often as that is possible."""
+    return ops.take(values, ops.arange(ops.shape(values)[axis] // step) * step + first, axis=axis)
 
 
 def draw_negatives(speaker_ids, n_known_speakers, num_negatives, seed):
@@ -123,11 +130,13 @@ class SourceContrastiveEstimation(Method):
             k-means will find them, instead of with the learned speaker vectors; 0 is the article.
         scale: factor of every inner product; of use with unit norms.
         step_ratio: see `SpeakerVectors`.
-        seed: of the negatives.
+        frame_step: the loss looks at every so-many-th frame of a batch only, at others in the next: neighbours say
+            almost the same, and the last layer and the loss are a large part of the time.
+        seed: of the negatives and of the frames that the loss looks at.
     """
 
     def __init__(self, model, n_known_speakers, num_negatives=0, loss_range_db=None, weight_power=0.0,
-                 weight_as_heard=False, centre_share=0.0, scale=1.0, step_ratio=1.0, seed=0, **kwargs):
+                 weight_as_heard=False, centre_share=0.0, scale=1.0, step_ratio=1.0, frame_step=1, seed=0, **kwargs):
         super().__init__(model, **kwargs)
         self.num_negatives = num_negatives
         self.loss_range_db = loss_range_db
@@ -135,6 +144,7 @@ class SourceContrastiveEstimation(Method):
         self.emphasis = model.front_end.emphasis() if weight_as_heard else 1.0
         self.centre_share = centre_share
         self.scale = scale
+        self.frame_step = frame_step
         size = model.network.output_shape[-1]
         self.speaker_vectors = SpeakerVectors(n_known_speakers, size, model.unit_norm, step_ratio)
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -143,6 +153,13 @@ class SourceContrastiveEstimation(Method):
         """Compute the loss of a batch (`base.Method`): a scalar."""
         speaker_ids = batch["speaker_ids"]
         mixture, sources, speech = magnitudes(self.model.front_end, batch)
+        weights = bin_weights(speech, self.loss_range_db, self.weight_power, self.emphasis)
+        embed = self.model.embeddings
+        if self.frame_step > 1:
+            first = keras.random.randint((), 0, self.frame_step, seed=self.seed_generator)
+            choose = partial(every, self.frame_step, first)
+            sources, weights = choose(sources, axis=2), choose(weights)
+            embed = partial(self.model.some_embeddings, choose=choose)
         assignment = ideal_assignment(sources)
         labels = in_mixture = 2.0 * assignment - 1.0  # [B, S, T, F]
         if self.num_negatives:
@@ -152,8 +169,7 @@ class SourceContrastiveEstimation(Method):
             speaker_ids = ops.concatenate([speaker_ids, negatives], axis=1)
             labels = ops.pad(labels, [(0, 0), (0, self.num_negatives), (0, 0), (0, 0)], constant_values=-1.0)
         vectors = self.scale * self.speaker_vectors(speaker_ids)
-        embeddings = self.model.embeddings(mixture, training)
-        weights = bin_weights(speech, self.loss_range_db, self.weight_power, self.emphasis)
+        embeddings = embed(mixture, training=training)
         loss = source_contrastive_loss(embeddings, vectors, labels, weights)
         if not self.centre_share:
             return loss
