@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from overfit import overfit
 
+from lab41_sce.errors import UserError
 from lab41_sce.features import magnitude
 from lab41_sce.methods.embedding import EmbeddingModel
 from lab41_sce.methods.sce import (
@@ -142,6 +143,19 @@ def test_the_loss_may_look_at_some_frames(tiny_model, splits):
         loss = method(batch)
     assert all(np.abs(gradient).max() > 0 for gradient in
                map(tf.convert_to_tensor, tape.gradient(loss, [weight.value for weight in model.trainable_variables])))
+
+
+@pytest.mark.parametrize("frame_step", [0, 9, 1.5])
+def test_frame_steps_that_are_not_possible_are_refused(tiny_model, frame_step):
+    with pytest.raises(ValueError, match="from 1 to 8"):
+        SourceContrastiveEstimation(tiny_model, n_known_speakers=5, frame_step=frame_step)
+
+
+def test_an_excerpt_without_a_frame_for_the_loss_is_refused(tiny_model):
+    method = SourceContrastiveEstimation(tiny_model, n_known_speakers=5, frame_step=8)
+    batch = {"sources": np.ones((1, 2, 256), np.float32), "speaker_ids": np.array([[4, 2]], np.int32)}
+    with pytest.raises(UserError, match="leaves none of the 2 frames"):
+        method(batch)
 
 
 @pytest.mark.parametrize(("weight_power", "as_heard", "centre_share"), [(0.0, False, 0.0), (1.0, False, 0.0),

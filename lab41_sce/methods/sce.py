@@ -138,6 +138,8 @@ class SourceContrastiveEstimation(Method):
     def __init__(self, model, n_known_speakers, num_negatives=0, loss_range_db=None, weight_power=0.0,
                  weight_as_heard=False, centre_share=0.0, scale=1.0, step_ratio=1.0, frame_step=1, seed=0, **kwargs):
         super().__init__(model, **kwargs)
+        if not isinstance(frame_step, int) or not 1 <= frame_step <= 8:
+            raise ValueError(f"frame_step={frame_step} is not possible; give a whole number from 1 to 8.")
         self.num_negatives = num_negatives
         self.loss_range_db = loss_range_db
         self.weight_power = weight_power
@@ -156,6 +158,9 @@ class SourceContrastiveEstimation(Method):
         weights = bin_weights(speech, self.loss_range_db, self.weight_power, self.emphasis)
         embed = self.model.embeddings
         if self.frame_step > 1:
+            if speech.shape[1] < self.frame_step:
+                raise UserError(f"frame_step={self.frame_step} leaves none of the {speech.shape[1]} frames of an "
+                                "excerpt; give less, or longer excerpts (mixtures.seconds).")
             first = keras.random.randint((), 0, self.frame_step, seed=self.seed_generator)
             choose = partial(every, self.frame_step, first)
             sources, weights = choose(sources, axis=2), choose(weights)
