@@ -2,10 +2,11 @@
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
 
-from lab41_sce.networks import blstm, segment_cnn
+from lab41_sce.networks import ResidualBLSTM, blstm, residual_blstm, segment_cnn
 
 
 @pytest.mark.parametrize(("n_layers", "dropout"), [(1, 0.0), (2, 0.5)])
@@ -19,6 +20,30 @@ def test_blstm_has_the_size_of_its_layers_and_takes_any_length(n_layers, dropout
     assert network.count_params() == count + (width + 1) * n_bins * n_outputs
     for n_frames in (1, 7):
         assert network(np.zeros((3, n_frames, n_bins), np.float32)).shape == (3, n_frames, n_bins, n_outputs)
+
+
+def test_residual_blstm_has_the_size_of_its_layers_and_takes_any_length(tmp_path):
+    n_bins, n_outputs, units, width, rank = 9, 5, 4, 6, 3
+    network = residual_blstm(n_bins, n_outputs, 2, units, width, rank, training_dtype="bfloat16")
+    layer = width + 2 * 4 * units * (width + units + 1) + (2 * units + 1) * width  # norm, both directions, dense
+    assert network.count_params() == ((n_bins + 1) * width + 2 * layer + width + width * rank
+                                      + (rank + 1) * n_bins * n_outputs)
+    network.save(tmp_path / "network.keras")
+    again = keras.saving.load_model(tmp_path / "network.keras")
+    assert again.get_layer("blstm_2").lstm.training_dtype == "bfloat16"
+    for n_frames in (1, 7):
+        features = np.random.default_rng(0).random((3, n_frames, n_bins)).astype(np.float32)
+        outputs = network(features)
+        assert outputs.shape == (3, n_frames, n_bins, n_outputs)
+        np.testing.assert_array_equal(again(features), outputs)
+
+
+def test_a_layer_that_says_nothing_leaves_the_frames_as_they_are():
+    layer = ResidualBLSTM(4)
+    frames = np.random.default_rng(0).standard_normal((2, 5, 6)).astype(np.float32)
+    assert np.abs(layer(frames) - frames).max() > 0.01
+    layer.dense.set_weights([0 * weight for weight in layer.dense.get_weights()])
+    np.testing.assert_array_equal(layer(frames), frames)
 
 
 def cnn_size(n_frames, n_bins, n_outputs, convolutions, filters, dense_units):
