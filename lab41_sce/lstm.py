@@ -61,7 +61,7 @@ class BidirectionalLSTM(layers.Bidirectional):
 
 @lru_cache(maxsize=1)
 def fastest_dtype(size: int = 512, worth: float = 1.25) -> str:
-    """Measure whether this processor multiplies bfloat16 numbers much faster than float32, and name the better dtype."""
+    """Measure which dtype this processor multiplies faster: "bfloat16" has to be `worth` times as fast as "float32"."""
     import tensorflow as tf
 
     taken = {}

@@ -20,8 +20,11 @@ from lab41_sce.mixtures import Speech, TrainingMixtures
 from lab41_sce.noise import Noise
 from lab41_sce.settings import CONFIG_PATH
 
-NETWORKS = {"shipped recipe": ["+exp=pretrained"], "article's network": ["+exp=paper", "embedding_size=20"]}
 BATCHES, FRAMES, ROUNDS = (8, 16, 32, 64, 256), (40, 100, 400), 3
+SIZES = [*itertools.product(BATCHES, FRAMES)]
+RECIPES = {"shipped recipe": (["+exp=pretrained"], SIZES),
+           "article's network": (["+exp=paper", "embedding_size=20"], SIZES),
+           "quick recipe": (["+exp=quick"], [(32, 100)])}
 LARGEST = 32_000  # frames in a batch, for 24 GB
 SECONDS = 2.0  # at least, of each measurement
 
@@ -105,11 +108,10 @@ def input_rate(mixtures: TrainingMixtures, frames: int, batches: int) -> float:
 
 def measure(rows, quick: bool) -> None:
     """Measure all sizes, ready and real in turns."""
-    sizes = [(8, 40)] if quick else [*itertools.product(BATCHES, FRAMES)]
     peak = matrix_peak(256 if quick else 2048)
     rows.add("matrix peak, float32", peak, "GFLOP/s")
-    for name, experiment in NETWORKS.items():
-        bench = Bench(experiment)
+    for name, (experiment, sizes) in RECIPES.items():
+        bench, sizes = Bench(experiment), [(8, 40)] if quick else sizes
         for batch, length in sizes:
             if batch * length > LARGEST:
                 continue
@@ -126,7 +128,7 @@ def measure(rows, quick: bool) -> None:
             rows.add(f"{case}: update on ready data", np.median(ready), "frames/s")
             rows.add(f"{case}: share of the matrix peak", np.median(ready) * bench.operations() / peak / 1e9, "1")
             rows.add(f"{case}: training, share of the update's rate", np.median(np.divide(real, ready)), "1")
-        for batch, length in sizes if quick else ((32, 100), (256, 40)):
+        for batch, length in sorted({(32, 100), (256, 40)}.intersection(sizes)) or sizes:
             rate = input_rate(bench.mixtures(batch, length), batch * (length + 1), 2 if quick else 20)
             rows.add(f"{name}, {batch} x {length} frames: mixtures alone", rate, "frames/s")
 
