@@ -16,6 +16,14 @@ def test_pitch_of_a_buzzing_voice(pitch_hz):
     assert voices.median_pitch_hz(signal, RATE) == pytest.approx(pitch_hz, rel=0.05)
 
 
+@pytest.mark.parametrize("pitch_hz", [61.0, 97.3, 143.9, 251.2, 398.0])
+def test_periods_that_lie_between_samples(pitch_hz):
+    phases = 2 * np.pi * pitch_hz * np.arange(4096) / RATE
+    signal = sum(np.cos(n * phases + n) / n for n in range(1, 6))
+    frames = np.lib.stride_tricks.sliding_window_view(signal, 512)[::100]
+    np.testing.assert_allclose(voices.yin(frames, RATE, 60, 400), pitch_hz, rtol=0.005)
+
+
 def test_hiss_and_silence_have_no_pitch():
     hiss = np.random.default_rng(0).standard_normal(20000).astype(np.float32)
     assert np.isnan(voices.median_pitch_hz(hiss, RATE))

@@ -6,7 +6,6 @@ do similar voices have similar vectors?
 
 from collections.abc import Sequence
 
-import librosa
 import numpy as np
 import pandas as pd
 from scipy.signal import welch
@@ -63,19 +62,44 @@ def speakers_table(vectors: np.ndarray, speech, utterances: pd.DataFrame, speake
 def median_pitch_hz(signal: np.ndarray, sample_rate_hz: int) -> float:
     """Return the median pitch over the voiced frames of a signal `[N]`; NaN if none is voiced.
 
-    Pitch is that of YIN (de Cheveigne and Kawahara, 2002). A frame counts as voiced if it is at most 25 dB below the
+    A frame counts as voiced if it is at most 25 dB below the
     loudest and its spectrum's weight lies low, as that of vowels does.
     """
     frame, hop = 2 ** int(np.ceil(np.log2(3 * sample_rate_hz / PITCH_HZ[0]))), round(0.02 * sample_rate_hz)
     if len(signal) < frame:
         return float("nan")
-    pitches = librosa.yin(signal, fmin=PITCH_HZ[0], fmax=PITCH_HZ[1], sr=sample_rate_hz, frame_length=frame,
-                          hop_length=hop, center=False)
-    frames = librosa.util.frame(signal, frame_length=frame, hop_length=hop)[:, : len(pitches)]
-    levels = (frames**2).mean(axis=0)
-    crossings = (np.diff(np.signbit(frames), axis=0)).mean(axis=0) * sample_rate_hz / 2  # Hz
+    frames = np.lib.stride_tricks.sliding_window_view(signal, frame)[::hop]
+    pitches = yin(frames, sample_rate_hz, *PITCH_HZ)
+    levels = (frames**2).mean(axis=1)
+    crossings = (np.diff(np.signbit(frames), axis=1)).mean(axis=1) * sample_rate_hz / 2  # Hz
     voiced = (levels > 10**-2.5 * levels.max()) & (crossings < 1500) & (pitches < 0.99 * PITCH_HZ[1])
     return float(np.median(pitches[voiced])) if voiced.any() else float("nan")
+
+
+def yin(frames: np.ndarray, sample_rate_hz: int, lowest_hz: float, highest_hz: float, good: float = 0.1) -> np.ndarray:
+    """Estimate the pitch of frames `[n, L]` as YIN does (de Cheveigne and Kawahara, 2002, steps 2 to 5): Hz, `[n]`.
+
+    The period is the first lag at which the normalised difference of a frame and its later self has a minimum below
+    `good`, or, if there is none, its least one; between lags by a parabola. L has to be more than the longest period.
+    """
+    shortest, longest = int(sample_rate_hz / highest_hz), int(np.ceil(sample_rate_hz / lowest_hz))
+    frames = np.asarray(frames, float)
+    width, size = frames.shape[1] - longest, 2 * frames.shape[1]
+    products = np.fft.irfft(np.conj(np.fft.rfft(frames[:, :width], size)) * np.fft.rfft(frames, size))
+    energies = np.cumsum(np.pad(frames**2, ((0, 0), (1, 0))), axis=1)
+    energies = energies[:, width:] - energies[:, :-width]  # of the part that begins at each lag, 0 to `longest`
+    differences = np.maximum(energies[:, :1] + energies - 2 * products[:, : longest + 1], 0)[:, 1:]
+    lags = np.arange(1, longest + 1)
+    normalised = differences * lags / np.maximum(np.cumsum(differences, axis=1), 1e-12)
+    inner = normalised[:, shortest - 1 : -1]  # from `shortest` on, all of which have neighbours
+    before, after = normalised[:, shortest - 2 : -2], normalised[:, shortest:]
+    minimum = (inner <= before) & (inner <= after) & (inner < good)
+    place = np.where(minimum.any(axis=1), minimum.argmax(axis=1), inner.argmin(axis=1))
+    rows = np.arange(len(frames))
+    left, middle, right = before[rows, place], inner[rows, place], after[rows, place]
+    bend = left - 2 * middle + right
+    shift = np.clip((left - right) / 2 / np.where(np.abs(bend) > 1e-12, bend, np.inf), -0.5, 0.5)
+    return sample_rate_hz / (shortest + place + shift)
 
 
 def long_term_spectrum_db(signal: np.ndarray) -> np.ndarray:
