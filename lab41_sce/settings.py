@@ -1,5 +1,6 @@
 """The configuration of an experiment is checked before anything is done: types, ranges, choices."""
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -27,6 +28,8 @@ FRACTIONS = ("splits.unseen_fraction", "splits.validation_fraction", "mixtures.s
 LISTS = ("corpus.subsets", "corpus.unseen_subsets", "mixtures.speeds", "evaluation.splits", "noise.kinds",
          "noise.evaluation_snr_db")
 BOOLEANS = ("resume", "overwrite", "corpus.download", "mixtures.in_memory", "evaluation.join", "training.tensorboard")
+# What a configuration may have called: the front end, a network, a system of this package; nothing else.
+TARGETS = re.compile(r"lab41_sce\.(features\.FrontEnd|networks\.\w+|methods\.\w+\.\w+)")
 CHOICES = {"corpus.check": ("samples", "headers"), "training.decay": ("cosine", "none")}
 
 
@@ -35,6 +38,7 @@ def check(config: DictConfig) -> None:
     if missing := sorted(OmegaConf.missing_keys(config)):
         raise UserError(f"{', '.join(missing)} must be given, like this: {missing[0]}=VALUE.")
     _refuse_unknown(config)
+    _check_targets(OmegaConf.to_container(config, resolve=False))
     for name, least in LEAST.items():
         value, most = OmegaConf.select(config, name), 1 if name in FRACTIONS else float("inf")
         types = int if isinstance(least, int) else (int, float)
@@ -76,6 +80,17 @@ def check(config: DictConfig) -> None:
     if not isinstance(config.evaluation.jobs, int) or config.evaluation.jobs == 0:
         raise UserError(f"evaluation.jobs={config.evaluation.jobs} is not possible; "
                         "give a number of processes, or -1 for one each core.")
+
+
+def _check_targets(values, name: str = "") -> None:
+    """Raise UserError where a configuration names something to call that is not of this package's systems."""
+    for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+        dotted = f"{name}.{key}" if name else str(key)
+        if key == "_target_" and not TARGETS.fullmatch(str(value)):
+            raise UserError(f"{dotted}={value} is not possible: a configuration may call lab41_sce.networks.NAME or "
+                            "lab41_sce.methods.FILE.NAME only; put what is yours there.")
+        if isinstance(value, (dict, list)):
+            _check_targets(value, dotted)
 
 
 def _refuse_unknown(config: DictConfig) -> None:

@@ -260,6 +260,10 @@ def test_mistakes_get_one_sentence(tmp_path):
     ("evaluation.join=perhaps", "give true or false"),
     ("mixtures.speaker_shares={0:1.0}", "give shares of numbers of speakers"),
     ("mixtures.speaker_shares=[0.5,0.5]", "give shares of numbers of speakers"),
+    ("method.build._target_=os.system", "method.build._target_=os.system is not possible"),
+    ("network._target_=lab41_sce.runs.subprocess.run", "network._target_=lab41_sce.runs.subprocess.run"),
+    ("+method.build.more={_target_:os.system}", "method.build.more._target_=os.system is not possible"),
+    ("+network.more=[{_target_:os.system}]", "network.more.0._target_=os.system is not possible"),
 ])
 def test_impossible_settings_are_told(override, wanted):
     with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):

@@ -385,3 +385,17 @@ def test_a_bad_file_does_not_stop_the_others(model_file, tmp_path, capsys):
     arguments = ["--model", str(model_file), "--speakers", "2", "--out-dir", str(tmp_path / "out")]
     assert separate.main([*files, *arguments]) == 1
     assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_a_strangers_model_runs_no_code(tmp_path):
+    """A Lambda layer holds code; Keras's safe mode refuses it, before anything of it runs."""
+    trap = f"__import__('pathlib').Path({str(tmp_path / 'run')!r}).touch()"
+    layer = keras.layers.Lambda(eval(f"lambda x: ({trap}, x)[1]"), output_shape=(3,))
+    model = keras.Sequential([keras.Input((3,)), layer])
+    (tmp_path / "run").unlink(missing_ok=True)  # building the model may have run it
+    model.save(tmp_path / "strange.keras")
+    with pytest.raises(UserError, match=r"strange.keras cannot be loaded as a model \(.*Lambda"):
+        Separator.load(tmp_path / "strange.keras")
+    assert not (tmp_path / "run").exists()
+    keras.saving.load_model(tmp_path / "strange.keras", safe_mode=False)(np.ones((1, 3)))
+    assert (tmp_path / "run").exists()  # the trap was sharp
