@@ -52,7 +52,9 @@ class BidirectionalLSTM(layers.Bidirectional):
                    for name in ("kernel", "recurrent_kernel", "bias")]
         dtype = fastest_dtype() if training and self.training_dtype == "fastest" else self.training_dtype
         run = _recurrence(dtype if training else "float32", compiled=bool(training))
-        return tf.transpose(run(tf.transpose(tf.convert_to_tensor(sequences), (1, 0, 2)), *weights), (1, 0, 2))
+        sequences = tf.convert_to_tensor(sequences)
+        outputs = tf.transpose(run(tf.transpose(sequences, (1, 0, 2)), *weights), (1, 0, 2))
+        return tf.ensure_shape(outputs, (*sequences.shape[:2], outputs.shape[2]))  # loops forget what is known
 
     def get_config(self):
         """Return the arguments, for serialisation."""

@@ -66,6 +66,12 @@ def test_the_fastest_dtype_is_measured(pair):
     np.testing.assert_array_equal(tf.function(fastest)(sequences, training=True), same(sequences, training=True))
 
 
+def test_known_shapes_stay_known(pair):
+    shapes = []
+    tf.function(lambda x: shapes.append(pair[1](x, training=True).shape))(tf.zeros((3, 5, 7)))
+    assert shapes == [(3, 5, 10)]
+
+
 def test_other_dtypes_are_refused():
     with pytest.raises(ValueError, match="'float16' is not possible; give float32, bfloat16 or fastest"):
         BidirectionalLSTM(keras.layers.LSTM(2, return_sequences=True), "float16")
