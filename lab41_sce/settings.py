@@ -30,7 +30,8 @@ LISTS = ("corpus.subsets", "corpus.unseen_subsets", "mixtures.speeds", "evaluati
 BOOLEANS = ("resume", "overwrite", "corpus.download", "mixtures.in_memory", "evaluation.join", "training.tensorboard")
 # What a configuration may have called: the front end, a network, a system of this package; nothing else.
 TARGETS = re.compile(r"lab41_sce\.(features\.FrontEnd|networks\.\w+|methods\.\w+\.\w+)")
-CHOICES = {"corpus.check": ("samples", "headers"), "training.decay": ("cosine", "none")}
+CHOICES = {"corpus.check": ("samples", "headers"), "training.optimizer": ("adam", "muon"),
+           "training.decay": ("cosine", "none")}
 
 
 def check(config: DictConfig) -> None:
