@@ -63,8 +63,9 @@ test-browser: venv .venv/.browser  ## run the tests of the page, in a browser; s
 		>/dev/null; } || echo "There is no chromium here, and it cannot be installed: install it by hand."
 	@.venv/bin/python -m pytest -q -rs tests/test_demo.py tests/test_page.py
 
-lint: venv  ## check the code with ruff
+lint: venv  ## check the code with ruff and mypy
 	@.venv/bin/python -m ruff check
+	@.venv/bin/python -m mypy lab41_sce
 
 notebooks: venv .venv/.notebooks  ## open the notebooks in Jupyter Lab
 	@.venv/bin/python -m jupyterlab

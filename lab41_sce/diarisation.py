@@ -50,8 +50,9 @@ class Frames:
     @classmethod
     def join(cls, parts: list["Frames"], duration: float) -> "Frames":
         """Put the parts of a recording of some duration, in seconds, in a row."""
-        return cls(*(np.concatenate([getattr(part, name) for part in parts], axis=-1)
-                     for name in ("levels", "margins", "magnitudes")), parts[0].seconds, parts[0].first, duration)
+        levels, margins, magnitudes = (np.concatenate([getattr(part, name) for part in parts], axis=-1)
+                                       for name in ("levels", "margins", "magnitudes"))
+        return cls(levels, margins, magnitudes, parts[0].seconds, parts[0].first, duration)
 
     def confidence(self) -> float:
         """Compute the confidence of the whole, between 0 and 1; NaN of silence and of a single voice."""

@@ -9,6 +9,7 @@ was interrupted.
 import logging
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -151,7 +152,7 @@ def train_systems(systems, mixtures, held_out_batches, validate, training_settin
             continue
         logger.info("Training %s.", name)
         history = training.train(system, mixtures, held_out_batches,
-                                 lambda model=system.model: validate(model), training_settings,
+                                 partial(validate, system.model), training_settings,
                                  folder / "systems" / name)
         logger.info("Trained %s: %d updates in %.1f minutes.", name, *history[["update", "minutes"]].iloc[-1])
         if hasattr(system, "speaker_vectors"):

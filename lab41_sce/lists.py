@@ -124,17 +124,19 @@ def main_split(splits) -> str:
 
 def load_mixture(speech: Speech, row, noise: Noise | None = None) -> Mixture:
     """Return the mixture of one row of an evaluation list; `noise` draws that of lists with noise."""
-    sources, speakers = [], []
+    excerpts, speakers = [], []
     for place in itertools.count(1):
         name = row.get(f"utterance_{place}")
         if not isinstance(name, str):
             break
         excerpt = speech.excerpt(name, int(row[f"start_{place}"]), int(row["length"]))
-        sources.append((excerpt - excerpt.mean()) * np.float32(row[f"gain_{place}"]))
+        excerpts.append((excerpt - excerpt.mean()) * np.float32(row[f"gain_{place}"]))
         speakers.append(str(row[f"speaker_{place}"]))
-    sources = np.stack(sources)
+    sources = np.stack(excerpts)
     if not isinstance(row.get("noise"), str):
         return Mixture(sources, tuple(speakers))
+    if noise is None:
+        raise ValueError("Got a row of a mixture with noise, and nothing that draws noise.")
     drawn = noise.draw(row["noise"], np.random.default_rng(int(row["noise_seed"])), sources.shape[1],
                        speech_split(row["split"]), speakers)
     return Mixture(sources, tuple(speakers), scaled(drawn, sources.sum(axis=0), row["snr_db"]))

@@ -167,7 +167,7 @@ class TrainingMixtures:
             the sources, each filtered by its response, and the noise.
         """
         rng, easy = np.random.default_rng([self.seed, index]), index < self.easy_batches
-        usual_count = max(self.speaker_shares, key=self.speaker_shares.get)
+        usual_count = max(self.speaker_shares, key=lambda count: self.speaker_shares[count])
         sources = np.zeros((self.batch_size, self.n_speakers, self.length), np.float32)
         speaker_ids = np.empty((self.batch_size, self.n_speakers), np.int32)
         for row in range(self.batch_size):

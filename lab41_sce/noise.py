@@ -51,10 +51,11 @@ class Noise:
         self.speech, self.kinds = speech, list(kinds)
         self._pools = {split: of_split.groupby("speaker")["utterance"].apply(list).to_dict()
                        for split, of_split in utterances.groupby("split")}
-        files = {} if folder is None else _audio_files(Path(folder))
+        root = Path(folder or "")
+        files = {} if folder is None else _audio_files(root)
         last = max(1, len(files) // 5)
         self._files = {"train": [*files.items()][:-last], "scoring": [*files.items()][-last:]}
-        names = [f"{file.relative_to(folder)} {file.stat().st_size}" for file in files]
+        names = [f"{file.relative_to(root)} {file.stat().st_size}" for file in files]
         self.fingerprint = zlib.crc32("\n".join(names).encode()) if names else None  # of what the folder holds
         self._spectra = {}
 

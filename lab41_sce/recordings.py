@@ -41,7 +41,7 @@ class Recording:
         self.n_channels, self.n_samples = channels.shape if in_memory else (channels.channels, channels.frames)
         self.n_samples = n_samples or self.n_samples
         if take != "each":
-            if take != "mix" and not 1 <= take <= self.n_channels:
+            if take != "mix" and not 1 <= int(take) <= self.n_channels:
                 raise UserError(f"{name} has {self.n_channels} channels and no number {take}; choose 1 to "
                                 f"{self.n_channels}, mix or each.")
             self.n_channels = 1
@@ -90,7 +90,7 @@ class Recording:
         if self._take == "mix":
             channels = channels.mean(axis=0, keepdims=True)
         elif self._take != "each":
-            channels = channels[[self._take - 1]]
+            channels = channels[[int(self._take) - 1]]
         if not np.isfinite(channels).all():
             raise UserError(f"{self.name} holds NaN or infinite samples; repair or export it again.")
         return channels

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 import yaml
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -217,8 +218,9 @@ def _sounds(folder: Path) -> str:
 def _picture(figure: Figure, description: str) -> str:
     """Make a picture, as PNG inside the page."""
     figure.set_dpi(figures.DPI)
-    figure.canvas.draw()
-    image, file = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB"), io.BytesIO()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    image, file = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"), io.BytesIO()
     # 256 colours are enough, and a quarter of the bytes; this method keeps the rare ones, such as of the bar.
     image.quantize(method=Image.Quantize.FASTOCTREE).save(file, format="png", optimize=True)
     data = base64.b64encode(file.getvalue()).decode()

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
@@ -49,8 +50,11 @@ def check_folder(config: DictConfig, folder: Path) -> None:
         if not (folder / "config.yaml").exists():
             raise UserError(f"{folder} holds files of a run, but no config.yaml to resume with; "
                             "choose another run_dir, or start again with overwrite=true.")
-        earlier, now = comparable(OmegaConf.load(folder / "config.yaml")), comparable(config)
-        systems = OmegaConf.load(folder / "config.yaml").get("others") or {}  # runs of old have none
+        kept = OmegaConf.load(folder / "config.yaml")
+        if not isinstance(kept, DictConfig):
+            raise UserError(f"{folder / 'config.yaml'} holds no settings; start again with overwrite=true.")
+        earlier, now = comparable(kept), comparable(config)
+        systems = kept.get("others") or {}  # runs of old have none
         added = tuple(f"others.{name}." for name in config.others if name not in systems)  # others may join, none leave
         different = sorted(name for name in earlier.keys() | now.keys()
                            if earlier.get(name) != now.get(name) and not name.startswith(added))
@@ -82,7 +86,7 @@ def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, comm
         raise UserError(f"the corpus or its splits differ from {path}; bring the same speech, or set overwrite=true.")
     write_csv(splits, path)
     path = folder / "version.json"
-    about = json.loads(path.read_text("utf-8")) if path.exists() else versions(command)
+    about: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else versions(command)
     if path.exists():
         about.setdefault("resumed", []).append(versions(command))
     write_whole(path, lambda file: file.write_text(json.dumps(about, indent=2), "utf-8"))
@@ -125,7 +129,7 @@ def comparable(config: DictConfig) -> dict:
     return {name: value for name, value in flat.items() if trained_with_noise or not name.startswith("noise.")}
 
 
-def versions(command: str | None = None) -> dict[str, str]:
+def versions(command: str | None = None) -> dict[str, Any]:
     """Collect what a reader needs to repeat a run: versions, command, machine, time."""
     checkout, commit = Path(__file__).parent.parent, "unknown"
     if (checkout / ".git").exists() and shutil.which("git"):
@@ -160,7 +164,8 @@ def portable(text: str, config: Mapping, folder: Path) -> str:
               str(config["corpus"]["root"] or ""): "$LIBRISPEECH"}
     for place in sorted(places, key=len, reverse=True):
         if len(place) > 1:  # neither nothing, nor "." or "/"
-            text = re.sub(rf"(?<![\w/.-]){re.escape(place)}(?![\w-])", lambda _, shown=places[place]: shown, text)
+            shown = places[place].replace("\\", r"\\")
+            text = re.sub(rf"(?<![\w/.-]){re.escape(place)}(?![\w-])", shown, text)
     return re.sub(r"(?<![\w/.$:-])/(?:[^\s/'\",]+/)+([^\s/'\",]+)", r"\1", text)
 
 

@@ -130,7 +130,9 @@ class Separator:
             UserError: the recording is silent, or the model does not know voices again.
         """
         self._require_voices()
-        [centre] = self.open(recording, 1).centres
+        centres = self.open(recording, 1).centres
+        assert centres is not None  # since the model knows voices again
+        [centre] = centres
         if not centre.any():
             raise UserError(f"{recording.name} is silent; give a few seconds of a person who talks alone.")
         return centre / np.linalg.norm(centre)

@@ -4,6 +4,7 @@ import re
 from difflib import get_close_matches
 from pathlib import Path
 
+import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lab41_sce.errors import UserError
@@ -30,8 +31,7 @@ LISTS = ("corpus.subsets", "corpus.unseen_subsets", "mixtures.speeds", "evaluati
 BOOLEANS = ("resume", "overwrite", "corpus.download", "mixtures.in_memory", "evaluation.join", "training.tensorboard")
 # What a configuration may have called: the front end, a network, a system of this package; nothing else.
 TARGETS = re.compile(r"lab41_sce\.(features\.FrontEnd|networks\.\w+|methods\.\w+\.\w+)")
-CHOICES = {"corpus.check": ("samples", "headers"), "training.optimizer": ("adam", "muon"),
-           "training.decay": ("cosine", "none")}
+CHOICES = {"corpus.check": ("samples", "headers"), "training.decay": ("cosine", "none")}
 
 
 def check(config: DictConfig) -> None:
@@ -96,7 +96,7 @@ def _check_targets(values, name: str = "") -> None:
 
 def _refuse_unknown(config: DictConfig) -> None:
     """Raise UserError about a setting that nothing reads (Hydra lets one add any, by +name)."""
-    known = OmegaConf.load(CONFIG_PATH / "config.yaml")
+    known = yaml.safe_load((CONFIG_PATH / "config.yaml").read_text("utf-8"))
     for section in SECTIONS:
         for name in sorted(set(config[section]) - set(known[section])):
             near = get_close_matches(name, [*known[section]], 1)

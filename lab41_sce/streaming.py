@@ -42,7 +42,9 @@ class Separation:
     def __init__(self, model, recording: Recording, n_speakers: int | str, first=None, progress=None):
         self._model, self._recording, self._progress = model, recording, progress or (lambda share: None)
         self.count: Count | None = None
-        self.centres = self.likeness = self.frames = None
+        self.centres: np.ndarray | None = None
+        self.likeness: np.ndarray | None = None
+        self.frames: Frames | None = None
         self._hidden = {}  # by window
         if not hasattr(model, "centres"):
             self.n_speakers = n_speakers

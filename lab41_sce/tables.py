@@ -105,7 +105,7 @@ def markdown(table: Table) -> str:
     texts = [any(map(str.isalpha, "".join(cells))) for cells in zip(*lines[1:], strict=True)] or [True] * len(widths)
     rule = ["-" * width if text else "-" * (width - 1) + ":" for width, text in zip(widths, texts, strict=True)]
     justify = [str.ljust if text else str.rjust for text in texts]
-    padded = [[put(*cell) for put, *cell in zip(justify, line, widths, strict=True)] for line in lines]
+    padded = [[put(cell, width) for put, cell, width in zip(justify, line, widths, strict=True)] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in [padded[0], rule, *padded[1:]])
 
 

@@ -45,7 +45,6 @@ class TrainingSettings:
     minutes: float | None
     validate_every: int
     patience: int | None
-    optimizer: str
     learning_rate: float
     warmup_updates: int
     decay: str
@@ -99,7 +98,7 @@ def train(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    method.compile(make_optimizer(settings))
+    method.compile(keras.optimizers.Adam(settings.learning_rate, global_clipnorm=settings.clip_norm))
     method(mixtures.batch(0))  # builds every weight
     method.optimizer.build(method.trainable_variables)
     recorder = Recorder(method, held_out, validate, settings, folder)
@@ -119,20 +118,6 @@ def train(
         )
     recorder.write_history()
     return pd.DataFrame(recorder.history)
-
-
-def make_optimizer(settings: TrainingSettings) -> keras.optimizers.Optimizer:
-    """Make Adam, or Muon (arXiv 2502.16982): its steps of a matrix are orthogonal, so that no direction dominates.
-
-    With Muon, Adam still moves what is no matrix between two layers: biases, the output layer, speaker vectors. Muon's
-    numbers were chosen on validation speakers (results/trials): the steps of a matrix are four times as large as Adam's
-    usually are, and three iterations make them as good as orthogonal.
-    """
-    if settings.optimizer == "adam":
-        return keras.optimizers.Adam(settings.learning_rate, global_clipnorm=settings.clip_norm)
-    return keras.optimizers.Muon(settings.learning_rate, global_clipnorm=settings.clip_norm, rms_rate=0.8, ns_steps=3,
-                                 weight_decay=0.0, adam_weight_decay=0.0,
-                                 exclude_layers=["^dense/", "speaker_vectors"])
 
 
 def totals(history: pd.DataFrame) -> dict[str, float]:

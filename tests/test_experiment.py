@@ -232,7 +232,6 @@ def test_mistakes_get_one_sentence(tmp_path):
     ("training.updates=-3", "training.updates=-3 is not possible; give a whole number of at least 1, or null"),
     ("training.minutes=soon", "training.minutes=soon is not possible"),
     ("training.warmup_updates=-5", "training.warmup_updates=-5"),
-    ("training.optimizer=sgd", "training.optimizer=sgd is unknown; choose from adam, muon"),
     ("training.decay=linear", "training.decay=linear is unknown; choose from cosine, none"),
     ("mixtures.batch_size=2.5", "mixtures.batch_size=2.5"),
     ("mixtures.n_speakers=1", "at least 2"),

@@ -11,6 +11,7 @@ A verdict is one of HOLDS, FAILS and UNTOLD, by a rule that the claim's text sta
 numbers. Intervals are those of `metrics.py` with speakers resampled: 95 %, over other speakers, for this one training.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -64,13 +65,13 @@ def beats_deep_clustering(scores: pd.DataFrame, mixtures: pd.DataFrame, split: s
         verdict = FAILS
     else:
         verdict = UNTOLD
-    clear = [f"better on {_listed(better)}" if better else "", f"worse on {_listed(worse)}" if worse else ""]
-    clear = " and ".join(filter(None, clear)) or "neither better nor worse anywhere"
+    sides = [f"better on {_listed(better)}" if better else "", f"worse on {_listed(worse)}" if worse else ""]
+    clear = " and ".join(filter(None, sides)) or "neither better nor worse anywhere"
     reason = (f"On {split} speakers, beyond its interval, SCE is {clear}. The claim holds if it is better on FF, FM "
               "and All, and its mean on MM is not above deep clustering's; it does not if it is worse on one of the "
               "three, or better on MM, too." + few)
     table = Table(["kind", f"{METRIC} of SCE minus deep clustering (dB)", "n"],
-                  [[kind, _interval(*gain, signed=True), f"{rows.loc[kind, 'n']:.0f}"] for kind, gain in gains.items()])
+                  [[kind, _interval(gain, signed=True), f"{rows.loc[kind, 'n']:.0f}"] for kind, gain in gains.items()])
     return Claim("SCE separates better than deep clustering on FF, FM and All, but not on MM", verdict, reason, table)
 
 
@@ -197,9 +198,9 @@ def choices_inside(scores: pd.DataFrame, mixtures: pd.DataFrame, about: dict[str
         baseline, cell = BASELINES.get(system, "sce"), ABSENT
         if system != "sce" and baseline in unlike:
             gain = unlike[baseline].loc[system]
-            cell = _interval(gain["mean"], gain["low"], gain["high"], signed=True)
+            cell = _interval(gain[["mean", "low", "high"]], signed=True)
             (helps if gain["low"] > 0 else hurts if gain["high"] < 0 else []).append(words(system))
-        rows.append([words(system), about[system], _interval(row["mean"], row["low"], row["high"]), cell,
+        rows.append([words(system), about[system], _interval(row[["mean", "low", "high"]]), cell,
                      ABSENT if system == "sce" else words(baseline)])
     few, variants = _too_few(mixtures, split), len(means.index.drop("sce", errors="ignore"))
     verdict = UNTOLD if few or not variants else FAILS if helps else HOLDS if len(hurts) == variants else UNTOLD
@@ -241,8 +242,8 @@ def stands_noise(scores: pd.DataFrame, mixtures: pd.DataFrame, trained_clean: st
              "SIRi, trained with noise", f"{METRIC}, ideal binary mask"]
     rows = []
     for ratio in order:
-        cells = [_interval(*table[ratio]) if ratio in table else ABSENT for table in (noisy, clean)]
-        cells += [_interval(*unlike[ratio], signed=True) if ratio in unlike else ABSENT]
+        cells = [_interval(table[ratio]) if ratio in table else ABSENT for table in (noisy, clean)]
+        cells += [_interval(unlike[ratio], signed=True) if ratio in unlike else ABSENT]
         cells += [decibels(table[ratio][0]) if ratio in table else ABSENT for table in (others_gone, ideal)]
         rows.append([f"{snr_db(ratio):g}" if np.isfinite(snr_db(ratio)) else "no noise", *cells])
     in_noise = [ratio for ratio in order if np.isfinite(snr_db(ratio))]
@@ -304,10 +305,10 @@ def _too_few(mixtures: pd.DataFrame, split: str = "unseen") -> str:
     return ""
 
 
-def _interval(mean: float, low: float, high: float, signed: bool = False) -> str:
-    """Write a mean and its interval."""
+def _interval(values: Iterable[float], signed: bool = False) -> str:
+    """Write a mean and the two ends of its interval."""
     return "{} [{}, {}]".format(*(("+" if signed and round(value, 1) > 0 else "") + decibels(value)
-                                  for value in (mean, low, high)))
+                                  for value in values))
 
 
 def _listed(names) -> str:

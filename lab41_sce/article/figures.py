@@ -183,14 +183,14 @@ def speaker_vectors(vectors: np.ndarray, sexes: Sequence[str], pitches_hz: np.nd
         raise ValueError(f"Got vectors {np.shape(vectors)}, {len(sexes)} sexes {sorted(set(sexes))} and "
                          f"{np.size(pitches_hz)} pitches, want [P, K], P of F or M, and P.")
     places, labels = _principal_components(np.asarray(vectors), 2)
-    sexes, pitches_hz = np.asarray(sexes), np.asarray(pitches_hz, float)
+    pitches_hz = np.asarray(pitches_hz, float)
     known = pitches_hz[np.isfinite(pitches_hz)]
     scale = cm.ScalarMappable(Normalize(*(known.min(), known.max()) if len(known) else ()),
                            colormaps["viridis"].with_extremes(bad="lightgray"))
     figure = new_figure(height=3.7)
     by_sex, by_pitch = panels = figure.subplots(1, 2)
     for sex, (label, colour, marker) in SEXES.items():
-        own = sexes == sex
+        own = np.asarray(sexes) == sex
         by_sex.scatter(*places[own].T, s=16, marker=marker, color=colour, label=label)
         by_pitch.scatter(*places[own].T, s=16, marker=marker, color=scale.to_rgba(pitches_hz[own]))
     figure.colorbar(scale, ax=list(panels), label="Median pitch (Hz); grey: unknown", pad=0.01)

@@ -22,8 +22,8 @@ def differences(run: Path, config: dict) -> Table:
     updates = systems["updates"].get(config["method"]["name"], 0)
     seen = updates * mixtures["batch_size"] * frames
     range_db, power = build.get("loss_range_db"), build.get("weight_power", 0)
-    rate = (f"{training['learning_rate']:g} ({training['optimizer'].title()}), {training['decay']} decay, "
-            f"gradients clipped at {training['clip_norm']}, speaker vectors {build.get('step_ratio', 1):g} times that")
+    rate = (f"{training['learning_rate']:g}, {training['decay']} decay, gradients clipped at {training['clip_norm']}, "
+            f"speaker vectors {build.get('step_ratio', 1):g} times that")
     rows = [
         ["speakers in training", "251", str(splits.loc[splits["split"] == "train", "speaker"].nunique()),
          "much, if they are fewer"],
@@ -41,7 +41,7 @@ def differences(run: Path, config: dict) -> Table:
          f"magnitude to the power of {power:g}", "see claim 5"],
         ["factor of inner products", "1", f"{build.get('scale', 1):g}", "unknown"],
         ["masks", "binary", "binary" if build.get("soft_scale") is None else "soft", "see claim 5"],
-        ["learning rate", "0.001 (Adam), constant", rate, "none: chosen by trials"],
+        ["learning rate (Adam)", "0.001, constant", rate, "none: chosen by trials"],
         ["model kept", "lowest loss for other utterances of known speakers",
          "highest SI-SDR improvement for validation speakers", "none"],
         ["scores", "SDR (in the code: its improvement, which is almost the same at 0 dB) of 500 mixtures of each kind, "

@@ -52,8 +52,8 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
     Raises:
         UserError: a run or a table is not there, or not what it should be.
     """
-    folders = {"main": run, "ablation": ablation, "noisy": noisy}
-    folders = {what: folder for what, folder in folders.items() if folder is not None}
+    named = {"main": run, "ablation": ablation, "noisy": noisy}
+    folders = {what: folder for what, folder in named.items() if folder is not None}
     for what, folder in folders.items():
         missing = [name for name in FILES if not (folder / name).exists()]
         if missing:
@@ -61,10 +61,11 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
                             "with resume=true, or give another. (What is kept of a run in results/ is not all of it.)")
     if timing is not None:
         _require_times(timing)
-    for setting in ("training_snr_db", "evaluation_snr_db") if noisy is not None else ():
-        if not _config(noisy).get("noise", {}).get(setting):
-            raise UserError(f"{noisy} was not trained and scored with noise (noise.{setting}); give a run of "
-                            "+exp=noisy.")
+    if noisy is not None:
+        for setting in ("training_snr_db", "evaluation_snr_db"):
+            if not _config(noisy).get("noise", {}).get(setting):
+                raise UserError(f"{noisy} was not trained and scored with noise (noise.{setting}); give a run of "
+                                "+exp=noisy.")
     if ablation is not None and len(_variants(ablation)) < 2:
         raise UserError(f"{ablation} has no variants of SCE (systems whose names begin with sce_); give a run of "
                         "+exp=ablation.")

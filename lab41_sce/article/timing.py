@@ -28,7 +28,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from lab41_sce.errors import UserError
-from lab41_sce.files import write_whole
+from lab41_sce.files import write_text, write_whole
 from lab41_sce.runs import versions
 
 # The article's sizes, and how far from them the losses are followed
@@ -73,11 +73,11 @@ def update_steps(batch: int, frames: int, speakers: int, systems=NAIVE[:2]) -> d
     def naive(setup, size):
         return NaiveDeepClustering(deep_clustering.build(setup, size).model)
 
-    builders = dict(zip(NAIVE, (sce.build, deep_clustering.build, naive), strict=True))
+    builders: dict[str, Callable] = dict(zip(NAIVE, (sce.build, deep_clustering.build, naive), strict=True))
     rng = np.random.default_rng(0)
     sources = rng.standard_normal((batch, SOURCES, 256 * (frames - 1))).astype(np.float32)
     speaker_ids = np.array([rng.choice(speakers, SOURCES, replace=False) for _ in range(batch)], np.int32)
-    steps = {}
+    steps: dict[str, Callable[[], None]] = {}
     for name in systems:
         setup = Setup(FrontEnd(), partial(blstm, units=UNITS), SOURCES, tuple(map(str, range(speakers))))
         method = builders[name](setup, SIZE)
@@ -132,7 +132,7 @@ def loss_steps(batch: int, frames: int, speakers: int, negatives: int = 0,
 
 def cases(batch: int) -> list[tuple[str, dict]]:
     """List what is measured: a word for it, and the arguments of `update_steps` or `loss_steps`; `batch` at most."""
-    listed = [("update", {"batch": batch})]
+    listed: list[tuple[str, dict]] = [("update", {"batch": batch})]
     listed += [("loss by batch", {"batch": batch // ratio}) for ratio in (16, 8, 4, 2, 1) if batch >= ratio]
     listed += [("loss by frames", {"batch": max(batch // 8, 1), "frames": frames}) for frames in (FRAMES, *MORE_FRAMES)]
     listed += [("loss by speakers and negatives", {"batch": max(batch // 4, 1), "speakers": speakers,
@@ -245,8 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
         about = versions(shlex.join(["python", "-m", "lab41_sce.article.timing", *(arguments or sys.argv[1:])]))
         table = run(options.batch, options.rounds)
         write_whole(options.out, lambda file: table.to_csv(file, index=False))
-        about = json.dumps(about, indent=2)
-        write_whole(options.out.with_suffix(".json"), lambda file: file.write_text(about, "utf-8"))
+        write_text(options.out.with_suffix(".json"), json.dumps(about, indent=2))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

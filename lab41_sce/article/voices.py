@@ -125,7 +125,7 @@ def spectrum_distances(spectra_db: np.ndarray) -> np.ndarray:
     return np.sqrt(((spectra_db[:, None] - spectra_db) ** 2).mean(axis=-1))
 
 
-def mantel_test(similarities: np.ndarray, distances: np.ndarray, groups: Sequence | None = None,
+def mantel_test(similarities: np.ndarray, distances: np.ndarray, groups: Sequence | np.ndarray | None = None,
                 n_permutations: int = 2000, seed: int = 0) -> tuple[float, float]:
     """Tell whether speakers who are alike in one way are alike in another (Mantel, 1967, with ranks).
 
@@ -146,10 +146,11 @@ def mantel_test(similarities: np.ndarray, distances: np.ndarray, groups: Sequenc
         ValueError: fewer than three pairs.
     """
     kept = np.flatnonzero(np.isfinite(distances).sum(axis=1) > 1)
-    groups = np.zeros(len(distances), int) if groups is None else np.unique(groups, return_inverse=True)[1]
-    similarities, groups = similarities[np.ix_(kept, kept)], groups[kept]
+    groups = np.zeros(len(distances)) if groups is None else np.asarray(groups)
+    numbers = np.unique(groups, return_inverse=True)[1]
+    similarities, numbers = similarities[np.ix_(kept, kept)], numbers[kept]
     nearness = -distances[np.ix_(kept, kept)]
-    pairs = np.triu(groups[:, None] == groups, 1)
+    pairs = np.triu(numbers[:, None] == numbers, 1)
     if pairs.sum() < 3:
         raise ValueError(f"Got {pairs.sum()} pairs of speakers, want three at least.")
     ranks = rankdata(nearness[pairs])

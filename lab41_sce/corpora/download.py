@@ -17,7 +17,7 @@ import time
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pooch
 import requests
@@ -185,7 +185,7 @@ def _unpack(archive: Path, subset: str, root: Path) -> None:
     if unpacking.exists():
         shutil.rmtree(unpacking)  # left by a run that was killed
     # Python 3.10 before 3.10.12 and 3.11 before 3.11.4 lack filters; there our own check stands alone.
-    safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+    safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tqdm(tar, desc=f"unpacking {subset}", unit=" files", disable=None):

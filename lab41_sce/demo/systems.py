@@ -4,6 +4,7 @@ The shipped model and blind factorisation are always there; a run's folder bring
 """
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,13 +37,14 @@ class Systems:
         first = SHIPPED if model is None else Path(model).name
         self._loaders = {first: Separator.from_pretrained if model is None else lambda: Separator.load(model),
                          FACTORISATION: lambda: Separator(Factorisation())}
-        files = [] if run is None else sorted(Path(run).glob("systems/*/model.keras"))
-        if run is not None and not files:
-            raise UserError(f"{run} holds no trained model; give the folder of a run that has trained, such as "
-                            "runs/reproduce.")
-        for file in files:
-            label = f"{file.parent.name.replace('_', ' ')} (of {Path(run).name})"
-            self._loaders[label] = lambda file=file: Separator.load(file)
+        if run is not None:
+            files = sorted(Path(run).glob("systems/*/model.keras"))
+            if not files:
+                raise UserError(f"{run} holds no trained model; give the folder of a run that has trained, such as "
+                                "runs/reproduce.")
+            for file in files:
+                label = f"{file.parent.name.replace('_', ' ')} (of {Path(run).name})"
+                self._loaders[label] = partial(Separator.load, file)
         self.names = [*self._loaders]
         self._loaded, self._lock = {}, threading.Lock()
 

@@ -26,6 +26,7 @@ from lab41_sce.methods import oracles
 from lab41_sce.methods.base import Setup
 from lab41_sce.metrics import score_mixture
 from lab41_sce.mixtures import Mixture, normalise
+from lab41_sce.networks import blstm
 from lab41_sce.recordings import Recording
 from lab41_sce.separation import Separator
 
@@ -205,13 +206,14 @@ def separate(sound: Sound, choices: Choices, systems: Systems,
     voices = np.concatenate([*separation], axis=-1)[:, 0]
     front_end = watched.front_end
     n_frames = round(DRAWN_SECONDS * front_end.sample_rate_hz / front_end.hop_length)
+    assert watched.seen is not None and separation.frames is not None  # since all is separated
     masks = watched.seen[:, :n_frames]
     heard = audio.resample(sound.signal, sound.sample_rate_hz, front_end.sample_rate_hz)
     levels = np.abs(front_end.spectrogram(heard[: round(DRAWN_SECONDS * front_end.sample_rate_hz)]))
     levels, masks = levels[: masks.shape[1]], masks[:, : len(levels)]
     cloud = None if watched.vectors_seen is None else _cloud(watched.vectors_seen[: len(levels)], levels, masks)
     progress(0.05)
-    scores = None if sound.sources is None else _scores(sound, voices, front_end)
+    scores = None if sound.sources is None else _scores(Mixture(sound.sources), voices, front_end)
     progress(0.05)
     return Result(sound, voices, levels, masks, front_end, separation.frames, separation.count, cloud, scores)
 
@@ -230,7 +232,8 @@ class Watched:
 
     def __init__(self, model, binary: bool):
         self._model, self._binary = model, binary
-        self.seen = self.vectors_seen = None
+        self.seen: np.ndarray | None = None
+        self.vectors_seen: np.ndarray | None = None
         if hasattr(model, "masks_from"):
             self.masks_from = self._masks_from
 
@@ -265,15 +268,14 @@ def _cloud(vectors, levels, masks) -> Cloud | None:
     return Cloud(pca.transform(vectors[some]), owners[some], pca.explained_variance_ratio_, len(vectors))
 
 
-def _scores(sound: Sound, voices: np.ndarray, front_end: FrontEnd) -> pd.DataFrame:
+def _scores(mixture: Mixture, voices: np.ndarray, front_end: FrontEnd) -> pd.DataFrame:
     """Score voices, the ideal binary mask and the mixture itself, at the model's rate as everywhere in the project."""
-    mixture = Mixture(sound.sources)
-    ideal = oracles.ideal_binary_mask(Setup(front_end, None, mixture.n_speakers))(mixture)
-    unprocessed = np.broadcast_to(mixture.signal, sound.sources.shape)
+    ideal = oracles.ideal_binary_mask(Setup(front_end, blstm, mixture.n_speakers))(mixture)
+    unprocessed = np.broadcast_to(mixture.signal, mixture.sources.shape)
     estimates = dict(zip(SCORED, (voices, apply_masks(front_end, mixture.signal, ideal), unprocessed), strict=True))
-    if voices.shape != sound.sources.shape:
+    if voices.shape != mixture.sources.shape:
         del estimates[SCORED[0]]
-    rows = score_mixture(sound.sources, mixture.signal, estimates)
+    rows = score_mixture(mixture.sources, mixture.signal, estimates)
     table = pd.DataFrame(rows, columns=["system", "metric", "value"]).pivot(index="system", columns="metric",
                                                                             values="value")
     return table.reindex(index=SCORED, columns=METRICS)

@@ -150,7 +150,8 @@ def join_phases(vectors, phases: int):
     """Put the frames in a row again: `[B * phases, T, F, K]` to `[B, T * phases, F, K]`."""
     if phases == 1:
         return vectors
-    n_frames, n_bins, size = ops.shape(vectors)[1], *vectors.shape[2:]
+    n_frames = ops.shape(vectors)[1]
+    n_bins, size = vectors.shape[2:]
     in_turns = ops.swapaxes(ops.reshape(vectors, (-1, phases, n_frames, n_bins, size)), 1, 2)
     return ops.reshape(in_turns, (-1, n_frames * phases, n_bins, size))
 

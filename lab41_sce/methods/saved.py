@@ -43,7 +43,8 @@ def build(setup, path: str | Path, changes: Mapping | None = None):
         return load().masks(mixture.signal, mixture.n_speakers)
 
     if not own:
-        masks.front_end = load().front_end  # now, so that what is wrong with it is told before anything is trained
+        # Now, so that what is wrong with it is told before anything is trained.
+        masks.front_end = load().front_end  # type: ignore[attr-defined]
     return masks
 
 
