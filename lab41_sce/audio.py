@@ -18,6 +18,8 @@ import soxr
 from lab41_sce.errors import UserError
 from lab41_sce.files import temporary_name, write_whole
 
+OGG_MOST_HZ = 200_000  # libvorbis crashes at 768 kHz
+LOUDEST = 100.0  # full scales, in MP3 and OGG: LAME aborts at larger numbers
 MP3_PADDING = 6 * 1152  # samples that encoders add, and libsndfile takes off again
 
 
@@ -231,6 +233,8 @@ def _undisturbed():
 def _create(raw, sample_rate_hz, n_channels, n_samples):
     """Open a file to write to: WAV as floats, since a voice may peak above the mixture, FLAC with 24 bits."""
     suffix = raw.name.suffix.lower()
+    if suffix == ".ogg" and sample_rate_hz > OGG_MOST_HZ:
+        raise ValueError(f"OGG has no more than {OGG_MOST_HZ} Hz")
     large = 4 * n_samples * n_channels > 2**32 - 2**12  # more than a WAV header can tell
     return soundfile.SoundFile(raw, "w", sample_rate_hz, n_channels, {".wav": "FLOAT", ".flac": "PCM_24"}.get(suffix),
                                format="RF64" if large and suffix == ".wav" else suffix[1:].upper())
@@ -239,7 +243,8 @@ def _create(raw, sample_rate_hz, n_channels, n_samples):
 def _write_blocks(file, signal):
     """Write a signal `[C, n]` in blocks: libvorbis puts what it gets at once on the stack."""
     for start in range(0, signal.shape[1], 65536):
-        file.write(signal[:, start : start + 65536].T)
+        block = signal[:, start : start + 65536].T
+        file.write(np.clip(block, -LOUDEST, LOUDEST) if file.format in ("MP3", "OGG") else block)
 
 
 @contextlib.contextmanager

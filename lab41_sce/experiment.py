@@ -41,7 +41,13 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
         UserError: a setting, the corpus or the folder does not allow it.
     """
     settings.check(config)
-    runs.check_folder(config, folder)
+    with runs.reserved(folder):
+        runs.check_folder(config, folder)
+        return _run(config, folder, command)
+
+
+def _run(config, folder, command):
+    """Do what `run` says, in a folder that is free."""
     # TensorFlow is imported only now, so that a mistake in the configuration is told at once.
     from hydra.utils import instantiate
 

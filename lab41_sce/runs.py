@@ -6,6 +6,7 @@ vectors, `speakers.csv`; then `history.csv` and `systems.csv` (of all of them), 
 `differences.csv`, `examples.csv`, `examples/`, `figures/`, `table.md`, `report.html`; and `article/`, if wanted.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -19,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from lab41_sce import __version__
 from lab41_sce.errors import UserError
-from lab41_sce.files import write_whole
+from lab41_sce.files import make_folder, write_whole
 
 FILES = ("config.yaml", "version.json", "splits.csv", "evaluation.csv", "history.csv", "systems.csv", "mixtures.csv",
          "summary.csv", "differences.csv", "examples.csv", "table.md", "report.html")
@@ -33,6 +35,27 @@ FREE_ON_RESUME = ("resume", "overwrite", "run_dir", "evaluation", "corpus.root",
                   "corpus.check", "training.updates", "training.minutes", "training.patience", "training.tensorboard",
                   "noise.folder", "noise.evaluation_snr_db")  # (the utterances are compared themselves)
 FREE_ENDINGS = (".about", ".build.path")
+
+
+@contextlib.contextmanager
+def reserved(folder: Path):
+    """Keep other processes out of a run's folder meanwhile; one that dies lets go of it.
+
+    Raises:
+        UserError: another process is at work in it, or nothing can be written to it.
+    """
+    make_folder(folder)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"another process is at work in {folder}; wait for it, or choose another run_dir.") from None
+    except OSError as error:
+        raise UserError(f"nothing can be written to {folder} ({error.strerror}); choose another run_dir.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_folder(config: DictConfig, folder: Path) -> None:

@@ -123,11 +123,11 @@ def check_outputs(inputs: list[Path], outputs: list[Path], force: bool) -> None:
         outputs: files that will be written.
         force: outputs that exist may be replaced.
     """
-    taken, places = {path.resolve() for path in inputs}, set()
+    taken, places = {*map(os.path.realpath, inputs)}, set()  # which, unlike resolve(), bears links in a circle
     for output in outputs:
         if len(os.fsencode(files.temporary_name(output).name)) > LONGEST_NAME:
             raise UserError(f"{output.name} is too long for the name of a file; rename the recording.")
-        place = output.resolve()
+        place = os.path.realpath(output)
         if place in taken:
             raise UserError(f"{output} is a recording that was given, and a voice would replace it; "
                             "choose another --out-dir.")

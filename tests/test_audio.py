@@ -149,3 +149,13 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
     with pytest.raises(UserError, match="could not be written"):
         audio.write(tmp_path / "voice.unknown", tone(8000), 8000)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_encoders_would_crash_at(tmp_path):
+    """libvorbis at 768 kHz, LAME at numbers without bounds: as voices of a damaged file may be."""
+    with pytest.raises(UserError, match="loud.ogg could not be written .OGG has no more than 200000 Hz"), \
+            audio.writers([tmp_path / "loud.ogg"], 768000, 1, 300):
+        pass
+    with audio.writers([tmp_path / "loud.mp3"], 48000, 2, 1) as write:
+        write(np.full((1, 2, 1), 1e30, np.float32))
+    assert [file.name for file in tmp_path.iterdir()] == ["loud.mp3"]

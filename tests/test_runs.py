@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -41,6 +43,25 @@ def test_a_free_folder_is_described(begun):
 def test_a_run_is_not_touched_without_a_word(begun):
     with pytest.raises(UserError, match="already holds a run"):
         runs.check_folder(config(), begun)
+
+
+def test_two_runs_at_once_in_one_folder_are_refused(tmp_path):
+    """The first one is another process; killed, it lets go."""
+    code = ("import pathlib, sys, time; from lab41_sce import runs\n"
+            "with runs.reserved(pathlib.Path(sys.argv[1])): print('mine', flush=True); time.sleep(60)")
+    first = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True)
+    try:
+        assert first.stdout.readline() == "mine\n"
+        with pytest.raises(UserError, match="another process is at work in .*choose another run_dir"), \
+                runs.reserved(tmp_path):
+            pass
+    finally:
+        first.kill()
+        first.wait()
+        first.stdout.close()
+    for _ in range(2):
+        with runs.reserved(tmp_path):
+            pass
 
 
 def test_overwriting_removes_the_run_and_nothing_else(begun):

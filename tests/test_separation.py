@@ -399,3 +399,9 @@ def test_a_strangers_model_runs_no_code(tmp_path):
     assert not (tmp_path / "run").exists()
     keras.saving.load_model(tmp_path / "strange.keras", safe_mode=False)(np.ones((1, 3)))
     assert (tmp_path / "run").exists()  # the trap was sharp
+
+
+def test_links_in_a_circle_are_told(tmp_path, capsys):
+    (tmp_path / "sound.wav").symlink_to(tmp_path / "sound.wav")
+    assert separate.main([str(tmp_path / "sound.wav"), "--out-dir", str(tmp_path)]) == 1
+    assert "sound.wav" in capsys.readouterr().err and len([*tmp_path.iterdir()]) == 1
