@@ -147,10 +147,9 @@ def mantel_test(similarities: np.ndarray, distances: np.ndarray, groups: Sequenc
     """
     kept = np.flatnonzero(np.isfinite(distances).sum(axis=1) > 1)
     groups = np.zeros(len(distances)) if groups is None else np.asarray(groups)
-    numbers = np.unique(groups, return_inverse=True)[1]
-    similarities, numbers = similarities[np.ix_(kept, kept)], numbers[kept]
+    similarities, groups = similarities[np.ix_(kept, kept)], groups[kept]
     nearness = -distances[np.ix_(kept, kept)]
-    pairs = np.triu(numbers[:, None] == numbers, 1)
+    pairs = np.triu(groups[:, None] == groups, 1)
     if pairs.sum() < 3:
         raise ValueError(f"Got {pairs.sum()} pairs of speakers, want three at least.")
     ranks = rankdata(nearness[pairs])
