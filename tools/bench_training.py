@@ -64,7 +64,7 @@ class Bench:
     def mixtures(self, batch: int, frames: int) -> TrainingMixtures:
         """Draw batches of that size as the experiment does."""
         options = {name: value for name, value in self.config.mixtures.items()
-                   if name not in ("in_memory", "speeds", "batch_size", "seconds", "n_speakers")}
+                   if name not in ("in_memory", "speeds", "batch_size", "seconds", "n_speakers", "easy_batches")}
         if self.config.noise.training_snr_db is not None:
             options |= {"noise": self.noise, "snr_db": tuple(self.config.noise.training_snr_db)}
         seconds = frames * self.front_end.hop_length / self.front_end.sample_rate_hz
