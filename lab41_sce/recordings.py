@@ -17,6 +17,7 @@ import soundfile
 from lab41_sce import audio
 from lab41_sce.errors import UserError
 
+LARGEST = 1e9  # full scales: what is larger has no finite square
 WINDOW_SECONDS, CONTEXT_SECONDS = 60.0, 20.0  # 4 s of context leave voices less than 40 dB near those of the whole
 
 
@@ -65,7 +66,7 @@ class Recording:
         channels = signal[None] if signal.ndim == 1 else signal
         if channels.ndim == 2 and channels.shape[0] > channels.shape[1] > 0:
             raise UserError(f"a signal of shape {signal.shape} has more channels than samples; give [C, N].")
-        if channels.ndim != 2 or not channels.size or not np.isfinite(channels).all():
+        if channels.ndim != 2 or not channels.size or not (np.abs(channels) <= LARGEST).all():
             raise UserError(f"a signal of shape {signal.shape} cannot be separated; "
                             "give finite samples, [N] or [C, N].")
         return cls(channels, int(sample_rate_hz))
@@ -91,8 +92,9 @@ class Recording:
             channels = channels.mean(axis=0, keepdims=True)
         elif self._take != "each":
             channels = channels[[int(self._take) - 1]]
-        if not np.isfinite(channels).all():
-            raise UserError(f"{self.name} holds NaN or infinite samples; repair or export it again.")
+        if not (np.abs(channels) <= LARGEST).all():
+            raise UserError(f"{self.name} holds NaN or infinite samples, or some beyond {LARGEST:g} times full scale; "
+                            "repair or export it again.")
         return channels
 
     def _read(self, start, stop):
