@@ -140,8 +140,11 @@ def read_excerpt(path: str | Path, start_seconds: float, seconds: float, sample_
 
     Returns:
         The signal, float32 `[N]`, `N = round(seconds * sample_rate_hz)` or less.
+
+    Raises:
+        UserError: as in `open_file`.
     """
-    with soundfile.SoundFile(path) as file:
+    with open_file(path) as file:
         file.seek(min(round(start_seconds * file.samplerate), file.frames))
         channels = file.read(round(seconds * file.samplerate), dtype="float32", always_2d=True)
         signal = resample(channels.mean(axis=1), file.samplerate, sample_rate_hz)

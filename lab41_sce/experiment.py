@@ -49,6 +49,7 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
 def _run(config, folder, command):
     """Do what `run` says, in a folder that is free."""
     # TensorFlow is imported only now, so that a mistake in the configuration is told at once.
+    import tensorflow as tf
     from hydra.utils import instantiate
 
     from lab41_sce import evaluation, training
@@ -61,6 +62,8 @@ def _run(config, folder, command):
     from lab41_sce.noise import Noise
     from lab41_sce.report import write_report
 
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     training_settings = training.TrainingSettings(**config.training)
     front_end, network = instantiate(config.front_end), instantiate(config.network)
     corpus = {name: value for name, value in config.corpus.items() if name != "name"}

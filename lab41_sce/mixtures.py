@@ -135,6 +135,7 @@ class TrainingMixtures:
         self.noise, self.snr_db = noise, snr_db
         self.response_db, self.telephone = response_db, telephone
         self.easy_batches = easy_batches
+        self.error: UserError | None = None  # what stopped `dataset`
         self._speakers = list(speakers)
         numbers = {speaker: number for number, speaker in enumerate(speakers)}
         self._utterances, self._as_recorded = {}, {}  # of each speaker's number: utterances, their shares of the speech
@@ -214,7 +215,10 @@ class TrainingMixtures:
                 return drawn
 
     def dataset(self, start: int = 0):
-        """Stream the batches from number `start` on as a parallel, prefetching `tf.data.Dataset`."""
+        """Stream the batches from number `start` on as a parallel, prefetching `tf.data.Dataset`.
+
+        If speech cannot be read any more, it fails in TensorFlow's words; `error` has ours.
+        """
         import tensorflow as tf
 
         shapes = {"sources": (tf.float32, (self.batch_size, self.n_speakers, self.length)),
@@ -224,9 +228,16 @@ class TrainingMixtures:
         if self.response_db or self.telephone:
             shapes["responses"] = tf.float32, (self.batch_size, self.n_speakers, TERMS + 1)
 
+        def draw(index):
+            try:
+                batch = self.batch(int(index))
+            except UserError as error:
+                self.error = error
+                raise
+            return [batch[name] for name in shapes]
+
         def make(index):
-            arrays = tf.numpy_function(lambda i: [self.batch(int(i))[name] for name in shapes], [index],
-                                       [dtype for dtype, _ in shapes.values()])
+            arrays = tf.numpy_function(draw, [index], [dtype for dtype, _ in shapes.values()])
             return {name: tf.ensure_shape(array, shape)
                     for array, (name, (_, shape)) in zip(arrays, shapes.items(), strict=True)}
 

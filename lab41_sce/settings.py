@@ -20,7 +20,7 @@ LEAST = {
     "mixtures.level_range_db": 0.0, "mixtures.same_sex": 0.0, "mixtures.response_db": 0.0, "mixtures.telephone": 0.0,
     "mixtures.easy_batches": 0,
     "training.updates": 1, "training.minutes": 1e-3, "training.validate_every": 1, "training.patience": 1,
-    "training.learning_rate": 1e-12, "training.warmup_updates": 0, "training.clip_norm": 1e-12,
+    "training.learning_rate": 1e-12, "training.beta_2": 0.0, "training.warmup_updates": 0, "training.clip_norm": 1e-12,
     "validation.per_kind": 1, "validation.seconds": 0.01, "validation.batches": 1, "evaluation.per_kind": 1,
     "evaluation.seconds": 0.01, "evaluation.level_range_db": 0.0, "evaluation.examples_per_kind": 0,
 }
@@ -28,7 +28,8 @@ NULL_ALLOWED = ("mixtures.same_sex", "training.updates", "training.minutes", "tr
 FRACTIONS = ("splits.unseen_fraction", "splits.validation_fraction", "mixtures.same_sex", "mixtures.telephone")
 LISTS = ("corpus.subsets", "corpus.unseen_subsets", "mixtures.speeds", "evaluation.splits", "noise.kinds",
          "noise.evaluation_snr_db")
-BOOLEANS = ("resume", "overwrite", "corpus.download", "mixtures.in_memory", "evaluation.join", "training.tensorboard")
+BOOLEANS = ("resume", "overwrite", "deterministic", "corpus.download", "mixtures.in_memory", "evaluation.join",
+            "training.tensorboard")
 # What a configuration may have called: the front end, a network, a system of this package; nothing else.
 TARGETS = re.compile(r"lab41_sce\.(features\.FrontEnd|networks\.\w+|methods\.\w+\.\w+)")
 CHOICES = {"corpus.check": ("samples", "headers"), "training.decay": ("cosine", "none")}

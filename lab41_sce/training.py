@@ -46,6 +46,7 @@ class TrainingSettings:
     validate_every: int
     patience: int | None
     learning_rate: float
+    beta_2: float
     warmup_updates: int
     decay: str
     clip_norm: float | None
@@ -55,6 +56,8 @@ class TrainingSettings:
         if self.updates is None and self.minutes is None and self.patience is None:
             raise UserError("training would never end; choose an experiment, such as +exp=smoke, or set "
                             "training.updates, training.minutes or training.patience.")
+        if not self.beta_2 < 1:
+            raise UserError(f"training.beta_2={self.beta_2} is not possible; give a number of at least 0, below 1.")
         if self.decay == "cosine" and self.updates is None and self.minutes is None:
             raise UserError("training.decay=cosine needs an end: set training.updates or training.minutes.")
 
@@ -94,11 +97,13 @@ def train(
         The history, a row for each validation.
 
     Raises:
-        UserError: the loss became NaN or infinite, the checkpoint is of another model, or the disk is full.
+        UserError: the loss became NaN or infinite, the checkpoint is of another model, speech cannot be read any more,
+            or the disk is full.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    method.compile(keras.optimizers.Adam(settings.learning_rate, global_clipnorm=settings.clip_norm))
+    method.compile(keras.optimizers.Adam(settings.learning_rate, beta_2=settings.beta_2,
+                                         global_clipnorm=settings.clip_norm))
     method(mixtures.batch(0))  # builds every weight
     method.optimizer.build(method.trainable_variables)
     recorder = Recorder(method, held_out, validate, settings, folder)
@@ -107,15 +112,22 @@ def train(
         callbacks = [recorder]
         if settings.tensorboard:
             callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
-        method.fit(
-            mixtures.dataset(start=recorder.update),
-            initial_epoch=len(recorder.history),
-            epochs=10**9,  # the recorder stops it
-            steps_per_epoch=settings.validate_every,
-            callbacks=callbacks,
-            shuffle=False,
-            verbose=0,
-        )
+        try:
+            method.fit(
+                mixtures.dataset(start=recorder.update),
+                initial_epoch=len(recorder.history),
+                epochs=10**9,  # the recorder stops it
+                steps_per_epoch=settings.validate_every,
+                callbacks=callbacks,
+                shuffle=False,
+                verbose=0,
+            )
+        except Exception:
+            if mixtures.error is None:
+                raise
+            raise mixtures.error from None  # TensorFlow tells it in words of its own
+        finally:
+            recorder.bar.close()
     recorder.write_history()
     return pd.DataFrame(recorder.history)
 
@@ -137,6 +149,7 @@ class Recorder(keras.callbacks.Callback):
         self.update, self.earlier_minutes, self.history = 0, 0.0, []
         self.started = time.monotonic()
         self.update_seconds = []  # of each update since the last validation
+        self.bar = tqdm(disable=True)  # until training begins
 
     def restore(self):
         """Take up the checkpoint in the folder, if there is one."""
@@ -206,10 +219,6 @@ class Recorder(keras.callbacks.Callback):
         if self.finished():
             self.method.stop_training = True
 
-    def on_train_end(self, logs=None):
-        """Close the progress bar."""
-        self.bar.close()
-
     def write_history(self):
         """Write the history as CSV."""
         write_whole(self.folder / "history.csv", lambda path: pd.DataFrame(self.history).to_csv(path, index=False))
@@ -222,7 +231,6 @@ class Recorder(keras.callbacks.Callback):
     def _require_finite(self, *values):
         """Stop with a clear sentence if the training has broken."""
         if not all(math.isfinite(value) for value in values):
-            self.bar.close()
             raise UserError(f"the loss or a weight is no finite number after update {self.update}; the last good ones "
                             f"are kept in {self.folder}; lower training.learning_rate or training.clip_norm.")
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ from lab41_sce.networks import blstm
 
 def settings(**changes):
     defaults = {"updates": 6, "minutes": None, "validate_every": 2, "patience": None, "learning_rate": 0.01,
-                "warmup_updates": 0, "decay": "cosine", "clip_norm": 5.0, "tensorboard": False}
+                "beta_2": 0.999, "warmup_updates": 0, "decay": "cosine", "clip_norm": 5.0, "tensorboard": False}
     return training.TrainingSettings(**defaults | changes)
 
 
@@ -171,6 +172,29 @@ def test_a_broken_loss_stops_and_keeps_the_last_good_weights(mixtures, tmp_path)
         assert json.loads(str(arrays["state"]))["update"] == 2
 
 
+def test_speech_that_vanishes_is_told_and_training_goes_on_once_it_is_back(corpus_root, tmp_path):
+    root = tmp_path / "corpus"
+    shutil.copytree(corpus_root, root)
+    utterances = splits.split(librispeech.load(root, ["train"]), 2)
+    train_table = utterances[utterances["split"] == "train"]
+    mixtures = TrainingMixtures(Speech(utterances, 10000, in_memory=False), train_table,
+                                splits.trained_speakers(utterances), seconds=0.5, batch_size=2)
+    both = {"train": mixtures, "train-validation": mixtures}
+
+    def scores():
+        (root / "train").rename(root / "hidden")
+        yield from [1.0] * 50  # some batches are there already
+
+    folder = make(tmp_path / "run")
+    with pytest.raises(UserError, match="no such file"):
+        train(both, folder, scores(), updates=100)
+    (root / "hidden").rename(root / "train")
+    kept = pd.read_csv(folder / "history.csv")
+    assert 1 <= len(kept) < 50
+    _, history = train(both, folder, updates=int(kept["update"].iloc[-1]) + 4)
+    assert history["update"].to_list() == [*range(2, 2 * len(kept) + 5, 2)]
+
+
 def test_another_network_is_refused(mixtures, tmp_path):
     train(mixtures, tmp_path)
     with np.load(tmp_path / "checkpoint.npz") as arrays:
@@ -185,6 +209,7 @@ def test_another_network_is_refused(mixtures, tmp_path):
 @pytest.mark.parametrize(("changes", "wanted"), [
     ({"updates": None}, "never end"),
     ({"updates": None, "patience": 3}, "needs an end"),
+    ({"beta_2": 1.0}, "below 1"),
 ])
 def test_impossible_settings_are_told(changes, wanted):
     with pytest.raises(UserError, match=wanted):
