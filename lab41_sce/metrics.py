@@ -20,10 +20,11 @@ Metrics
 SARi needs care. Without noise, a mixture is the sum of its sources and has no artefacts: its SAR is infinite but for
 rounding, 100 dB here. SARi of a system is then its SAR minus 100 dB, and says no more than its SAR does.
 
-Silence
--------
-A silent source (over 200 dB below the mixture) cannot be scored: every metric of that mixture is NaN, for
-every system, and summaries leave it out. A silent estimate is replaced by seeded white noise 60 dB below the
+What cannot be scored
+---------------------
+A silent source (over 200 dB below the mixture) cannot be scored, nor can sources of which filters make one another
+exactly, such as twice the same: every metric of that mixture is NaN, for every system, and summaries leave it out. A
+silent estimate is replaced by seeded white noise 60 dB below the
 mixture: it scores finitely and badly, whereas leaving it out would reward it.
 """
 
@@ -68,7 +69,8 @@ def best_bss_eval(references: np.ndarray, estimates: np.ndarray) -> tuple[np.nda
         estimates: float `[S, N]`, none of them all zero.
 
     Returns:
-        SDR, SIR, SAR, each float64 `[S]` in dB, in the order of the references.
+        SDR, SIR, SAR, each float64 `[S]` in dB, in the order of the references; all NaN if the equations for the
+        filters cannot be solved.
 
     Raises:
         ValueError: if shapes differ, or a signal is all zero, NaN or infinite.
@@ -78,7 +80,10 @@ def best_bss_eval(references: np.ndarray, estimates: np.ndarray) -> tuple[np.nda
     permute = bool(np.any(estimates != estimates[:1]))
     with warnings.catch_warnings(), np.errstate(divide="ignore"):
         warnings.simplefilter("ignore", FutureWarning)  # mir_eval 0.9 drops it: pinned below
-        *ratios_db, _ = separation.bss_eval_sources(references, estimates, compute_permutation=permute)
+        try:
+            *ratios_db, _ = separation.bss_eval_sources(references, estimates, compute_permutation=permute)
+        except (np.linalg.LinAlgError, AttributeError):  # mir_eval 0.8 looks for the first where NumPy 1 had it
+            ratios_db = np.full((3, len(references)), np.nan)
     return tuple(np.clip(ratios_db, -LIMIT_DB, LIMIT_DB))
 
 
@@ -124,7 +129,7 @@ def score_mixture(references: np.ndarray, mixture: np.ndarray, estimates: dict) 
 
     Returns:
         A row (system, metric, value) for each system and each of `METRICS`: dB, mean over the speakers; NaN
-        throughout if a reference or the mixture is silent.
+        throughout if a reference or the mixture is silent, or the references cannot be told apart.
 
     Raises:
         ValueError: naming the system, if shapes differ or a signal is NaN or infinite.
@@ -136,10 +141,12 @@ def score_mixture(references: np.ndarray, mixture: np.ndarray, estimates: dict) 
         except ValueError as error:
             raise ValueError(f"system {system}: {error}") from error
 
+    unscored = [(system, metric, np.nan) for system in estimates for metric in METRICS]
     if np.ptp(mixture) == 0 or _silent(references, mixture).any():
-        return [(system, metric, np.nan) for system in estimates for metric in METRICS]
-
+        return unscored
     rows, baseline = [], _mean_scores(references, unprocessed)
+    if np.isnan([*baseline.values()]).any():
+        return unscored
     for system, signals in estimates.items():
         same = np.allclose(signals, unprocessed, rtol=0, atol=1e-5 * np.max(np.abs(mixture)))
         scores = baseline if same else _mean_scores(references, _fill_silence(signals, mixture))

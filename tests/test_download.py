@@ -109,12 +109,14 @@ def test_full_download_leaves_the_corpus_and_nothing_else(server, tmp_path):
     assert {path.name for path in root.iterdir()} == {SUBSET, "SPEAKERS.TXT"}
 
 
-def test_resumes_after_a_cut(server, tmp_path):
+@pytest.mark.parametrize("place", [1e-6, 0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.999, 0.999999])
+def test_resumes_after_a_cut(server, tmp_path, place):
     content = corpus_archive()
-    server.cuts = [len(content) // 2]
+    cut = max(1, min(len(content) - 1, round(place * len(content))))
+    server.cuts = [cut]
     fetch(server, tmp_path, content)
     assert tree(tmp_path) == COMPLETE
-    assert server.ranges_asked == [None, f"bytes={len(content) // 2}-"]
+    assert server.ranges_asked == [None, f"bytes={cut}-"]
     assert server.bytes_sent == len(content)
 
 
@@ -203,6 +205,14 @@ def test_absolute_member_is_refused(server, tmp_path):
     with pytest.raises(UserError, match="outside the archive"):
         fetch(server, root, tar_gz((str(tmp_path / "evil"), b"evil")))
     assert tree(tmp_path) == []
+
+
+def test_archive_that_grows_without_end_is_refused(server, tmp_path):
+    """A few kilobytes that become 30 MB: no recording is packed so well."""
+    zeros = (f"LibriSpeech/{SUBSET}/19/198/19-198-0000.flac", bytes(30_000_000))
+    with pytest.raises(UserError, match="could not be unpacked and has been deleted .*times its own size"):
+        fetch(server, tmp_path, tar_gz(zeros))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

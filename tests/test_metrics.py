@@ -119,6 +119,14 @@ def test_silent_source_makes_the_mixture_undefined(level):
     assert len(rows) == len(METRICS) and all(np.isnan(value) for _, _, value in rows)
 
 
+def test_sources_that_filters_cannot_tell_apart_are_not_scored():
+    impulse = np.zeros((2, RATE_HZ))
+    impulse[:, 0] = 1
+    assert np.isnan(best_bss_eval(impulse, make_estimates(make_sources(0), 1))).all()
+    rows = score_mixture(impulse, impulse.sum(axis=0), {"system": make_estimates(make_sources(0), 1)})
+    assert len(rows) == len(METRICS) and all(np.isnan(value) for _, _, value in rows)
+
+
 def test_silent_estimate_is_never_rewarded():
     sources = make_sources(0)
     good = make_estimates(sources, 1)

@@ -56,6 +56,7 @@ ARCHIVES = {
 CHUNK_BYTES = 256 * 1024
 TIMEOUTS_SECONDS = (10, 60)  # to connect, and between two pieces of data
 RETRIES = 3
+MOST_GROWTH, SMALL_BYTES = 4, 10_000_000  # an archive of speech is hardly smaller than what is in it; below, it may be
 
 
 def download(
@@ -188,8 +189,12 @@ def _unpack(archive: Path, subset: str, root: Path) -> None:
     safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
     try:
         with tarfile.open(archive, "r:gz") as tar:
+            unpacked = 0
             for member in tqdm(tar, desc=f"unpacking {subset}", unit=" files", disable=None):
                 _refuse_unsafe(member)
+                unpacked += member.size
+                if unpacked > max(SMALL_BYTES, MOST_GROWTH * _size(archive)):
+                    raise tarfile.ReadError(f"what it holds is more than {MOST_GROWTH} times its own size")
                 tar.extract(member, unpacking, **safely)
         corpus = unpacking / "LibriSpeech"
         if not (corpus / subset).is_dir():
