@@ -33,8 +33,17 @@ def test_figures_are_compared_with_earlier_ones(tmp_path):
     assert (tmp_path / "after" / "machine.json").exists()
 
 
+def test_an_earlier_checkout_is_measured_beside(tmp_path):
+    (tmp_path / "old" / "tools").mkdir(parents=True)
+    (tmp_path / "old" / "tools" / "bench_corpus.py").write_text(
+        "import sys\nprint('name,value,unit\\n\"indexing 100 utterances, first\",4,s', file=open(sys.argv[1], 'w'))")
+    table = bench(tmp_path / "now", "--parts", "corpus", "--before", tmp_path / "old").set_index("name")
+    assert table["reference"].dropna().to_dict() == {"indexing 100 utterances, first": 4.0}
+
+
 @pytest.mark.parametrize(("part", "wanted"), [
-    ("training", ["matrix peak", "update on ready data", "share of the update's rate", "mixtures alone"]),
+    ("training", ["matrix peak", "update on ready data", "share of the update's rate", "training frames/s",
+                  "mixtures alone"]),
     ("separation", ["peak memory", "times real time", "share of hidden layers", "share of writing"]),
     ("scoring", ["mixtures/s"]), ("peers", ["lab41_sce, the shipped model, separation of 1 s"]),
     ("losses", ["loss of sce", "loss of deep clustering", "loss of recurrent mask"]), ("start", ["separate --help"])])

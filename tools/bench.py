@@ -1,10 +1,12 @@
 """Measure what training, separation, scoring and starting cost on this machine, and write one table: `make bench`.
 
-    python tools/bench.py results/bench [--parts training separation corpus imports] [--quick] [--before OLD.csv]
+    python tools/bench.py results/bench [--parts training separation corpus start] [--quick] [--before OLD]
 
 Each part is a script of its own, `bench_PART.py`, and runs in a process of its own. `summary.csv` has the columns
-name, value, unit, reference, ratio: reference is the same figure in an earlier `summary.csv` (`--before`), ratio what
-the value is of it. `machine.json` describes the machine and the versions. Nothing else should run meanwhile.
+name, value, unit, reference, ratio: reference is the same figure of an earlier version (`--before`), ratio what the
+value is of it. The earlier version is a `summary.csv`, or a checkout with such scripts of its own, each of which then
+runs just before ours: a machine that is slower some minutes later says nothing of the code. `machine.json` describes
+the machine and the versions. Nothing else should run meanwhile.
 """
 
 import argparse
@@ -56,23 +58,33 @@ def machine() -> dict:
     return {"processor": processor, "cores": os.cpu_count(), "memory_gb": round(memory, 1), **runs.versions(command)}
 
 
+def measure_part(part: str, quick: bool, tools: Path = Path(__file__).parent) -> pd.DataFrame:
+    """Run the script of a part, in a checkout whose `tools` these are, in a process of its own; return its rows."""
+    environment = {**os.environ, "PYTHONPATH": str(tools.resolve().parent)}
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "part.csv"
+        subprocess.run([sys.executable, tools / f"bench_{part}.py", out, *["--quick"] * quick], check=True,
+                       env=environment)
+        return pd.read_csv(out)
+
+
 def main():
     """Measure every part, then write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="folder to write to")
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--quick", action="store_true", help="small cases, once: to see that it works")
-    parser.add_argument("--before", type=Path, help="an earlier summary.csv to compare with")
+    parser.add_argument("--before", type=Path, help="an earlier summary.csv to compare with, or an earlier checkout")
     options = parser.parse_args()
-    before = pd.read_csv(options.before).set_index("name")["value"] if options.before else pd.Series(dtype=float)
-    tables = []
+    earlier, tables = [], []
+    if options.before and options.before.is_file():
+        earlier.append(pd.read_csv(options.before))
     for part in options.parts:
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "part.csv"
-            subprocess.run([sys.executable, Path(__file__).with_name(f"bench_{part}.py"), out,
-                            *["--quick"] * options.quick], check=True)
-            tables.append(pd.read_csv(out))
+        if options.before and (options.before / "tools" / f"bench_{part}.py").exists():
+            earlier.append(measure_part(part, options.quick, options.before / "tools"))
+        tables.append(measure_part(part, options.quick))
     table = pd.concat(tables, ignore_index=True)
+    before = pd.concat(earlier).set_index("name")["value"] if earlier else pd.Series(dtype=float)
     table["reference"] = table["name"].map(before)
     table["ratio"] = (table["value"] / table["reference"]).round(3)
     options.results.mkdir(parents=True, exist_ok=True)

@@ -128,6 +128,7 @@ def measure(rows, quick: bool) -> None:
             case = f"{name}, {batch} x {length} frames"
             rows.add(f"{case}: update on ready data", np.median(ready), "frames/s")
             rows.add(f"{case}: share of the matrix peak", np.median(ready) * bench.operations() / peak / 1e9, "1")
+            rows.add(f"{case}: training", np.median(real), "frames/s")
             rows.add(f"{case}: training, share of the update's rate", np.median(np.divide(real, ready)), "1")
         for batch, length in sorted({(32, 100), (256, 40)}.intersection(sizes)) or sizes:
             rate = input_rate(bench.mixtures(batch, length), batch * (length + 1), 2 if quick else 20)
