@@ -96,9 +96,8 @@ def test_three_speakers(tmp_path):
             "training.minutes=null", "training.updates=2", "training.validate_every=2", "validation.batches=1",
             "validation.per_kind=1", "validation.seconds=1.5", "evaluation.per_kind=1", "evaluation.seconds=1.5",
             "evaluation.splits=[unseen]"]
-    arguments = [sys.executable, "-m", "lab41_sce.experiment", "+exp=three_speaker", f"run_dir={tmp_path}", *tiny]
-    result = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
+    with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
+        experiment.run(compose("config", overrides=["+exp=three_speaker", *tiny]), tmp_path)
     summary = pd.read_csv(tmp_path / "summary.csv")
     assert set(summary["kind"]) == {"FFF", "FFM", "FMM", "MMM", "All"}
     ideal = summary.query("system == 'ideal_binary_mask' and metric == 'SDRi' and kind == 'All'")
