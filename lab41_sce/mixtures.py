@@ -217,10 +217,12 @@ class TrainingMixtures:
     def dataset(self, start: int = 0):
         """Stream the batches from number `start` on as a parallel, prefetching `tf.data.Dataset`.
 
-        If speech cannot be read any more, it fails in TensorFlow's words; `error` has ours.
+        If speech cannot be read any more, `error` says so, and what comes is silence: raised in here, TensorFlow would
+        tell it again and again, with tracebacks.
         """
         import tensorflow as tf
 
+        self.error = None
         shapes = {"sources": (tf.float32, (self.batch_size, self.n_speakers, self.length)),
                   "speaker_ids": (tf.int32, (self.batch_size, self.n_speakers))}
         if self.noise:
@@ -233,7 +235,7 @@ class TrainingMixtures:
                 batch = self.batch(int(index))
             except UserError as error:
                 self.error = error
-                raise
+                return [np.zeros(shape, dtype.as_numpy_dtype) for dtype, shape in shapes.values()]
             return [batch[name] for name in shapes]
 
         def make(index):

@@ -106,7 +106,7 @@ def train(
                                          global_clipnorm=settings.clip_norm))
     method(mixtures.batch(0))  # builds every weight
     method.optimizer.build(method.trainable_variables)
-    recorder = Recorder(method, held_out, validate, settings, folder)
+    recorder = Recorder(method, mixtures, held_out, validate, settings, folder)
     recorder.restore()
     if not recorder.finished():
         callbacks = [recorder]
@@ -122,10 +122,6 @@ def train(
                 shuffle=False,
                 verbose=0,
             )
-        except Exception:
-            if mixtures.error is None:
-                raise
-            raise mixtures.error from None  # TensorFlow tells it in words of its own
         finally:
             recorder.bar.close()
     recorder.write_history()
@@ -142,9 +138,9 @@ def totals(history: pd.DataFrame) -> dict[str, float]:
 class Recorder(keras.callbacks.Callback):
     """Set the learning rate, show progress, and at every validation record, checkpoint and decide whether to stop."""
 
-    def __init__(self, method, held_out, validate, settings, folder):
+    def __init__(self, method, mixtures, held_out, validate, settings, folder):
         super().__init__()
-        self.method, self.held_out, self.validate = method, held_out, validate
+        self.method, self.mixtures, self.held_out, self.validate = method, mixtures, held_out, validate
         self.settings, self.folder = settings, folder
         self.update, self.earlier_minutes, self.history = 0, 0.0, []
         self.started = time.monotonic()
@@ -189,7 +185,9 @@ class Recorder(keras.callbacks.Callback):
         self.method.optimizer.learning_rate = self.settings.rate(self.update, self.minutes())
 
     def on_train_batch_end(self, batch, logs=None):
-        """Count, and stop on a broken loss or at the end of the budget."""
+        """Count, and stop on speech that is gone, on a broken loss, or at the end of the budget."""
+        if self.mixtures.error:
+            raise self.mixtures.error
         self.update += 1
         self._require_finite(logs["loss"])  # waits for the update, so that its time is known
         self.update_seconds.append(time.monotonic() - self.update_started)
