@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from lab41_sce import __version__
 from lab41_sce.errors import UserError
 from lab41_sce.files import make_folder, write_whole
+from lab41_sce.settings import CONFIG_PATH, SECTIONS
 
 FILES = ("config.yaml", "version.json", "splits.csv", "evaluation.csv", "history.csv", "systems.csv", "mixtures.csv",
          "summary.csv", "differences.csv", "examples.csv", "table.md", "report.html")
@@ -76,7 +78,11 @@ def check_folder(config: DictConfig, folder: Path) -> None:
         kept = OmegaConf.load(folder / "config.yaml")
         if not isinstance(kept, DictConfig):
             raise UserError(f"{folder / 'config.yaml'} holds no settings; start again with overwrite=true.")
-        earlier, now = comparable(kept), comparable(config)
+        usual = yaml.safe_load((CONFIG_PATH / "config.yaml").read_text("utf-8"))
+        since = {f"{section}.{name}": value for section in SECTIONS for name, value in usual[section].items()}
+        now = comparable(config)
+        # Settings that did not exist when the run began had the values that they usually have now.
+        earlier = {name: since[name] for name in now if name in since} | comparable(kept)
         systems = kept.get("others") or {}  # runs of old have none
         added = tuple(f"others.{name}." for name in config.others if name not in systems)  # others may join, none leave
         different = sorted(name for name in earlier.keys() | now.keys()

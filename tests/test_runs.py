@@ -33,6 +33,16 @@ def begun(tmp_path):
     return tmp_path
 
 
+def test_a_run_that_began_before_a_setting_existed_goes_on(begun):
+    file = begun / "config.yaml"
+    kept = "".join(line for line in file.read_text().splitlines(keepends=True) if "beta_2" not in line)
+    assert kept != file.read_text()
+    file.write_text(kept)
+    runs.check_folder(config("resume=true"), begun)
+    with pytest.raises(UserError, match=r"other settings \(training.beta_2\)"):
+        runs.check_folder(config("resume=true", "training.beta_2=0.98"), begun)
+
+
 def test_a_free_folder_is_described(begun):
     about = json.loads((begun / "version.json").read_text())
     assert about["command"] == "the command" and about["tensorflow"] and "resumed" not in about
