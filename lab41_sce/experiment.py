@@ -55,9 +55,9 @@ def _run(config, folder, command):
     from lab41_sce import evaluation, training
     from lab41_sce.article.draw import write_figures
     from lab41_sce.corpora import librispeech, splits
+    from lab41_sce.intervals import paired_differences, summarise
     from lab41_sce.lists import add_noise, at_snr, evaluation_list
     from lab41_sce.methods.base import Setup
-    from lab41_sce.metrics import paired_differences, summarise
     from lab41_sce.mixtures import Speech, TrainingMixtures
     from lab41_sce.noise import Noise
     from lab41_sce.report import write_report

@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 
 from lab41_sce import evaluation, runs
 from lab41_sce.corpora import librispeech
+from lab41_sce.intervals import paired_differences, summarise
 from lab41_sce.lists import at_snr, evaluation_list
-from lab41_sce.metrics import paired_differences, summarise
 from lab41_sce.mixtures import Speech
 from lab41_sce.noise import Noise
 from lab41_sce.separation import Separator

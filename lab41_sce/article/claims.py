@@ -21,8 +21,8 @@ from sklearn.metrics import roc_auc_score
 
 from lab41_sce.article import original, voices
 from lab41_sce.figures import ordered_kinds
+from lab41_sce.intervals import paired_differences, summarise
 from lab41_sce.lists import snr_db, speech_split
-from lab41_sce.metrics import paired_differences, summarise
 from lab41_sce.tables import ABSENT, ENOUGH, Table, decibels, words
 
 HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
