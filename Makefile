@@ -55,7 +55,7 @@ demo: venv .venv/.demo  ## open the page to separate recordings on (options: ARG
 	@.venv/bin/python -m lab41_sce.demo $(ARGS)
 
 test: venv  ## run the tests
-	@.venv/bin/python -m pytest -q -n 2 --dist loadfile --nbmake --nbmake-timeout=300 tests notebooks
+	@.venv/bin/python -m pytest -q -n 2 --dist loadfile --nbmake --nbmake-timeout=300 notebooks tests
 
 test-browser: venv .venv/.browser  ## run the tests of the page, in a browser; screenshots go to build/page
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \

@@ -24,12 +24,12 @@ def test_one_command_compares_every_system_and_goes_on_with_what_is_missing(tmp_
             "training.minutes=null", "training.updates=2", "training.validate_every=2", "validation.batches=1",
             "validation.per_kind=1", "validation.seconds=1.5", "evaluation.per_kind=1", "evaluation.seconds=1.5",
             "evaluation.examples_per_kind=1", "training.tensorboard=false", *SMALL_CNN]
-    arguments = [sys.executable, "-m", "lab41_sce.experiment", "+exp=compare", f"run_dir={tmp_path}", *tiny]
-    result = subprocess.run([*arguments, "~method@others.deep_clustering"], capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
+    with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
+        experiment.run(compose("config", overrides=["+exp=compare", *tiny, "~method@others.deep_clustering"]), tmp_path)
     first = pd.read_csv(tmp_path / "mixtures.csv")
     models = {path: path.stat().st_mtime_ns for path in (tmp_path / "systems").glob("*/model.keras")}
     assert len(models) == len(TRAINED) - 1
+    arguments = [sys.executable, "-m", "lab41_sce.experiment", "+exp=compare", f"run_dir={tmp_path}", *tiny]
     result = subprocess.run([*arguments, "resume=true"], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
 
