@@ -27,8 +27,8 @@ COLUMNS = ["part", "campaign", "tried", "survived", "lost", "tracebacks", "hangs
 INTRODUCTION = """# What was broken on purpose
 
 Written by `make torture` from [`reliability/summary.csv`](reliability/summary.csv): how often something was done to the
-program, how often it then did what it promises (the same result as undisturbed, or one clear sentence and nothing else),
-how often data was lost or half written, how often it showed a traceback or hung.
+program, how often it then did what it promises (the same result as undisturbed, or one clear sentence and nothing
+else), how often data was lost or half written, how often it showed a traceback or hung.
 
 """
 
@@ -43,8 +43,8 @@ class Campaigns:
             note: str = "") -> None:
         """Append a campaign's row."""
         self.rows.append((campaign, tried, survived, lost, tracebacks, hangs, note))
-        print(f"{campaign}: {survived} of {tried} survived, {lost} lost, {tracebacks} tracebacks, {hangs} hangs. {note}",
-              file=sys.stderr, flush=True)
+        told = f"{survived} of {tried} survived, {lost} lost, {tracebacks} tracebacks, {hangs} hangs"
+        print(f"{campaign}: {told}. {note}", file=sys.stderr, flush=True)
 
 
 def part_main(run) -> None:
