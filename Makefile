@@ -44,6 +44,7 @@ reproduce: venv  ## train and score on the embedded corpus, print the table (goe
 	@.venv/bin/python -m lab41_sce.experiment +exp=reproduce run_dir=runs/reproduce resume=true $(ARGS)
 	@.venv/bin/python -m lab41_sce.article.timing --out runs/reproduce/timing.csv --batch 32 --rounds 3
 	@.venv/bin/python -m lab41_sce.article runs/reproduce --timing runs/reproduce/timing.csv
+	@.venv/bin/python -m lab41_sce.expected runs/reproduce results/reproduce_embedded/expected.csv
 
 figures: venv  ## draw the article's figures of a run anew: make figures RUN=runs/reproduce
 	@.venv/bin/python -m lab41_sce.article.draw $(or $(RUN),runs/reproduce)
@@ -55,7 +56,7 @@ demo: venv .venv/.demo  ## open the page to separate recordings on (options: ARG
 	@.venv/bin/python -m lab41_sce.demo $(ARGS)
 
 test: venv  ## run the tests
-	@.venv/bin/python -m pytest -q -n 2 --dist loadfile --nbmake --nbmake-timeout=300 notebooks tests
+	@.venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --nbmake --nbmake-timeout=300 notebooks tests
 
 test-browser: venv .venv/.browser  ## run the tests of the page, in a browser; screenshots go to build/page
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \

@@ -1,0 +1,110 @@
+"""Mutants: small faults put into the code by a library (cosmic-ray), one at a time; the tests should notice each.
+
+Of every module's possible mutants, a sample drawn with a fixed seed is tried, each in a copy of the checkout, by the
+tests named here. `mutants.csv`, beside the rows, lists each with what became of it. What only changes a type
+annotation is no fault, so `|`, which means nothing else here, is left alone.
+"""
+
+import functools
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+from torture import part_main
+
+from lab41_sce import runs
+
+ROOT = Path(__file__).parent.parent
+MODULES = {"metrics.py": ("metrics", "same_scores", "properties"), "intervals.py": ("intervals", "metrics"),
+           "clustering.py": ("clustering", "properties"), "corpora/splits.py": ("corpora", "properties"),
+           "methods/sce.py": ("sce",), "methods/deep_clustering.py": ("deep_clustering",),
+           "methods/attractor.py": ("attractor",), "methods/pit.py": ("pit",)}
+SAMPLE, SEED, SECONDS = 60, 0, 180  # mutants of each module; the longest that tests may take on one
+LEFT_ALONE = ("BitOr", "core/NoOp")
+
+
+def mutants(code: str) -> list[tuple[str, int]]:
+    """List all mutants of some code, as cosmic-ray makes them: an operator's name, and the place's number."""
+    from cosmic_ray.ast import ast_nodes, get_ast
+    from cosmic_ray.plugins import get_operator, operator_names
+
+    with tempfile.NamedTemporaryFile("w", suffix=".py", encoding="utf-8") as file:
+        file.write(code)
+        file.flush()
+        nodes = list(ast_nodes(get_ast(Path(file.name))))
+    found = []
+    for name in sorted(operator_names()):
+        if not any(word in name for word in LEFT_ALONE):
+            operator = get_operator(name)()
+            places = sum(len(list(operator.mutation_positions(node))) for node in nodes)
+            found += [(name, place) for place in range(places)]
+    return found
+
+
+def tests_fail(checkout: Path, names: tuple[str, ...]) -> bool:
+    """Run these tests in a checkout; True if one fails, or takes too long."""
+    files = [f"tests/test_{name}.py" for name in names]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files]
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        return True
+    if done.returncode not in (0, 1, 2):  # 2: the module cannot even be imported
+        raise RuntimeError(f"pytest did not run: {done.stdout.decode()[-2000:]}")
+    return done.returncode != 0
+
+
+def noticed(mutant: tuple[str, int], module: Path, names: tuple[str, ...], checkouts: list[Path]) -> dict:
+    """Put one mutant into a free checkout, run the tests, and take it out again; tell what became of it."""
+    from cosmic_ray.mutating import mutate_code
+    from cosmic_ray.plugins import get_operator
+
+    code = (ROOT / module).read_bytes()
+    changed = mutate_code(code, get_operator(mutant[0])(), mutant[1])
+    lines = changed.splitlines()
+    line = next((number for number, (ours, theirs) in enumerate(zip(code.decode().splitlines(), lines, strict=False))
+                 if ours != theirs), min(len(lines), len(code.splitlines())) - 1)
+    checkout = checkouts.pop()
+    try:
+        (checkout / module).write_text(changed, "utf-8")
+        killed = tests_fail(checkout, names)
+    finally:
+        (checkout / module).write_bytes(code)
+        checkouts.append(checkout)
+    print("." if killed else "S", end="", file=sys.stderr, flush=True)
+    return {"module": str(module), "operator": mutant[0].removeprefix("core/"), "line": line + 1,
+            "mutant": lines[line].strip(), "killed": killed}
+
+
+def run(campaigns, quick: bool, out: Path) -> None:
+    """Try a sample of the mutants of each module, on all cores."""
+    table, cores = [], os.cpu_count() or 1
+    with tempfile.TemporaryDirectory() as folder:
+        checkouts = [Path(folder) / str(number) for number in range(cores)]
+        for checkout in checkouts:
+            shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(".git", ".venv", "build", "runs", "*_cache"))
+        for name, tests in [*MODULES.items()][: 1 if quick else None]:
+            module = Path("lab41_sce") / name
+            if tests_fail(checkouts[0], tests):
+                raise RuntimeError(f"the tests of {module} fail without any mutant")
+            possible = mutants((ROOT / module).read_text("utf-8"))
+            chosen = random.Random(SEED).sample(possible, min(2 if quick else SAMPLE, len(possible)))
+            with ThreadPoolExecutor(cores) as pool:
+                rows = list(pool.map(functools.partial(noticed, module=module, names=tests, checkouts=checkouts),
+                                     chosen))
+            table += rows
+            killed = sum(row["killed"] for row in rows)
+            campaigns.add(f"mutants of {module}", len(rows), killed, note=f"{len(possible)} possible")
+    runs.write_csv(pd.DataFrame(table), out.with_name("mutants.csv"))
+
+
+if __name__ == "__main__":
+    part_main(run)
