@@ -5,8 +5,11 @@ PYTHON ?= python3
 TF_CPP_MIN_LOG_LEVEL ?= 2
 export TF_CPP_MIN_LOG_LEVEL
 
+# The tests that hold with every version: scores, features, masks, splits, mixtures, saved models
+NUMBERS = same_scores repeatable metrics intervals features clustering corpora mixtures pretrained sce lstm
+
 .DEFAULT_GOAL := help
-.PHONY: help venv reproduce figures demo bench test test-browser lint notebooks clean distclean
+.PHONY: help venv reproduce figures demo bench torture test test-browser test-oldest lint notebooks clean distclean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -36,8 +39,18 @@ venv: .venv/.installed  ## install the package and its tools into .venv (again o
 	@.venv/bin/python -m pip install -q -c constraints.txt -e ".[demo]"
 	@touch $@
 
+.venv/.torture: .venv/.demo
+	@.venv/bin/python -m pip install -q -c constraints.txt -e ".[demo,torture]"
+	@touch $@
+
 .venv/.browser: .venv/.demo
 	@.venv/bin/python -m pip install -q -c constraints.txt -e ".[demo,browser]"
+	@touch $@
+
+.venv-oldest/.installed: setup.cfg pyproject.toml constraints-oldest.txt
+	@rm -f $@
+	@"$(PYTHON)" -m venv --clear .venv-oldest
+	@.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt -e ".[dev]"
 	@touch $@
 
 reproduce: venv  ## train and score on the embedded corpus, print the table (goes on where it stopped; anew: ARGS="resume=false overwrite=true")
@@ -52,6 +65,9 @@ figures: venv  ## draw the article's figures of a run anew: make figures RUN=run
 bench: venv  ## measure training, separation, scoring, starting; half an hour in which nothing else should run (ARGS="--quick")
 	@.venv/bin/python tools/bench.py runs/bench $(ARGS)
 
+torture: venv .venv/.torture  ## break things on purpose, some hours (ARGS="--parts faults", ARGS="--quick"); writes results/RELIABILITY.md
+	@.venv/bin/python tools/torture.py results/reliability $(ARGS)
+
 demo: venv .venv/.demo  ## open the page to separate recordings on (options: ARGS="--port 8000")
 	@.venv/bin/python -m lab41_sce.demo $(ARGS)
 
@@ -64,6 +80,9 @@ test-browser: venv .venv/.browser  ## run the tests of the page, in a browser; s
 		>/dev/null; } || echo "There is no chromium here, and it cannot be installed: install it by hand."
 	@.venv/bin/python -m pytest -q -rs tests/test_demo.py tests/test_page.py
 
+test-oldest: .venv-oldest/.installed  ## run the tests of the numbers with the oldest versions that are supported, in .venv-oldest
+	@.venv-oldest/bin/python -m pytest -q $(NUMBERS:%=tests/test_%.py)
+
 lint: venv  ## check the code with ruff and mypy
 	@.venv/bin/python -m ruff check
 	@.venv/bin/python -m mypy lab41_sce
@@ -73,8 +92,8 @@ notebooks: venv .venv/.notebooks  ## open the notebooks in Jupyter Lab
 
 clean:  ## remove caches and build products; keeps runs/ and .venv
 	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache
-	@find . \( -name .venv -o -name .git -o -name runs \) -prune -o \
+	@find . \( -name '.venv*' -o -name .git -o -name runs \) -prune -o \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove .venv too; keeps runs/
-	@rm -rf .venv
+	@rm -rf .venv .venv-oldest

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -84,7 +83,7 @@ def noticed(mutant: tuple[str, int], module: Path, names: tuple[str, ...], check
             "mutant": lines[line].strip(), "killed": killed}
 
 
-def run(campaigns, quick: bool, out: Path) -> None:
+def run(campaigns, quick: bool) -> None:
     """Try a sample of the mutants of each module, on all cores."""
     table, cores = [], os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as folder:
@@ -103,7 +102,7 @@ def run(campaigns, quick: bool, out: Path) -> None:
             table += rows
             killed = sum(row["killed"] for row in rows)
             campaigns.add(f"mutants of {module}", len(rows), killed, note=f"{len(possible)} possible")
-    runs.write_csv(pd.DataFrame(table), out.with_name("mutants.csv"))
+    runs.write_csv(pd.DataFrame(table), campaigns.folder / "mutants.csv")
 
 
 if __name__ == "__main__":
