@@ -1,6 +1,6 @@
 """Measure what training, separation, scoring and starting cost on this machine, and write one table: `make bench`.
 
-    python tools/bench.py results/bench [--parts training separation corpus start] [--quick] [--before OLD]
+    python tools/bench.py results/bench [--parts training separation corpus start] [--quick] [--before OLD [--turns 3]]
 
 Each part is a script of its own, `bench_PART.py`, and runs in a process of its own. `summary.csv` has the columns
 name, value, unit, reference, ratio: reference is the same figure of an earlier version (`--before`), ratio what the
@@ -25,6 +25,7 @@ from lab41_sce import runs
 from lab41_sce.files import write_text
 
 PARTS = ("training", "deterministic", "losses", "separation", "scoring", "corpus", "start", "peers")
+MORE_PARTS = ("update",)  # for `--before`
 COLUMNS = ["name", "value", "unit"]
 
 
@@ -72,21 +73,25 @@ def main():
     """Measure every part, then write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="folder to write to")
-    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=(*PARTS, *MORE_PARTS))
     parser.add_argument("--quick", action="store_true", help="small cases, once: to see that it works")
     parser.add_argument("--before", type=Path, help="an earlier summary.csv to compare with, or an earlier checkout")
+    parser.add_argument("--turns", type=int, default=1, help="measure so often, and take medians")
     options = parser.parse_args()
     earlier, tables = [], []
     if options.before and options.before.is_file():
         earlier.append(pd.read_csv(options.before))
-    for part in options.parts:
+    for part in options.parts * options.turns:
         if options.before and (options.before / "tools" / f"bench_{part}.py").exists():
             earlier.append(measure_part(part, options.quick, options.before / "tools"))
         tables.append(measure_part(part, options.quick))
-    table = pd.concat(tables, ignore_index=True)
-    before = pd.concat(earlier).set_index("name")["value"] if earlier else pd.Series(dtype=float)
+    table = pd.concat(tables).groupby(["name", "unit"], sort=False)["value"].median().reset_index()[COLUMNS]
+    before = pd.concat(earlier).groupby("name")["value"].median() if earlier else pd.Series(dtype=float)
     table["reference"] = table["name"].map(before)
     table["ratio"] = (table["value"] / table["reference"]).round(3)
+    if (options.results / "summary.csv").exists():
+        old = pd.read_csv(options.results / "summary.csv")
+        table = pd.concat([old[~old["name"].isin(table["name"])], table], ignore_index=True)
     options.results.mkdir(parents=True, exist_ok=True)
     runs.write_csv(table, options.results / "summary.csv")
     write_text(options.results / "machine.json", json.dumps(machine(), indent=2) + "\n")
