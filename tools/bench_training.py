@@ -1,8 +1,8 @@
 """Training: frames a second of the update on ready data and of real training, at many sizes, and the machine's peak.
 
 A frame is one hop of 256 samples at 10 kHz. "Ready" is `fit` on one batch again and again; "real" is `fit` on mixtures
-as they are drawn, augmented and added up meanwhile, as experiments do it. The two take turns, many short ones: a machine
-is now faster, now slower, which the median of the rounds' ratios does not notice. The peak is measured with each size.
+as they are drawn, augmented and added up meanwhile, as experiments do it. The two take turns, many short ones: machines
+are now faster, now slower, which the median of the rounds' ratios does not notice. The peak is measured with each size.
 """
 
 import itertools
