@@ -25,7 +25,7 @@ from lab41_sce import runs
 from lab41_sce.files import write_text
 
 PARTS = ("training", "deterministic", "losses", "separation", "scoring", "corpus", "start", "peers")
-MORE_PARTS = ("update",)  # for `--before`
+MORE_PARTS = ("turns",)  # for `--before`
 COLUMNS = ["name", "value", "unit"]
 
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -24,11 +25,11 @@ SECONDS = (10, 60, 600, 3600)
 PROFILED_SECONDS = 120
 
 
-def measure(rows, quick: bool) -> None:
+def commands(rows, lengths: Sequence[int]) -> None:
     """Measure the command, from the shortest on, since the system tells the largest peak of memory so far."""
     channels, rate_hz = audio.read(Path(examples).with_name("mixture.wav"))
     earlier = None
-    for seconds in SECONDS[:1] if quick else SECONDS:
+    for seconds in lengths:
         with tempfile.TemporaryDirectory() as folder:
             audio.write(Path(folder) / "long.wav", np.resize(channels[0], seconds * rate_hz), rate_hz)
             start = time.perf_counter()
@@ -43,6 +44,12 @@ def measure(rows, quick: bool) -> None:
             slope = 60 * (taken - earlier[1]) / (seconds - earlier[0])
             rows.add(f"separation, from {earlier[0]} to {seconds} s: each further minute", slope, "s")
         earlier = seconds, taken
+
+
+def measure(rows, quick: bool) -> None:
+    """Measure the command, then the stages of a separation."""
+    commands(rows, SECONDS[:1] if quick else SECONDS)
+    channels, rate_hz = audio.read(Path(examples).with_name("mixture.wav"))
     seconds = 10 if quick else PROFILED_SECONDS
     for stage, share in shares(np.resize(channels[0], seconds * rate_hz), rate_hz).items():
         rows.add(f"separation of {seconds} s: share of {stage}", share, "1")

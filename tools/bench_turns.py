@@ -1,0 +1,19 @@
+"""Training at three sizes, separation of two lengths: short enough for turns with an earlier checkout."""
+
+from bench import part_main
+from bench_separation import commands
+from bench_training import RECIPES
+from bench_training import measure as training
+
+SIZES = {"shipped recipe": [(16, 100), (32, 100)], "article's network": [(32, 40)]}
+SECONDS = (60, 600)
+
+
+def measure(rows, quick: bool) -> None:
+    """Measure both."""
+    training(rows, quick, {name: (RECIPES[name][0], sizes) for name, sizes in SIZES.items()})
+    commands(rows, SECONDS)
+
+
+if __name__ == "__main__":
+    part_main(measure)
