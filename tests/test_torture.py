@@ -26,7 +26,7 @@ def tool(monkeypatch):
 def test_a_part_replaces_its_own_rows_only(tool, tmp_path, monkeypatch):
     torture, tried = tool("torture"), iter((1, 2, 3))
 
-    def run_part(part, quick):
+    def run_part(part, results, quick):
         return pd.DataFrame([[part, f"all of {part}", next(tried), 1, 0, 0, 0, "none"]], columns=torture.COLUMNS)
 
     monkeypatch.setattr(torture, "run_part", run_part)
