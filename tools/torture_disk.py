@@ -3,6 +3,7 @@
 Needs Linux, and root, who may mount a small disk; what root may do beyond all permissions is put away meanwhile.
 """
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -19,12 +20,12 @@ SMALL_DISK = "size=64m,nr_inodes=400"
 SOME_BYTES = 3 * 4096
 NO_FILE = None  # room for bytes, but for no other file
 MORTAL = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
-# When the disk becomes full: as soon as this is there (nothing: before the start).
-MOMENTS = {
-    "an experiment": ("", "config.yaml", "systems/sce/history.csv", "history.csv", "summary.csv"),
-    "a separation of a folder": ("", ".talk0_1.part.wav", "talk0_1.wav"),
-    "the article's report": ("", "figures", "report.html"),
-    "a download": ("",),
+START, FINISHED = "the start", "the start, of a finished one"
+MOMENTS = {  # when the disk becomes full: as soon as this file is there
+    "an experiment": (START, "config.yaml", "systems/sce/history.csv", "history.csv", "summary.csv", FINISHED),
+    "a separation of a folder": (START, ".talk0_1.part.wav", "talk0_1.wav", FINISHED),
+    "the article's report": (START, "figures", "figures/figure_3_masking.png", FINISHED),
+    "a download": (START, FINISHED),
 }
 
 
@@ -55,29 +56,31 @@ def fill(disk: Path, room: int | None) -> Path:
     return filler
 
 
-def full_disk(campaigns, subject: Subject, rooms, disk: Path, n_moments: int) -> None:
+def full_disk(campaigns, subject: Subject, rooms, disk: Path, n_moments: int | None) -> None:
     """Fill the disk at several moments and up to several rooms, then make room and go on."""
-    tally = Tally()
-    for moment in MOMENTS[subject.name][:n_moments]:
-        for room in rooms:
-            folder = disk / "folder"
-            filler = None if moment else fill(disk, room)
+    tally, folder, moments = Tally(), disk / "folder", MOMENTS[subject.name][:n_moments]
+    for moment, room in itertools.product(moments, rooms):
+        if moment == FINISHED:
+            shutil.copytree(subject.reference, folder)
+        if moment in (START, FINISHED):
+            filler = fill(disk, room)
+            running = Running((subject.again if moment == FINISHED else subject.start)(folder))
+        else:
             running = Running(subject.start(folder))
-            if moment:
-                running.wait_until((folder / moment).exists)
-                filler = fill(disk, room)
-            before = files(folder)
-            stopped = running.end()
-            lost = sorted(before - files(folder)) + half_written(folder)
-            shutil.rmtree(filler)
-            again = run(subject.again(folder))
-            wrong = subject.unlike(again, folder) + ([] if stopped.told() else ["it does not stop with a sentence"])
-            tally.case(f"{subject.name}, {moment or 'from the start'}, room for {room}", stopped, again, lost=lost,
-                       wrong=wrong)
-            shutil.rmtree(folder)
-    when = ", ".join(moment or "the start" for moment in MOMENTS[subject.name][:n_moments])
+            running.wait_until((folder / moment).exists)
+            filler = fill(disk, room)
+        before = files(folder)
+        stopped = running.end()
+        lost = sorted(before - files(folder)) + half_written(folder)
+        shutil.rmtree(filler)
+        again = run(subject.again(folder))
+        told = stopped.told() or moment == FINISHED and stopped.code == 0  # it may need nothing written
+        tally.case(f"{subject.name}, full from {moment} on, room for {room}", stopped, again, lost=lost,
+                   wrong=subject.unlike(again, folder) + ([] if told else ["it does not stop with a sentence"]))
+        shutil.rmtree(folder)
     room = ", ".join("no new file" if room is NO_FILE else f"{room:,} bytes" for room in rooms)
-    campaigns.add(f"a disk that fills during {subject.name}", **vars(tally), note=f"at {when}; room left: {room}")
+    campaigns.add(f"a disk that fills during {subject.name}", **vars(tally),
+                  note=f"from {'; '.join(moments)} on; room left for {room}")
 
 
 def read_only(campaigns, subject: Subject, scratch: Path, quick: bool) -> None:
@@ -123,7 +126,7 @@ def read_only_corpus(campaigns, subject: Subject, corpus: Path, scratch: Path) -
 
 def campaign(campaigns, quick: bool) -> None:
     """Run every campaign in a folder that is thrown away."""
-    times, n_moments = (1, 1) if quick else (2, 9)
+    times, n_moments = (1, 1) if quick else (2, None)
     rooms = (0,) if quick else (0, SOME_BYTES, NO_FILE)
     with tempfile.TemporaryDirectory() as name, small_disk(Path(name) / "disk") as disk:
         scratch = Path(name)
