@@ -42,7 +42,7 @@ class Subject:
         start: returns the command that works into a folder.
         again: returns the one that goes on there.
         phase: says how far it came in a folder.
-        slow_files: patterns of the temporary names of what takes a moment to write.
+        kill_at: patterns of names at whose first appearance it is killed, temporary ones of what takes a moment.
         reference: a folder in which it has ended undisturbed.
         apart: how far two undisturbed results differ (`commands.distance`).
         seconds: how long it takes.
@@ -52,7 +52,7 @@ class Subject:
     start: Callable[[Path], list]
     again: Callable[[Path], list]
     phase: Callable[[Path], str]
-    slow_files: tuple[str, ...]
+    kill_at: tuple[str, ...]
     reference: Path
     apart: float = 0.0
     seconds: float = np.inf
@@ -129,10 +129,11 @@ def experiment(corpus: Path, scratch: Path, times: int, *more: str) -> Subject:
             return "writing a checkpoint"
         return "training" if (folder / "systems/sce/checkpoint.npz").exists() else "before the first checkpoint"
 
-    slow = (".checkpoint.part.npz", ".model.part.keras", ".history.part.csv", ".mixtures.part.csv",
-            ".estimate_1.part.wav", ".*.part.png", ".report.part.html")
+    kill_at = ("config.yaml", "splits.csv", ".model.part.keras", ".checkpoint.part.npz", ".history.part.csv",
+               ".estimate_1.part.wav", "examples.csv", ".mixtures.part.csv", "summary.csv", ".*.part.png",
+               ".report.part.html")
     reference = scratch / "_".join(["run", *more])
-    return Subject("an experiment", start, lambda folder: [*start(folder), "resume=true"], phase, slow,
+    return Subject("an experiment", start, lambda folder: [*start(folder), "resume=true"], phase, kill_at,
                    reference).measure(times)
 
 
@@ -147,8 +148,8 @@ def separation(recordings: Path, scratch: Path, times: int) -> Subject:
             return "starting"
         return "writing a recording's files" if temporary(folder) else "between two recordings"
 
-    slow = (".talk0_1.part.wav", ".talk1_2.part.flac", ".*.part.rttm", ".*.part.json", ".*.part.png")
-    return Subject("a separation of a folder", start, start, phase, slow, scratch / "voices").measure(times)
+    kill_at = (".talk0_1.part.wav", ".talk1_2.part.flac", ".*.part.rttm", ".*.part.json", ".*.part.png")
+    return Subject("a separation of a folder", start, start, phase, kill_at, scratch / "voices").measure(times)
 
 
 def article(run_folder: Path, scratch: Path, times: int) -> Subject:
@@ -162,8 +163,8 @@ def article(run_folder: Path, scratch: Path, times: int) -> Subject:
             return "judging"
         return "writing" if (folder / "report.html").exists() else "drawing"
 
-    slow = (".*.part.png", ".*.part.svg", ".report.part.html", ".REPORT.part.md")
-    return Subject("the article's report", start, start, phase, slow, scratch / "article").measure(times)
+    kill_at = (".*.part.png", ".*.part.svg", ".report.part.html", ".REPORT.part.md")
+    return Subject("the article's report", start, start, phase, kill_at, scratch / "article").measure(times)
 
 
 def download(url: str, archive: bytes, corpus: Path) -> Subject:

@@ -27,7 +27,7 @@ from torture import part_main
 
 
 def kills(campaigns, subject: Subject, n: int, n_aimed: int, scratch: Path) -> None:
-    """Kill a command n times at random moments, then as often as told while it writes a file."""
+    """Kill a command n times at random moments, then as often as told when a certain file appears."""
     tally, phases = Tally(), Counter()
     for moment in (np.arange(n) + np.random.default_rng(0).random(n)) / n * subject.seconds:
         folder = scratch / "killed"
@@ -40,18 +40,18 @@ def kills(campaigns, subject: Subject, n: int, n_aimed: int, scratch: Path) -> N
     hit = ", ".join(f"{phase} {count}" for phase, count in sorted(phases.items()))
     campaigns.add(f"kill -9 of {subject.name}, at random moments", **vars(tally), note=f"hit: {hit}; {subject.about()}")
     tally, half = Tally(), 0
-    for name in subject.slow_files[:n_aimed]:
+    for name in subject.kill_at[:n_aimed]:
         folder = scratch / "killed"
         process = Running(subject.start(folder))
         if process.wait_until(lambda folder=folder, name=name: any(folder.rglob(name))) and process.kill():
             half += bool(temporary(folder))
-            go_on(tally, subject, process, folder, f"killed while {name} was written")
+            go_on(tally, subject, process, folder, f"killed when {name} appeared")
         else:
             process.end()
             shutil.rmtree(folder)
     if n_aimed:
         campaigns.add(f"kill -9 of {subject.name}, while it writes", **vars(tally),
-                      note=f"{half} left a file half written, under a temporary name")
+                      note=f"{half} left a file under a temporary name: {', '.join(subject.kill_at)}")
 
 
 def go_on(tally: Tally, subject: Subject, stopped: Running, folder: Path, what: str) -> None:
@@ -75,6 +75,18 @@ def two_at_once(campaigns, subject: Subject, scratch: Path, n: int) -> None:
         shutil.rmtree(folder)
     campaigns.add("a second run in the same folder", **vars(tally),
                   note="plain, with resume, with overwrite: refused, and the first finishes as if it were alone")
+
+
+def two_separations(campaigns, subject: Subject, scratch: Path) -> None:
+    """Separate the same recordings twice at once into one folder."""
+    tally, folder = Tally(), scratch / "twice"
+    both = [Running(subject.start(folder)) for _ in range(2)]
+    ended = [running.end() for running in both]
+    wrong = [] if all(end.code == 0 or end.told() for end in ended) else ["no sentence"]
+    again = run(subject.again(folder))
+    tally.case("two separations at once", *ended, again, wrong=wrong + subject.unlike(again, folder))
+    shutil.rmtree(folder)
+    campaigns.add("two separations into the same folder at once", **vars(tally), note="in the end, the same voices")
 
 
 def vanishing_speech(campaigns, subject: Subject, corpus: Path, scratch: Path, n: int) -> None:
@@ -176,8 +188,10 @@ def downloads(campaigns, archive: bytes, corpus: Path, scratch: Path, quick: boo
                 twice += server.sent - len(archive)
             if stalls:
                 running = Running(subject.start(folder))
-                running.wait_until(lambda: any(folder.glob("*.unpacking/*/*/*")))
-                running.kill()
+                while not (running.wait_until(lambda: any(folder.glob("*.unpacking/*/*/*"))) and running.kill()):
+                    running.end()  # it was too quick
+                    shutil.rmtree(folder)
+                    running = Running(subject.start(folder))
                 finish(tally, f"{name} while it unpacks", running, told=False)
             campaigns.add(name, **vars(tally), note=f"{'at 1' if quick else 'at 10'} of {len(archive):,} bytes"
                           f"{', and while it unpacks' if stalls else ''}; {twice:,} bytes were sent twice")
@@ -196,9 +210,12 @@ def campaign(campaigns, quick: bool) -> None:
         trained = experiment(corpus, scratch, times)
         kills(campaigns, trained, n, n_aimed, scratch)
         recordings = make_recordings(scratch / "recordings", 2 if quick else 6)
-        kills(campaigns, separation(recordings, scratch, times), n, n_aimed, scratch)
+        separated = separation(recordings, scratch, times)
+        kills(campaigns, separated, n, n_aimed, scratch)
         kills(campaigns, article(trained.reference, scratch, times), n, n_aimed, scratch)
         two_at_once(campaigns, trained, scratch, 1 if quick else 3)
+        if not quick:
+            two_separations(campaigns, separated, scratch)
         streamed = experiment(corpus, scratch, times, "mixtures.in_memory=false")
         vanishing_speech(campaigns, streamed, corpus, scratch, 1 if quick else 3)
 
