@@ -212,7 +212,7 @@ def campaign(campaigns, quick: bool) -> None:
         recordings = make_recordings(scratch / "recordings", 2 if quick else 6)
         separated = separation(recordings, scratch, times)
         kills(campaigns, separated, n, n_aimed, scratch)
-        kills(campaigns, article(trained.reference, scratch, times), n, n_aimed, scratch)
+        kills(campaigns, article(trained.reference, scratch, times), (n + 1) // 2, n_aimed, scratch)
         two_at_once(campaigns, trained, scratch, 1 if quick else 3)
         if not quick:
             two_separations(campaigns, separated, scratch)
