@@ -202,6 +202,10 @@ def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -
     runs.write_csv(mixtures, folder / "evaluation.csv")
     examples = evaluation.Examples(folder, config.method.name, config.evaluation.examples_per_kind,
                                    front_end.sample_rate_hz)
+    if (folder / "examples.csv").exists():  # those of splits that an interrupted call has scored
+        earlier = pd.read_csv(folder / "examples.csv", dtype=str)
+        scored = scores.loc[scores["system"] == config.method.name, "split"]
+        examples.rows = earlier[earlier["split"].isin(scored)].to_dict("records")
     for split, of_split in mixtures.groupby("split", sort=False):
         done = set(scores.loc[scores["split"] == split, "system"])
         missing = {name: system for name, (system, splits) in able.items()
@@ -210,9 +214,9 @@ def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -
             keep = examples.keep if config.method.name in missing else None
             added = evaluation.score_systems(front_end, missing, speech, of_split, config.evaluation.jobs, keep, noise)
             scores = pd.concat([scores, added]) if len(scores) else added
+            if keep:  # before the scores, by which a resumed call knows that the split is done
+                runs.write_csv(examples.table(), folder / "examples.csv")
             runs.write_csv(scores, folder / "mixtures.csv")
-    if examples.rows:
-        runs.write_csv(examples.table(), folder / "examples.csv")
     return scores
 
 
