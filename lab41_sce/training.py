@@ -24,7 +24,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from lab41_sce.errors import UserError
-from lab41_sce.files import write_whole
+from lab41_sce.files import make_folder, write_whole
 from lab41_sce.mixtures import TrainingMixtures
 
 MONITOR = "validation_si_sdri_db"
@@ -101,7 +101,7 @@ def train(
             or the disk is full.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     method.compile(keras.optimizers.Adam(settings.learning_rate, beta_2=settings.beta_2,
                                          global_clipnorm=settings.clip_norm))
     method(mixtures.batch(0))  # builds every weight
