@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lab41_sce import runs, settings
@@ -223,7 +224,8 @@ def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -
 @hydra.main(version_base="1.3", config_path=str(CONFIG_PATH), config_name="config")
 def main(config: DictConfig) -> None:
     """Run the configured experiment and print its table; tell a mistake in one sentence."""
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    job = HydraConfig.get()
+    folder = Path(job.runtime.output_dir if job.mode == RunMode.MULTIRUN else str(config.run_dir)).absolute()
     try:
         run(config, folder, shlex.join(["python", "-m", "lab41_sce.experiment", *sys.argv[1:]]))
     except UserError as error:
