@@ -5,7 +5,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -130,7 +130,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(server.content) - start))
         self.end_headers()
         sent = server.content[start : start + min(room, len(server.content))]
-        self.wfile.write(sent)
+        with suppress(ConnectionError):  # a full disk ends the other side
+            self.wfile.write(sent)
         server.sent += len(sent)
         if server.sent == server.most and server.stalls:  # the connection stays, but nothing comes
             server.stalled.set()
