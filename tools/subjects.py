@@ -19,7 +19,7 @@ from lab41_sce.examples import EXAMPLES
 SUBSET = "train-clean-5"  # what the small corpus calls itself
 TINY = ("+exp=smoke", "corpus=librispeech", f"corpus.subsets=[{SUBSET}]", "corpus.unseen_subsets=[]",
         "deterministic=true", "network.units=8", "mixtures.seconds=0.512", "training.updates=40",
-        "training.validate_every=4", "validation.seconds=1.5", "evaluation.seconds=1.5")
+        "training.validate_every=4", "validation.seconds=1.5", "evaluation.seconds=1.5", "evaluation.examples_per_kind=1")
 DOWNLOAD = """
 import sys
 from lab41_sce.corpora import download, librispeech
@@ -132,7 +132,7 @@ def experiment(corpus: Path, scratch: Path, times: int, *more: str) -> Subject:
     kill_at = ("config.yaml", "splits.csv", ".model.part.keras", ".checkpoint.part.npz", ".history.part.csv",
                ".estimate_1.part.wav", "examples.csv", ".mixtures.part.csv", "summary.csv", ".*.part.png",
                ".report.part.html")
-    reference = scratch / "_".join(["run", *more])
+    reference = scratch / f"run_{len(more)}"
     return Subject("an experiment", start, lambda folder: [*start(folder), "resume=true"], phase, kill_at,
                    reference).measure(times)
 
