@@ -19,7 +19,8 @@ from lab41_sce.examples import EXAMPLES
 SUBSET = "train-clean-5"  # what the small corpus calls itself
 TINY = ("+exp=smoke", "corpus=librispeech", f"corpus.subsets=[{SUBSET}]", "corpus.unseen_subsets=[]",
         "deterministic=true", "network.units=8", "mixtures.seconds=0.512", "training.updates=40",
-        "training.validate_every=4", "validation.seconds=1.5", "evaluation.seconds=1.5", "evaluation.examples_per_kind=1")
+        "training.validate_every=4", "validation.seconds=1.5", "evaluation.seconds=1.5",
+        "evaluation.examples_per_kind=1")
 DOWNLOAD = """
 import sys
 from lab41_sce.corpora import download, librispeech
