@@ -21,6 +21,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 from tqdm import tqdm
 
 from lab41_sce.errors import UserError
@@ -109,9 +110,9 @@ def train(
     recorder = Recorder(method, mixtures, held_out, validate, settings, folder)
     recorder.restore()
     if not recorder.finished():
-        callbacks = [recorder]
+        callbacks, events = [recorder], folder / "tensorboard"
         if settings.tensorboard:
-            callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
+            callbacks.append(keras.callbacks.TensorBoard(events, write_graph=False))
         try:
             method.fit(
                 mixtures.dataset(start=recorder.update),
@@ -122,6 +123,11 @@ def train(
                 shuffle=False,
                 verbose=0,
             )
+        except tf.errors.OpError as error:
+            if str(events) not in str(error):
+                raise
+            raise UserError(f"{events} could not be written ({type(error).__name__}); free some space, choose another "
+                            "folder, or set training.tensorboard=false.") from None
         finally:
             recorder.bar.close()
     recorder.write_history()
