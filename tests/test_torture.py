@@ -84,6 +84,34 @@ def test_other_results_are_found(tool, tmp_path):
     assert commands.distance(*folders) == np.inf
 
 
+SLOW = """
+import pathlib, sys, time
+path = pathlib.Path(sys.argv[1]) / "a.csv"
+path.parent.mkdir(exist_ok=True)
+with open(path.with_name(sys.argv[2]), "w") as file:
+    for _ in range(20):
+        print(1, end=",", file=file, flush=True)
+        time.sleep(0.01)
+    print(1, file=file)
+path.with_name(sys.argv[2]).replace(path)
+"""
+
+
+@pytest.mark.parametrize(("written_as", "lost"), [(".a.part.csv", 0), ("a.csv", 1)])
+def test_a_kill_shows_what_is_written_under_its_final_name(tool, tmp_path, written_as, lost):
+    torture, faults, subjects = tool("torture"), tool("torture_faults"), tool("subjects")
+
+    def start(folder):
+        return ["-c", SLOW, folder, written_as]
+
+    subject = subjects.Subject("a slow program", start, start, lambda folder: "writing", (written_as,), tmp_path / "a")
+    campaigns = torture.Campaigns(tmp_path)
+    faults.kills(campaigns, subject.measure(2), 1, 1, tmp_path)
+    assert [row[1:6] for row in campaigns.rows][1] == (1, 1 - lost, lost, 0, 0)
+    assert campaigns.rows[0][1] == 1 and campaigns.rows[0][2] + campaigns.rows[0][3] == 1
+    assert subject.apart == 0 and 0.2 < subject.seconds < 20
+
+
 def test_a_sentence_a_traceback_and_silence_are_told_apart(tool):
     commands = tool("commands")
     sentence = commands.run(["-c", "import sys; sys.exit('error: no room; make some.')"])

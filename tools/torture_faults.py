@@ -189,11 +189,11 @@ def downloads(campaigns, archive: bytes, corpus: Path, scratch: Path, quick: boo
                 twice += server.sent - len(archive)
             if stalls:
                 running = Running(subject.start(folder))
-                while not (running.wait_until(lambda: any(folder.glob("*.unpacking/*/*/*"))) and running.kill()):
-                    running.end()  # it was too quick
+                if running.wait_until(lambda: any(folder.glob("*.unpacking/*/*/*"))) and running.kill():
+                    finish(tally, f"{name} while it unpacks", running, told=False)
+                else:  # it was too quick
+                    running.end()
                     shutil.rmtree(folder)
-                    running = Running(subject.start(folder))
-                finish(tally, f"{name} while it unpacks", running, told=False)
             campaigns.add(name, **vars(tally), note=f"{'at 1' if quick else 'at 10'} of {len(archive):,} bytes"
                           f"{', and while it unpacks' if stalls else ''}; {twice:,} bytes were sent twice")
         tally = Tally()
