@@ -119,9 +119,10 @@ class Tally:
 
 
 def files(folder: Path) -> set[str]:
-    """Name the files of a folder that are results: no temporary, lock, log or TensorBoard file."""
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
-            and not path.name.startswith((".", "events.")) and path.suffix != ".log"}
+    """Name the files of a folder that are results: no log, no TensorBoard file, and nothing hidden."""
+    names = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+    return {str(name) for name in names if not any(part.startswith(".") for part in name.parts)
+            and not name.name.startswith("events.") and name.suffix != ".log"}
 
 
 def temporary(folder: Path) -> list[str]:
