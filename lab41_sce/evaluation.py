@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from lab41_sce import audio
 from lab41_sce.clustering import true_centres_masks
+from lab41_sce.files import make_folder
 from lab41_sce.lists import load_mixture
 from lab41_sce.metrics import score_mixtures, si_sdr_improvement
 from lab41_sce.mixtures import Mixture, Speech
@@ -110,7 +111,7 @@ class Examples:
         if len(same) >= self.per_kind:
             return
         name = f"{row['split'].replace(', ', '-').replace(' ', '_')}-{kind}-{len(same) + 1}"
-        (self.folder / name).mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder / name)
         sources = mixture.sources
         _, order = linear_sum_assignment(sources @ estimates[self.system].T, maximize=True)
         scale = 0.5 / np.abs(mixture.signal).max()  # one scale for all, so that loudness can be compared

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lab41_sce import runs, settings
@@ -202,6 +203,10 @@ def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -
     runs.write_csv(mixtures, folder / "evaluation.csv")
     examples = evaluation.Examples(folder, config.method.name, config.evaluation.examples_per_kind,
                                    front_end.sample_rate_hz)
+    if (folder / "examples.csv").exists():  # those of splits that an interrupted call has scored
+        earlier = pd.read_csv(folder / "examples.csv", dtype=str)
+        scored = scores.loc[scores["system"] == config.method.name, "split"]
+        examples.rows = earlier[earlier["split"].isin(scored)].to_dict("records")
     for split, of_split in mixtures.groupby("split", sort=False):
         done = set(scores.loc[scores["split"] == split, "system"])
         missing = {name: system for name, (system, splits) in able.items()
@@ -210,16 +215,17 @@ def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -
             keep = examples.keep if config.method.name in missing else None
             added = evaluation.score_systems(front_end, missing, speech, of_split, config.evaluation.jobs, keep, noise)
             scores = pd.concat([scores, added]) if len(scores) else added
+            if keep:  # before the scores, by which a resumed call knows that the split is done
+                runs.write_csv(examples.table(), folder / "examples.csv")
             runs.write_csv(scores, folder / "mixtures.csv")
-    if examples.rows:
-        runs.write_csv(examples.table(), folder / "examples.csv")
     return scores
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_PATH), config_name="config")
 def main(config: DictConfig) -> None:
     """Run the configured experiment and print its table; tell a mistake in one sentence."""
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    job = HydraConfig.get()
+    folder = Path(job.runtime.output_dir if job.mode == RunMode.MULTIRUN else str(config.run_dir)).absolute()
     try:
         run(config, folder, shlex.join(["python", "-m", "lab41_sce.experiment", *sys.argv[1:]]))
     except UserError as error:

@@ -8,6 +8,7 @@ vectors, `speakers.csv`; then `history.csv` and `systems.csv` (of all of them), 
 
 import contextlib
 import json
+import logging
 import os
 import platform
 import re
@@ -41,7 +42,9 @@ FREE_ENDINGS = (".about", ".build.path")
 
 @contextlib.contextmanager
 def reserved(folder: Path):
-    """Keep other processes out of a run's folder meanwhile; one that dies lets go of it.
+    """Keep other processes out of a run's folder meanwhile, and write what is logged to its `experiment.log`.
+
+    A process that dies lets go of the folder.
 
     Raises:
         UserError: another process is at work in it, or nothing can be written to it.
@@ -50,14 +53,26 @@ def reserved(folder: Path):
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
+        log = _Log(folder / "experiment.log", encoding="utf-8")
     except Timeout:
         raise UserError(f"another process is at work in {folder}; wait for it, or choose another run_dir.") from None
     except OSError as error:
         raise UserError(f"nothing can be written to {folder} ({error.strerror}); choose another run_dir.") from None
+    logging.getLogger().addHandler(log)
     try:
         yield
     finally:
+        logging.getLogger().removeHandler(log)
+        with contextlib.suppress(OSError):
+            log.close()
         lock.release()
+
+
+class _Log(logging.FileHandler):
+    """A log without which a run goes on where the disk is full; what has to be written there tells it."""
+
+    def handleError(self, record):
+        """Say nothing."""
 
 
 def check_folder(config: DictConfig, folder: Path) -> None:
@@ -109,17 +124,18 @@ def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, comm
             (folder / name).unlink(missing_ok=True)
         for name in FOLDERS:
             shutil.rmtree(folder / name, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     splits, path = utterances[["utterance", "speaker", "sex", "subset", "split"]], folder / "splits.csv"
     if path.exists() and not pd.read_csv(path, dtype=str).equals(splits.astype(str).reset_index(drop=True)):
         raise UserError(f"the corpus or its splits differ from {path}; bring the same speech, or set overwrite=true.")
+    # First, for a run that is killed among these can be resumed only by its settings.
+    write_whole(folder / "config.yaml", lambda file: file.write_text(OmegaConf.to_yaml(config, resolve=True), "utf-8"))
     write_csv(splits, path)
     path = folder / "version.json"
     about: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else versions(command)
     if path.exists():
         about.setdefault("resumed", []).append(versions(command))
     write_whole(path, lambda file: file.write_text(json.dumps(about, indent=2), "utf-8"))
-    write_whole(folder / "config.yaml", lambda file: file.write_text(OmegaConf.to_yaml(config, resolve=True), "utf-8"))
 
 
 def earlier_scores(folder: Path, mixtures: pd.DataFrame) -> pd.DataFrame:

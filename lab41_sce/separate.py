@@ -9,6 +9,7 @@ import argparse
 import itertools
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -164,13 +165,25 @@ def separate_file(separator, recording: Recording, options: argparse.Namespace, 
         check_outputs(inputs, outputs.all(separation.n_speakers), options.force)
         parts = iter(separation)
         first = next(parts)  # before anything is written
-        files.make_folder(options.out_dir)
+        staging = options.out_dir / f".{path.stem}.part"  # the files of a recording appear together, or none does
+        staged = {output: staging / output.name for output in outputs.all(separation.n_speakers)}
+        files.make_folder(staging)
         peak = 0.0
-        with audio.writers(voices, rate_hz, recording.n_channels, recording.n_samples) as write:
-            for part in itertools.chain([first], parts):
-                write(part)
-                peak = max(peak, float(np.abs(part).max(initial=0.0)))
-    write_extras(outputs.extras, separation, recording, voices)
+        try:
+            with audio.writers([staged[voice] for voice in voices], rate_hz, recording.n_channels,
+                               recording.n_samples) as write:
+                for part in itertools.chain([first], parts):
+                    write(part)
+                    peak = max(peak, float(np.abs(part).max(initial=0.0)))
+            write_extras({end: staged[extra] for end, extra in outputs.extras.items()}, separation, recording,
+                         [staged[voice] for voice in voices])
+            for output in reversed(staged):  # the first voice last: with it, all are there
+                staged[output].replace(output)
+        except OSError as error:
+            raise UserError(f"{path.name}: its voices could not be written to {options.out_dir} ({error.strerror}); "
+                            "choose another --out-dir.") from None
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
     for sentence in sentences(separation, voices[0], peak, outputs.leftovers(separation.n_speakers)):
         tqdm.write(f"{path.name}: {sentence}", file=sys.stderr)
     return outputs.all(separation.n_speakers)

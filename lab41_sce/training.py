@@ -21,10 +21,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 from tqdm import tqdm
 
 from lab41_sce.errors import UserError
-from lab41_sce.files import write_whole
+from lab41_sce.files import make_folder, write_whole
 from lab41_sce.mixtures import TrainingMixtures
 
 MONITOR = "validation_si_sdri_db"
@@ -101,7 +102,7 @@ def train(
             or the disk is full.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     method.compile(keras.optimizers.Adam(settings.learning_rate, beta_2=settings.beta_2,
                                          global_clipnorm=settings.clip_norm))
     method(mixtures.batch(0))  # builds every weight
@@ -109,9 +110,9 @@ def train(
     recorder = Recorder(method, mixtures, held_out, validate, settings, folder)
     recorder.restore()
     if not recorder.finished():
-        callbacks = [recorder]
+        callbacks, events = [recorder], folder / "tensorboard"
         if settings.tensorboard:
-            callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
+            callbacks.append(keras.callbacks.TensorBoard(events, write_graph=False))
         try:
             method.fit(
                 mixtures.dataset(start=recorder.update),
@@ -122,6 +123,11 @@ def train(
                 shuffle=False,
                 verbose=0,
             )
+        except tf.errors.OpError as error:
+            if str(events) not in str(error):
+                raise
+            raise UserError(f"{events} could not be written ({type(error).__name__}); free some space, choose another "
+                            "folder, or set training.tensorboard=false.") from None
         finally:
             recorder.bar.close()
     recorder.write_history()

@@ -243,8 +243,9 @@ def test_a_mistake_gets_one_sentence(tmp_path):
 @pytest.mark.parametrize(("overrides", "wanted"), [
     (["front_end.hop_length=200"], "^error: hop_length 200 must divide"),
     (["corpus.root=null", "corpus.subsets=[synthetic]", "network.units=-1"], "^error: the system sce cannot be built"),
+    ([f"run_dir={__file__}/run"], "^error: the folder .*test_experiment.py/run cannot be made"),
 ])
-def test_what_a_layer_refuses_gets_one_sentence(tmp_path, monkeypatch, overrides, wanted):
+def test_what_is_refused_later_gets_one_sentence(tmp_path, monkeypatch, overrides, wanted):
     monkeypatch.setattr(sys, "argv", ["experiment", *settings_of("/nowhere", tmp_path / "run", *overrides)])
     with pytest.raises(SystemExit, match=wanted):
         experiment.main()

@@ -1,6 +1,7 @@
 """The folder of a run: free, resumed or overwritten, and never lost by accident."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -89,6 +90,36 @@ def test_resuming_keeps_the_run_and_its_origin(begun, overrides):
     assert (begun / "systems" / "sce" / "model.keras").exists()
     about = json.loads((begun / "version.json").read_text())
     assert about["command"] == "the command" and about["resumed"][0]["command"] == "another command"
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_run_killed_while_it_is_described_goes_on(tmp_path, monkeypatch, writes):
+    write, written = runs.write_whole, []
+
+    def killed(path, *more):
+        if len(written) == writes:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, *more)
+
+    monkeypatch.setattr(runs, "write_whole", killed)
+    with pytest.raises(KeyboardInterrupt):
+        runs.open_folder(config(), tmp_path, SPLITS, "the command")
+    monkeypatch.undo()
+    runs.check_folder(config("resume=true"), tmp_path)
+    runs.open_folder(config("resume=true"), tmp_path, SPLITS, "the command")
+    assert {"config.yaml", "splits.csv", "version.json"} == {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_log_is_kept_but_stops_nothing(tmp_path, capsys):
+    with runs.reserved(tmp_path):
+        logging.getLogger("lab41_sce").warning("told")
+        log = logging.getLogger().handlers[-1]
+        log.setStream(open("/dev/full", "w")).close()
+        logging.getLogger("lab41_sce").warning("lost")
+    assert "Traceback" not in capsys.readouterr().err
+    assert (tmp_path / "experiment.log").read_text() == "told\n" and log not in logging.getLogger().handlers
 
 
 def test_other_settings_are_refused(begun):

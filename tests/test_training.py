@@ -59,6 +59,12 @@ def test_history_and_files(mixtures, tmp_path):
         "checkpoint.npz", "history.csv", "model.keras", "tensorboard"]
 
 
+def test_events_that_cannot_be_written_are_told(mixtures, tmp_path):
+    (tmp_path / "tensorboard").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match="tensorboard could not be written .*training.tensorboard=false"):
+        train(mixtures, tmp_path, tensorboard=True)
+
+
 def test_the_best_model_is_kept(mixtures, tmp_path):
     """Without decay, the first four of six updates are those of a run of four."""
     until_best, _ = train(mixtures, make(tmp_path / "shorter"), scores=[1, 5, 2], decay="none", updates=4)
