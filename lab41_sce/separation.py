@@ -101,8 +101,9 @@ class Separator:
         Raises:
             UserError: the model cannot do what is asked for.
         """
-        whole = isinstance(n_speakers, (int, np.integer)) and not isinstance(n_speakers, bool)
-        if n_speakers != "auto" and not (whole and 1 <= n_speakers <= MOST_SPEAKERS):
+        possible = (isinstance(n_speakers, (int, np.integer)) and not isinstance(n_speakers, bool)
+                    and 1 <= n_speakers <= MOST_SPEAKERS)
+        if n_speakers != "auto" and not possible:
             raise UserError(f"{n_speakers!r} speakers cannot be separated; ask for 1 to {MOST_SPEAKERS}, or for "
                             "\"auto\".")
         if n_speakers == "auto" and getattr(self.model, "spread", None) is None:

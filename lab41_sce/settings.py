@@ -100,7 +100,7 @@ def _resolved(config: DictConfig) -> dict:
 
 def _check_kinds(config: DictConfig) -> None:
     """Raise UserError about a group of settings that is none, or a path that is no text."""
-    systems = [f"others.{name}" for name in config.others] if isinstance(config.others, DictConfig) else []
+    systems = [f"others.{name!s}" for name in config.others] if isinstance(config.others, DictConfig) else []
     for name in (*GROUPS, *systems, *(f"{system}.build" for system in systems)):
         value = OmegaConf.select(config, name)
         if not isinstance(value, DictConfig):
