@@ -20,6 +20,7 @@ from lab41_sce.files import temporary_name, write_whole
 
 OGG_MOST_HZ = 200_000  # libvorbis crashes at 768 kHz
 LOUDEST = 100.0  # full scales, in MP3 and OGG: LAME aborts at larger numbers
+BLOCK = 2**16  # samples of all channels that are decoded or encoded at once
 MP3_PADDING = 6 * 1152  # samples that encoders add, and libsndfile takes off again
 
 
@@ -41,12 +42,8 @@ def open_file(path: str | Path) -> soundfile.SoundFile:
         raise UserError(f"{path} is a pipe or a device; save the audio to a file, and give its path.")
     if not path.stat().st_size:
         raise UserError(f"{path} is empty; give a file with some audio.")
-    try:
+    with _decodable(path):
         file = soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, TypeError, ValueError) as error:
-        reason = str(error).rstrip(".")
-        raise UserError(f"{path} is not audio that can be decoded ({reason}); "
-                        "give a WAV, FLAC, OGG or MP3 file.") from None
     if not file.frames:
         raise UserError(f"{path} holds no samples; give a file with some audio.")
     if file.frames > 2**48 or file.format == "MP3" and file.frames + MP3_PADDING < _mp3_samples(path.read_bytes()):
@@ -55,16 +52,42 @@ def open_file(path: str | Path) -> soundfile.SoundFile:
     return file
 
 
+@contextlib.contextmanager
+def _decodable(path):
+    """Make one sentence of what libsndfile cannot decode."""
+    try:
+        yield
+    except (soundfile.LibsndfileError, TypeError, ValueError) as error:
+        reason = str(error).rstrip(".")
+        raise UserError(f"{path} is not audio that can be decoded ({reason}); "
+                        "give a WAV, FLAC, OGG or MP3 file.") from None
+
+
 def count_samples(file: soundfile.SoundFile) -> int:
     """Count the samples of an open file, by decoding all of one whose header may say more than there are (MP3)."""
     if file.format != "MP3":
         return file.frames
     file.seek(0)
-    n_samples, block = 0, np.empty((2**16, file.channels), np.float32)
+    n_samples, block = 0, np.empty((BLOCK, file.channels), np.float32)
     while read := len(file.read(out=block)):
         n_samples += read
     file.seek(0)
     return n_samples
+
+
+def decode(file: soundfile.SoundFile, n_samples: float = float("inf")) -> np.ndarray:
+    """Decode so many samples from where an open file stands, or those that there are: float32 `[N, C]`.
+
+    Memory is for what is there, whatever the header promises.
+
+    Raises:
+        soundfile.LibsndfileError: it is damaged.
+    """
+    blocks = [np.empty((0, file.channels), np.float32)]
+    while n_samples > 0 and len(block := file.read(int(min(n_samples, BLOCK)), dtype="float32", always_2d=True)):
+        blocks.append(block)
+        n_samples -= len(block)
+    return np.concatenate(blocks)
 
 
 def _mp3_samples(data: bytes) -> int:
@@ -99,12 +122,8 @@ def read(path: str | Path) -> tuple[np.ndarray, int]:
         UserError: as in `open_file`, or it holds NaN or infinite samples.
     """
     with open_file(path) as file:
-        try:
-            signal = file.read(dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            reason = str(error).rstrip(".")
-            raise UserError(f"{path} is not audio that can be decoded ({reason}); "
-                            "give a WAV, FLAC, OGG or MP3 file.") from None
+        with _decodable(path):
+            signal = decode(file)
         if len(signal) == 0:
             raise UserError(f"{path} holds no samples; give a file with some audio.")
         if not np.isfinite(signal).all():
@@ -145,8 +164,9 @@ def read_excerpt(path: str | Path, start_seconds: float, seconds: float, sample_
         UserError: as in `open_file`.
     """
     with open_file(path) as file:
-        file.seek(min(round(start_seconds * file.samplerate), file.frames))
-        channels = file.read(round(seconds * file.samplerate), dtype="float32", always_2d=True)
+        with _decodable(path):
+            file.seek(min(round(start_seconds * file.samplerate), file.frames))
+            channels = decode(file, round(seconds * file.samplerate))
         signal = resample(channels.mean(axis=1), file.samplerate, sample_rate_hz)
     return signal[: round(seconds * sample_rate_hz)]
 
@@ -245,8 +265,8 @@ def _create(raw, sample_rate_hz, n_channels, n_samples):
 
 def _write_blocks(file, signal):
     """Write a signal `[C, n]` in blocks: libvorbis puts what it gets at once on the stack."""
-    for start in range(0, signal.shape[1], 65536):
-        block = signal[:, start : start + 65536].T
+    for start in range(0, signal.shape[1], BLOCK):
+        block = signal[:, start : start + BLOCK].T
         file.write(np.clip(block, -LOUDEST, LOUDEST) if file.format in ("MP3", "OGG") else block)
 
 

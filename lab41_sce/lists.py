@@ -123,14 +123,23 @@ def main_split(splits) -> str:
 
 
 def load_mixture(speech: Speech, row, noise: Noise | None = None) -> Mixture:
-    """Return the mixture of one row of an evaluation list; `noise` draws that of lists with noise."""
-    excerpts, speakers = [], []
+    """Return the mixture of one row of an evaluation list; `noise` draws that of lists with noise.
+
+    Raises:
+        UserError: the row speaks of an utterance that is not there, or of samples that it does not have.
+    """
+    excerpts, speakers, length = [], [], int(row["length"])
     for place in itertools.count(1):
         name = row.get(f"utterance_{place}")
         if not isinstance(name, str):
             break
-        excerpt = speech.excerpt(name, int(row[f"start_{place}"]), int(row["length"]))
-        excerpts.append((excerpt - excerpt.mean()) * np.float32(row[f"gain_{place}"]))
+        start, gain, available = int(row[f"start_{place}"]), row[f"gain_{place}"], speech.length(name)
+        # A second more, since what a file's header says of its length may be a bit less than is decoded.
+        if not (0 <= start < start + length <= available + speech.sample_rate_hz and np.isfinite(gain)):
+            raise UserError(f"the mixture {row['mixture']} is to have {length} samples from {start} on of {name}, "
+                            f"which has {available}, {gain:g} times as loud; use a list that was made of this corpus.")
+        excerpt = speech.excerpt(name, start, length)
+        excerpts.append((excerpt - excerpt.mean()) * np.float32(gain))
         speakers.append(str(row[f"speaker_{place}"]))
     sources = np.stack(excerpts)
     if not isinstance(row.get("noise"), str):

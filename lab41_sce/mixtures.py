@@ -60,7 +60,11 @@ class Speech:
         return excerpt
 
     def _parts(self, utterance):
-        return [utterance] if utterance in self._lengths else utterance.split("+")
+        parts = [utterance] if utterance in self._lengths else str(utterance).split("+")
+        if unknown := [part for part in parts if part not in self._lengths]:
+            raise UserError(f"there is no utterance {unknown[0]!r} in this corpus; use the corpus that the list of "
+                            "mixtures was made of.")
+        return parts
 
     def _read(self, utterance, start, stop):
         """Return the samples from `start` to before `stop` of an utterance; fewer where a file is shorter than told."""

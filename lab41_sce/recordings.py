@@ -17,6 +17,7 @@ import soundfile
 from lab41_sce import audio
 from lab41_sce.errors import UserError
 
+MOST_HZ = 2**31 - 1  # that a file can have; soxr does not come back from 1e15
 LARGEST = 1e9  # full scales: what is larger has no finite square
 WINDOW_SECONDS, CONTEXT_SECONDS = 60.0, 20.0  # 4 s of context leave voices less than 40 dB near those of the whole
 
@@ -54,7 +55,7 @@ class Recording:
         Raises:
             UserError: it has another shape, no samples, or some that are not finite, or the rate is none.
         """
-        if not isinstance(sample_rate_hz, (int, np.integer)) or sample_rate_hz < 1:
+        if not isinstance(sample_rate_hz, (int, np.integer)) or not 1 <= sample_rate_hz <= MOST_HZ:
             raise UserError(f"a sample rate of {sample_rate_hz!r} is not possible; give whole Hz, such as 16000.")
         signal = np.asarray(signal)
         if np.issubdtype(signal.dtype, np.integer):
@@ -103,7 +104,7 @@ class Recording:
             return self._channels[:, start:stop]
         try:
             self._channels.seek(start)
-            part = self._channels.read(stop - start, dtype="float32", always_2d=True).T
+            part = audio.decode(self._channels, stop - start).T
         except soundfile.LibsndfileError as error:
             reason = str(error).rstrip(".")
             raise UserError(f"{self.name} cannot be decoded to its end ({reason}); export it again.") from None

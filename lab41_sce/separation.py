@@ -29,6 +29,8 @@ from lab41_sce.pretrained import MODEL
 from lab41_sce.recordings import Recording
 from lab41_sce.streaming import Separation
 
+MOST_SPEAKERS = 100  # each takes the memory of a recording
+
 
 class Separator:
     """Hold a trained model and separate recordings of any rate and length with it.
@@ -61,8 +63,8 @@ class Separator:
             raise UserError(f"{file} is no model; give the folder of a run that has trained, or a .keras file.")
         try:
             model = keras.saving.load_model(file)
-        except (ValueError, OSError, TypeError, KeyError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except Exception as error:  # whatever Keras makes of a file that a stranger, or nobody, has written
+            reason = [*str(error).strip().splitlines(), type(error).__name__][0]
             raise UserError(f"{file} cannot be loaded as a model ({reason}); give a .keras file of a run.") from None
         if not hasattr(model, "masks"):
             raise UserError(f"{file} holds a Keras model that cannot separate; give model.keras of a run.")
@@ -74,7 +76,7 @@ class Separator:
         Args:
             signal: `[N]` or `[C, N]`; masks come from the mean of the channels.
             sample_rate_hz: its rate.
-            n_speakers: S, at least 1, or "auto" to count them.
+            n_speakers: S, from 1 to 100, or "auto" to count them.
 
         Returns:
             One signal for each speaker, float32 `[S, N]` or `[S, C, N]`, at the recording's rate. They sum to the
@@ -99,8 +101,11 @@ class Separator:
         Raises:
             UserError: the model cannot do what is asked for.
         """
-        if n_speakers != "auto" and not (isinstance(n_speakers, (int, np.integer)) and n_speakers >= 1):
-            raise UserError(f"{n_speakers!r} speakers cannot be separated; ask for 1 or more, or for \"auto\".")
+        possible = (isinstance(n_speakers, (int, np.integer)) and not isinstance(n_speakers, bool)
+                    and 1 <= n_speakers <= MOST_SPEAKERS)
+        if n_speakers != "auto" and not possible:
+            raise UserError(f"{n_speakers!r} speakers cannot be separated; ask for 1 to {MOST_SPEAKERS}, or for "
+                            "\"auto\".")
         if n_speakers == "auto" and getattr(self.model, "spread", None) is None:
             raise UserError("nobody has measured how close to each other this model puts the vectors of a voice, so it "
                             "cannot count voices; say how many people talk.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from lab41_sce.errors import UserError
 from lab41_sce.noise import KINDS
@@ -13,6 +14,8 @@ from lab41_sce.noise import KINDS
 _INSTALLED = Path(__file__).parent / "experiments"
 CONFIG_PATH = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent / "experiments"
 SECTIONS = ("splits", "mixtures", "noise", "training", "validation", "evaluation")  # of config.yaml, which lists all
+GROUPS = (*SECTIONS, "corpus", "front_end", "network", "method", "method.build", "others")
+PATHS = ("corpus.root", "corpus.utterances", "noise.folder")
 # The least that each number may be; a whole one where the least is written as one.
 LEAST = {
     "seed": 0, "embedding_size": 1, "splits.seed": 0, "splits.unseen_fraction": 0.0, "splits.validation_fraction": 0.0,
@@ -37,10 +40,10 @@ CHOICES = {"corpus.check": ("samples", "headers"), "training.decay": ("cosine", 
 
 def check(config: DictConfig) -> None:
     """Raise UserError about a setting that is missing, of the wrong type or outside its range."""
-    if missing := sorted(OmegaConf.missing_keys(config)):
-        raise UserError(f"{', '.join(missing)} must be given, like this: {missing[0]}=VALUE.")
+    values = _resolved(config)  # as they will be used: "${oc.create:...}" can make anything of a text
+    _check_kinds(config)
     _refuse_unknown(config)
-    _check_targets(OmegaConf.to_container(config, resolve=False))
+    _check_targets(values)
     for name, least in LEAST.items():
         value, most = OmegaConf.select(config, name), 1 if name in FRACTIONS else float("inf")
         types = int if isinstance(least, int) else (int, float)
@@ -84,6 +87,31 @@ def check(config: DictConfig) -> None:
                         "give a number of processes, or -1 for one each core.")
 
 
+def _resolved(config: DictConfig) -> dict:
+    """Return the values that all settings have in the end; raise UserError about those that have none."""
+    try:
+        if missing := sorted(OmegaConf.missing_keys(config)):
+            raise UserError(f"{', '.join(missing)} must be given, like this: {missing[0]}=VALUE.")
+        return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"what a setting says between ${{ and }} is not possible ({reason}); give a value.") from None
+
+
+def _check_kinds(config: DictConfig) -> None:
+    """Raise UserError about a group of settings that is none, or a path that is no text."""
+    systems = [f"others.{name!s}" for name in config.others] if isinstance(config.others, DictConfig) else []
+    for name in (*GROUPS, *systems, *(f"{system}.build" for system in systems)):
+        value = OmegaConf.select(config, name)
+        if not isinstance(value, DictConfig):
+            raise UserError(f"{name}={value} is not possible, since {name} has settings of its own; give those, like "
+                            f"this: {name}.SETTING=VALUE.")
+    for name in PATHS:
+        value = OmegaConf.select(config, name)
+        if not isinstance(value, str | None):
+            raise UserError(f"{name}={value} is not possible; give a path (a number in quotes), or null.")
+
+
 def _check_targets(values, name: str = "") -> None:
     """Raise UserError where a configuration names something to call that is not of this package's systems."""
     for key, value in values.items() if isinstance(values, dict) else enumerate(values):
@@ -98,7 +126,8 @@ def _check_targets(values, name: str = "") -> None:
 def _refuse_unknown(config: DictConfig) -> None:
     """Raise UserError about a setting that nothing reads (Hydra lets one add any, by +name)."""
     known = yaml.safe_load((CONFIG_PATH / "config.yaml").read_text("utf-8"))
-    for section in SECTIONS:
+    known["corpus"] = yaml.safe_load((CONFIG_PATH / "corpus" / "embedded.yaml").read_text("utf-8"))
+    for section in (*SECTIONS, "corpus"):
         for name in sorted(set(config[section]) - set(known[section])):
             near = get_close_matches(name, [*known[section]], 1)
             raise UserError(f"there is no setting {section}.{name}; " + (

@@ -58,6 +58,17 @@ def test_an_excerpt_is_a_part_of_the_whole(tmp_path):
     assert len(audio.read_excerpt(tmp_path / "tone.flac", 9, 1, 16000)) == 0
 
 
+def test_a_header_that_promises_too_much_takes_no_memory(tmp_path):
+    """FLAC has 36 bits for the number of samples: 250 GB."""
+    soundfile.write(tmp_path / "a.flac", 0.1 * np.ones(30_000), 16000)
+    data = bytearray((tmp_path / "a.flac").read_bytes())
+    data[21:26] = bytes([data[21] | 15]) + b"\xff" * 4
+    (tmp_path / "a.flac").write_bytes(data)
+    assert soundfile.info(tmp_path / "a.flac").frames == 2**36 - 1
+    with pytest.raises(UserError, match="not audio that can be decoded"):
+        audio.read(tmp_path / "a.flac")
+
+
 def test_samples_that_are_no_numbers_are_told(tmp_path):
     soundfile.write(tmp_path / "bad.wav", np.array([0.0, np.nan, 1.0]), 16000, subtype="FLOAT")
     with pytest.raises(UserError, match="NaN or infinite"):

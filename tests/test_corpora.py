@@ -1,6 +1,7 @@
 """Trees in LibriSpeech's layout: what is used, what is left out and why; splits without leaks."""
 
 import logging
+import os
 import shutil
 
 import numpy as np
@@ -90,6 +91,21 @@ def test_missing_parts_are_told(corpus_root, tmp_path):
     shutil.copy(corpus_root / "SPEAKERS.TXT", tmp_path)
     with pytest.raises(UserError, match="no usable utterance"):
         librispeech.load(tmp_path, ["train"])
+
+
+@pytest.mark.parametrize("name", ["../corpus", "/", "..", ".", "", "train/101", 5])
+def test_subsets_are_folders_of_the_corpus(corpus_root, name):
+    with pytest.raises(UserError, match="which is no folder of corpus.root"):
+        librispeech.load(corpus_root, [name])
+
+
+@pytest.mark.parametrize("check", ["samples", "headers"])
+def test_what_is_no_file_is_not_waited_for(corpus_root, tmp_path, check):
+    shutil.copytree(corpus_root, tmp_path / "corpus")
+    os.mkfifo(tmp_path / "corpus" / "train" / "101" / "7" / "101-7-9999.flac")
+    assert len(librispeech.load(tmp_path / "corpus", ["train"], check=check)) == 72
+    with pytest.raises(UserError, match="there is no such file"):
+        librispeech.load(corpus_root, ["train"], utterances="/dev/zero")
 
 
 def test_one_name_for_two_speakers_is_told(corpus_root, tmp_path, caplog):

@@ -1,5 +1,6 @@
 """Downloads against a server on this machine that can resume, cut connections, or do neither."""
 
+import gzip
 import hashlib
 import io
 import random
@@ -212,6 +213,25 @@ def test_archive_that_grows_without_end_is_refused(server, tmp_path):
     zeros = (f"LibriSpeech/{SUBSET}/19/198/19-198-0000.flac", bytes(30_000_000))
     with pytest.raises(UserError, match="could not be unpacked and has been deleted .*times its own size"):
         fetch(server, tmp_path, tar_gz(zeros))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME], ids=["pax", "long name"])
+def test_a_header_that_grows_without_end_is_refused(server, tmp_path, kind):
+    """It never becomes a file: tarfile would keep it in memory."""
+    info = tarfile.TarInfo("long")
+    info.type, info.size = kind, 30_000_000
+    content = gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(info.size))
+    with pytest.raises(UserError, match="times its own size"):
+        fetch(server, tmp_path, content)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_member_with_impossible_times_is_told(server, tmp_path):
+    info = tarfile.TarInfo(f"LibriSpeech/{SUBSET}/a.flac")
+    info.mtime = 10**30
+    with pytest.raises(UserError, match="could not be unpacked"):
+        fetch(server, tmp_path, tar_gz(info))
     assert list(tmp_path.iterdir()) == []
 
 

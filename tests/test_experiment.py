@@ -288,6 +288,12 @@ def test_what_is_refused_later_gets_one_sentence(tmp_path, monkeypatch, override
     ("network._target_=lab41_sce.runs.subprocess.run", "network._target_=lab41_sce.runs.subprocess.run"),
     ("+method.build.more={_target_:os.system}", "method.build.more._target_=os.system is not possible"),
     ("+network.more=[{_target_:os.system}]", "network.more.0._target_=os.system is not possible"),
+    ("+network.more='${oc.create:{_target_:os.system}}'", "network.more._target_=os.system is not possible"),
+    ("+network.more='${nothing}'", "what a setting says between ${ and } is not possible"),
+    ("mixtures=5", "mixtures=5 is not possible, since mixtures has settings of its own"),
+    ("others.unprocessed=5", "others.unprocessed=5 is not possible"),
+    ("noise.folder=5", "noise.folder=5 is not possible; give a path"),
+    ("+corpus.mib_seconds=1", "there is no setting corpus.mib_seconds; did you mean corpus.min_seconds?"),
 ])
 def test_impossible_settings_are_told(override, wanted):
     with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):

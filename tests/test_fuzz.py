@@ -1,6 +1,7 @@
 """Whatever comes in: a right answer, or one clear sentence; never a traceback, a hang, or a file that is half there.
 
 `make test` tries some dozens of cases in each test; FUZZ_CASES=2000 tries so many, and others each time.
+`tools/torture_inputs.py` counts how they end.
 """
 
 import io
@@ -11,6 +12,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import soundfile
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException, OverrideParseException
 from hypothesis import HealthCheck, given, settings
@@ -30,14 +32,35 @@ SECONDS = 20  # at most, of all channels together: hours may take longer than a 
 # Known to all cases alike; 60 s is the longest that anything may take.
 fuzz = settings(max_examples=CASES, deadline=60_000, derandomize="FUZZ_CASES" not in os.environ, database=None,
                 suppress_health_check=[*HealthCheck])
+fuzz_slow = settings(fuzz, max_examples=max(CASES // 4, 40) if CASES > 40 else CASES)  # each takes a second
+
+
+class Lost(AssertionError):
+    """A file is gone, changed or half there."""
+
+
+def leaves(values, name=""):
+    """List the dotted names of all settings."""
+    for key, value in values.items():
+        if key not in ("defaults", "hydra"):
+            yield from leaves(value, f"{name}{key}.") if isinstance(value, dict) and value else [f"{name}{key}"]
+
+
+SETTINGS = [*leaves(yaml.safe_load((experiment_settings.CONFIG_PATH / "config.yaml").read_text("utf-8"))),
+            "network.units", "method.build.frame_step", "method.name", "corpus.root", "corpus.subsets", "nothing"]
+NO_FILES = {
+    "pipe": lambda path: os.mkfifo(path), "circle": lambda path: path.symlink_to(path),
+    "device": lambda path: path.symlink_to("/dev/zero"), "dangling": lambda path: path.symlink_to("missing"),
+    "empty folder": lambda path: path.mkdir(),
+}
 
 
 @st.composite
 def signals(draw, most_channels=64):
     """Draw a signal `[C, N]` of a kind that breaks programs."""
-    n_channels = draw(st.integers(1, most_channels))
+    n_channels = draw(st.integers(0, most_channels))
     length = draw(st.sampled_from([0, 1, 2, 3, 255, 256, 257, 512, 3000, 20000]))
-    length = min(length, 40000 // n_channels)
+    length = min(length, 40000 // max(n_channels, 1))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     kind = draw(st.sampled_from(["noise", "silence", "constant", "clipped", "impulse", "tiny", "huge", "nan",
                                  "infinite", "one channel silent", "same channels", "half silent"]))
@@ -55,19 +78,18 @@ def signals(draw, most_channels=64):
     elif kind == "huge":
         signal *= np.float32(1e30)
     elif kind in ("nan", "infinite"):
-        signal[0, length // 2 :] = np.nan if kind == "nan" else np.inf
+        signal[:1, length // 2 :] = np.nan if kind == "nan" else np.inf
     elif kind == "one channel silent":
-        signal[0] = 0
+        signal[:1] = 0
     elif kind == "same channels":
-        signal[:] = signal[:1]
+        signal[1:] = signal[:1]
     elif kind == "half silent":
         signal[:, : length // 2] = 0
     return signal
 
 
-@pytest.fixture(scope="module")
-def separator(tmp_path_factory):
-    """An untrained separator with thresholds, so that it counts speakers."""
+def untrained():
+    """Make an untrained separator with thresholds, so that it counts speakers."""
     import keras
 
     from lab41_sce.features import FrontEnd
@@ -80,11 +102,17 @@ def separator(tmp_path_factory):
     return Separator(EmbeddingModel(front_end, network, unit_norm=True, soft_scale=5.0, spread=0.3, alike=0.5))
 
 
+@pytest.fixture(scope="module")
+def separator():
+    return untrained()
+
+
 @fuzz
 @given(signal=signals(), rate_hz=st.sampled_from(RATES), n_speakers=st.sampled_from([1, 2, 3, 10, "auto"]),
-       dtype=st.sampled_from(["float32", "float64", "float16", "int16", "int32", "uint8"]))
+       dtype=st.sampled_from(["float32", "float64", "float16", "int8", "int16", "int32", "int64", "uint8", "bool",
+                              "complex64"]))
 def test_any_signal(separator, signal, rate_hz, n_speakers, dtype):
-    signal = signal[:, : SECONDS * rate_hz // len(signal) + 1]
+    signal = signal[:, : SECONDS * rate_hz // max(len(signal), 1) + 1]
     with np.errstate(all="ignore"):
         signal = (signal if dtype.startswith("float") else np.nan_to_num(signal) * 100).astype(dtype)
     try:
@@ -98,6 +126,23 @@ def test_any_signal(separator, signal, rate_hz, n_speakers, dtype):
     np.testing.assert_allclose(voices.sum(axis=0) / scale, expected / scale, atol=1e-3)
 
 
+odd = st.one_of(st.none(), st.booleans(), st.floats(), st.text(max_size=3), st.integers(-10, 0),
+                st.sampled_from([1000, 1001, 8000, 2.0, 10**6 + 3, 10**9, 10**15, 2**64, np.int64(16000)]))
+
+
+@fuzz
+@given(rate_hz=odd, n_speakers=st.one_of(odd, st.integers(1, 20), st.just("auto")),
+       shape=st.sampled_from([(3000,), (1, 3000), (2, 3000), (3000, 2), (), (1, 1, 3000), (0,), (1,)]))
+def test_any_argument(separator, rate_hz, n_speakers, shape):
+    signal = np.random.default_rng(0).standard_normal(shape) / 10
+    try:
+        voices = separator.separate(signal, rate_hz, n_speakers)
+    except UserError as error:
+        said_clearly(error)
+        return
+    assert voices.shape[1:] == signal.shape and np.isfinite(voices).all()
+
+
 @fuzz
 @given(data=st.data())
 def test_any_file(separator, tmp_path_factory, data):
@@ -109,10 +154,11 @@ def test_any_file(separator, tmp_path_factory, data):
     options = data.draw(st.sampled_from([[], ["--speakers", "2"], ["--channels", "each"], ["--channels", "2"],
                                          ["--json", "--rttm"], ["--speakers", "0"], ["--channels", "left"],
                                          ["--speakers", "³"], ["--enroll", str(path)]]))
-    before = {*folder.rglob("*")}
+    before, content = {*folder.rglob("*")}, path.read_bytes()
     code, said = run_separate(separator, [str(path), "--out-dir", str(out), *options])
     written = {file for file in folder.rglob("*") if file.is_file()} - before
-    assert not [file for file in written if ".part" in file.name], "a half-written file is left"
+    if [file for file in written if ".part" in file.name] or path.read_bytes() != content:
+        raise Lost("a file is half-written, or the recording is another one now")
     if code:
         assert code == 1 and not written
         said_clearly(said)
@@ -126,10 +172,7 @@ def test_any_file(separator, tmp_path_factory, data):
         assert len(signal) == length or voice.suffix == ".mp3"
 
 
-@pytest.mark.parametrize("make", [
-    lambda path: os.mkfifo(path), lambda path: path.symlink_to(path), lambda path: path.symlink_to("/dev/zero"),
-    lambda path: path.symlink_to("missing"), lambda path: path.mkdir(),
-], ids=["pipe", "circle", "device", "dangling", "empty folder"])
+@pytest.mark.parametrize("make", NO_FILES.values(), ids=NO_FILES)
 def test_what_is_no_file(separator, tmp_path, make):
     make(tmp_path / "sound.wav")
     code, said = run_separate(separator, [str(tmp_path / "sound.wav"), "--out-dir", str(tmp_path)])
@@ -146,9 +189,7 @@ def test_a_link_to_a_recording_is_a_recording(separator, tmp_path):
 
 
 @fuzz
-@given(name=st.sampled_from([*sorted(experiment_settings.LEAST), "noise.kinds", "noise.training_snr_db",
-                             "network.units", "mixtures.speaker_shares", "evaluation.splits", "method.build.frame_step",
-                             "corpus.root", "nothing"]),
+@given(name=st.sampled_from(SETTINGS),
        value=st.one_of(st.integers(-10**12, 10**12), st.floats(), st.booleans(), st.none(), st.text(max_size=8),
                        st.lists(st.one_of(st.integers(), st.text(max_size=4)), max_size=3).map(str)))
 def test_any_setting(name, value):
@@ -161,7 +202,7 @@ def test_any_setting(name, value):
             pass  # Hydra's own sentences
 
 
-@fuzz
+@fuzz_slow
 @given(references=signals(3), estimates=signals(3))
 def test_any_scores(references, estimates):
     """Scores of whatever: numbers (NaN where nothing can be said), or a ValueError."""
@@ -233,7 +274,7 @@ def files(draw):
         ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("AIFF", "PCM_16"), ("CAF", "ALAC_16"),
         ("RF64", "PCM_16"), ("W64", "FLOAT"), ("AU", "PCM_16")]))
     signal, rate_hz = draw(signals()), draw(st.sampled_from(RATES))
-    signal = signal[:, : SECONDS * rate_hz // len(signal) + 1]
+    signal = signal[:, : SECONDS * rate_hz // max(len(signal), 1) + 1]
     if subtype not in ("FLOAT", "DOUBLE"):  # encoders crash at NaN, and libvorbis at 768 kHz
         signal, rate_hz = np.clip(np.nan_to_num(signal), -1, 1), min(rate_hz, 192000)
     file = io.BytesIO()

@@ -169,6 +169,17 @@ def test_impossible_kinds_are_left_out_and_impossible_lists_told(speech, utteran
         make(speech, women, same_sex=0.5)
 
 
+@pytest.mark.parametrize(("change", "wanted"), [
+    ({"utterance_1": "../elsewhere/1-1-1"}, "no utterance '../elsewhere/1-1-1' in this corpus"),
+    ({"length": 10**13}, "is to have 10000000000000 samples"), ({"length": 0}, "0 samples"),
+    ({"start_1": -1}, "from -1 on"), ({"gain_1": float("nan")}, "nan times as loud"),
+])
+def test_a_list_of_another_corpus_is_told(speech, utterances, change, wanted):
+    row = evaluation_list(speech, utterances, "unseen", 2, 1, 1.5, 0.95).iloc[0]
+    with pytest.raises(UserError, match=wanted):
+        load_mixture(speech, row.to_dict() | change)
+
+
 def test_joined_utterances_make_longer_mixtures(speech, utterances):
     """Excerpts of "a+b" run over from one into the other, and a list may ask for more than an utterance holds."""
     first, second = utterances["utterance"].iloc[:2]

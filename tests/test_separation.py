@@ -1,6 +1,7 @@
 """The Separator and its command line: any rate, length and channels in; voices that sum to the recording out."""
 
 import json
+import zipfile
 from functools import partial
 from pathlib import Path
 
@@ -404,6 +405,15 @@ def test_a_strangers_model_runs_no_code(tmp_path):
     assert not (tmp_path / "run").exists()
     keras.saving.load_model(tmp_path / "strange.keras", safe_mode=False)(np.ones((1, 3)))
     assert (tmp_path / "run").exists()  # the trap was sharp
+
+
+@pytest.mark.parametrize("config", [b"null", b"5", b"[" * 100_000, b"{}", b'{"class_name": "EmbeddingModel"}'])
+def test_a_model_that_is_none_is_told(tmp_path, config):
+    with zipfile.ZipFile(tmp_path / "strange.keras", "w") as archive:
+        archive.writestr("config.json", config)
+        archive.writestr("metadata.json", b"{}")
+    with pytest.raises(UserError, match="strange.keras (cannot be loaded as a|holds a Keras) model"):
+        Separator.load(tmp_path / "strange.keras")
 
 
 def test_links_in_a_circle_are_told(tmp_path, capsys):

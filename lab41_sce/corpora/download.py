@@ -14,7 +14,6 @@ import logging
 import shutil
 import tarfile
 import time
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
@@ -188,13 +187,10 @@ def _unpack(archive: Path, subset: str, root: Path) -> None:
     # Python 3.10 before 3.10.12 and 3.11 before 3.11.4 lack filters; there our own check stands alone.
     safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
     try:
-        with tarfile.open(archive, "r:gz") as tar:
-            unpacked = 0
+        most_bytes = max(SMALL_BYTES, MOST_GROWTH * _size(archive))
+        with _Bounded(archive, most_bytes) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tqdm(tar, desc=f"unpacking {subset}", unit=" files", disable=None):
                 _refuse_unsafe(member)
-                unpacked += member.size
-                if unpacked > max(SMALL_BYTES, MOST_GROWTH * _size(archive)):
-                    raise tarfile.ReadError(f"what it holds is more than {MOST_GROWTH} times its own size")
                 tar.extract(member, unpacking, **safely)
         corpus = unpacking / "LibriSpeech"
         if not (corpus / subset).is_dir():
@@ -204,7 +200,9 @@ def _unpack(archive: Path, subset: str, root: Path) -> None:
             if _size(text) > _size(root / text.name):
                 text.replace(root / text.name)
         (corpus / subset).rename(root / subset)  # last, because this folder means "complete"
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+    except Exception as error:  # damaged or hostile, it makes tarfile raise whatever there is
+        if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
+            raise  # the disk's fault
         archive.unlink()
         raise UserError(
             f"{archive} could not be unpacked and has been deleted ({error}): run again to download it anew, "
@@ -214,9 +212,23 @@ def _unpack(archive: Path, subset: str, root: Path) -> None:
         shutil.rmtree(unpacking, ignore_errors=True)
 
 
+class _Bounded(gzip.GzipFile):
+    """A compressed file that is refused when it becomes too large: before tarfile asks for memory, or fills a disk."""
+
+    def __init__(self, path: Path, most_bytes: int):
+        super().__init__(path)
+        self._most_bytes = most_bytes
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or size < 0 or self.tell() + size > self._most_bytes:
+            raise tarfile.ReadError(f"what it holds is more than {MOST_GROWTH} times its own size")
+        return super().read(size)
+
+
 def _refuse_unsafe(member: tarfile.TarInfo) -> None:
     """Raise TarError unless `member` is a file or folder inside the folder it is unpacked into."""
     # Windows rules are the stricter ones: they know drives and both slashes.
     path = PureWindowsPath(member.name)
-    if path.anchor or ".." in path.parts or not (member.isfile() or member.isdir()):
-        raise tarfile.TarError(f"its member '{member.name}' is a link or device, or lies outside the archive")
+    plain = (member.isfile() and not member.issparse()) or member.isdir()
+    if path.anchor or ".." in path.parts or not plain:
+        raise tarfile.TarError(f"its member '{member.name}' is a link, a device or sparse, or lies outside the archive")

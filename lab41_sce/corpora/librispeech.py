@@ -17,6 +17,7 @@ import soundfile
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from lab41_sce import audio
 from lab41_sce.corpora.download import download as download_subsets
 from lab41_sce.errors import UserError
 
@@ -56,6 +57,10 @@ def load(
         raise UserError("corpus.download=true needs corpus.root, the folder to download to.")
     root = Path(root) if root is not None else EMBEDDED_ROOT
     wanted = list(unseen_subsets) + list(subsets)  # an utterance in both is an unseen speaker's
+    for name in wanted:
+        if not isinstance(name, str) or name in ("", "..") or Path(name).name != name:
+            raise UserError(f"corpus.subsets or corpus.unseen_subsets has {name!r}, which is no folder of corpus.root; "
+                            "give the names of folders in it.")
     if download:
         download_subsets(wanted, root)
     if not root.is_dir():
@@ -69,7 +74,7 @@ def load(
     paths, skipped = {}, []
     for subset in wanted:
         for path in sorted((root / subset).glob("*/*/*")):
-            if path.suffix.lower() not in SUFFIXES:
+            if path.suffix.lower() not in SUFFIXES or not path.is_file():  # whoever reads a pipe waits
                 continue
             _, first = paths.setdefault(path.stem, (subset, path))
             # An utterance may stand in two subsets (train-clean-5 and train-clean-100), but not be two speakers'.
@@ -117,6 +122,8 @@ def read_sexes(path: Path) -> dict[str, str]:
 def _restrict(paths: dict, list_path: Path, root: Path) -> dict:
     """Keep the utterances that a CSV file lists."""
     try:
+        if not list_path.is_file():
+            raise OSError("there is no such file")
         listed = pd.read_csv(list_path, dtype=str)["utterance"]
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"corpus.utterances={list_path} cannot be read ({error}); "
@@ -134,8 +141,9 @@ def _inspect(path: Path, min_seconds: float, decode: bool) -> tuple[float, str |
         if not decode:
             seconds = _flac_seconds(path) or soundfile.info(path).duration
         else:
-            signal, sample_rate_hz = soundfile.read(path, dtype="float32")
-            seconds = len(signal) / sample_rate_hz
+            with soundfile.SoundFile(path) as file:
+                signal = audio.decode(file)
+                seconds = len(signal) / file.samplerate
             if not np.isfinite(signal).all():
                 return seconds, "it holds NaN or infinite samples"
             if len(signal) and np.abs(signal).max() < 1e-4:
