@@ -40,8 +40,10 @@ def run(campaigns: Campaigns, quick: bool) -> None:
 def draw_case(rng) -> tuple[np.ndarray, np.ndarray]:
     """Draw 2 or 3 coloured noises `[S, N]`, and estimates of them: filtered, mixed, noisy, in another order."""
     n_sources, length = int(rng.choice([2, 2, 2, 3])), int(rng.integers(2000, 8000))  # three take five times as long
-    sources = np.stack([lfilter([1, rng.uniform(-1, 1)], [1, rng.uniform(-0.9, 0.9)], noise) * 10 ** rng.uniform(-2, 2)
-                        for noise in rng.standard_normal((n_sources, length))])
+    colours, noises = rng.uniform(-0.9, 0.9, (n_sources, 2)), rng.standard_normal((n_sources, length))
+    sources = np.stack([lfilter([1, zero], [1, pole], noise)
+                        for (zero, pole), noise in zip(colours, noises, strict=True)])
+    sources *= 10 ** rng.uniform(-0.5, 0.5, (n_sources, 1))
     levels = sources.std(axis=1, keepdims=True)
     filtered = np.stack([lfilter(rng.standard_normal(rng.integers(1, 200)), 1, source) for source in sources])
     filtered *= levels / filtered.std(axis=1, keepdims=True)
