@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lab41_sce import runs, settings
@@ -208,7 +209,8 @@ def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -
                    if speech_split(split) in splits and name not in done}
         if missing:
             keep = examples.keep if config.method.name in missing else None
-            added = evaluation.score_systems(front_end, missing, speech, of_split, config.evaluation.jobs, keep, noise)
+            added = evaluation.score_systems(front_end, missing, speech, of_split, config.evaluation.jobs, keep, noise,
+                                             config.parallel.backend)
             scores = pd.concat([scores, added]) if len(scores) else added
             runs.write_csv(scores, folder / "mixtures.csv")
     if examples.rows:
@@ -221,8 +223,11 @@ def main(config: DictConfig) -> None:
     """Run the configured experiment and print its table; tell a mistake in one sentence."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
-        run(config, folder, shlex.join(["python", "-m", "lab41_sce.experiment", *sys.argv[1:]]))
+        given = HydraConfig.get().overrides.task  # of one run of a sweep, wherever it runs
+        run(config, folder, shlex.join(["python", "-m", "lab41_sce.experiment", *given]))
     except UserError as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:  # Hydra tells it when the sweep's other runs are done
+            raise
         sys.exit(f"error: {error}")
     except InstantiationException as error:  # a setting that a layer refuses; the last cause says why
         sys.exit(f"error: {error.__cause__ or error}")

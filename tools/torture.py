@@ -1,6 +1,6 @@
 """Break things on purpose, and write what survived: `make torture`, some hours.
 
-    python tools/torture.py results/reliability [--parts faults inputs page numbers mutants] [--quick]
+    python tools/torture.py results/reliability [--parts faults inputs page numbers mutants cluster] [--quick]
 
 Each part is a script of its own, `torture_PART.py`, and runs in a process of its own. `summary.csv` has the columns
 campaign, tried, survived, lost, tracebacks, hangs, note: `tried` counts what was done to the program, `survived` how
@@ -13,7 +13,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -22,29 +21,33 @@ from bench import machine
 from lab41_sce import runs
 from lab41_sce.files import write_text
 
-PARTS = ("faults", "inputs", "page", "numbers", "mutants")
+PARTS = ("faults", "inputs", "page", "numbers", "mutants", "cluster")
 COLUMNS = ["part", "campaign", "tried", "survived", "lost", "tracebacks", "hangs", "note"]
 INTRODUCTION = """# What was broken on purpose
 
 Written by `make torture` from [`reliability/summary.csv`](reliability/summary.csv): how often something was done to the
-program, how often it then did what it promises (the same result as undisturbed, or one clear sentence and nothing else),
-how often data was lost or half written, how often it showed a traceback or hung.
+program, how often it then did what it promises (the same result as undisturbed, or one clear sentence and nothing
+else), how often data was lost or half written, how often it showed a traceback or hung.
 
 """
 
 
 class Campaigns:
-    """Collect the campaigns of a part, told as they end."""
+    """Collect the campaigns of a part, told as they end.
 
-    def __init__(self):
-        self.rows = []
+    Args:
+        folder: where a part may leave further tables.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.rows = folder, []
 
     def add(self, campaign: str, tried: int, survived: int, lost: int = 0, tracebacks: int = 0, hangs: int = 0,
             note: str = "") -> None:
         """Append a campaign's row."""
         self.rows.append((campaign, tried, survived, lost, tracebacks, hangs, note))
-        print(f"{campaign}: {survived} of {tried} survived, {lost} lost, {tracebacks} tracebacks, {hangs} hangs. {note}",
-              file=sys.stderr, flush=True)
+        told = f"{survived} of {tried} survived, {lost} lost, {tracebacks} tracebacks, {hangs} hangs"
+        print(f"{campaign}: {told}. {note}", file=sys.stderr, flush=True)
 
 
 def part_main(run) -> None:
@@ -53,18 +56,18 @@ def part_main(run) -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    campaigns = Campaigns()
+    campaigns = Campaigns(options.out.parent)
     run(campaigns, options.quick)
     runs.write_csv(pd.DataFrame(campaigns.rows, columns=COLUMNS[1:]), options.out)
 
 
-def run_part(part: str, quick: bool) -> pd.DataFrame:
+def run_part(part: str, results: Path, quick: bool) -> pd.DataFrame:
     """Run the script of a part in a process of its own; return its rows."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "part.csv"
-        script = Path(__file__).with_name(f"torture_{part}.py")
-        subprocess.run([sys.executable, script, out, *["--quick"] * quick], check=True)
-        rows = pd.read_csv(out, keep_default_na=False)
+    out = results / f".{part}.csv"
+    script = Path(__file__).with_name(f"torture_{part}.py")
+    subprocess.run([sys.executable, script, out, *["--quick"] * quick], check=True)
+    rows = pd.read_csv(out, keep_default_na=False)
+    out.unlink()
     rows.insert(0, "part", part)
     return rows
 
@@ -87,7 +90,7 @@ def main():
     summary = options.results / "summary.csv"
     table = pd.read_csv(summary, keep_default_na=False) if summary.exists() else pd.DataFrame(columns=COLUMNS)
     for part in options.parts:
-        found = run_part(part, options.quick)
+        found = run_part(part, options.results, options.quick)
         table = pd.concat([table[table["part"] != part], found], ignore_index=True)
         order = table["part"].map(PARTS.index)
         table = table.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
