@@ -30,7 +30,7 @@ from lab41_sce.errors import UserError
 KINDS = ("white", "pink", "speech_shaped", "babble", "folder")
 TALKERS = 6  # in babble
 FEWEST_TALKERS = 4
-MOST_SPEAKERS = 2500  # in the long-term spectrum of speech: more change nothing
+MOST_SPEAKERS = 500  # in the long-term spectrum of speech: more change little
 DRAWS, SILENT = 20, 1e-6  # excerpts of a folder to try, and how far such a one swings at most
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
