@@ -99,9 +99,9 @@ def score_files(mixtures: Sequence[Path], references: Path, voices: Path, out: P
         with workers(engine, n_jobs) as run:
             scored = run(delayed(score_file)(mixture.absolute(), references.absolute(), voices.absolute())
                          for mixture in left)
-            for more, error in tqdm(scored, "scoring", len(left), unit=" mixtures", disable=None):
+            for more, sentence in tqdm(scored, "scoring", len(left), unit=" mixtures", disable=None):
                 rows += more
-                errors += [error] if error else []
+                errors += [sentence] if sentence else []
                 if time.monotonic() - kept > KEEP_SECONDS:
                     keep()
                     kept = time.monotonic()
@@ -128,8 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for error in errors:
-        print(f"error: {error}", file=sys.stderr)
+    for sentence in errors:
+        print(f"error: {sentence}", file=sys.stderr)
     scores = pd.read_csv(options.out, dtype={"mixture": str})
     if len(scores):
         means = summarise(scores.assign(split="files", system="voices", kind="")).query("kind == 'All'")

@@ -73,7 +73,7 @@ def split(
         raise UserError(f"{len(trained)} speakers are left to train on, but a mixture "
                         f"needs {n_speakers}; add speech or lower mixtures.n_speakers.")
     of_rows = splits[groups.numbers]
-    for speaker in trained:
+    for speaker in trained.tolist():
         order = rng.permutation(groups.rows_of(speaker))
         held_out = max(1, round(0.1 * len(order))) if len(order) >= 5 else 0
         of_rows[order[:held_out]] = SPLITS.index("in-set")

@@ -180,9 +180,9 @@ def _write_index(folder: Path, n_shards: int) -> None:
     index = pd.concat(tables)
     if not len(index):
         raise UserError("no utterance could be decoded, so there is nothing to store; check the corpus.")
-    shards = pd.DataFrame(shards, columns=["shard", "samples", "crc32"])
-    for table, name in ((shards, "shards.csv"), (index, "index.csv")):
-        files.write_whole(folder / name, lambda file, table=table: table.to_csv(file, index=False))
+    table = pd.DataFrame(shards, columns=["shard", "samples", "crc32"])
+    files.write_whole(folder / "shards.csv", lambda file: table.to_csv(file, index=False))
+    files.write_whole(folder / "index.csv", lambda file: index.to_csv(file, index=False))
 
 
 def _is_whole(path: Path, samples: int) -> bool:
