@@ -104,7 +104,7 @@ def measure(rows, quick: bool) -> None:
         size = (2000, 200, 1, 100.0) if quick else (
             UTTERANCES, SPEAKERS, SHARDS, storage.SHARD_SECONDS)
         make_store(Path(folder), *size)
-        code = "import sys, bench_corpus; bench_corpus.start_up(sys.argv[1])"
+        code = "import sys, bench_store; bench_store.start_up(sys.argv[1])"
         printed = subprocess.run([sys.executable, "-c", code, folder], check=True, capture_output=True, text=True,
                                  env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}).stdout
         told = json.loads(printed.splitlines()[-1])
