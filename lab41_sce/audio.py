@@ -21,6 +21,7 @@ from lab41_sce.files import temporary_name, write_whole
 OGG_MOST_HZ = 200_000  # libvorbis crashes at 768 kHz
 LOUDEST = 100.0  # full scales, in MP3 and OGG: LAME aborts at larger numbers
 BLOCK = 2**16  # samples of all channels that are decoded or encoded at once
+FULL_SCALE = 32767  # of 16-bit samples that are kept
 MP3_PADDING = 6 * 1152  # samples that encoders add, and libsndfile takes off again
 
 
@@ -169,6 +170,11 @@ def read_excerpt(path: str | Path, start_seconds: float, seconds: float, sample_
             channels = decode(file, round(seconds * file.samplerate))
         signal = resample(channels.mean(axis=1), file.samplerate, sample_rate_hz)
     return signal[: round(seconds * sample_rate_hz)]
+
+
+def to_int16(signal: np.ndarray) -> np.ndarray:
+    """Round a signal to 16-bit samples of the same shape; what is beyond full scale is clipped."""
+    return np.round(np.clip(signal, -1, 1) * FULL_SCALE).astype(np.int16)
 
 
 def resample(signal: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:

@@ -44,7 +44,7 @@ def apply_masks(front_end, mixture: np.ndarray, masks: np.ndarray) -> np.ndarray
 
 
 def score_systems(front_end, systems: Mapping[str, System], speech: Speech, mixtures: pd.DataFrame, n_jobs: int = -1,
-                  keep: Callable | None = None, noise: Noise | None = None) -> pd.DataFrame:
+                  keep: Callable | None = None, noise: Noise | None = None, engine: str = "loky") -> pd.DataFrame:
     """Score every system on every mixture of a list.
 
     Args:
@@ -55,6 +55,7 @@ def score_systems(front_end, systems: Mapping[str, System], speech: Speech, mixt
         n_jobs: processes that compute scores; -1 for one each core.
         keep: called with each row, its `Mixture` and the estimates by system, to keep some for listening.
         noise: what the list's noise is drawn with, if it has any.
+        engine: where these processes are (`parallel.py`).
 
     Returns:
         Table with the columns `mixture`, `split`, `kind`, `system`, `metric`, `value`.
@@ -70,7 +71,7 @@ def score_systems(front_end, systems: Mapping[str, System], speech: Speech, mixt
             labels = {"mixture": row["mixture"], "split": row["split"], "kind": row["kind"]}
             yield labels, mixture.sources, mixture.signal, estimates
 
-    return score_mixtures(jobs(), n_jobs=n_jobs, total=len(mixtures))
+    return score_mixtures(jobs(), n_jobs=n_jobs, total=len(mixtures), engine=engine)
 
 
 def validate(model, speech: Speech, mixtures: pd.DataFrame, noise: Noise | None = None) -> dict[str, float]:

@@ -213,7 +213,8 @@ def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -
                    if speech_split(split) in splits and name not in done}
         if missing:
             keep = examples.keep if config.method.name in missing else None
-            added = evaluation.score_systems(front_end, missing, speech, of_split, config.evaluation.jobs, keep, noise)
+            added = evaluation.score_systems(front_end, missing, speech, of_split, config.evaluation.jobs, keep, noise,
+                                             config.parallel.backend)
             scores = pd.concat([scores, added]) if len(scores) else added
             if keep:  # before the scores, by which a resumed call knows that the split is done
                 runs.write_csv(examples.table(), folder / "examples.csv")
@@ -227,8 +228,11 @@ def main(config: DictConfig) -> None:
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir if job.mode == RunMode.MULTIRUN else str(config.run_dir)).absolute()
     try:
-        run(config, folder, shlex.join(["python", "-m", "lab41_sce.experiment", *sys.argv[1:]]))
+        given = HydraConfig.get().overrides.task  # of one run of a sweep, wherever it runs
+        run(config, folder, shlex.join(["python", "-m", "lab41_sce.experiment", *given]))
     except UserError as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:  # Hydra tells it when the sweep's other runs are done
+            raise
         sys.exit(f"error: {error}")
     except InstantiationException as error:  # a setting that a layer refuses; the last cause says why
         sys.exit(f"error: {error.__cause__ or error}")

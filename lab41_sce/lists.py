@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
 
+from lab41_sce.corpora.splits import BySpeaker
 from lab41_sce.errors import UserError
 from lab41_sce.mixtures import Mixture, Speech, level_gains
 from lab41_sce.noise import Noise, scaled
@@ -56,7 +57,9 @@ def evaluation_list(
         rows = table.sort_values("utterance").groupby(["speaker", "sex"], as_index=False)
         table = rows.agg({"utterance": "+".join})
     table = table[np.array([speech.length(name) >= length for name in table["utterance"]], bool)]
-    speakers = {sex: sorted(of_sex["speaker"].unique()) for sex, of_sex in table.groupby("sex")}
+    groups, names = BySpeaker(table), table["utterance"].to_numpy(object)
+    numbers = {speaker: number for number, speaker in enumerate(groups.speakers)}
+    speakers = {sex: np.array(sorted(of_sex["speaker"].unique())) for sex, of_sex in table.groupby("sex")}
     rng = np.random.default_rng([seed, sum(map(ord, split))])
     rows = []
     for kind in map("".join, itertools.product("FM", repeat=n_speakers)):
@@ -70,7 +73,9 @@ def evaluation_list(
                    "sample_rate_hz": speech.sample_rate_hz, "length": length}
             drawn = {sex: list(rng.choice(speakers[sex], kind.count(sex), replace=False)) for sex in sorted(set(kind))}
             for place, sex in enumerate(kind, start=1):
-                row |= _draw_source(rng, speech, table, drawn[sex].pop(), length, pre_emphasis, level_range_db, place)
+                speaker = drawn[sex].pop()
+                of_speaker = names[groups.rows_of(numbers[speaker])]
+                row |= _draw_source(rng, speech, of_speaker, speaker, length, pre_emphasis, level_range_db, place)
             rows.append(row)
     if not rows:
         raise UserError(f"the split '{split}' has too few speakers with utterances of {seconds:.2f} s for mixtures of "
@@ -151,9 +156,8 @@ def load_mixture(speech: Speech, row, noise: Noise | None = None) -> Mixture:
     return Mixture(sources, tuple(speakers), scaled(drawn, sources.sum(axis=0), row["snr_db"]))
 
 
-def _draw_source(rng, speech, table, speaker, length, pre_emphasis, level_range_db, place) -> dict:
-    """Draw an excerpt of a speaker that is not mostly a pause, and its gain."""
-    names = table.loc[table["speaker"] == speaker, "utterance"].to_list()
+def _draw_source(rng, speech, names, speaker, length, pre_emphasis, level_range_db, place) -> dict:
+    """Draw an excerpt of a speaker's utterances that is not mostly a pause, and its gain."""
     name = names[rng.integers(len(names))]
     whole = speech.excerpt(name, 0, speech.length(name))
     usual = lfilter([1, -pre_emphasis], 1, whole).std()

@@ -39,6 +39,8 @@ from mir_eval import separation
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
+from lab41_sce.parallel import workers
+
 LABELS = ("mixture", "split", "kind")
 METRICS = ("SDR", "SDRi", "SIR", "SIRi", "SAR", "SARi", "SI-SDR", "SI-SDRi")
 LIMIT_DB = 100.0
@@ -155,8 +157,8 @@ def score_mixture(references: np.ndarray, mixture: np.ndarray, estimates: dict) 
 
 
 def score_mixtures(jobs: Iterable[tuple], n_jobs: int = -1, total: int | None = None,
-                   progress: bool = True) -> pd.DataFrame:
-    """Score many mixtures on several cores.
+                   progress: bool = True, engine: str = "loky") -> pd.DataFrame:
+    """Score many mixtures on several cores, or on a cluster.
 
     Jobs are drawn in the calling thread, a few at a time, while workers score those before: a generator may
     compute estimates as it goes, and memory stays flat. Workers import this module, so no learning framework.
@@ -167,6 +169,7 @@ def score_mixtures(jobs: Iterable[tuple], n_jobs: int = -1, total: int | None = 
         n_jobs: number of processes; -1 takes all cores, 1 stays in this one. Scores do not depend on it.
         total: number of jobs if known, for the bar.
         progress: whether to show a bar.
+        engine: where the processes are (`parallel.py`).
 
     Returns:
         A table with columns mixture, split, kind, system, metric, value (dB), in the order of the jobs.
@@ -175,16 +178,14 @@ def score_mixtures(jobs: Iterable[tuple], n_jobs: int = -1, total: int | None = 
         ValueError: naming mixture and system, if shapes differ or a signal is NaN or infinite.
     """
     jobs, rows, scored = iter(jobs), [], []
-    # Arrays travel by pipe (max_nbytes=None): memory maps would stay on disk until the last mixture.
-    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator", max_nbytes=None)
     # Given a generator, joblib would draw in a thread of its own, where Keras's settings do not hold.
     chunks = iter(lambda: list(itertools.islice(jobs, 4 * joblib.effective_n_jobs(n_jobs))), [])
-    with parallel, tqdm(total=total, desc="scoring", unit="mixture", disable=not progress) as bar:
+    with workers(engine, n_jobs) as run, tqdm(total=total, desc="scoring", unit="mixture", disable=not progress) as bar:
         for chunk in itertools.chain(chunks, [[]]):
             for mixture_rows in scored:
                 rows += mixture_rows
                 bar.update()
-            scored = parallel([joblib.delayed(_score_job)(*job) for job in chunk]) if chunk else []
+            scored = run([joblib.delayed(_score_job)(*job) for job in chunk]) if chunk else []
     return pd.DataFrame(rows, columns=[*LABELS, "system", "metric", "value"])
 
 

@@ -9,6 +9,7 @@ With noise (`noise.py`), the mixture is the sum of its sources and the noise.
 Randomness: batch number i of a seed is always the same, so training resumes by counting.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ from tqdm import tqdm
 
 from lab41_sce import audio
 from lab41_sce.augmentation import TERMS, draw_responses
+from lab41_sce.corpora import storage
+from lab41_sce.corpora.splits import BySpeaker
 from lab41_sce.errors import UserError
 from lab41_sce.noise import Noise, scaled
 
@@ -26,52 +29,63 @@ class Speech:
 
     Args:
         utterances: table with the columns `utterance`, `path`, `seconds`, and perhaps `speed`: how much faster than
-            the file.
+            the file. One of a store has `start` and `stop`, too, and is always read from disk, by seeking
+            (`corpora/storage.py`).
         sample_rate_hz: rate of all signals.
         in_memory: True keeps every signal as 16-bit samples (72 MB an hour at 10 kHz); False decodes each excerpt anew.
     """
 
     def __init__(self, utterances: pd.DataFrame, sample_rate_hz: int, in_memory: bool = True):
         self.sample_rate_hz = sample_rate_hz
-        self._paths = dict(zip(utterances["utterance"], utterances["path"]))
-        self._speeds = dict(zip(utterances["utterance"], utterances.get("speed", pd.Series(1.0, utterances.index))))
-        self._lengths = dict(zip(utterances["utterance"], (utterances["seconds"] * sample_rate_hz).astype(int)))
-        self._signals = {}
-        if in_memory:
-            for utterance in tqdm(self._paths, "reading speech", unit=" files", leave=False, disable=None):
+        self._rows = {utterance: row for row, utterance in enumerate(utterances["utterance"])}
+        self._paths = utterances["path"].to_numpy(object)
+        self._speeds = utterances.get("speed", pd.Series(1.0, utterances.index)).to_numpy(float)
+        self._stored = utterances[["start", "stop"]].to_numpy() if "start" in utterances else None
+        samples = utterances["seconds"].to_numpy(float) * sample_rate_hz
+        self._lengths = (samples if self._stored is None else np.rint(samples)).astype(int)  # a store's are exact
+        self._signals = []
+        if in_memory and self._stored is None:
+            for row, path in enumerate(tqdm(self._paths, "reading speech", unit=" files", leave=False, disable=None)):
                 # Played faster, a signal has fewer samples: those of a lower rate.
-                signal = audio.read_mono(self._paths[utterance], sample_rate_hz / self._speeds[utterance])
-                self._signals[utterance] = np.round(np.clip(signal, -1, 1) * 32767).astype(np.int16)
-                self._lengths[utterance] = len(signal)
+                signal = audio.read_mono(path, sample_rate_hz / self._speeds[row])
+                self._signals.append(audio.to_int16(signal))
+                self._lengths[row] = len(signal)
 
     def length(self, utterance: str) -> int:
         """Return the number of samples of an utterance; of "a+b", utterances a and b in a row, the sum."""
-        return sum(self._lengths[part] for part in self._parts(utterance))
+        return int(sum(self._lengths[row] for row in self._parts(utterance)))
+
+    def lengths(self, utterances: Sequence[str]) -> np.ndarray:
+        """Return the number of samples of each of some utterances, int `[len(utterances)]`."""
+        return self._lengths[np.fromiter(map(self._rows.__getitem__, utterances), int, len(utterances))]
 
     def excerpt(self, utterance: str, start: int, length: int) -> np.ndarray:
         """Return the samples from `start` on, float32 `[length]`, with zeros behind the end of an utterance or row."""
         excerpt, begin = np.zeros(length, np.float32), 0  # where the part begins in the row
-        for part in self._parts(utterance):
-            first, last = max(start, begin), min(start + length, begin + self._lengths[part])
+        for row in self._parts(utterance):
+            first, last = max(start, begin), min(start + length, begin + self._lengths[row])
             if first < last:
-                signal = self._read(part, first - begin, last - begin)
+                signal = self._read(row, first - begin, last - begin)
                 excerpt[first - start : first - start + len(signal)] = signal
-            begin += self._lengths[part]
+            begin += self._lengths[row]
         return excerpt
 
     def _parts(self, utterance):
-        parts = [utterance] if utterance in self._lengths else str(utterance).split("+")
-        if unknown := [part for part in parts if part not in self._lengths]:
+        """List the rows of an utterance, or of several in a row."""
+        parts = [utterance] if utterance in self._rows else str(utterance).split("+")
+        if unknown := [part for part in parts if part not in self._rows]:
             raise UserError(f"there is no utterance {unknown[0]!r} in this corpus; use the corpus that the list of "
                             "mixtures was made of.")
-        return parts
+        return [self._rows[part] for part in parts]
 
-    def _read(self, utterance, start, stop):
+    def _read(self, row, start, stop):
         """Return the samples from `start` to before `stop` of an utterance; fewer where a file is shorter than told."""
         if self._signals:
-            return self._signals[utterance][start:stop] / np.float32(32767)
-        rate = self.sample_rate_hz / self._speeds[utterance]
-        return audio.read_excerpt(self._paths[utterance], start / rate, (stop - start) / rate, rate)
+            return self._signals[row][start:stop] / np.float32(audio.FULL_SCALE)
+        rate = self.sample_rate_hz / self._speeds[row]
+        if self._stored is not None:
+            return storage.read(self._paths[row], *self._stored[row], start / rate, (stop - start) / rate, rate)
+        return audio.read_excerpt(self._paths[row], start / rate, (stop - start) / rate, rate)
 
 
 @dataclass(frozen=True)
@@ -142,26 +156,22 @@ class TrainingMixtures:
         self.error: UserError | None = None  # what stopped `dataset`
         self._speakers = list(speakers)
         numbers = {speaker: number for number, speaker in enumerate(speakers)}
-        self._utterances, self._as_recorded = {}, {}  # of each speaker's number: utterances, their shares of the speech
-        by_sex = {"F": [], "M": []}
-        for speaker, of_speaker in utterances.groupby("speaker", sort=True):
-            as_recorded = of_speaker[of_speaker["speed"] == 1] if "speed" in of_speaker else of_speaker
-            self._utterances[numbers[speaker]] = self._with_shares(of_speaker)
-            self._as_recorded[numbers[speaker]] = self._with_shares(as_recorded if len(as_recorded) else of_speaker)
-            by_sex[of_speaker["sex"].iloc[0]].append(numbers[speaker])
-        self._everyone = np.array(sorted(self._utterances))
-        self._one_sex = [np.array(of_sex) for of_sex in by_sex.values() if len(of_sex) >= n_speakers]
+        self._utterances = self._as_recorded = _Pool(speech, utterances, numbers)
+        if "speed" in utterances and (utterances["speed"] != 1).any():
+            recorded = utterances["speed"] == 1
+            only_changed = ~utterances["speaker"].isin(utterances.loc[recorded, "speaker"])
+            self._as_recorded = _Pool(speech, utterances[recorded | only_changed], numbers)
+        first = utterances.drop_duplicates("speaker").sort_values("speaker")
+        self._everyone = np.sort(first["speaker"].map(numbers).to_numpy(int))
+        self._sexes = np.empty(len(self._speakers), "U1")  # of each number
+        self._sexes[first["speaker"].map(numbers).to_numpy(int)] = first["sex"].to_numpy(str)
+        by_sex = {sex: first.loc[first["sex"] == sex, "speaker"].map(numbers).to_numpy(int) for sex in "FM"}
+        self._one_sex = {sex: of_sex for sex, of_sex in by_sex.items() if len(of_sex) >= n_speakers}
         if len(self._everyone) < n_speakers:
             raise UserError(f"{len(self._everyone)} speakers are too few for mixtures of {n_speakers}.")
-        if same_sex is not None and (not self._one_sex or (same_sex < 1 and not all(by_sex.values()))):
+        if same_sex is not None and (not self._one_sex or (same_sex < 1 and not all(map(len, by_sex.values())))):
             raise UserError(f"mixtures.same_sex={same_sex} needs speakers of both sexes, {n_speakers} of one of them; "
                             "set it to null.")
-
-    def _with_shares(self, utterances):
-        """Return the names of some utterances, and the share of the speech that is in each."""
-        names = utterances["utterance"].to_list()
-        lengths = np.array([self.speech.length(name) for name in names], float)
-        return names, lengths / lengths.sum()
 
     def batch(self, index: int) -> dict[str, np.ndarray]:
         """Make batch number `index`.
@@ -179,8 +189,7 @@ class TrainingMixtures:
             speaker_ids[row] = self._draw_speakers(rng)
             count = usual_count if easy else self._draw_count(rng)
             for place, number in enumerate(speaker_ids[row, :count]):
-                names, shares = self._as_recorded[number] if easy else self._utterances[number]
-                name = names[rng.choice(len(names), p=shares)]
+                name = (self._as_recorded if easy else self._utterances).draw(rng, number)
                 start = rng.integers(max(self.speech.length(name) - self.length, 0) + 1)
                 sources[row, place] = self.speech.excerpt(name, start, self.length)
         levels_db = self.level_range_db * (rng.random(speaker_ids.shape) - 0.5)
@@ -212,10 +221,10 @@ class TrainingMixtures:
     def _draw_speakers(self, rng):
         """Draw S different speakers: anybody, or of one sex with the wanted probability and of several otherwise."""
         one_sex = self.same_sex is not None and rng.random() < self.same_sex
-        crowd = self._one_sex[rng.integers(len(self._one_sex))] if one_sex else self._everyone
+        crowd = [*self._one_sex.values()][rng.integers(len(self._one_sex))] if one_sex else self._everyone
         while True:
             drawn = rng.choice(crowd, self.n_speakers, replace=False)
-            if self.same_sex is None or one_sex or not any(np.isin(drawn, of_sex).all() for of_sex in self._one_sex):
+            if self.same_sex is None or one_sex or len(set(self._sexes[drawn])) > 1:
                 return drawn
 
     def dataset(self, start: int = 0):
@@ -249,6 +258,29 @@ class TrainingMixtures:
 
         indices = tf.data.Dataset.counter(start)
         return indices.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(4)
+
+
+class _Pool:
+    """Draw utterances of speakers, each the more likely the longer it is.
+
+    Args:
+        speech: the signals.
+        utterances: table of the utterances to draw from.
+        numbers: of the speakers, by their ids.
+    """
+
+    def __init__(self, speech: Speech, utterances: pd.DataFrame, numbers: dict[str, int]):
+        self._groups = BySpeaker(utterances)
+        self._places = np.empty(len(numbers), int)  # of a speaker's number among the groups
+        self._places[[numbers[speaker] for speaker in self._groups.speakers]] = np.arange(len(self._groups.speakers))
+        self.names = utterances["utterance"].to_numpy(object)
+        self._lengths = speech.lengths(self.names).astype(float)
+
+    def draw(self, rng: np.random.Generator, number: int) -> str:
+        """Draw the name of an utterance of the speaker with that number."""
+        rows = self._groups.rows_of(self._places[number])
+        lengths = self._lengths[rows]
+        return self.names[rows[rng.choice(len(rows), p=lengths / lengths.sum())]]
 
 
 def normalise(excerpts: np.ndarray, pre_emphasis: float, levels_db: np.ndarray | float = 0.0) -> np.ndarray:

@@ -24,11 +24,13 @@ from scipy.signal import welch
 from tqdm import tqdm
 
 from lab41_sce import audio
+from lab41_sce.corpora.splits import BySpeaker
 from lab41_sce.errors import UserError
 
 KINDS = ("white", "pink", "speech_shaped", "babble", "folder")
 TALKERS = 6  # in babble
 FEWEST_TALKERS = 4
+MOST_SPEAKERS = 500  # in the long-term spectrum of speech: more change little
 DRAWS, SILENT = 20, 1e-6  # excerpts of a folder to try, and how far such a one swings at most
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
@@ -49,8 +51,7 @@ class Noise:
     def __init__(self, speech, utterances: pd.DataFrame, kinds: Sequence[str] = KINDS[:-1],
                  folder: str | Path | None = None):
         self.speech, self.kinds = speech, list(kinds)
-        self._pools = {split: of_split.groupby("speaker")["utterance"].apply(list).to_dict()
-                       for split, of_split in utterances.groupby("split")}
+        self._pools = {split: _Pool(of_split) for split, of_split in utterances.groupby("split")}
         root = Path(folder or "")
         files = {} if folder is None else _audio_files(root)
         last = max(1, len(files) // 5)
@@ -103,8 +104,11 @@ class Noise:
         return np.interp(frequencies, np.linspace(0, 1, len(shape)), shape).astype(np.float32)
 
     def _long_term_spectrum(self, split):
-        """Average the magnitude spectrum over an utterance of each speaker."""
-        names = [names[0] for names in self._pools[split].values()]
+        """Average the magnitude spectrum over an utterance of each speaker, or of many from the first to the last."""
+        pool = self._pools[split]
+        n_speakers = len(pool.groups.speakers)
+        chosen = np.linspace(0, n_speakers - 1, min(n_speakers, MOST_SPEAKERS)).astype(int)
+        names = [pool.names_of(number)[0] for number in chosen]
         signals = [self.speech.excerpt(name, 0, self.speech.length(name)) for name in names]
         powers = [welch(signal / max(signal.std(), 1e-6), nperseg=512)[1] for signal in signals if len(signal) >= 512]
         return np.sqrt(np.mean(powers, axis=0))
@@ -112,8 +116,8 @@ class Noise:
     def _babble(self, rng, length, split, speakers):
         """Add some people up, each as loud as the others."""
         total, others = np.zeros(length), self._talkers(split, speakers)
-        for speaker in rng.choice(others, min(TALKERS, len(others)), replace=False):
-            names = self._pools[_source(split)][speaker]
+        for number in rng.choice(others, min(TALKERS, len(others)), replace=False):
+            names = self._pools[_source(split)].names_of(number)
             name = names[rng.integers(len(names))]
             start = int(rng.integers(max(self.speech.length(name) - length, 0) + 1))
             talk = self.speech.excerpt(name, start, length)
@@ -121,10 +125,10 @@ class Noise:
         return total
 
     def _talkers(self, split, speakers):
-        """List who may babble in a mixture of some speakers."""
-        pool = self._pools.get(_source(split), {})
-        others = sorted(set(pool) - set(speakers))
-        left = min(len(others), len(pool) - len(speakers))
+        """List who may babble in a mixture of some speakers: numbers in the pool."""
+        numbers = self._pools[_source(split)].numbers if _source(split) in self._pools else {}
+        others = np.delete(np.arange(len(numbers)), [numbers[speaker] for speaker in speakers if speaker in numbers])
+        left = min(len(others), len(numbers) - len(speakers))
         if left < FEWEST_TALKERS:
             raise UserError(f"babble needs {FEWEST_TALKERS} speakers besides those of a mixture, the split '{split}' "
                             f"has {max(left, 0)}; leave babble out of noise.kinds, or add speech.")
@@ -142,6 +146,18 @@ class Noise:
                 return np.resize(signal, length)
         raise UserError(f"noise.folder: {DRAWS} excerpts in a row were silent, the last one of {file}; take silent "
                         "files out.")
+
+
+class _Pool:
+    """Give the utterances of each speaker of a table, by the speaker's number."""
+
+    def __init__(self, utterances):
+        self.groups = BySpeaker(utterances)
+        self.numbers = {speaker: number for number, speaker in enumerate(self.groups.speakers)}
+        self._names = utterances["utterance"].to_numpy(object)
+
+    def names_of(self, number):
+        return self._names[self.groups.rows_of(number)]
 
 
 def _source(split: str) -> str:

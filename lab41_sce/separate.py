@@ -6,12 +6,15 @@ writes voices/mixture_1.wav, voices/mixture_2.wav and so on, one for each speake
 """
 
 import argparse
+import functools
 import itertools
 import json
 import os
 import shutil
 import sys
+import uuid
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -46,6 +49,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="write what is known of the voices, too, as JSON")
     parser.add_argument("--rttm", action="store_true", help="write who speaks when, too, as RTTM")
     parser.add_argument("--force", action="store_true", help="replace files that exist")
+    parser.add_argument("--jobs", type=int, metavar="N",
+                        help="processes, for many recordings (default: 1; -1, and on a cluster: one each core)")
+    parser.add_argument("--parallel-backend", choices=("loky", "dask", "ray"), default="loky",
+                        help="where they are: on this machine (default), or on a cluster")
     return parser.parse_args(arguments)
 
 
@@ -61,6 +68,15 @@ def check_choices(options: argparse.Namespace) -> None:
         if not given.isdecimal() or not 1 <= int(given) <= most:
             raise UserError(f"--{name} {given} is not possible; give {', '.join(words)} or a number from 1 to {most}.")
         setattr(options, name, int(given))
+    cluster = options.parallel_backend != "loky"
+    if options.jobs is None:
+        options.jobs = -1 if cluster else 1
+    if options.jobs < -1 or options.jobs == 0:
+        raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1 for one each core.")
+    if cluster:  # whose processes may be in other folders
+        options.files = [file.absolute() for file in options.files]
+        options.out_dir, options.model, options.enroll = (
+            path and path.absolute() for path in (options.out_dir, options.model, options.enroll))
 
 
 def recordings(paths: list[Path]) -> list[Path]:
@@ -139,30 +155,62 @@ def check_outputs(inputs: list[Path], outputs: list[Path], force: bool) -> None:
         places.add(place)
 
 
-def separate_file(separator, recording: Recording, options: argparse.Namespace, inputs: list[Path],
-                  enrolled=None) -> list[Path]:
-    """Separate one file.
+class Done(NamedTuple):
+    """Say what became of a recording: the files written, what should be known of them, what went wrong."""
+
+    outputs: list[Path]
+    sentences: list[str]
+    error: str | None = None
+
+
+@functools.lru_cache(maxsize=1)  # once in a process
+def load_separator(model: Path | None, call: str):
+    """Load a model, or the one that is shipped, anew for every call of the command: a process may outlive it."""
+    from lab41_sce.separation import Separator  # imports TensorFlow: after what can be told at once
+
+    return Separator.load(model) if model else Separator.from_pretrained()
+
+
+def separate_file(path: Path, options: argparse.Namespace, inputs: list[Path], enrolled=None,
+                  recording: Recording | None = None, before: list[Path] | None = None) -> Done:
+    """Separate one file, in whatever process.
 
     Args:
-        separator: a `Separator`.
-        recording: the opened file.
+        path: of the recording.
         options: the command line.
         inputs: files that no voice may replace.
         enrolled: vector of the voice that should come first (`Separator.voice`).
+        recording: the file, if it has been opened already.
+        before: of several recordings, which outputs of this one were there before; those of a first try, lost with its
+            process, may be replaced. None: it is the only one.
 
     Returns:
-        The files written.
-
-    Raises:
-        UserError: the recording cannot be read, or a file cannot be written.
+        What became of it.
     """
+    try:
+        separator = load_separator(options.model, options.call)
+        recording = recording or Recording.open(path, options.channels)
+        return _separate(separator, recording, options, inputs, enrolled, before)
+    except UserError as error:
+        return Done([], [], str(error))
+    except Exception as error:  # stops no other recording
+        if before is None:
+            raise
+        return Done([], [], f"{path} could not be separated ({type(error).__name__}: {error}); separate it by itself "
+                            "to see where that comes from.")
+
+
+def _separate(separator, recording, options, inputs, enrolled, before):
+    """Separate an opened recording, and write what is wanted."""
     path, rate_hz = Path(recording.name), recording.sample_rate_hz
     outputs = Outputs(path, options)
     seconds = recording.n_samples / rate_hz
-    with tqdm(total=1 + 1e-9, desc=path.name, bar_format=BAR, leave=False, disable=seconds < 60 or None) as bar:
+    quiet = seconds < 60 or options.jobs != 1  # several bars would write over one another
+    with tqdm(total=1 + 1e-9, desc=path.name, bar_format=BAR, leave=False, disable=quiet or None) as bar:
         separation = separator.open(recording, options.speakers, enrolled, bar.update)
         voices = outputs.voices(separation.n_speakers)
-        check_outputs(inputs, outputs.all(separation.n_speakers), options.force)
+        wanted = outputs.all(separation.n_speakers)
+        check_outputs(inputs, wanted, options.force or before is not None and not {*wanted} & {*before})
         parts = iter(separation)
         first = next(parts)  # before anything is written
         staging = options.out_dir / f".{path.stem}.part"  # the files of a recording appear together, or none does
@@ -184,9 +232,8 @@ def separate_file(separator, recording: Recording, options: argparse.Namespace, 
                             "choose another --out-dir.") from None
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-    for sentence in sentences(separation, voices[0], peak, outputs.leftovers(separation.n_speakers)):
-        tqdm.write(f"{path.name}: {sentence}", file=sys.stderr)
-    return outputs.all(separation.n_speakers)
+    said = sentences(separation, voices[0], peak, outputs.leftovers(separation.n_speakers))
+    return Done(wanted, [f"{path.name}: {sentence}" for sentence in said])
 
 
 def sentences(separation, voice: Path, peak: float, leftovers: list[Path]) -> list[str]:
@@ -249,7 +296,7 @@ def describe(separation, recording: Recording, voices: list[Path], segments) -> 
 def main(arguments: list[str] | None = None) -> int:
     """Separate every file; return 0, or 1 if something could not be done, after one sentence about it."""
     options = parse(arguments)
-    failed = False
+    options.call = uuid.uuid4().hex
     try:
         check_choices(options)
         if options.out_dir.exists() and not options.out_dir.is_dir():
@@ -261,36 +308,63 @@ def main(arguments: list[str] | None = None) -> int:
         several = paths != options.files or len(paths) > 1
         check_outputs(inputs, [output for path in paths for output in outputs[path]], options.force or several)
         if several and not options.force:  # an earlier call may have been interrupted
-            done = [path for path in paths if all(output.exists() for output in outputs[path])]
+            there = {path: all(output.exists() for output in outputs[path]) for path in paths}
+            done = [path for path in paths if there[path]]
             if done:
                 which = f"{done[0]}" if len(done) == 1 else f"{done[0]} to {done[-1]}"
                 print(f"left out, since their voices exist: {len(done)} of {len(paths)} recordings ({which}); "
                       "add --force to separate them again", file=sys.stderr)
-            paths = [path for path in paths if path not in done]
+            paths = [path for path in paths if not there[path]]
             if not paths:
                 return 0
         alone = Recording.open(options.enroll, "mix") if options.enroll else None
         # Of several, one that cannot be read stops no other.
         only = None if several else Recording.open(paths[0], options.channels)
-        from lab41_sce.separation import Separator  # imports TensorFlow: after what can be told at once
-
-        separator = Separator.load(options.model) if options.model else Separator.from_pretrained()
+        separator = load_separator(options.model, options.call)
         enrolled = separator.voice(alone) if alone else None
+        if only:
+            return int(not tell(separate_file(paths[0], options, inputs, enrolled, only)))
+        return int(not separate_files(paths, options, inputs, enrolled))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for path in tqdm(paths, "separating", unit=" files", disable=len(paths) == 1):
-        try:
-            recording = only or Recording.open(path, options.channels)
-            for output in separate_file(separator, recording, options, inputs, enrolled):
-                tqdm.write(str(output))
-        except UserError as error:
-            failed = True
-            tqdm.write(f"error: {error}", file=sys.stderr)
-    return int(failed)
+
+
+def separate_files(paths: list[Path], options: argparse.Namespace, inputs: list[Path], enrolled=None) -> bool:
+    """Separate several files, here or in several processes; tell what became of each, and return whether all went well.
+
+    Raises:
+        UserError: the processes cannot be had, or were lost.
+    """
+    from joblib import delayed
+
+    from lab41_sce.parallel import workers
+
+    places = {os.path.realpath(path): path for path in inputs}
+
+    def job(path):
+        outputs = Outputs(path, options).all(MOST_SPEAKERS)
+        in_the_way = [places[place] for place in map(os.path.realpath, outputs) if place in places]  # all are many
+        return delayed(separate_file)(path, options, in_the_way, enrolled, before=[*filter(Path.exists, outputs)])
+
+    with workers(options.parallel_backend, options.jobs) as run:
+        done = run(map(job, paths))
+        return all([tell(each) for each in tqdm(done, "separating", len(paths), unit=" files",
+                                                disable=len(paths) == 1)])
+
+
+def tell(done: Done) -> bool:
+    """Print what became of a recording; return whether it went well."""
+    for sentence in [*done.sentences, *([f"error: {done.error}"] if done.error else [])]:
+        tqdm.write(sentence, file=sys.stderr)
+    for output in done.outputs:
+        tqdm.write(str(output))
+    return not done.error
 
 
 if __name__ == "__main__":
+    from lab41_sce.separate import main  # noqa: F811 (by its name, other processes find what is in here)
+
     try:
         sys.exit(main())
     except KeyboardInterrupt:

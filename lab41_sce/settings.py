@@ -10,10 +10,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lab41_sce.errors import UserError
 from lab41_sce.noise import KINDS
+from lab41_sce.parallel import ENGINES
 
 _INSTALLED = Path(__file__).parent / "experiments"
 CONFIG_PATH = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent / "experiments"
-SECTIONS = ("splits", "mixtures", "noise", "training", "validation", "evaluation")  # of config.yaml, which lists all
+# Of config.yaml, which lists all.
+SECTIONS = ("splits", "mixtures", "noise", "training", "validation", "evaluation", "parallel")
 GROUPS = (*SECTIONS, "corpus", "front_end", "network", "method", "method.build", "others")
 PATHS = ("corpus.root", "corpus.utterances", "noise.folder")
 # The least that each number may be; a whole one where the least is written as one.
@@ -35,7 +37,7 @@ BOOLEANS = ("resume", "overwrite", "deterministic", "corpus.download", "mixtures
             "training.tensorboard")
 # What a configuration may have called: the front end, a network, a system of this package; nothing else.
 TARGETS = re.compile(r"lab41_sce\.(features\.FrontEnd|networks\.\w+|methods\.\w+\.\w+)")
-CHOICES = {"corpus.check": ("samples", "headers"), "training.decay": ("cosine", "none")}
+CHOICES = {"corpus.check": ("samples", "headers"), "training.decay": ("cosine", "none"), "parallel.backend": ENGINES}
 
 
 def check(config: DictConfig) -> None:

@@ -45,6 +45,7 @@ def test_an_earlier_checkout_is_measured_beside(tmp_path):
     ("training", ["matrix peak", "update on ready data", "share of the update's rate", "training frames/s",
                   "mixtures alone"]),
     ("separation", ["peak memory", "times real time", "share of hidden layers", "share of writing"]),
+    ("store", ["from memory", "from a store", "not in memory", "peak memory", "the first batch", "times real time"]),
     ("scoring", ["mixtures/s"]), ("peers", ["lab41_sce, the shipped model, separation of 1 s"]),
     ("losses", ["loss of sce", "loss of deep clustering", "loss of recurrent mask"]), ("start", ["separate --help"])])
 def test_every_part_measures(monkeypatch, part, wanted):

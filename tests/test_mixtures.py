@@ -82,7 +82,7 @@ def test_the_first_batches_may_be_easy(speech, utterances):
         batch = easy.batch(number)
         assert (batch["sources"].any(axis=-1).sum(axis=1) == 2).all()
         assert not batch["noise"].any() and not batch["responses"].any()
-    assert not any("@" in name for names, _ in easy._as_recorded.values() for name in names)
+    assert not any("@" in name for name in easy._as_recorded.names)
     for name, values in easy.batch(2).items():
         np.testing.assert_array_equal(values, hard.batch(2)[name])
     assert hard.batch(0)["noise"].any() and hard.batch(0)["responses"].any()

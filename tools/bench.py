@@ -24,7 +24,7 @@ import pandas as pd
 from lab41_sce import runs
 from lab41_sce.files import write_text
 
-PARTS = ("training", "deterministic", "losses", "separation", "scoring", "corpus", "start", "peers")
+PARTS = ("training", "deterministic", "losses", "separation", "scoring", "corpus", "store", "start", "peers")
 MORE_PARTS = ("turns",)  # for `--before`
 COLUMNS = ["name", "value", "unit"]
 

@@ -52,15 +52,19 @@ class Bench:
         with initialize_config_dir(str(CONFIG_PATH.resolve()), version_base="1.3"):
             self.config = compose("config", experiment)
         self.front_end = instantiate(self.config.front_end)
-        table = splits.split(librispeech.load(None, ["synthetic"]), 2, **self.config.splits)
-        table = splits.perturb_speed(table, self.config.mixtures.speeds)
-        self.speakers = splits.trained_speakers(table)
-        self.speech = Speech(table, self.front_end.sample_rate_hz)
-        self.table, self.noise = table[table["split"] == "train"], Noise(self.speech, table)
+        self.take(None)
         network = instantiate(self.config.network)
         setup = Setup(self.front_end, network, 2, tuple(self.speakers), self.speech, self.table)
         self.method = instantiate(self.config.method.build, _partial_=True)(setup)
         self.method.compile(keras.optimizers.Adam(1e-5, global_clipnorm=5.0))
+
+    def take(self, root, subset: str = librispeech.EMBEDDED_SUBSET) -> None:
+        """Draw the mixtures that come from another corpus."""
+        table = splits.split(librispeech.load(root, [subset], check="headers"), 2, **self.config.splits)
+        table = splits.perturb_speed(table, self.config.mixtures.speeds)
+        self.speakers = splits.trained_speakers(table)
+        self.speech = Speech(table, self.front_end.sample_rate_hz)
+        self.table, self.noise = table[table["split"] == "train"], Noise(self.speech, table)
 
     def mixtures(self, batch: int, frames: int) -> TrainingMixtures:
         """Draw batches of that size as the experiment does."""

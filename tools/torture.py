@@ -1,6 +1,6 @@
 """Break things on purpose, and write what survived: `make torture`, some hours.
 
-    python tools/torture.py results/reliability [--parts faults disk inputs page numbers mutants] [--quick]
+    python tools/torture.py results/reliability [--parts faults disk inputs page ...] [--quick]
 
 Each part is a script of its own, `torture_PART.py`, and runs in a process of its own. `summary.csv` has the columns
 campaign, tried, survived, lost, tracebacks, hangs, note: `tried` counts what was done to the program, `survived` how
@@ -21,7 +21,7 @@ from bench import machine
 from lab41_sce import runs
 from lab41_sce.files import write_text
 
-PARTS = ("faults", "disk", "inputs", "page", "numbers", "mutants")
+PARTS = ("faults", "disk", "inputs", "page", "numbers", "mutants", "cluster")
 COLUMNS = ["part", "campaign", "tried", "survived", "lost", "tracebacks", "hangs", "note"]
 INTRODUCTION = """# What was broken on purpose
 

@@ -11,8 +11,11 @@ import pandas as pd
 from scipy.signal import welch
 from scipy.stats import rankdata
 
+from lab41_sce.corpora.splits import BySpeaker
+
 PITCH_HZ = (60.0, 400.0)  # what is looked for
 SECONDS = 20.0  # of each speaker; more changes a median little
+MOST_SPEAKERS = 2500  # that are measured, and held against one another in pairs
 
 
 def describe(speech, utterances: pd.DataFrame, speakers: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -27,9 +30,11 @@ def describe(speech, utterances: pd.DataFrame, speakers: Sequence[str]) -> tuple
         Median pitch in Hz `[P]` (NaN where there is none), and long-term spectra in dB `[P, 129]`.
     """
     pitches, spectra = [], []
+    groups, names = BySpeaker(utterances), utterances["utterance"].to_numpy(object)
+    numbers = {speaker: number for number, speaker in enumerate(groups.speakers)}
     for speaker in speakers:
         parts, left = [], round(SECONDS * speech.sample_rate_hz)
-        for name in utterances.loc[utterances["speaker"] == speaker, "utterance"]:
+        for name in names[groups.rows_of(numbers[speaker])]:
             parts.append(speech.excerpt(name, 0, min(speech.length(name), left)))
             left -= len(parts[-1])
             if left <= 0:
@@ -48,11 +53,14 @@ def speakers_table(vectors: np.ndarray, speech, utterances: pd.DataFrame, speake
         speech, utterances, speakers: see `describe`; the utterances also have the column `sex`.
 
     Returns:
-        A row for each speaker: `speaker`, `sex`, `pitch_hz`, `vector_0` and so on, `spectrum_0` and so on (dB).
+        A row for each speaker (of more than `MOST_SPEAKERS`, for so many from the first to the last): `speaker`, `sex`,
+            `pitch_hz`, `vector_0` and so on, `spectrum_0` and so on (dB).
     """
+    chosen = np.linspace(0, len(speakers) - 1, min(len(speakers), MOST_SPEAKERS)).astype(int)
+    vectors, speakers = vectors[chosen], [speakers[number] for number in chosen]
     pitches, spectra = describe(speech, utterances, speakers)
     sexes = utterances.drop_duplicates("speaker").set_index("speaker")["sex"]
-    about = pd.DataFrame({"speaker": list(speakers), "sex": sexes[list(speakers)].to_list(),
+    about = pd.DataFrame({"speaker": speakers, "sex": sexes[speakers].to_list(),
                           "pitch_hz": pitches.round(1)})
     numbers = [pd.DataFrame(values).add_prefix(f"{name}_").round(4) for name, values in
                (("vector", vectors), ("spectrum", spectra))]

@@ -18,6 +18,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from lab41_sce import audio
+from lab41_sce.corpora import storage
 from lab41_sce.corpora.download import download as download_subsets
 from lab41_sce.errors import UserError
 
@@ -39,16 +40,18 @@ def load(
     """Index the utterances of some subsets of a tree.
 
     Args:
-        root: folder that holds the subsets and SPEAKERS.TXT; None for the embedded corpus.
+        root: folder that holds the subsets and SPEAKERS.TXT, or a store of them (`storage.py`); None for the embedded
+            corpus.
         subsets: names of subset folders to train on.
         unseen_subsets: subset folders whose speakers are for scoring only.
         utterances: CSV file with a column `utterance`; only these are kept, in whatever listed subset they lie.
         download: fetch subsets that are missing from OpenSLR first.
         min_seconds: shorter utterances are left out.
-        check: "samples" decodes every file (finds corrupt and silent ones), "headers" only opens it.
+        check: "samples" decodes every file (finds corrupt and silent ones), "headers" only opens it. Of a store:
+            whether the samples are those that were written, or the lengths of its files only.
 
     Returns:
-        The table of utterances (see above).
+        The table of utterances (see above); of a store, with its columns `start` and `stop`.
 
     Raises:
         UserError: the tree, a subset, SPEAKERS.TXT or a listed utterance is missing, or nothing usable is left.
@@ -66,6 +69,8 @@ def load(
     if not root.is_dir():
         raise UserError(f"corpus.root={root} is not a folder; give the folder that holds {', '.join(wanted)} "
                         "and SPEAKERS.TXT, or set corpus.download=true.")
+    if storage.is_store(root):
+        return _load_store(root, wanted, utterances, min_seconds, check)
     missing = [name for name in wanted if not (root / name).is_dir()]
     if missing and utterances is None:
         raise UserError(f"{root} has no folder {', '.join(missing)}; set corpus.subsets and corpus.unseen_subsets to "
@@ -105,6 +110,23 @@ def load(
         raise UserError(f"{root} holds no usable utterance in {', '.join(wanted)}; see the README for the layout.")
     columns = ["utterance", "speaker", "sex", "subset", "path", "seconds"]
     return pd.DataFrame(rows, columns=columns).sort_values("utterance", ignore_index=True)
+
+
+def _load_store(root, wanted, utterances, min_seconds, check):
+    """Load the table of a store, of some subsets, perhaps restricted by a list."""
+    table = storage.load(root, check)
+    if missing := sorted(set(wanted) - set(table["subset"].unique())):
+        raise UserError(f"the store {root} has no subset {', '.join(missing)}; set corpus.subsets and "
+                        f"corpus.unseen_subsets to some of {', '.join(sorted(table['subset'].unique()))}.")
+    table = table[table["subset"].isin(wanted)]
+    if utterances is not None:
+        rows = dict(zip(table["utterance"], range(len(table))))
+        table = table.iloc[[*_restrict(rows, Path(utterances), root).values()]]
+    table = table[table["seconds"] >= min_seconds]
+    if not len(table):
+        raise UserError(f"{root} holds no utterance of {min_seconds:g} s in {', '.join(wanted)}; "
+                        "lower corpus.min_seconds.")
+    return table.sort_values("utterance", ignore_index=True)
 
 
 def read_sexes(path: Path) -> dict[str, str]:

@@ -22,6 +22,7 @@ from lab41_sce.errors import UserError
 
 TRAINED_SPEAKERS = ("train", "train-validation", "in-set")
 UNKNOWN_SPEAKERS = ("validation", "unseen")
+SPLITS = TRAINED_SPEAKERS + UNKNOWN_SPEAKERS
 
 
 def split(
@@ -49,13 +50,13 @@ def split(
         UserError: too few speakers.
     """
     rng = np.random.default_rng([seed, 1])
-    table = utterances.copy()
-    table["split"] = "train"
-    given = table["subset"].isin(list(unseen_subsets))
-    table.loc[table["speaker"].isin(table.loc[given, "speaker"]), "split"] = "unseen"
+    groups = BySpeaker(utterances)
+    sexes = utterances["sex"].to_numpy()[groups.rows[groups.bounds[:-1]]]  # of the speakers, as all below
+    splits = np.full(len(groups.speakers), SPLITS.index("train"), np.int8)
+    given = utterances["subset"].isin(list(unseen_subsets)).to_numpy()
+    splits[groups.numbers[given]] = SPLITS.index("unseen")
     for sex in ("F", "M"):
-        of_sex = table[(table["sex"] == sex) & (table["split"] == "train")]
-        speakers = rng.permutation(sorted(of_sex["speaker"].unique()))
+        speakers = rng.permutation(np.flatnonzero((sexes == sex) & (splits == SPLITS.index("train"))))
         if not len(speakers):
             continue
         n_unseen = 0 if unseen_subsets else _share(unseen_fraction, len(speakers), n_speakers)
@@ -65,19 +66,45 @@ def split(
                 f"the corpus has {len(speakers)} speakers of sex {sex}, but mixtures of {n_speakers} need at least "
                 f"{n_unseen + n_validation + 1} (training, validation and unseen ones are kept apart); add speech."
             )
-        table.loc[table["speaker"].isin(speakers[:n_unseen]), "split"] = "unseen"
-        table.loc[table["speaker"].isin(speakers[n_unseen : n_unseen + n_validation]), "split"] = "validation"
-    trained = table[table["split"] == "train"]
-    if trained["speaker"].nunique() < n_speakers:
-        raise UserError(f"{trained['speaker'].nunique()} speakers are left to train on, but a mixture "
+        splits[speakers[:n_unseen]] = SPLITS.index("unseen")
+        splits[speakers[n_unseen : n_unseen + n_validation]] = SPLITS.index("validation")
+    trained = np.flatnonzero(splits == SPLITS.index("train"))
+    if len(trained) < n_speakers:
+        raise UserError(f"{len(trained)} speakers are left to train on, but a mixture "
                         f"needs {n_speakers}; add speech or lower mixtures.n_speakers.")
-    for _, of_speaker in trained.groupby("speaker", sort=True):
-        order = rng.permutation(of_speaker.index)
+    of_rows = splits[groups.numbers]
+    for speaker in trained.tolist():
+        order = rng.permutation(groups.rows_of(speaker))
         held_out = max(1, round(0.1 * len(order))) if len(order) >= 5 else 0
-        table.loc[order[:held_out], "split"] = "in-set"
-        table.loc[order[held_out : 2 * held_out], "split"] = "train-validation"
+        of_rows[order[:held_out]] = SPLITS.index("in-set")
+        of_rows[order[held_out : 2 * held_out]] = SPLITS.index("train-validation")
+    table = utterances.assign(split=np.array(SPLITS)[of_rows])
     verify(table)
     return table
+
+
+class BySpeaker:
+    """Find the utterances of a speaker at once: looking through a million rows takes long.
+
+    Args:
+        utterances: table with the column `speaker`.
+
+    Attributes:
+        speakers: ids of the P speakers, sorted; a speaker's place is its number here.
+        numbers: int `[rows]`, the speaker of each row.
+        rows: int `[rows]`, the places of the rows, those of a speaker in a row and in the order of the table.
+        bounds: int `[P + 1]`, where each speaker's begin in `rows`, and the end.
+    """
+
+    def __init__(self, utterances: pd.DataFrame):
+        self.numbers, speakers = pd.factorize(utterances["speaker"], sort=True)
+        self.speakers = speakers.to_list()
+        self.rows = np.argsort(self.numbers, kind="stable")
+        self.bounds = np.searchsorted(self.numbers[self.rows], np.arange(len(self.speakers) + 1))
+
+    def rows_of(self, number: int) -> np.ndarray:
+        """Return the places of a speaker's rows in the table, int `[n]`."""
+        return self.rows[self.bounds[number] : self.bounds[number + 1]]
 
 
 def perturb_speed(table: pd.DataFrame, speeds: Sequence[float]) -> pd.DataFrame:
