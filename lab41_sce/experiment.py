@@ -7,6 +7,7 @@ was interrupted.
 """
 
 import logging
+import os
 import shlex
 import sys
 from functools import partial
@@ -22,6 +23,7 @@ from omegaconf import DictConfig
 from lab41_sce import runs, settings
 from lab41_sce.errors import UserError
 from lab41_sce.settings import CONFIG_PATH
+from lab41_sce.workers import WorkerLost, Workers, begin_anew, launch
 
 logger = logging.getLogger(__name__)
 
@@ -35,18 +37,22 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
         command: how it was started, to be kept with the run.
 
     Returns:
-        The summary: columns `system`, `split`, `kind`, `metric`, `mean`, `low`, `high`, `n`.
+        The summary: columns `system`, `split`, `kind`, `metric`, `mean`, `low`, `high`, `n`. Of several workers
+        (`training.strategy`), the chief alone writes, scores and has a summary; the others' is empty.
 
     Raises:
         UserError: a setting, the corpus or the folder does not allow it.
     """
     settings.check(config)
+    workers = Workers(config.training.strategy)
+    if not workers.is_chief:
+        return _run(config, folder, command, workers)
     with runs.reserved(folder):
         runs.check_folder(config, folder)
-        return _run(config, folder, command)
+        return _run(config, folder, command, workers)
 
 
-def _run(config, folder, command):
+def _run(config, folder, command, workers):
     """Do what `run` says, in a folder that is free."""
     # TensorFlow is imported only now, so that a mistake in the configuration is told at once.
     import tensorflow as tf
@@ -65,6 +71,8 @@ def _run(config, folder, command):
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     training_settings = training.TrainingSettings(**config.training)
+    rows = workers.rows(config.mixtures.batch_size)
+    workers.connect()
     front_end, network = instantiate(config.front_end), instantiate(config.network)
     corpus = {name: value for name, value in config.corpus.items() if name != "name"}
     recorded = splits.split(librispeech.load(**corpus), config.mixtures.n_speakers, config.corpus.unseen_subsets,
@@ -85,8 +93,8 @@ def _run(config, folder, command):
     if config.noise.evaluation_snr_db:
         noise.require(config.evaluation.splits, setup.n_speakers)
 
-    def training_mixtures(split):
-        return TrainingMixtures(speech, utterances[utterances["split"] == split], speakers, **options)
+    def training_mixtures(split, **more):
+        return TrainingMixtures(speech, utterances[utterances["split"] == split], speakers, **options, **more)
 
     def frozen_list(split, per_kind, seconds, **more):
         return evaluation_list(speech, utterances, split, n_per_kind=per_kind, seconds=seconds, **more, **common)
@@ -104,10 +112,14 @@ def _run(config, folder, command):
     held_out_batches = []
     if held_out["speaker"].nunique() >= max(config.mixtures.speaker_shares or [setup.n_speakers]):
         held_out_batches = [training_mixtures("train-validation").batch(i) for i in range(config.validation.batches)]
-    runs.open_folder(config, folder, recorded, command)
+    if workers.is_chief:
+        runs.open_folder(config, folder, recorded, command)
 
-    train_systems(systems, training_mixtures("train"), held_out_batches,
-                  lambda model: evaluation.validate(model, speech, validation, noise), training_settings, setup, folder)
+    train_systems(systems, training_mixtures("train", rows=rows), held_out_batches,
+                  lambda model: evaluation.validate(model, speech, validation, noise), training_settings, setup, folder,
+                  workers)
+    if not workers.is_chief:
+        return pd.DataFrame()
     scores = score_systems(config, systems, front_end, speech, mixtures, noise, folder)
     summary = summarise(scores, config.seed)
     runs.write_csv(summary, folder / "summary.csv")
@@ -149,7 +161,7 @@ def build_systems(config: DictConfig, setup) -> dict:
     return systems
 
 
-def train_systems(systems, mixtures, held_out_batches, validate, training_settings, setup, folder) -> None:
+def train_systems(systems, mixtures, held_out_batches, validate, training_settings, setup, folder, workers) -> None:
     """Train what can be trained, one after the other, each into `systems/<name>` of the run."""
     from lab41_sce import training
     from lab41_sce.article.voices import speakers_table
@@ -162,7 +174,9 @@ def train_systems(systems, mixtures, held_out_batches, validate, training_settin
         logger.info("Training %s.", name)
         history = training.train(system, mixtures, held_out_batches,
                                  partial(validate, system.model), training_settings,
-                                 folder / "systems" / name)
+                                 folder / "systems" / name, workers)
+        if not workers.is_chief:
+            continue
         logger.info("Trained %s: %d updates in %.1f minutes.", name, *history[["update", "minutes"]].iloc[-1])
         if hasattr(system, "speaker_vectors"):
             vectors = system.speaker_vectors(np.arange(len(setup.speakers))).numpy()
@@ -170,6 +184,8 @@ def train_systems(systems, mixtures, held_out_batches, validate, training_settin
             runs.write_csv(table, folder / "systems" / name / "speakers.csv")
         histories.append(history.assign(system=name))
         facts.append({"system": name, "parameters": system.model.count_params()} | training.totals(history))
+    if not workers.is_chief:
+        return
     if histories:
         runs.write_csv(pd.concat(histories), folder / "history.csv")
     runs.write_csv(pd.DataFrame(facts, columns=["system", "parameters", *training.TOTALS]), folder / "systems.csv")
@@ -221,13 +237,23 @@ def main(config: DictConfig) -> None:
     """Run the configured experiment and print its table; tell a mistake in one sentence."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
-        run(config, folder, shlex.join(["python", "-m", "lab41_sce.experiment", *sys.argv[1:]]))
+        if config.training.strategy == "mirrored" and "TF_CONFIG" not in os.environ:
+            settings.check(config)
+            again = ["-m", "lab41_sce.experiment", *HydraConfig.get().overrides.task, f"hydra.run.dir={folder}"]
+            sys.exit(launch([sys.executable, *again], config.training.workers))
+        summary = run(config, folder, shlex.join(["python", "-m", "lab41_sce.experiment", *sys.argv[1:]]))
+    except WorkerLost as error:
+        logger.warning("%s", error)
+        begin_anew()
+        sys.exit(f"error: {error}")
     except UserError as error:
         sys.exit(f"error: {error}")
     except InstantiationException as error:  # a setting that a layer refuses; the last cause says why
         sys.exit(f"error: {error.__cause__ or error}")
     except KeyboardInterrupt:
         sys.exit("interrupted: the same command with resume=true goes on from the last checkpoint")
+    if summary.empty:  # of a worker that is not the chief
+        return
     print(f"\n{(folder / 'table.md').read_text('utf-8')}\nReport: {(folder / 'report.html').resolve()}")
 
 
