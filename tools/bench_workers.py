@@ -26,7 +26,8 @@ UPDATES, EVERY, WORKERS = 100, 10, 2
 EXPERIMENTS = {"smoke": [], "two_speaker": ["training.minutes=null"]}
 SHORT = ["validation.per_kind=1", "validation.seconds=1", "evaluation.per_kind=1", "evaluation.seconds=1",
          "evaluation.splits=[unseen]", "evaluation.examples_per_kind=0", "evaluation.jobs=1", "training.patience=null",
-         f"training.validate_every={EVERY}", "training.tensorboard=false"]
+         f"training.validate_every={EVERY}", "training.tensorboard=false", "~method@others.unprocessed",
+         "~method@others.ideal_binary_mask", "~method@others.ideal_ratio_mask"]
 
 
 def start(experiment: str, folder: Path, *more: str, core: int | None = None, **environment: str) -> subprocess.Popen:
