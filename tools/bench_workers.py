@@ -108,8 +108,8 @@ def measure(rows, quick: bool) -> None:
             rows.add(f"{experiment}, {WORKERS} workers: times as fast as one process", before / now, "1")
             for rank, name in [(1, "worker_killed"), (0, "chief_killed")]:
                 table[name] = kill_one(rows, experiment, root / name, rank, table["one_process"])
-    if rows.folder is not None:
-        runs.write_csv(pd.concat(curves, names=["experiment"]).reset_index(), rows.folder / "loss_curves.csv")
+        if rows.folder is not None:
+            runs.write_csv(pd.concat(curves, names=["experiment"]).reset_index(), rows.folder / "loss_curves.csv")
 
 
 if __name__ == "__main__":
