@@ -7,6 +7,7 @@ was interrupted.
 """
 
 import logging
+import os
 import shlex
 import sys
 from functools import partial
@@ -23,6 +24,7 @@ from omegaconf import DictConfig
 from lab41_sce import runs, settings
 from lab41_sce.errors import UserError
 from lab41_sce.settings import CONFIG_PATH
+from lab41_sce.workers import WorkerLost, Workers, begin_anew, launch
 
 logger = logging.getLogger(__name__)
 
@@ -36,18 +38,22 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
         command: how it was started, to be kept with the run.
 
     Returns:
-        The summary: columns `system`, `split`, `kind`, `metric`, `mean`, `low`, `high`, `n`.
+        The summary: columns `system`, `split`, `kind`, `metric`, `mean`, `low`, `high`, `n`. Of several workers
+        (`training.strategy`), the chief alone writes, scores and has a summary; the others' is empty.
 
     Raises:
         UserError: a setting, the corpus or the folder does not allow it.
     """
     settings.check(config)
+    workers = Workers(config.training.strategy)
+    if not workers.is_chief:
+        return _run(config, folder, command, workers)
     with runs.reserved(folder):
         runs.check_folder(config, folder)
-        return _run(config, folder, command)
+        return _run(config, folder, command, workers)
 
 
-def _run(config, folder, command):
+def _run(config, folder, command, workers):
     """Do what `run` says, in a folder that is free."""
     # TensorFlow is imported only now, so that a mistake in the configuration is told at once.
     import tensorflow as tf
@@ -66,6 +72,8 @@ def _run(config, folder, command):
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     training_settings = training.TrainingSettings(**config.training)
+    rows = workers.rows(config.mixtures.batch_size)
+    workers.connect()
     front_end, network = instantiate(config.front_end), instantiate(config.network)
     corpus = {name: value for name, value in config.corpus.items() if name != "name"}
     recorded = splits.split(librispeech.load(**corpus), config.mixtures.n_speakers, config.corpus.unseen_subsets,
@@ -86,8 +94,8 @@ def _run(config, folder, command):
     if config.noise.evaluation_snr_db:
         noise.require(config.evaluation.splits, setup.n_speakers)
 
-    def training_mixtures(split):
-        return TrainingMixtures(speech, utterances[utterances["split"] == split], speakers, **options)
+    def training_mixtures(split, **more):
+        return TrainingMixtures(speech, utterances[utterances["split"] == split], speakers, **options, **more)
 
     def frozen_list(split, per_kind, seconds, **more):
         return evaluation_list(speech, utterances, split, n_per_kind=per_kind, seconds=seconds, **more, **common)
@@ -105,10 +113,14 @@ def _run(config, folder, command):
     held_out_batches = []
     if held_out["speaker"].nunique() >= max(config.mixtures.speaker_shares or [setup.n_speakers]):
         held_out_batches = [training_mixtures("train-validation").batch(i) for i in range(config.validation.batches)]
-    runs.open_folder(config, folder, recorded, command)
+    if workers.is_chief:
+        runs.open_folder(config, folder, recorded, command)
 
-    train_systems(systems, training_mixtures("train"), held_out_batches,
-                  lambda model: evaluation.validate(model, speech, validation, noise), training_settings, setup, folder)
+    train_systems(systems, training_mixtures("train", rows=rows), held_out_batches,
+                  lambda model: evaluation.validate(model, speech, validation, noise), training_settings, setup, folder,
+                  workers)
+    if not workers.is_chief:
+        return pd.DataFrame()
     scores = score_systems(config, systems, front_end, speech, mixtures, noise, folder)
     summary = summarise(scores, config.seed)
     runs.write_csv(summary, folder / "summary.csv")
@@ -150,7 +162,7 @@ def build_systems(config: DictConfig, setup) -> dict:
     return systems
 
 
-def train_systems(systems, mixtures, held_out_batches, validate, training_settings, setup, folder) -> None:
+def train_systems(systems, mixtures, held_out_batches, validate, training_settings, setup, folder, workers) -> None:
     """Train what can be trained, one after the other, each into `systems/<name>` of the run."""
     from lab41_sce import training
     from lab41_sce.article.voices import speakers_table
@@ -163,7 +175,9 @@ def train_systems(systems, mixtures, held_out_batches, validate, training_settin
         logger.info("Training %s.", name)
         history = training.train(system, mixtures, held_out_batches,
                                  partial(validate, system.model), training_settings,
-                                 folder / "systems" / name)
+                                 folder / "systems" / name, workers)
+        if not workers.is_chief:
+            continue
         logger.info("Trained %s: %d updates in %.1f minutes.", name, *history[["update", "minutes"]].iloc[-1])
         if hasattr(system, "speaker_vectors"):
             vectors = system.speaker_vectors(np.arange(len(setup.speakers))).numpy()
@@ -171,6 +185,8 @@ def train_systems(systems, mixtures, held_out_batches, validate, training_settin
             runs.write_csv(table, folder / "systems" / name / "speakers.csv")
         histories.append(history.assign(system=name))
         facts.append({"system": name, "parameters": system.model.count_params()} | training.totals(history))
+    if not workers.is_chief:
+        return
     if histories:
         runs.write_csv(pd.concat(histories), folder / "history.csv")
     runs.write_csv(pd.DataFrame(facts, columns=["system", "parameters", *training.TOTALS]), folder / "systems.csv")
@@ -228,8 +244,17 @@ def main(config: DictConfig) -> None:
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir if job.mode == RunMode.MULTIRUN else str(config.run_dir)).absolute()
     try:
-        given = HydraConfig.get().overrides.task  # of one run of a sweep, wherever it runs
-        run(config, folder, shlex.join(["python", "-m", "lab41_sce.experiment", *given]))
+        given = job.overrides.task  # of one run of a sweep, wherever it runs
+        if config.training.strategy == "mirrored" and "TF_CONFIG" not in os.environ:
+            settings.check(config)
+            again = ["-m", "lab41_sce.experiment", *given]
+            again += [f"run_dir={folder}"] if job.mode == RunMode.MULTIRUN else []
+            sys.exit(launch([sys.executable, *again], config.training.workers))
+        summary = run(config, folder, shlex.join(["python", "-m", "lab41_sce.experiment", *given]))
+    except WorkerLost as error:
+        logger.warning("%s", error)
+        begin_anew()
+        sys.exit(f"error: {error}")
     except UserError as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:  # Hydra tells it when the sweep's other runs are done
             raise
@@ -238,6 +263,8 @@ def main(config: DictConfig) -> None:
         sys.exit(f"error: {error.__cause__ or error}")
     except KeyboardInterrupt:
         sys.exit("interrupted: the same command with resume=true goes on from the last checkpoint")
+    if summary.empty:  # of a worker that is not the chief
+        return
     print(f"\n{(folder / 'table.md').read_text('utf-8')}\nReport: {(folder / 'report.html').resolve()}")
 
 

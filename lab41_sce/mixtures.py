@@ -136,11 +136,12 @@ class TrainingMixtures:
             the largest of these numbers, and who is missing is silent. None: all have `n_speakers`.
         easy_batches: the first so many batches are of the most frequent number of speakers, as they were recorded,
             without noise: a network soon learns from them what it is about.
+        rows: which rows of a batch to make, where several workers share it; they are those of the whole batch.
     """
 
     def __init__(self, speech, utterances, speakers, n_speakers=2, seconds=1.0, batch_size=32, level_range_db=0.0,
                  same_sex=None, pre_emphasis=0.95, seed=0, noise: Noise | None = None, snr_db=(0, 0), response_db=0.0,
-                 telephone=0.0, speaker_shares=None, easy_batches=0):
+                 telephone=0.0, speaker_shares=None, easy_batches=0, rows=slice(None)):
         self.speech = speech
         self.speaker_shares = dict(speaker_shares or {n_speakers: 1.0})
         self.n_speakers = n_speakers = max(self.speaker_shares)
@@ -153,6 +154,7 @@ class TrainingMixtures:
         self.noise, self.snr_db = noise, snr_db
         self.response_db, self.telephone = response_db, telephone
         self.easy_batches = easy_batches
+        self.rows = rows
         self.error: UserError | None = None  # what stopped `dataset`
         self._speakers = list(speakers)
         numbers = {speaker: number for number, speaker in enumerate(speakers)}
@@ -179,8 +181,10 @@ class TrainingMixtures:
         Returns:
             `sources`, float32 `[B, S, N]`, and `speaker_ids`, int32 `[B, S]`; with noise, `noise`, float32 `[B, N]`;
             with other microphones or telephones, `responses`, float32 `[B, S, TERMS + 1]`. The mixture is the sum of
-            the sources, each filtered by its response, and the noise.
+            the sources, each filtered by its response, and the noise. With `rows`, B is their number: all rows are
+            drawn, and only these are read.
         """
+        mine = range(self.batch_size)[self.rows]
         rng, easy = np.random.default_rng([self.seed, index]), index < self.easy_batches
         usual_count = max(self.speaker_shares, key=lambda count: self.speaker_shares[count])
         sources = np.zeros((self.batch_size, self.n_speakers, self.length), np.float32)
@@ -191,9 +195,10 @@ class TrainingMixtures:
             for place, number in enumerate(speaker_ids[row, :count]):
                 name = (self._as_recorded if easy else self._utterances).draw(rng, number)
                 start = rng.integers(max(self.speech.length(name) - self.length, 0) + 1)
-                sources[row, place] = self.speech.excerpt(name, start, self.length)
+                if row in mine:
+                    sources[row, place] = self.speech.excerpt(name, start, self.length)
         levels_db = self.level_range_db * (rng.random(speaker_ids.shape) - 0.5)
-        for row in range(self.batch_size):  # what is small stays in the processor's cache
+        for row in mine:  # what is small stays in the processor's cache
             sources[row] = normalise(sources[row], self.pre_emphasis, levels_db[row])
         batch = {"sources": sources, "speaker_ids": speaker_ids}
         if self.noise:
@@ -202,7 +207,7 @@ class TrainingMixtures:
             strengths = (0.0, 0.0) if easy else (self.response_db, self.telephone)
             batch["responses"] = np.stack([draw_responses(rng, self.n_speakers, *strengths)
                                            for _ in range(self.batch_size)])
-        return batch
+        return {name: values[self.rows] for name, values in batch.items()}
 
     def _draw_noise(self, rng, sources, speaker_ids):
         """Draw noise for every mixture of a batch, float32 `[B, N]`."""
@@ -236,12 +241,13 @@ class TrainingMixtures:
         import tensorflow as tf
 
         self.error = None
-        shapes = {"sources": (tf.float32, (self.batch_size, self.n_speakers, self.length)),
-                  "speaker_ids": (tf.int32, (self.batch_size, self.n_speakers))}
+        n_rows = len(range(self.batch_size)[self.rows])
+        shapes = {"sources": (tf.float32, (n_rows, self.n_speakers, self.length)),
+                  "speaker_ids": (tf.int32, (n_rows, self.n_speakers))}
         if self.noise:
-            shapes["noise"] = tf.float32, (self.batch_size, self.length)
+            shapes["noise"] = tf.float32, (n_rows, self.length)
         if self.response_db or self.telephone:
-            shapes["responses"] = tf.float32, (self.batch_size, self.n_speakers, TERMS + 1)
+            shapes["responses"] = tf.float32, (n_rows, self.n_speakers, TERMS + 1)
 
         def draw(index):
             try:

@@ -37,7 +37,8 @@ FOLDERS = ("systems", "examples", "figures", "article")
 FREE_ON_RESUME = ("resume", "overwrite", "run_dir", "deterministic", "evaluation", "parallel", "corpus.root",
                   "corpus.utterances",
                   "corpus.download", "corpus.check", "training.updates", "training.minutes", "training.patience",
-                  "training.tensorboard", "noise.folder", "noise.evaluation_snr_db")  # (speech is compared itself)
+                  "training.tensorboard", "training.strategy", "training.workers", "noise.folder",
+                  "noise.evaluation_snr_db")  # (speech is compared itself)
 FREE_ENDINGS = (".about", ".build.path")
 
 

@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lab41_sce.errors import UserError
 from lab41_sce.noise import KINDS
 from lab41_sce.parallel import ENGINES
+from lab41_sce.workers import STRATEGIES
 
 _INSTALLED = Path(__file__).parent / "experiments"
 CONFIG_PATH = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent / "experiments"
@@ -25,11 +26,13 @@ LEAST = {
     "mixtures.level_range_db": 0.0, "mixtures.same_sex": 0.0, "mixtures.response_db": 0.0, "mixtures.telephone": 0.0,
     "mixtures.easy_batches": 0,
     "training.updates": 1, "training.minutes": 1e-3, "training.validate_every": 1, "training.patience": 1,
+    "training.workers": 1,
     "training.learning_rate": 1e-12, "training.beta_2": 0.0, "training.warmup_updates": 0, "training.clip_norm": 1e-12,
     "validation.per_kind": 1, "validation.seconds": 0.01, "validation.batches": 1, "evaluation.per_kind": 1,
     "evaluation.seconds": 0.01, "evaluation.level_range_db": 0.0, "evaluation.examples_per_kind": 0,
 }
-NULL_ALLOWED = ("mixtures.same_sex", "training.updates", "training.minutes", "training.patience", "training.clip_norm")
+NULL_ALLOWED = ("mixtures.same_sex", "training.updates", "training.minutes", "training.patience", "training.clip_norm",
+                "training.workers")
 FRACTIONS = ("splits.unseen_fraction", "splits.validation_fraction", "mixtures.same_sex", "mixtures.telephone")
 LISTS = ("corpus.subsets", "corpus.unseen_subsets", "mixtures.speeds", "evaluation.splits", "noise.kinds",
          "noise.evaluation_snr_db")
@@ -37,7 +40,8 @@ BOOLEANS = ("resume", "overwrite", "deterministic", "corpus.download", "mixtures
             "training.tensorboard")
 # What a configuration may have called: the front end, a network, a system of this package; nothing else.
 TARGETS = re.compile(r"lab41_sce\.(features\.FrontEnd|networks\.\w+|methods\.\w+\.\w+)")
-CHOICES = {"corpus.check": ("samples", "headers"), "training.decay": ("cosine", "none"), "parallel.backend": ENGINES}
+CHOICES = {"corpus.check": ("samples", "headers"), "training.decay": ("cosine", "none"),
+           "training.strategy": (None, *STRATEGIES), "parallel.backend": ENGINES}
 
 
 def check(config: DictConfig) -> None:
@@ -67,7 +71,8 @@ def check(config: DictConfig) -> None:
                             f"this: +method@others.{system.name}={system.name}.")
     for name, choices in CHOICES.items():
         if OmegaConf.select(config, name) not in choices:
-            raise UserError(f"{name}={OmegaConf.select(config, name)} is unknown; choose from {', '.join(choices)}.")
+            raise UserError(f"{name}={OmegaConf.select(config, name)} is unknown; choose from "
+                            f"{', '.join(choice or 'null' for choice in choices)}.")
     if not config.evaluation.splits or set(config.evaluation.splits) - {"unseen", "in-set", "validation"}:
         raise UserError(f"evaluation.splits={list(config.evaluation.splits)} is not possible; "
                         "choose from unseen, in-set, validation.")

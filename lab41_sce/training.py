@@ -5,6 +5,8 @@ the history, keeps the best model so far, and writes a checkpoint with everythin
 (weights, optimiser, counters, history). Each file is replaced whole, so a kill at any moment costs only the updates
 since the last validation; batches are numbered, so a resumed run sees the ones it would have seen.
 
+Of several workers (`workers.py`), each runs all of this; the chief alone validates, writes and looks at the clock.
+
 The best model is that with the highest SI-SDR improvement on mixtures of *validation speakers*, whom training never
 hears. (The SCE loss does not exist for them, since they have no speaker vectors; `validation_loss` in the history is
 the loss on held-out utterances of the trained speakers.)
@@ -27,6 +29,8 @@ from tqdm import tqdm
 from lab41_sce.errors import UserError
 from lab41_sce.files import make_folder, write_whole
 from lab41_sce.mixtures import TrainingMixtures
+from lab41_sce.optimizer import RowAdam
+from lab41_sce.workers import Workers
 
 MONITOR = "validation_si_sdri_db"
 TOTALS = ("updates", "minutes", "seconds_per_update", "best_update")
@@ -52,6 +56,8 @@ class TrainingSettings:
     decay: str
     clip_norm: float | None
     tensorboard: bool
+    strategy: str | None = None
+    workers: int | None = None
 
     def __post_init__(self):
         if self.updates is None and self.minutes is None and self.patience is None:
@@ -82,6 +88,7 @@ def train(
     validate: Callable[[], dict[str, float]],
     settings: TrainingSettings,
     folder: str | Path,
+    workers: Workers | None = None,
 ) -> pd.DataFrame:
     """Train a method, or go on where an earlier call was interrupted.
 
@@ -93,25 +100,28 @@ def train(
         settings: see `TrainingSettings`.
         folder: gets `checkpoint.npz`, `model.keras` (the best), `history.csv` and `tensorboard/`. An earlier
             checkpoint in it is resumed.
+        workers: who trains together, if not this process alone; `mixtures` are of this worker's rows.
 
     Returns:
-        The history, a row for each validation.
+        The history, a row for each validation; empty but for the chief.
 
     Raises:
         UserError: the loss became NaN or infinite, the checkpoint is of another model, speech cannot be read any more,
-            or the disk is full.
+            the disk is full, or another worker is gone.
     """
-    folder = Path(folder)
-    make_folder(folder)
-    method.compile(keras.optimizers.Adam(settings.learning_rate, beta_2=settings.beta_2,
-                                         global_clipnorm=settings.clip_norm))
+    folder, workers = Path(folder), workers or Workers()
+    if workers.is_chief:
+        make_folder(folder)
+    method.compile(RowAdam(settings.learning_rate, settings.beta_2, settings.clip_norm))
     method(mixtures.batch(0))  # builds every weight
     method.optimizer.build(method.trainable_variables)
-    recorder = Recorder(method, mixtures, held_out, validate, settings, folder)
+    recorder = Recorder(method, mixtures, held_out, validate, settings, folder, workers)
     recorder.restore()
-    if not recorder.finished():
+    if not workers.from_chief(recorder.finished())[0]:
         callbacks, events = [recorder], folder / "tensorboard"
-        if settings.tensorboard:
+        if workers.count > 1:
+            method.train_function = workers.train_function(method)
+        if settings.tensorboard and workers.is_chief:
             callbacks.append(keras.callbacks.TensorBoard(events, write_graph=False))
         try:
             method.fit(
@@ -130,7 +140,8 @@ def train(
                             "folder, or set training.tensorboard=false.") from None
         finally:
             recorder.bar.close()
-    recorder.write_history()
+    if workers.is_chief:
+        recorder.write_history()
     return pd.DataFrame(recorder.history)
 
 
@@ -144,20 +155,30 @@ def totals(history: pd.DataFrame) -> dict[str, float]:
 class Recorder(keras.callbacks.Callback):
     """Set the learning rate, show progress, and at every validation record, checkpoint and decide whether to stop."""
 
-    def __init__(self, method, mixtures, held_out, validate, settings, folder):
+    def __init__(self, method, mixtures, held_out, validate, settings, folder, workers):
         super().__init__()
         self.method, self.mixtures, self.held_out, self.validate = method, mixtures, held_out, validate
-        self.settings, self.folder = settings, folder
+        self.settings, self.folder, self.workers = settings, folder, workers
         self.update, self.earlier_minutes, self.history = 0, 0.0, []
         self.started = time.monotonic()
+        self.now = 0.0  # the chief's minutes when the update began
         self.update_seconds = []  # of each update since the last validation
         self.bar = tqdm(disable=True)  # until training begins
 
     def restore(self):
-        """Take up the checkpoint in the folder, if there is one."""
-        path = self.folder / "checkpoint.npz"
-        if not path.exists():
-            return
+        """Take up the checkpoint in the folder, if there is one; all workers begin as the chief does."""
+        if self.workers.is_chief and (self.folder / "checkpoint.npz").exists():
+            self._read(self.folder / "checkpoint.npz")
+        if self.workers.count > 1:
+            variables = self._variables()
+            arrays = [keras.ops.convert_to_numpy(variable) for variable in variables]
+            update, *arrays = self.workers.from_chief(self.update, *arrays)
+            self.update = int(update)
+            for variable, array in zip(variables, arrays):
+                variable.assign(array)
+
+    def _read(self, path):
+        """Read a checkpoint."""
         with np.load(path) as arrays:
             state = json.loads(str(arrays["state"]))
             variables = self._variables()
@@ -183,12 +204,15 @@ class Recorder(keras.callbacks.Callback):
         """Start the clock and the progress bar."""
         self.started = time.monotonic()
         self.bar = tqdm(total=self.settings.updates, initial=self.update, desc="training", unit=" updates",
-                        dynamic_ncols=True, mininterval=1.0)
+                        dynamic_ncols=True, mininterval=1.0, disable=not self.workers.is_chief)
 
     def on_train_batch_begin(self, batch, logs=None):
         """Set the learning rate."""
         self.update_started = time.monotonic()
-        self.method.optimizer.learning_rate = self.settings.rate(self.update, self.minutes())
+        self.now = self.minutes()
+        if self.settings.minutes:  # else no worker needs to know the time
+            self.now = float(self.workers.from_chief(self.now)[0])
+        self.method.optimizer.learning_rate = self.settings.rate(self.update, self.now)
 
     def on_train_batch_end(self, batch, logs=None):
         """Count, and stop on speech that is gone, on a broken loss, or at the end of the budget."""
@@ -199,10 +223,17 @@ class Recorder(keras.callbacks.Callback):
         self.update_seconds.append(time.monotonic() - self.update_started)
         self.bar.update()
         self.bar.set_postfix(loss=f"{logs['loss']:.4f}", min=f"{self.minutes():.1f}", refresh=False)
-        if self.settings.progress(self.update, self.minutes()) >= 1.0:
+        if self.settings.progress(self.update, self.now) >= 1.0:
             self.method.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
+        """Validate and write, and stop at the end of the budget or of the patience."""
+        if self.workers.is_chief:
+            self._record(logs)
+        if self.workers.from_chief(self.finished())[0]:
+            self.method.stop_training = True
+
+    def _record(self, logs):
         """Validate, then write history, best model and checkpoint."""
         row = {"update": self.update, "minutes": 0.0, "learning_rate": float(self.method.optimizer.learning_rate),
                "seconds_per_update": round(float(np.median(self.update_seconds)), 4), "loss": logs["loss"]}
@@ -220,8 +251,6 @@ class Recorder(keras.callbacks.Callback):
         self.write_history()
         self.bar.write(f"update {self.update}, {row['minutes']:.1f} min: loss {row['loss']:.4f}, validation speakers "
                        f"{row[MONITOR]:+.2f} dB SI-SDR improvement")
-        if self.finished():
-            self.method.stop_training = True
 
     def write_history(self):
         """Write the history as CSV."""

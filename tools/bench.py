@@ -24,13 +24,16 @@ import pandas as pd
 from lab41_sce import runs
 from lab41_sce.files import write_text
 
-PARTS = ("training", "deterministic", "losses", "separation", "scoring", "corpus", "store", "start", "peers")
+PARTS = ("training", "deterministic", "losses", "separation", "scoring", "corpus", "store", "start", "speakers",
+         "peers")
 MORE_PARTS = ("turns",)  # for `--before`
 COLUMNS = ["name", "value", "unit"]
 
 
 class Rows(list):
-    """Collect measurements of a part, told as they come."""
+    """Collect measurements of a part, told as they come; `folder` is where it may leave further tables."""
+
+    folder: Path | None = None
 
     def add(self, name: str, value: float, unit: str) -> None:
         """Append a row; four digits are more than a measurement knows."""
@@ -45,6 +48,7 @@ def part_main(measure) -> None:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     rows = Rows()
+    rows.folder = options.out.parent
     measure(rows, options.quick)
     runs.write_csv(pd.DataFrame(rows, columns=COLUMNS), options.out)
 

@@ -15,6 +15,7 @@ from keras import ops
 from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Method, bin_weights, ideal_assignment, magnitudes, mean_vectors
 from lab41_sce.methods.embedding import EmbeddingModel
+from lab41_sce.workers import over_workers
 
 MASKS = ("softmax", "sigmoid")
 ATTRACTORS = ("kmeans", "fixed")
@@ -141,7 +142,7 @@ class AttractorModel(EmbeddingModel):
 
     def follow(self, attractors, momentum):
         """Move the fixed attractors towards the mean of those of a batch, `[B, S, K]`, matched one by one."""
-        mean = ops.mean(match(attractors, self.fixed_attractors), axis=0)
+        mean = over_workers(ops.mean(match(attractors, self.fixed_attractors), axis=0))
         self.fixed_attractors.assign(momentum * self.fixed_attractors + (1.0 - momentum) * mean)
 
     def centres(self, vectors, magnitudes, n_speakers):

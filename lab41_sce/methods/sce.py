@@ -9,11 +9,13 @@ needed in training only.
 from functools import partial
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Method, bin_weights, ideal_assignment, magnitudes, mean_vectors
 from lab41_sce.methods.embedding import EmbeddingModel
+from lab41_sce.workers import over_workers
 
 
 def build(setup, embedding_size, unit_norm=True, range_db=25.0, soft_scale=None, **options):
@@ -46,11 +48,11 @@ def source_contrastive_loss(embeddings, speaker_vectors, labels, weights):
 
     Returns:
         Scalar: the mean of `softplus(-y <v, u>)` over speakers, then its weighted mean over bins. softplus(-x) is
-        -log sigmoid(x) without overflow, whatever the margin.
+        -log sigmoid(x) without overflow, whatever the margin. Of workers, the mean of these is the loss of all rows.
     """
     scores = ops.einsum("btfk,bjk->bjtf", embeddings, speaker_vectors)
     losses = ops.mean(ops.softplus(-labels * scores), axis=1)
-    return ops.sum(weights * losses) / ops.maximum(ops.sum(weights), 1e-12)
+    return ops.sum(weights * losses) / ops.maximum(over_workers(ops.sum(weights)), 1e-12)
 
 
 def every(step: int, first, values, axis: int = 1):
@@ -107,7 +109,8 @@ class SpeakerVectors(keras.layers.Layer):
 
     def call(self, speaker_ids):
         """Look up vectors: int32 `[...]` to float32 `[..., K]`."""
-        vectors = self.step_ratio * ops.take(self.stored, speaker_ids, axis=0)
+        # Not by `ops.take`, which reads the whole table: this touches the wanted rows only, as does its gradient.
+        vectors = self.step_ratio * tf.gather(self.stored.value, speaker_ids)
         return ops.normalize(vectors, axis=-1) if self.unit_norm else vectors
 
     def get_config(self):

@@ -1,0 +1,121 @@
+"""Several workers: the rows of a batch are shared out, the loss is that of one process, a killed worker comes back."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from lab41_sce import training, workers
+from lab41_sce.corpora import librispeech, splits
+from lab41_sce.errors import UserError
+from lab41_sce.features import FrontEnd
+from lab41_sce.methods.base import Setup
+from lab41_sce.methods.sce import build
+from lab41_sce.mixtures import Speech, TrainingMixtures
+
+
+def draw(root, rows=slice(None), **options):
+    utterances = splits.split(librispeech.load(root, ["train"], check="headers"), 2)
+    return TrainingMixtures(Speech(utterances, 10000, in_memory=False), utterances[utterances["split"] == "train"],
+                            splits.trained_speakers(utterances), seconds=0.5, batch_size=4, rows=rows, **options)
+
+
+def network(n_bins, n_outputs):
+    features = keras.Input((None, n_bins))
+    bins = keras.layers.Dense(n_bins * n_outputs)(keras.layers.Dense(8, activation="tanh")(features))
+    return keras.Model(features, keras.layers.Reshape((-1, n_bins, n_outputs))(bins))
+
+
+def train(root, folder, together):
+    """Train a tiny network for eight updates, each worker with a seed of its own."""
+    keras.utils.set_random_seed(together.rank)
+    setup = Setup(FrontEnd(), network, 2, speakers=tuple(range(20)))
+    method = build(setup, embedding_size=3, unit_norm=False, loss_range_db=20.0, weight_power=1.0, centre_share=0.5)
+    settings = training.TrainingSettings(updates=8, minutes=60, validate_every=2, patience=None, learning_rate=0.003,
+                                         beta_2=0.999, warmup_updates=0, decay="none", clip_norm=0.01,
+                                         tensorboard=False)
+    return training.train(method, draw(root, together.rows(4)), [], lambda: {"validation_si_sdri_db": 0.0}, settings,
+                          folder, together)
+
+
+def main(root, folder):
+    """Train as one worker; the second one kills itself, once, as soon as there is a checkpoint."""
+    together = workers.Workers("mirrored")
+    together.connect()
+    if together.rank == 1 and "resume=true" not in sys.argv:
+        end = training.Recorder.on_train_batch_end
+
+        def die(self, batch, logs=None):
+            end(self, batch, logs)
+            if self.update == 5:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        training.Recorder.on_train_batch_end = die
+    try:
+        train(root, folder, together)
+    except workers.WorkerLost as error:
+        (Path(folder).parent / "told.txt").write_text(str(error))
+        workers.begin_anew()
+        raise
+
+
+def test_two_workers_train_as_one_process_and_a_killed_one_comes_back(corpus_root, tmp_path):
+    status = workers.launch([sys.executable, __file__, str(corpus_root), str(tmp_path / "two")], count=2)
+    assert status == 0
+    one = train(corpus_root, tmp_path / "one", workers.Workers())
+    two = pd.read_csv(tmp_path / "two" / "history.csv")
+    assert two["update"].to_list() == [2, 4, 6, 8]
+    np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-4)
+    assert one["loss"].iloc[-1] < one["loss"].iloc[0] * 0.999
+    assert "does not answer" in (tmp_path / "told.txt").read_text()
+
+
+@pytest.mark.parametrize("options", [{}, {"response_db": 6, "telephone": 0.5, "level_range_db": 5}])
+def test_workers_draw_the_rows_of_one_batch(corpus_root, options):
+    whole = draw(corpus_root, **options).batch(3)
+    for rank in range(2):
+        for name, values in draw(corpus_root, slice(rank, None, 2), **options).batch(3).items():
+            np.testing.assert_array_equal(values, whole[name][rank::2])
+
+
+def test_a_worker_finds_its_place(monkeypatch):
+    cluster = {"chief": ["a:1"], "worker": ["b:1", "c:1"]}
+    for job, index, rank in [("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)]:
+        place = {"cluster": cluster, "task": {"type": job, "index": index}}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(place))
+        found = workers.Workers("multi_worker")
+        assert (found.rank, found.count, found.is_chief) == (rank, 3, rank == 0)
+    with pytest.raises(UserError, match="multiple of 3"):
+        found.rows(32)
+    assert found.rows(6) == slice(2, None, 3)
+
+
+@pytest.mark.parametrize("place", [
+    "", "{}", "[1]", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}'])
+def test_a_place_that_cannot_be_understood_is_told(monkeypatch, place):
+    monkeypatch.setenv("TF_CONFIG", place)
+    with pytest.raises(UserError, match="TF_CONFIG to say"):
+        workers.Workers("multi_worker")
+
+
+def test_a_machine_without_gpus_wants_a_number(monkeypatch):
+    monkeypatch.setattr(workers, "_gpus", list)
+    with pytest.raises(UserError, match="training.workers=N"):
+        workers.launch(["true"])
+
+
+def test_the_first_failure_ends_all(monkeypatch):
+    monkeypatch.setattr(workers, "_gpus", list)
+    fail_or_wait = ("import json, os, sys, time; rank = json.loads(os.environ['TF_CONFIG'])['task']['index'];"
+                    "time.sleep(60 * rank); sys.exit(3)")
+    assert workers.launch([sys.executable, "-c", fail_or_wait], count=2) == 3
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])

@@ -1,0 +1,77 @@
+"""An update of source-contrastive estimation with 251, 2,338 and 100,000 speakers to learn: time and memory.
+
+251 speakers are those of LibriSpeech's train-clean-100, 2,338 all of its training speech. Each mixture of two is
+contrasted with eight more speakers. The network costs next to nothing (`bench_losses.py`), so that what is measured is
+spectrograms, loss, gradients and optimiser; the last rows are of the network of `+exp=two_speaker`. "Keras's Adam" is
+the optimiser that moves every row of the table in every update.
+"""
+
+import resource
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+
+import keras
+import numpy as np
+from bench import part_main
+from bench_losses import rank_one
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from lab41_sce.article.timing import measure_seconds
+from lab41_sce.methods.base import Setup
+from lab41_sce.optimizer import RowAdam
+from lab41_sce.settings import CONFIG_PATH
+
+SPEAKERS, NEGATIVES, FRAMES, SOURCES = (251, 2338, 100_000), 8, 100, 2
+OPTIMIZERS = {"": RowAdam, " with Keras's Adam": lambda rate, beta_2, clip_norm: keras.optimizers.Adam(
+    rate, beta_2=beta_2, global_clipnorm=clip_norm)}
+
+
+def update(n_speakers: int, optimizer: str, batch: int, whole: bool = False):
+    """Return a function that makes one update, after the first; `whole` is with the network of the experiment."""
+    with initialize_config_dir(str(CONFIG_PATH.resolve()), version_base="1.3"):
+        config = compose("config", ["+exp=two_speaker", f"method.build.num_negatives={NEGATIVES}"])
+    front_end, rng = instantiate(config.front_end), np.random.default_rng(0)
+    network = instantiate(config.network) if whole else rank_one
+    setup = Setup(front_end, network, SOURCES, tuple(map(str, range(n_speakers))))
+    keras.utils.set_random_seed(0)
+    method = instantiate(config.method.build, _partial_=True)(setup)
+    method.compile(OPTIMIZERS[optimizer](1e-3, 0.999, 5.0))
+    sources = rng.standard_normal((batch, SOURCES, front_end.hop_length * FRAMES)).astype(np.float32)
+    speaker_ids = np.stack([rng.choice(n_speakers, SOURCES, replace=False) for _ in range(batch)]).astype(np.int32)
+    mixtures = {"sources": sources, "speaker_ids": speaker_ids}
+    step = partial(method.train_on_batch, mixtures)
+    step()
+    return step
+
+
+def peak_megabytes(n_speakers: int, optimizer: str, batch: int) -> float:
+    """Return the most memory that this process ever had, after some updates."""
+    step = update(n_speakers, optimizer, batch)
+    for _ in range(5):
+        step()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(rows, quick: bool) -> None:
+    """Time updates in turns; measure memory in processes of their own."""
+    batch, rounds, speakers = (2, 1, SPEAKERS[:1]) if quick else (32, 20, SPEAKERS)
+    cases = [(count, optimizer) for count in speakers for optimizer in OPTIMIZERS]
+
+    def name(count, optimizer):
+        return f"{count} speakers{optimizer}, {batch} x {FRAMES} frames"
+
+    for case, taken in measure_seconds({case: update(*case, batch) for case in cases}, rounds).items():
+        rows.add(f"loss and optimiser, {name(*case)}", 1e3 * np.median(taken), "ms")
+    for case in cases:
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # each alone, since a peak never goes down
+            peak = pool.submit(peak_megabytes, *case, batch).result()
+        rows.add(f"peak memory, {name(*case)}", peak, "MB")
+    whole = {case: update(*case, batch, whole=True) for case in cases}
+    for case, taken in measure_seconds(whole, 1 if quick else rounds // 4).items():
+        rows.add(f"whole update, {name(*case)}", 1e3 * np.median(taken), "ms")
+
+
+if __name__ == "__main__":
+    part_main(measure)

@@ -1,0 +1,137 @@
+"""Estimate what all of LibriSpeech would take on 1, 4 and 16 GPUs, from rates measured here and assumptions about GPUs.
+
+    python tools/estimate_full_scale.py results/full_scale --corpus /path/to/LibriSpeech
+
+`measured.csv` has what was measured on this machine: name, value, unit. `assumed.csv` has what was not; give your own
+numbers by options. `table.md` has both and the estimate:
+
+    an update   = the larger of what the GPU and what the input need
+    the GPU     = steps one after the other x their latency + operations of its rows / its speed
+                  + bytes of all gradients x 2 (n - 1) / n / the network's speed       (a ring all-reduce)
+    the input   = frames of its rows / frames a second that one process draws
+    hours       = updates x that, and validations, on the chief alone
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from bench import machine
+from bench_training import Bench, input_rate
+
+from lab41_sce import audio, evaluation, runs
+from lab41_sce.corpora import librispeech
+from lab41_sce.files import write_text
+from lab41_sce.lists import evaluation_list
+from lab41_sce.mixtures import Speech
+
+EXPERIMENT = ["+exp=paper", "corpus=embedded"]
+GPUS = (1, 4, 16)
+HOURS = {"train-clean-100": 100.6, "train-clean-360": 363.6, "train-other-500": 496.7}  # openslr.org/12
+UPDATES = 92_000  # about those of the article's model
+ASSUMED = {"teraflops": (5.0, "TFLOP/s", "that a GPU sustains in this network, a fraction of its peak"),
+           "step_microseconds": (25.0, "us", "from one frame's LSTM step to the next, however few rows there are"),
+           "gigabytes_per_second": (5.0, "GB/s", "between GPUs, of one machine or several")}
+
+
+def measure(corpus: Path, n_files: int) -> dict[str, tuple[float, str]]:
+    """Measure on this machine; return value and unit by name."""
+    folders = sorted(folder.name for folder in corpus.iterdir() if folder.is_dir())
+    subset = next((name for name in folders if name in HOURS), folders[0])
+    files = librispeech.load(corpus, [subset], check="headers").sample(n_files, random_state=0, replace=True)
+    files = files.drop_duplicates("utterance").assign(split="train")
+    hours, start = files["seconds"].sum() / 3600, time.perf_counter()
+    for path in files["path"]:
+        audio.read_mono(path, 10_000)
+    decoding = time.perf_counter() - start
+    bench = Bench(EXPERIMENT)
+    validation = evaluation_list(bench.speech, bench.table.assign(split="validation"), "validation", n_speakers=2,
+                                 n_per_kind=bench.config.validation.per_kind, seconds=bench.config.validation.seconds,
+                                 pre_emphasis=0.95)
+    start = time.perf_counter()
+    evaluation.validate(bench.method.model, bench.speech, validation)
+    validating = time.perf_counter() - start
+    bench.table, bench.speakers = files, sorted(files["speaker"].unique())
+    bench.speech = Speech(files, 10_000, in_memory=False)
+    batch, hops = bench.config.mixtures.batch_size, round(bench.config.mixtures.seconds * 10_000 / 256)
+    frames, mixtures = batch * (hops + 1), bench.mixtures(batch, hops)
+    one = tf.data.Dataset.from_tensors(mixtures.batch(0)).repeat()
+    megabytes = sum(Path(path).stat().st_size for path in files["path"]) / 1e6
+    return {
+        "frames of an update": (frames, "frames"),
+        # two directions, and the gradient back through each
+        "LSTM steps one after the other in an update": (4 * bench.config.network.n_layers * (hops + 1), "steps"),
+        "weights": (sum(np.prod(weight.shape) for weight in bench.method.trainable_variables), "numbers"),
+        "operations of a frame": (bench.operations(), "operations"),
+        "update on this machine": (frames / bench.rate(one, 3, frames), "s"),
+        "input of one process, decoded on the fly": (input_rate(mixtures, frames, 5), "frames/s"),
+        "a validation": (validating, "s"),
+        "an hour of speech as it is distributed": (megabytes / hours, "MB"),
+        "an hour of speech in a store": (10_000 * 2 * 3600 / 1e6, "MB"),
+        "decoding an hour of speech on one core": (decoding / hours, "s"),
+    }
+
+
+def estimate(measured: dict[str, float], assumed: dict[str, float], n_gpus: int) -> dict[str, float]:
+    """Estimate the hours of a training by the model above."""
+    frames = measured["frames of an update"]
+    gpu = (measured["LSTM steps one after the other in an update"] * assumed["step_microseconds"] * 1e-6
+           + frames / n_gpus * measured["operations of a frame"] / assumed["teraflops"] / 1e12
+           + 2 * (n_gpus - 1) / n_gpus * 4 * measured["weights"] / assumed["gigabytes_per_second"] / 1e9)
+    drawn = frames / n_gpus / measured["input of one process, decoded on the fly"]
+    validating = UPDATES / 500 * measured["a validation"] / 3600
+    return {"GPUs": n_gpus, "GPU, ms": 1e3 * gpu, "input, ms": 1e3 * drawn, "update, ms": 1e3 * max(gpu, drawn),
+            "updates, hours": UPDATES * max(gpu, drawn) / 3600, "validations, hours": validating,
+            "in all, hours": UPDATES * max(gpu, drawn) / 3600 + validating}
+
+
+def rows(table: pd.DataFrame) -> str:
+    """Lay a table out in Markdown, three digits of each number."""
+    cells = [[f"{cell:,.3g}" if isinstance(cell, float) and abs(cell) < 1000 else f"{cell:,.0f}"
+              if isinstance(cell, (int, float)) else str(cell) for cell in line] for line in table.to_numpy(object)]
+    lines = [[*table.columns], ["---" if isinstance(cell, str) else "--:" for cell in table.iloc[0]], *cells]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def main():
+    """Measure, estimate, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, help="folder to write to")
+    parser.add_argument("--corpus", type=Path, default=librispeech.EMBEDDED_ROOT, help="a tree to decode files of")
+    parser.add_argument("--quick", action="store_true", help="few files: to see that it works")
+    for name, (value, unit, what) in ASSUMED.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=value, metavar=unit, help=what)
+    options = parser.parse_args()
+    keras.utils.set_random_seed(0)
+    measured = measure(options.corpus, 5 if options.quick else 200)
+    values = {name: float(value) for name, (value, _) in measured.items()}
+    hours = sum(HOURS.values())
+    facts = pd.DataFrame([(name, float(value), unit) for name, (value, unit) in measured.items()],
+                         columns=["measured here", "value", "unit"])
+    guesses = pd.DataFrame([(f"{name.replace('_', ' ')}: {what}", float(getattr(options, name)), unit)
+                            for name, (_, unit, what) in ASSUMED.items()], columns=["assumed", "value", "unit"])
+    storage = pd.DataFrame([
+        ("as it is distributed", hours * values["an hour of speech as it is distributed"] / 1e3, "GB"),
+        ("in a store", hours * values["an hour of speech in a store"] / 1e3, "GB"),
+        ("making the store on one core", hours * values["decoding an hour of speech on one core"] / 3600, "hours"),
+        ("how often the updates hear all of it",
+         UPDATES * values["frames of an update"] * 2 * 256 / 10_000 / 3600 / hours, "times"),
+        ("the same updates on this machine", UPDATES * values["update on this machine"] / 3600, "hours"),
+    ], columns=["all training speech, 960 hours", "value", "unit"])
+    assumed = {name: getattr(options, name) for name in ASSUMED}
+    times = pd.DataFrame([estimate(values, assumed, count) for count in GPUS])
+    options.results.mkdir(parents=True, exist_ok=True)
+    for name, table in [("measured", facts), ("assumed", guesses), ("storage", storage), ("estimate", times)]:
+        runs.write_csv(table, options.results / f"{name}.csv")
+    write_text(options.results / "machine.json", json.dumps(machine(), indent=2) + "\n")
+    write_text(options.results / "table.md", "\n".join(map(rows, (facts, guesses, storage, times))))
+    print((options.results / "table.md").read_text("utf-8"))
+
+
+if __name__ == "__main__":
+    main()
