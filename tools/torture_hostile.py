@@ -165,8 +165,8 @@ def payloads(marker: Path) -> list:
         return {"module": module, "class_name": name, "config": config, "registered_name": registered}
 
     return [
-        trap, trap["config"]["function"], named("keras.config", "enable_unsafe_deserialization", {}), named("os", "system", command),
-        named("os", "system", {"command": command}), named("builtins", "exec", command),
+        trap, trap["config"]["function"], named("keras.config", "enable_unsafe_deserialization", {}),
+        named("os", "system", command), named("os", "system", {"command": command}), named("builtins", "exec", command),
         named("subprocess", "Popen", {"args": ["touch", str(marker)]}), named("os", "function", "system"),
         named("builtins", "function", "system", "os>system"), named("keras", "src.os.system", command),
         named("keras.utils", "get_file", {"fname": str(marker), "origin": f"file://{__file__}"}),
