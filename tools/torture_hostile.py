@@ -3,13 +3,11 @@
 Each function yields cases for `torture_inputs.py`: functions that raise if something is wrong.
 """
 
-import base64
 import contextlib
 import gzip
 import io
 import itertools
 import json
-import marshal
 import os
 import pickle
 import shutil
@@ -17,6 +15,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import soundfile
@@ -45,9 +44,9 @@ def archives(folders, quick: bool):
              tarfile.FIFOTYPE, tarfile.CONTTYPE, tarfile.GNUTYPE_SPARSE, b"Z")
     parts = ("..", ".", "a", "LibriSpeech", SUBSET, "", "C:", "\\..", "~", "/", "\0", "*", "ü")
     goals = ("..", "../../evil", "/etc/passwd", ".", FLAC, f"LibriSpeech/{SUBSET}/link")
-    sound, link = (FLAC, b"sound"), f"LibriSpeech/{SUBSET}/link"
+    sound, link, evil = (FLAC, b"sound"), f"LibriSpeech/{SUBSET}/link", folders.mktemp("elsewhere") / "evil"
     listed = [[_member(name, kind, goals[0]), sound] for kind in kinds
-              for name in ("../evil", "/evil", f"LibriSpeech/{SUBSET}/../../../evil", link)]
+              for name in ("../evil", str(evil), f"LibriSpeech/{SUBSET}/../../../evil", link)]
     listed += [
         [_member(link, tarfile.SYMTYPE, "../../.."), (f"{link}/evil", b"evil")],  # would be written through the link
         [_member(FLAC, tarfile.REGTYPE, pax={"path": "../../evil"}), sound],
@@ -64,7 +63,7 @@ def archives(folders, quick: bool):
             damaged[place] = rng.integers(256)
         contents.append(_packed(bytes(damaged)))
     for content in contents:
-        yield lambda content=content: _unpack(folders, content)
+        yield lambda content=content: _unpack(folders, content, evil)
 
     sparse = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.map": "0,0", "GNU.sparse.name": FLAC,
               "GNU.sparse.size": str(10**12)}
@@ -75,11 +74,11 @@ def archives(folders, quick: bool):
                  lambda: _packed(_sized(tarfile.XHDTYPE)) + _packed(*many),
                  lambda: _packed(_sized(tarfile.GNUTYPE_LONGNAME)) + _packed(*many),
                  lambda: _packed(_sized(tarfile.REGTYPE, 10**12)) + _packed(*many)):
-        yield lambda grow=grow: _unpack(folders, grow())
+        yield lambda grow=grow: _unpack(folders, grow(), evil)
 
 
-def _unpack(folders, content):
-    """Download an archive that lies there already, and look what it did."""
+def _unpack(folders, content, evil):
+    """Download an archive that lies there already, and look what it did, and whether it wrote to `evil`."""
     around = folders.mktemp("archive")
     root = around / "deep" / "corpus"
     root.mkdir(parents=True)
@@ -91,7 +90,8 @@ def _unpack(folders, content):
         said_clearly(error)
         refused = True
     found = {*around.rglob("*")} - {around / "deep", root, root / f"{SUBSET}.tar.gz"}
-    if Path("/evil").exists() or [path for path in found if root not in path.parents]:
+    if os.path.lexists(evil) or [path for path in found if root not in path.parents]:
+        evil.unlink(missing_ok=True)
         raise Lost("it wrote outside the folder")
     assert not [path for path in found if path.is_symlink() or not (path.is_file() or path.is_dir())]
     assert not (refused and found), "something is left of an archive that was refused"
@@ -158,17 +158,15 @@ class _Trap:
 def payloads(marker: Path) -> list:
     """List what would make a file if Keras called what a configuration names, and what is no object at all."""
     command = f"touch '{marker}'"
-    code = compile(f"lambda x: __import__('os').system({command!r})", "trap", "eval").co_consts[0]
-    encoded = base64.b64encode(marshal.dumps(code)).decode()
-    function = {"class_name": "__lambda__", "config": {"value": [encoded, None, None]}}
+    layer = keras.layers.Lambda(eval(f"lambda x: (__import__('os').system({command!r}), x)[1]"), name="trap")
+    trap = keras.saving.serialize_keras_object(layer)
 
     def named(module, name, config, registered=None):
         return {"module": module, "class_name": name, "config": config, "registered_name": registered}
 
     return [
-        function, named("keras.layers", "Lambda", {"name": "trap", "function": function, "output_shape": [3]}),
-        named("keras.config", "enable_unsafe_deserialization", {}), named("os", "system", command),
-        named("os", "system", {"command": command}), named("builtins", "exec", command),
+        trap, trap["config"]["function"], named("keras.config", "enable_unsafe_deserialization", {}),
+        named("os", "system", command), named("os", "system", {"command": command}), named("builtins", "exec", command),
         named("subprocess", "Popen", {"args": ["touch", str(marker)]}), named("os", "function", "system"),
         named("builtins", "function", "system", "os>system"), named("keras", "src.os.system", command),
         named("keras.utils", "get_file", {"fname": str(marker), "origin": f"file://{__file__}"}),
