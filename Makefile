@@ -5,11 +5,15 @@ PYTHON ?= python3
 TF_CPP_MIN_LOG_LEVEL ?= 2
 export TF_CPP_MIN_LOG_LEVEL
 
+# Two tests at a time, those of a file in one process, in the order of the files: the long notebooks first
+PYTEST = .venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --nbmake --nbmake-timeout=300
+SLOW_NOTEBOOK = notebooks/2_inside_the_embedding.ipynb
+
 # The tests that hold with every version: scores, features, masks, splits, mixtures, saved models
 NUMBERS = same_scores repeatable metrics intervals features clustering corpora mixtures pretrained sce lstm
 
 .DEFAULT_GOAL := help
-.PHONY: help venv reproduce figures demo bench torture test test-browser test-oldest lint notebooks clean distclean
+.PHONY: help venv reproduce figures demo bench torture test test-slow test-browser test-oldest lint notebooks clean distclean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -71,8 +75,11 @@ torture: venv .venv/.torture  ## break things on purpose, some hours (ARGS="--pa
 demo: venv .venv/.demo  ## open the page to separate recordings on (options: ARGS="--port 8000")
 	@.venv/bin/python -m lab41_sce.demo $(ARGS)
 
-test: venv  ## run the tests
-	@.venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --nbmake --nbmake-timeout=300 notebooks tests
+test: venv  ## run the tests, but for those that take long
+	@$(PYTEST) -m "not slow" --ignore $(SLOW_NOTEBOOK) notebooks tests
+
+test-slow: venv  ## run the tests that take long: a comparison of all systems, a notebook that trains, the benchmarks
+	@$(PYTEST) -m slow $(SLOW_NOTEBOOK) tests
 
 test-browser: venv .venv/.browser  ## run the tests of the page, in a browser; screenshots go to build/page
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \

@@ -131,6 +131,10 @@ def over_workers(value):
 
     A loss that divides by a sum over the batch must divide by that of all rows, not of a worker's own.
     """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return value
     import tensorflow as tf
 
     context = tf.distribute.get_replica_context()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 TOOLS = Path(__file__).parent.parent / "tools"
-pytestmark = pytest.mark.skipif(not TOOLS.exists(), reason="an installed package has no tools")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not TOOLS.exists(), reason="an installed package has no tools")]
 
 
 def bench(folder, *arguments):

@@ -18,6 +18,7 @@ TRAINED = ["sce", "deep_clustering", "attractor", "pit_cnn", "pit_blstm", "recur
 SMALL_CNN = ["others.pit_cnn.build.network.filters=[2,2,2]", "others.pit_cnn.build.network.dense_units=4"]
 
 
+@pytest.mark.slow
 def test_one_command_compares_every_system_and_goes_on_with_what_is_missing(tmp_path):
     """Every system of the article, tiny; deep clustering comes later, and only it is trained and scored then."""
     tiny = ["network.units=4", "embedding_size=4", "mixtures.batch_size=2", "mixtures.seconds=0.5",
@@ -91,6 +92,7 @@ def test_every_system_of_a_comparison_can_be_the_method(exp):
             assert [system.build.get("mark") for system in described.values()] == [1] + [None] * (len(everyone) - 1)
 
 
+@pytest.mark.slow
 def test_three_speakers(tmp_path):
     tiny = ["network.units=4", "embedding_size=4", "mixtures.batch_size=2", "mixtures.seconds=0.5",
             "training.minutes=null", "training.updates=2", "training.validate_every=2", "validation.batches=1",

@@ -151,10 +151,10 @@ def test_a_frozen_list_is_determined_by_its_seed(speech, utterances):
 def test_a_frozen_list_is_the_same_in_another_process(corpus_root):
     """Python shuffles its sets anew in every process; nothing may depend on their order."""
     code = ("import sys; from lab41_sce.corpora import librispeech, splits; from lab41_sce.lists import *; "
-            "table = splits.split(librispeech.load(sys.argv[1], ['train']), 2); "
+            "table = splits.split(librispeech.load(sys.argv[1], ['train'], check='headers'), 2); "
             "print(evaluation_list(Speech(table, 10000), table, 'unseen', 2, 3, 1.5, 0.95).to_csv())")
     printed = {subprocess.run([sys.executable, "-c", code, corpus_root], env=os.environ | {"PYTHONHASHSEED": seed},
-                              capture_output=True, text=True, check=True).stdout for seed in "1234"}
+                              capture_output=True, text=True, check=True).stdout for seed in "12"}
     assert len(printed) == 1 and "unseen-FM-0002" in printed.pop()
 
 

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from lab41_sce.separation import Separator
 
@@ -21,6 +22,7 @@ with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
 """
 
 
+@pytest.mark.slow
 def test_two_deterministic_runs_are_alike_to_the_last_bit(corpus_root, tmp_path):
     """In a process of its own, since TensorFlow does not go back to other orders of its sums."""
     folders = [tmp_path / "one", tmp_path / "other"]

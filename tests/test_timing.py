@@ -52,6 +52,7 @@ def test_losses_alone_are_those_of_a_small_case():
     assert low_rank[1] == pytest.approx(naive[1], rel=1e-3, abs=1e-7)  # the same loss in two forms
 
 
+@pytest.mark.slow
 def test_a_table_with_every_case(tmp_path, monkeypatch, capsys):
     sizes = {"FRAMES": 4, "SIZE": 3, "UNITS": 4, "SPEAKERS": 5, "MORE_FRAMES": (6,), "MORE_SPEAKERS": (7,),
              "MORE_NEGATIVES": (2,)}

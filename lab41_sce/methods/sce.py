@@ -9,7 +9,6 @@ needed in training only.
 from functools import partial
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from lab41_sce.errors import UserError
@@ -85,6 +84,15 @@ def draw_negatives(speaker_ids, n_known_speakers, num_negatives, seed):
     return drawn
 
 
+def rows_of(table, rows):
+    """Look rows of a variable up, `[P, K]` by int32 `[...]` to `[..., K]`; the gradient has these rows only."""
+    if keras.backend.backend() != "tensorflow":
+        return ops.take(table, rows, axis=0)
+    import tensorflow as tf
+
+    return tf.gather(table.value, rows)  # `ops.take` would read the whole table
+
+
 @keras.saving.register_keras_serializable("lab41_sce")
 class SpeakerVectors(keras.layers.Layer):
     """Own one trained vector for each known speaker.
@@ -109,8 +117,7 @@ class SpeakerVectors(keras.layers.Layer):
 
     def call(self, speaker_ids):
         """Look up vectors: int32 `[...]` to float32 `[..., K]`."""
-        # Not by `ops.take`, which reads the whole table: this touches the wanted rows only, as does its gradient.
-        vectors = self.step_ratio * tf.gather(self.stored.value, speaker_ids)
+        vectors = self.step_ratio * rows_of(self.stored, speaker_ids)
         return ops.normalize(vectors, axis=-1) if self.unit_norm else vectors
 
     def get_config(self):
