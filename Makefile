@@ -79,7 +79,8 @@ test: venv  ## run the tests, but for those that take long
 	@$(PYTEST) -m "not slow" --ignore $(SLOW_NOTEBOOK) notebooks tests
 
 test-slow: venv  ## run the tests that take long: a comparison of all systems, a notebook that trains, the benchmarks
-	@$(PYTEST) -m slow $(SLOW_NOTEBOOK) tests
+	@$(PYTEST) $(SLOW_NOTEBOOK)
+	@$(PYTEST) -m slow tests
 
 test-browser: venv .venv/.browser  ## run the tests of the page, in a browser; screenshots go to build/page
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \
