@@ -26,6 +26,7 @@ def test_steps_take_turns():
     assert len(seconds["slow"]) == 3 and min(seconds["slow"]) > 0.025 and min(seconds["fast"]) > 0.008
 
 
+@pytest.mark.slow
 def test_memory_is_what_the_tensors_take(monkeypatch):
     """In a process of its own, twice the batch takes twice the memory; deep clustering takes more than SCE."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
