@@ -19,6 +19,7 @@ from lab41_sce.corpora import librispeech, splits
 from lab41_sce.methods.base import Setup
 from lab41_sce.mixtures import Speech, TrainingMixtures
 from lab41_sce.noise import Noise
+from lab41_sce.optimizer import RowAdam
 from lab41_sce.settings import CONFIG_PATH
 
 BATCHES, FRAMES, ROUNDS = (8, 16, 32, 64, 256), (40, 100, 400), 7
@@ -56,7 +57,7 @@ class Bench:
         network = instantiate(self.config.network)
         setup = Setup(self.front_end, network, 2, tuple(self.speakers), self.speech, self.table)
         self.method = instantiate(self.config.method.build, _partial_=True)(setup)
-        self.method.compile(keras.optimizers.Adam(1e-5, global_clipnorm=5.0))
+        self.method.compile(RowAdam(1e-5, clip_norm=5.0))
 
     def take(self, root, subset: str = librispeech.EMBEDDED_SUBSET) -> None:
         """Draw the mixtures that come from another corpus."""
