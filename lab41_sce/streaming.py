@@ -24,6 +24,7 @@ from lab41_sce.recordings import Recording, Window, plan
 
 FADE_SECONDS = 0.05
 WINDOWS_TO_FIT, VECTORS_TO_FIT = 24, 100_000
+TOGETHER = 3  # windows that go through the hidden layers at once
 LEVELS_COST, VOICES_COST = 0.1, 0.3  # of measuring levels, of making voices; the network's hidden layers cost 1
 HIGH_BINS = 0.7  # of the model's band: masks above here speak for what it does not hear
 
@@ -45,7 +46,7 @@ class Separation:
         self.centres: np.ndarray | None = None
         self.likeness: np.ndarray | None = None
         self.frames: Frames | None = None
-        self._hidden = {}  # by window
+        self._hidden, self._ahead = {}, {}  # by window: of those that made the centres, and of the next few others
         if not hasattr(model, "centres"):
             self.n_speakers = n_speakers
             self._windows = [Window(0, recording.n_samples, 0, recording.n_samples)]
@@ -109,7 +110,11 @@ class Separation:
     def _fit(self, windows, n_speakers):
         """Return the number of speakers, counted if that is asked for, and the centres of their vectors."""
         range_db = COUNT_RANGE_DB if n_speakers == "auto" else self._model.range_db
-        samples = [self._sample(window, VECTORS_TO_FIT // len(windows), range_db) for window in windows]
+        samples = []
+        for start in range(0, len(windows), TOGETHER):
+            levels = {window: self._levels(window) for window in windows[start : start + TOGETHER]}
+            self._hidden |= self._listen(levels)
+            samples += [self._sample(*each, VECTORS_TO_FIT // len(windows), range_db) for each in levels.items()]
         vectors, magnitudes = map(np.concatenate, zip(*samples))
         if n_speakers == "auto":
             self.count = count_speakers(vectors, self._model.spread)
@@ -117,10 +122,9 @@ class Separation:
         loud = audible(magnitudes, self._model.range_db, self._scaling.peak)
         return n_speakers, self._model.centres(vectors[loud], magnitudes[loud], n_speakers)
 
-    def _sample(self, window, most, range_db):
+    def _sample(self, window, levels, most, range_db):
         """Return vectors of audible bins of a window, `[n, K]`, and their magnitudes `[n]`; of many, some."""
-        own, levels = self._own_frames(window), self._levels(window)
-        self._hidden[window] = self._listen(window, levels)
+        own = self._own_frames(window)
         vectors, levels = self._model.vectors(self._hidden[window], len(levels))[own], levels[own]
         no_event = levels.max(axis=1, keepdims=True) <= self._scaling.peak
         places = np.argwhere(no_event & audible(levels, range_db, self._scaling.peak))
@@ -132,16 +136,23 @@ class Separation:
         """Return masks `[S, T, F]` for a window, of channels `[C, N]` and their spectrograms `[C, T, F]`."""
         if self.centres is None:
             return self._model.masks(heard.mean(axis=0), self.n_speakers)
-        hidden = self._hidden.get(window)
-        if hidden is None:
-            hidden = self._listen(window, np.abs(spectrograms.mean(axis=0)))
+        if window not in self._hidden and window not in self._ahead:
+            later = self._windows[self._windows.index(window) :]
+            missing = [each for each in later if each not in self._hidden][:TOGETHER]
+            self._ahead = self._listen({each: self._levels(each) for each in missing})
+        hidden = self._hidden[window] if window in self._hidden else self._ahead[window]
         return self._model.masks_from(self._model.vectors(hidden, spectrograms.shape[1]), self.centres)
 
-    def _listen(self, window, levels):
-        """Return what the hidden layers say of the levels `[T, F]` of a window."""
-        hidden = self._model.hidden(self._scaling(levels))
-        self._advance(window, 1.0)
-        return hidden
+    def _listen(self, levels):
+        """Return what the hidden layers say of windows, of their levels `[T, F]`; those of one length go together."""
+        said = {}
+        for length in {len(of_window): None for of_window in levels.values()}:
+            alike = [window for window, of_window in levels.items() if len(of_window) == length]
+            features = np.stack([self._scaling(levels[window]) for window in alike])
+            said |= zip(alike, self._model.hidden(features), strict=True)
+            for window in alike:
+                self._advance(window, 1.0)
+        return said
 
     def _advance(self, window, cost):
         """Tell that something that costs so much was done for a window."""

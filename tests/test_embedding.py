@@ -15,7 +15,7 @@ def test_each_phase_is_embedded_for_itself(tiny_model, n_frames, phases):
     rng = np.random.default_rng(0)
     features = rng.standard_normal((n_frames, 257)).astype(np.float32)
     model = EmbeddingModel(tiny_model.front_end, tiny_model.network, phases=phases)
-    vectors = model.vectors(model.hidden(features), n_frames)
+    vectors = model.vectors(model.hidden(features[None])[0], n_frames)
     assert vectors.shape == (n_frames, 257, 3)
     for phase in range(min(phases, n_frames)):
         own = features[phase::phases]
@@ -28,8 +28,8 @@ def test_waveforms_and_features_get_the_same_vectors(tiny_model, tmp_path):
     model = EmbeddingModel(FrontEnd(hop_length=128), tiny_model.network, unit_norm=True, phases=2)
     waveform = np.random.default_rng(0).standard_normal(5000).astype(np.float32)
     features = model.front_end(np.abs(model.front_end.spectrogram(waveform))[None])[0]
-    np.testing.assert_allclose(model.embed(waveform), model.vectors(model.hidden(np.asarray(features)), len(features)),
-                               atol=1e-5)
+    hidden = model.hidden(np.asarray(features)[None])[0]
+    np.testing.assert_allclose(model.embed(waveform), model.vectors(hidden, len(features)), atol=1e-5)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert (again.phases, again.front_end.hop_length) == (2, 128)
@@ -49,7 +49,7 @@ def test_a_denser_model_gives_masks_that_fit_its_front_end(tiny_model):
 def test_hidden_layers_and_the_last_one_make_the_network(n_frames, rank):
     features = np.random.default_rng(0).standard_normal((n_frames, 257)).astype(np.float32)
     model = EmbeddingModel(FrontEnd(), blstm(257, 3, 2, 4, rank=rank))
-    hidden = model.hidden(features)
+    hidden = model.hidden(features[None])[0]
     assert hidden[0].size <= 8 * n_frames  # not F * K
     expected = model.network.predict_on_batch(features[None])[0]
     np.testing.assert_allclose(model.vectors(hidden, n_frames), expected, atol=1e-6)
@@ -61,4 +61,4 @@ def test_a_network_of_somebodys_own_is_not_split():
     model = EmbeddingModel(FrontEnd(), keras.Model(inputs, outputs))
     features = np.random.default_rng(0).standard_normal((5, 257)).astype(np.float32)
     expected = model.network.predict_on_batch(features[None])[0]
-    np.testing.assert_allclose(model.vectors(model.hidden(features), 5), expected, atol=1e-6)
+    np.testing.assert_allclose(model.vectors(model.hidden(features[None])[0], 5), expected, atol=1e-6)

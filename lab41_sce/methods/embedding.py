@@ -106,12 +106,14 @@ class EmbeddingModel(keras.Model):
         return masks_from_centres(vectors, centres, self.soft_scale)
 
     def hidden(self, features):
-        """Run one excerpt `[T, F]` of the network's input through all but the last layer: what `vectors` wants.
+        """Run excerpts `[B, T, F]` of the network's input through all but the last layer: of each what `vectors` wants.
 
-        It is small: 128 numbers for each frame, say, where the vectors are 5,000.
+        It is small: 128 numbers for each frame, say, where the vectors are 5,000. Several excerpts at a time take much
+        less than each by itself, since recurrent layers read all their weights anew for every frame.
         """
-        by_phase = ops.convert_to_numpy(split_phases(features[None], self.phases))
-        return _halves(self.network)[0].predict_on_batch(by_phase)
+        by_phase = ops.convert_to_numpy(split_phases(features, self.phases))
+        said = _halves(self.network)[0].predict_on_batch(by_phase)
+        return said.reshape(len(features), self.phases, *said.shape[1:])
 
     def vectors(self, hidden, n_frames):
         """Make the vectors of an excerpt, float32 array `[T, F, K]`, of what `hidden` said of it; `n_frames` is T."""
