@@ -39,7 +39,7 @@ def blstm(n_bins: int, n_outputs: int, n_layers: int = 2, units: int = 300, drop
 
 
 def residual_blstm(n_bins: int, n_outputs: int, n_layers: int = 3, units: int = 300, width: int = 256,
-                   rank: int | None = None, training_dtype: str = "float32") -> keras.Model:
+                   rank: int | None = None, training_dtype: str = "float32", dropout: float = 0.0) -> keras.Model:
     """Build bidirectional LSTM layers each of which adds to what the ones before it said, then one dense layer.
 
     So every layer is soon of use, however many there are: in little time this learns far more than `blstm`
@@ -52,6 +52,7 @@ def residual_blstm(n_bins: int, n_outputs: int, n_layers: int = 3, units: int = 
         units: LSTM units in each direction.
         width: numbers for each frame between the layers.
         rank, training_dtype: as in `blstm`.
+        dropout: share of the numbers that a layer would add that training silences.
 
     Returns:
         A Keras model, `[B, T, F]` to `[B, T, F, C]`, for any B and T.
@@ -59,7 +60,7 @@ def residual_blstm(n_bins: int, n_outputs: int, n_layers: int = 3, units: int = 
     features = keras.Input((None, n_bins), name="features")
     hidden = layers.Dense(width, name="frames")(features)
     for number in range(1, n_layers + 1):
-        hidden = ResidualBLSTM(units, training_dtype, name=f"blstm_{number}")(hidden)
+        hidden = ResidualBLSTM(units, training_dtype, dropout, name=f"blstm_{number}")(hidden)
     hidden = layers.RMSNormalization(name="norm")(hidden)
     return keras.Model(features, _of_bins(hidden, n_bins, n_outputs, rank), name="residual_blstm")
 
@@ -71,13 +72,15 @@ class ResidualBLSTM(layers.Layer):
     Args:
         units: LSTM units in each direction.
         training_dtype: as of `lstm.BidirectionalLSTM`.
+        dropout: share of what is added that training silences.
     """
 
-    def __init__(self, units, training_dtype="float32", **options):
+    def __init__(self, units, training_dtype="float32", dropout=0.0, **options):
         super().__init__(**options)
-        self.units, self.training_dtype = units, training_dtype
+        self.units, self.training_dtype, self.dropout = units, training_dtype, dropout
         self.norm = layers.RMSNormalization(name="norm")
         self.lstm = BidirectionalLSTM(layers.LSTM(units, return_sequences=True), training_dtype, name="lstm")
+        self.drop = layers.Dropout(dropout, name="drop")
 
     def build(self, shape):
         """Make the weights."""
@@ -88,11 +91,12 @@ class ResidualBLSTM(layers.Layer):
 
     def call(self, frames, training=None):
         """Add to the frames what this layer makes of them."""
-        return frames + self.dense(self.lstm(self.norm(frames), training=training))
+        return frames + self.drop(self.dense(self.lstm(self.norm(frames), training=training)), training=training)
 
     def get_config(self):
         """Return the arguments, for serialisation."""
-        return super().get_config() | {"units": self.units, "training_dtype": self.training_dtype}
+        names = ("units", "training_dtype", "dropout")
+        return super().get_config() | {name: getattr(self, name) for name in names}
 
 
 def _of_bins(hidden, n_bins, n_outputs, rank):

@@ -46,6 +46,14 @@ def test_a_layer_that_says_nothing_leaves_the_frames_as_they_are():
     np.testing.assert_array_equal(layer(frames), frames)
 
 
+def test_dropout_silences_what_a_layer_adds_in_training_only():
+    layer = ResidualBLSTM(4, dropout=0.5)
+    frames = np.random.default_rng(0).standard_normal((8, 5, 60)).astype(np.float32)
+    unchanged = [float(np.mean(layer(frames, training=training) == frames)) for training in (False, True)]
+    assert unchanged[0] == 0 and 0.4 < unchanged[1] < 0.6
+    assert ResidualBLSTM.from_config(layer.get_config()).dropout == 0.5
+
+
 def cnn_size(n_frames, n_bins, n_outputs, convolutions, filters, dense_units):
     """Count the parameters of the CNN layer by layer."""
     count, channels, shape = 0, 1, [n_frames, n_bins]

@@ -104,7 +104,7 @@ def bin_weights(levels, range_db: float | None, power: float = 0.0, emphasis=1.0
     """
     relative = levels / ops.maximum(ops.max(levels, axis=(1, 2), keepdims=True), 1e-12)
     audible = 1.0 if range_db is None else ops.cast(relative >= 10.0 ** (-range_db / 20.0), "float32")
-    return audible * (relative / emphasis) ** power
+    return audible * ops.divide(relative, emphasis) ** power  # (one of NumPy, the other perhaps on a GPU)
 
 
 def mean_vectors(embeddings, assignment, weights):

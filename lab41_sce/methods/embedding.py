@@ -74,7 +74,7 @@ class EmbeddingModel(keras.Model):
         return self._scaled(last(choose(hidden(features, training=training)), training=training))
 
     def _scaled(self, vectors):
-        return ops.normalize(vectors, axis=-1) if self.unit_norm else vectors
+        return unit_length(vectors) if self.unit_norm else vectors
 
     def embed(self, mixture):
         """Embed one waveform `[N]` with the compiled model: float32 array `[T, F, K]`."""
@@ -136,6 +136,11 @@ class EmbeddingModel(keras.Model):
         """Make the model that `get_config` described."""
         parts = {name: keras.saving.deserialize_keras_object(config.pop(name)) for name in ("front_end", "network")}
         return cls(**parts, **config)
+
+
+def unit_length(vectors):
+    """Scale vectors `[..., K]` to length one; zeros stay zeros, and so does their gradient, on every backend."""
+    return vectors * ops.rsqrt(ops.maximum(ops.sum(ops.square(vectors), axis=-1, keepdims=True), 1e-12))
 
 
 def split_phases(features, phases: int):

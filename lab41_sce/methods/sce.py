@@ -13,7 +13,7 @@ from keras import ops
 
 from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Method, bin_weights, ideal_assignment, magnitudes, mean_vectors
-from lab41_sce.methods.embedding import EmbeddingModel
+from lab41_sce.methods.embedding import EmbeddingModel, unit_length
 from lab41_sce.workers import over_workers
 
 
@@ -118,7 +118,7 @@ class SpeakerVectors(keras.layers.Layer):
     def call(self, speaker_ids):
         """Look up vectors: int32 `[...]` to float32 `[..., K]`."""
         vectors = self.step_ratio * rows_of(self.stored, speaker_ids)
-        return ops.normalize(vectors, axis=-1) if self.unit_norm else vectors
+        return unit_length(vectors) if self.unit_norm else vectors
 
     def get_config(self):
         """Return the arguments, for serialisation."""
@@ -189,6 +189,6 @@ class SourceContrastiveEstimation(Method):
         if not self.centre_share:
             return loss
         centres = mean_vectors(embeddings, assignment, weights)
-        centres = self.scale * (ops.normalize(centres, axis=-1) if self.model.unit_norm else centres)
+        centres = self.scale * (unit_length(centres) if self.model.unit_norm else centres)
         by_centres = source_contrastive_loss(embeddings, centres, in_mixture, weights)
         return (1.0 - self.centre_share) * loss + self.centre_share * by_centres
