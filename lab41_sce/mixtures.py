@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from lab41_sce import audio
@@ -45,11 +46,14 @@ class Speech:
         self._lengths = (samples if self._stored is None else np.rint(samples)).astype(int)  # a store's are exact
         self._signals = []
         if in_memory and self._stored is None:
-            for row, path in enumerate(tqdm(self._paths, "reading speech", unit=" files", leave=False, disable=None)):
-                # Played faster, a signal has fewer samples: those of a lower rate.
-                signal = audio.read_mono(path, sample_rate_hz / self._speeds[row])
-                self._signals.append(audio.to_int16(signal))
-                self._lengths[row] = len(signal)
+            read = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(
+                delayed(self._whole)(row) for row in range(len(self._paths)))
+            self._signals = [*tqdm(read, "reading speech", len(self._paths), unit=" files", leave=False, disable=None)]
+            self._lengths = np.fromiter(map(len, self._signals), int, len(self._signals))
+
+    def _whole(self, row):
+        """Read an utterance, int16 `[N]`. Played faster, a signal has fewer samples: those of a lower rate."""
+        return audio.to_int16(audio.read_mono(self._paths[row], self.sample_rate_hz / self._speeds[row]))
 
     def length(self, utterance: str) -> int:
         """Return the number of samples of an utterance; of "a+b", utterances a and b in a row, the sum."""
