@@ -1,14 +1,15 @@
-"""Estimate what all of LibriSpeech would take on 1, 4 and 16 GPUs, from rates measured here and assumptions about GPUs.
+"""Estimate what all of LibriSpeech would take on 1, 4 and 16 GPUs, from rates that were measured.
 
     python tools/estimate_full_scale.py results/full_scale --corpus /path/to/LibriSpeech
 
-`measured.csv` has what was measured on this machine: name, value, unit. `assumed.csv` has what was not; give your own
-numbers by options. `table.md` has both and the estimate:
+`measured.csv` has what was measured on this machine: name, value, unit. `gpu.csv`, in the same folder, has what
+`bench_gpu.py` measured on a machine with a GPU; the speed between GPUs is assumed, give your own. `table.md` has all of
+it and the estimate:
 
     an update   = the larger of what the GPU and what the input need
-    the GPU     = steps one after the other x their latency + operations of its rows / its speed
+    the GPU     = an update of its rows, as measured (between measured numbers of rows: in proportion)
                   + bytes of all gradients x 2 (n - 1) / n / the network's speed       (a ring all-reduce)
-    the input   = frames of its rows / frames a second that one process draws
+    the input   = frames of its rows / frames a second that one process draws / processes for each GPU
     hours       = updates x that, and validations, on the chief alone
 """
 
@@ -32,11 +33,18 @@ from lab41_sce.mixtures import Speech
 
 EXPERIMENT = ["+exp=paper", "corpus=embedded"]
 GPUS = (1, 4, 16)
+ROWS = 256  # excerpts of the article's batch
 HOURS = {"train-clean-100": 100.6, "train-clean-360": 363.6, "train-other-500": 496.7}  # openslr.org/12
 UPDATES = 92_000  # about those of the article's model
-ASSUMED = {"teraflops": (5.0, "TFLOP/s", "that a GPU sustains in this network, a fraction of its peak"),
-           "step_microseconds": (25.0, "us", "from one frame's LSTM step to the next, however few rows there are"),
-           "gigabytes_per_second": (5.0, "GB/s", "between GPUs, of one machine or several")}
+ASSUMED = {"gigabytes_per_second": (5.0, "GB/s", "between GPUs, of one machine or several"),
+           "processes": (8.0, "processes", "that draw mixtures for each GPU")}
+
+
+def gpu_seconds(table: pd.DataFrame) -> tuple[list[int], list[float]]:
+    """Read how long an update of the article's network takes on a GPU: numbers of rows, and seconds of each."""
+    found = table["name"].str.extract(r"article's network, (\d+) x \d+ frames: an update")[0]
+    mine = table.assign(rows=found.astype(float))[found.notna()].sort_values("rows")
+    return mine["rows"].astype(int).tolist(), (mine["value"] / 1e3).tolist()
 
 
 def measure(corpus: Path, n_files: int) -> dict[str, tuple[float, str]]:
@@ -64,10 +72,8 @@ def measure(corpus: Path, n_files: int) -> dict[str, tuple[float, str]]:
     megabytes = sum(Path(path).stat().st_size for path in files["path"]) / 1e6
     return {
         "frames of an update": (frames, "frames"),
-        # two directions, and the gradient back through each
-        "LSTM steps one after the other in an update": (4 * bench.config.network.n_layers * (hops + 1), "steps"),
+        "frames of an excerpt": (hops + 1, "frames"),
         "weights": (sum(np.prod(weight.shape) for weight in bench.method.trainable_variables), "numbers"),
-        "operations of a frame": (bench.operations(), "operations"),
         "update on this machine": (frames / bench.rate(one, 3, frames), "s"),
         "input of one process, decoded on the fly": (input_rate(mixtures, frames, 5), "frames/s"),
         "a validation": (validating, "s"),
@@ -77,17 +83,19 @@ def measure(corpus: Path, n_files: int) -> dict[str, tuple[float, str]]:
     }
 
 
-def estimate(measured: dict[str, float], assumed: dict[str, float], n_gpus: int) -> dict[str, float]:
-    """Estimate the hours of a training by the model above."""
-    frames = measured["frames of an update"]
-    gpu = (measured["LSTM steps one after the other in an update"] * assumed["step_microseconds"] * 1e-6
-           + frames / n_gpus * measured["operations of a frame"] / assumed["teraflops"] / 1e12
-           + 2 * (n_gpus - 1) / n_gpus * 4 * measured["weights"] / assumed["gigabytes_per_second"] / 1e9)
-    drawn = frames / n_gpus / measured["input of one process, decoded on the fly"]
+def estimate(measured: dict[str, float], assumed: dict[str, float], gpu: tuple[list[int], list[float]],
+             n_gpus: int, batch: int) -> dict[str, float]:
+    """Estimate the hours of a training with batches of so many excerpts by the model above."""
+    rows = batch / n_gpus
+    frames = rows * measured["frames of an excerpt"]
+    update = (np.interp(rows, *gpu)
+              + 2 * (n_gpus - 1) / n_gpus * 4 * measured["weights"] / assumed["gigabytes_per_second"] / 1e9)
+    drawn = frames / measured["input of one process, decoded on the fly"] / assumed["processes"]
     validating = UPDATES / 500 * measured["a validation"] / 3600
-    return {"GPUs": n_gpus, "GPU, ms": 1e3 * gpu, "input, ms": 1e3 * drawn, "update, ms": 1e3 * max(gpu, drawn),
-            "updates, hours": UPDATES * max(gpu, drawn) / 3600, "validations, hours": validating,
-            "in all, hours": UPDATES * max(gpu, drawn) / 3600 + validating}
+    hours = UPDATES * max(update, drawn) / 3600
+    return {"GPUs": n_gpus, "excerpts in a batch": batch, "GPU, ms": 1e3 * update, "input, ms": 1e3 * drawn,
+            "update, ms": 1e3 * max(update, drawn), "excerpts a second": batch / max(update, drawn),
+            "updates, hours": hours, "validations, hours": validating, "in all, hours": hours + validating}
 
 
 def rows(table: pd.DataFrame) -> str:
@@ -107,6 +115,10 @@ def main():
     for name, (value, unit, what) in ASSUMED.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=value, metavar=unit, help=what)
     options = parser.parse_args()
+    if not (options.results / "gpu.csv").exists():
+        parser.error(f"{options.results} has no gpu.csv; write one on a machine with a GPU: python tools/bench_gpu.py "
+                     f"{options.results}/gpu.csv")
+    on_gpu = pd.read_csv(options.results / "gpu.csv")
     keras.utils.set_random_seed(0)
     measured = measure(options.corpus, 5 if options.quick else 200)
     values = {name: float(value) for name, (value, _) in measured.items()}
@@ -124,12 +136,14 @@ def main():
         ("the same updates on this machine", UPDATES * values["update on this machine"] / 3600, "hours"),
     ], columns=["all training speech, 960 hours", "value", "unit"])
     assumed = {name: getattr(options, name) for name in ASSUMED}
-    times = pd.DataFrame([estimate(values, assumed, count) for count in GPUS])
-    options.results.mkdir(parents=True, exist_ok=True)
+    times = pd.DataFrame([estimate(values, assumed, gpu_seconds(on_gpu), count, batch)
+                          for count in GPUS for batch in sorted({ROWS, ROWS * count})])
     for name, table in [("measured", facts), ("assumed", guesses), ("storage", storage), ("estimate", times)]:
         runs.write_csv(table, options.results / f"{name}.csv")
+    device = json.loads((options.results / "gpu.json").read_text("utf-8"))
+    on_gpu = on_gpu.rename(columns={"name": f"measured on one {device['gpu']}, PyTorch {device['torch']}"})
     write_text(options.results / "machine.json", json.dumps(machine(), indent=2) + "\n")
-    write_text(options.results / "table.md", "\n".join(map(rows, (facts, guesses, storage, times))))
+    write_text(options.results / "table.md", "\n".join(map(rows, (facts, on_gpu, guesses, storage, times))))
     print((options.results / "table.md").read_text("utf-8"))
 
 
