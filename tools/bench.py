@@ -73,8 +73,28 @@ def measure_part(part: str, quick: bool, tools: Path = Path(__file__).parent) ->
         return pd.read_csv(out)
 
 
+def write(results: Path, tables: list[pd.DataFrame], earlier: list[pd.DataFrame]) -> str:
+    """Write what has been measured so far, medians where more than once, among the rows that are there; return it."""
+    table = pd.concat(tables).groupby(["name", "unit"], sort=False)["value"].median().reset_index()[COLUMNS]
+    before = pd.concat(earlier).groupby("name")["value"].median() if earlier else pd.Series(dtype=float)
+    table["reference"] = table["name"].map(before)
+    table["ratio"] = (table["value"] / table["reference"]).round(3)
+    if (results / "summary.csv").exists():
+        old = pd.read_csv(results / "summary.csv")
+        table = pd.concat([old[~old["name"].isin(table["name"])], table], ignore_index=True)
+    results.mkdir(parents=True, exist_ok=True)
+    runs.write_csv(table, results / "summary.csv")
+    write_text(results / "machine.json", json.dumps(machine(), indent=2) + "\n")
+    shown = table.dropna(axis="columns", how="all").astype(object).fillna("")
+    lines = [shown.columns, ["---", "--:", "---", "--:", "--:"][: len(shown.columns)], *shown.to_numpy().tolist()]
+    text = "".join(f"| {' | '.join(f'{cell:g}' if isinstance(cell, float) else str(cell) for cell in line)} |\n"
+                   for line in lines)
+    write_text(results / "table.md", text)
+    return text
+
+
 def main():
-    """Measure every part, then write."""
+    """Measure part after part, and write after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="folder to write to")
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=(*PARTS, *MORE_PARTS))
@@ -82,28 +102,14 @@ def main():
     parser.add_argument("--before", type=Path, help="an earlier summary.csv to compare with, or an earlier checkout")
     parser.add_argument("--turns", type=int, default=1, help="measure so often, and take medians")
     options = parser.parse_args()
-    earlier, tables = [], []
+    earlier, tables, text = [], [], ""
     if options.before and options.before.is_file():
         earlier.append(pd.read_csv(options.before))
     for part in options.parts * options.turns:
         if options.before and (options.before / "tools" / f"bench_{part}.py").exists():
             earlier.append(measure_part(part, options.quick, options.before / "tools"))
         tables.append(measure_part(part, options.quick))
-    table = pd.concat(tables).groupby(["name", "unit"], sort=False)["value"].median().reset_index()[COLUMNS]
-    before = pd.concat(earlier).groupby("name")["value"].median() if earlier else pd.Series(dtype=float)
-    table["reference"] = table["name"].map(before)
-    table["ratio"] = (table["value"] / table["reference"]).round(3)
-    if (options.results / "summary.csv").exists():
-        old = pd.read_csv(options.results / "summary.csv")
-        table = pd.concat([old[~old["name"].isin(table["name"])], table], ignore_index=True)
-    options.results.mkdir(parents=True, exist_ok=True)
-    runs.write_csv(table, options.results / "summary.csv")
-    write_text(options.results / "machine.json", json.dumps(machine(), indent=2) + "\n")
-    shown = table.dropna(axis="columns", how="all").astype(object).fillna("")
-    lines = [shown.columns, ["---", "--:", "---", "--:", "--:"][: len(shown.columns)], *shown.to_numpy().tolist()]
-    text = "".join(f"| {' | '.join(f'{cell:g}' if isinstance(cell, float) else str(cell) for cell in line)} |\n"
-                   for line in lines)
-    write_text(options.results / "table.md", text)
+        text = write(options.results, tables, earlier)
     print(text)
 
 

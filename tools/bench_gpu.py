@@ -20,7 +20,7 @@ from lab41_sce.corpora import librispeech, splits
 from lab41_sce.files import write_text, write_whole
 
 CASES = {"article's network": (["+exp=paper"], [(16, 40), (64, 40), (256, 40), (1024, 40)]),
-         "shipped recipe": (["+exp=pretrained"], [(32, 100), (128, 100)]),
+         "pretrained recipe": (["+exp=pretrained"], [(32, 100), (128, 100)]),
          "quick recipe": (["+exp=quick"], [(32, 100), (128, 100)])}
 UPDATES, ROUNDS = 20, 5
 

@@ -5,7 +5,7 @@ from bench_separation import commands
 from bench_training import RECIPES
 from bench_training import measure as training
 
-SIZES = {"shipped recipe": [(16, 100), (32, 100)], "article's network": [(32, 40)]}
+SIZES = {"pretrained recipe": [(16, 100), (32, 100)], "article's network": [(32, 40)]}
 SECONDS = (60, 600)
 
 

@@ -29,14 +29,15 @@ def main():
     config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
     results.mkdir(parents=True, exist_ok=True)
     for name in TEXTS:
-        if name == "history.csv" and not (run / name).exists():  # nothing was trained
+        if not (run / name).exists():  # nothing was trained, or nothing scored
             continue
         text = runs.portable((run / name).read_text("utf-8"), config, run)
         (results / name).write_text(text, "utf-8")
     about = json.loads((results / "version.json").read_text("utf-8"))
     commands = [start["command"] for start in (about, *about.get("resumed", [])) if "command" in start]
     (results / "command.txt").write_text("".join(f"{command}\n" for command in dict.fromkeys(commands)), "utf-8")
-    figures.save(figures.scores(pd.read_csv(results / "summary.csv")), results / "scores.png")
+    if (run / "summary.csv").exists():
+        figures.save(figures.scores(pd.read_csv(results / "summary.csv")), results / "scores.png")
     if (run / "history.csv").exists():
         figures.save(figures.training_curves(pd.read_csv(results / "history.csv")), results / "training.png")
     if options.example:

@@ -29,6 +29,8 @@ from lab41_sce import settings
 from lab41_sce.corpora import librispeech
 from lab41_sce.corpora.download import download
 from lab41_sce.errors import UserError
+from lab41_sce.features import FrontEnd
+from lab41_sce.methods.embedding import EmbeddingModel
 from lab41_sce.mixtures import Speech
 from lab41_sce.separation import Separator
 
@@ -141,8 +143,29 @@ def models(folders, separator, quick: bool):
     bare = {"config.json": parts["config.json"], "metadata.json": parts["metadata.json"]}
     contents += [bare, bare | {"model.weights.npz": arrays.getvalue()}, {}, {"config.json": parts["config.json"]}]
     contents += [pickled, arrays.getvalue(), weights, b"", b"PK\3\4", honest.read_bytes()[:2000]]
+    contents += _sharp(folder, separator.model, marker)
     for content in contents:
         yield lambda content=content: _load(folder, marker, content)
+
+
+def _sharp(folder, model, marker):
+    """Make models that do run something where Keras's safe mode is off: it is tried, or they would prove nothing."""
+    spring = eval(f"lambda x: (__import__('os').system({f'touch {str(marker)!r}'!r}), x)[1]")
+    features = keras.Input(model.network.input_shape[1:])
+    behind = keras.Model(features, keras.layers.Lambda(spring, name="spring")(model.network(features)))
+    before = keras.Model(features, model.network(keras.layers.Lambda(spring, name="spring")(features)))
+    hidden = keras.layers.TimeDistributed(keras.layers.Lambda(spring, name="spring"))(features)
+    files = []
+    for number, network in enumerate((behind, before, keras.Model(features, model.network(hidden)))):
+        trap = folder / f"sharp_{number}.keras"
+        EmbeddingModel(FrontEnd.from_config(model.front_end.get_config()), network).save(trap)
+        marker.unlink(missing_ok=True)  # building it may have run it
+        loaded = keras.saving.load_model(trap, safe_mode=False)
+        loaded.masks(np.random.default_rng(0).standard_normal(5000).astype(np.float32), 2)
+        assert marker.exists(), f"trap {number} is blunt"
+        marker.unlink()
+        files.append(trap.read_bytes())
+    return files
 
 
 class _Trap:

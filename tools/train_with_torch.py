@@ -14,6 +14,8 @@ import json
 import math
 import os
 import platform
+import shlex
+import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -179,7 +181,8 @@ def main():
     training = Training(config, table.merge(listed[["utterance", "split"]], on="utterance"))
     options.folder.mkdir(parents=True, exist_ok=True)
     write_text(options.folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
-    write_text(options.folder / "version.json", json.dumps(describe_machine(), indent=2))
+    about = describe_machine() | {"command": shlex.join(["python", *sys.argv])}
+    write_text(options.folder / "version.json", json.dumps(about, indent=2))
     write_text(options.folder / "splits.csv", options.splits.read_text("utf-8"))
     training.run(options.folder, options.minutes, options.workers)
 

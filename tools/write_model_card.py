@@ -34,12 +34,14 @@ def facts() -> dict:
     shares = ", ".join(f"{share:.0%} of {count}" for count, share in sorted(mixtures["speaker_shares"].items()))
     return {
         **{name: config["network"][name] for name in ("n_layers", "units", "rank")},
-        **{name: version[name] for name in ("git_commit", "tensorflow", "keras", "python", "command")},
+        **{name: version[name] for name in ("git_commit", "torch", "keras", "python", "gpu", "command")},
+        "batch_size": mixtures["batch_size"], "excerpt_seconds": mixtures["seconds"],
+        "dropout": config["network"]["dropout"],
         **{name: getattr(model, name) for name in ("soft_scale", "range_db", "phases", "spread", "alike")},
         "embedding_size": config["embedding_size"], "seed": config["seed"],
         "sample_rate_hz": model.front_end.sample_rate_hz,
         "parameters": f"{system['parameters']:,.0f}", "updates": f"{system['updates']:,.0f}",
-        "hours": f"{system['minutes'] / 60:.1f}", "best_update": f"{system['best_update']:,.0f}",
+        "minutes": f"{system['minutes']:.0f}", "best_update": f"{system['best_update']:,.0f}",
         "utterances": len(train), "speakers": train["speaker"].nunique(),
         "mixtures": f"{shares} speakers, levels within ±{mixtures['level_range_db'] / 2:g} dB, played at "
                     f"{', '.join(map(str, mixtures['speeds']))} times their speed, through random smooth responses "
