@@ -19,7 +19,7 @@ from lab41_sce.errors import UserError
 
 MOST_HZ = 2**31 - 1  # that a file can have; soxr does not come back from 1e15
 LARGEST = 1e9  # full scales: what is larger has no finite square
-WINDOW_SECONDS, CONTEXT_SECONDS = 60.0, 20.0  # 4 s of context leave voices less than 40 dB near those of the whole
+WINDOW_SECONDS = 60.0
 
 
 class Recording:
@@ -123,28 +123,26 @@ class Window(NamedTuple):
     outer_stop: int
 
 
-def plan(recording: Recording, front_end, window_seconds: float = WINDOW_SECONDS,
-         context_seconds: float = CONTEXT_SECONDS) -> list[Window]:
+def plan(recording: Recording, front_end, grid_frames: int, window_seconds: float = WINDOW_SECONDS) -> list[Window]:
     """Cut a recording into windows that start where a frame, a sample of the model and one of the recording coincide.
 
     Args:
         recording: what to cut.
         front_end: a `FrontEnd`.
+        grid_frames: they begin at multiples of so many frames, and the model hears at least as many more on both sides.
         window_seconds: about how long they are.
-        context_seconds: about how much more the model hears on both sides.
 
     Returns:
         The windows, in order; one if the recording is short.
     """
     common = math.gcd(recording.sample_rate_hz, front_end.sample_rate_hz)
-    unit = math.lcm(front_end.hop_length, front_end.sample_rate_hz // common)  # samples of the model
+    unit = math.lcm(grid_frames * front_end.hop_length, front_end.sample_rate_hz // common)  # samples of the model
     seconds = unit / front_end.sample_rate_hz
     unit = unit // (front_end.sample_rate_hz // common) * (recording.sample_rate_hz // common)  # of the recording
     length = max(round(window_seconds / seconds), 1) * unit
-    context = math.ceil(context_seconds / seconds) * unit
-    if recording.n_samples <= length + context:
+    if recording.n_samples <= length + unit:
         return [Window(0, recording.n_samples, 0, recording.n_samples)]
-    starts = range(0, recording.n_samples - context, length)
+    starts = range(0, recording.n_samples - unit, length)
     stops = [*starts[1:], recording.n_samples]
-    return [Window(start, stop, max(start - context, 0), min(stop + context, recording.n_samples))
+    return [Window(start, stop, max(start - unit, 0), min(stop + unit, recording.n_samples))
             for start, stop in zip(starts, stops, strict=True)]

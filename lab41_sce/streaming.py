@@ -24,7 +24,6 @@ from lab41_sce.recordings import Recording, Window, plan
 
 FADE_SECONDS = 0.05
 WINDOWS_TO_FIT, VECTORS_TO_FIT = 24, 100_000
-TOGETHER = 3  # windows that go through the hidden layers at once
 LEVELS_COST, VOICES_COST = 0.1, 0.3  # of measuring levels, of making voices; the network's hidden layers cost 1
 HIGH_BINS = 0.7  # of the model's band: masks above here speak for what it does not hear
 
@@ -46,13 +45,13 @@ class Separation:
         self.centres: np.ndarray | None = None
         self.likeness: np.ndarray | None = None
         self.frames: Frames | None = None
-        self._hidden, self._ahead = {}, {}  # by window: of those that made the centres, and of the next few others
+        self._hidden = {}  # by window, of those that made the centres
         if not hasattr(model, "centres"):
             self.n_speakers = n_speakers
             self._windows = [Window(0, recording.n_samples, 0, recording.n_samples)]
             self._work = VOICES_COST * _heard(self._windows)
             return
-        self._windows = plan(recording, model.front_end)
+        self._windows = plan(recording, model.front_end, model.grid_frames)
         fitted = self._windows[:: math.ceil(len(self._windows) / WINDOWS_TO_FIT)]
         self._work = (LEVELS_COST + 1 + VOICES_COST) * _heard(self._windows)
         self.n_speakers, self.centres = self._fit(fitted, n_speakers)
@@ -111,10 +110,10 @@ class Separation:
         """Return the number of speakers, counted if that is asked for, and the centres of their vectors."""
         range_db = COUNT_RANGE_DB if n_speakers == "auto" else self._model.range_db
         samples = []
-        for start in range(0, len(windows), TOGETHER):
-            levels = {window: self._levels(window) for window in windows[start : start + TOGETHER]}
-            self._hidden |= self._listen(levels)
-            samples += [self._sample(*each, VECTORS_TO_FIT // len(windows), range_db) for each in levels.items()]
+        for window in windows:
+            levels = self._levels(window)
+            self._hidden[window] = self._listen(window, levels)
+            samples.append(self._sample(window, levels, VECTORS_TO_FIT // len(windows), range_db))
         vectors, magnitudes = map(np.concatenate, zip(*samples))
         if n_speakers == "auto":
             self.count = count_speakers(vectors, self._model.spread)
@@ -136,23 +135,14 @@ class Separation:
         """Return masks `[S, T, F]` for a window, of channels `[C, N]` and their spectrograms `[C, T, F]`."""
         if self.centres is None:
             return self._model.masks(heard.mean(axis=0), self.n_speakers)
-        if window not in self._hidden and window not in self._ahead:
-            later = self._windows[self._windows.index(window) :]
-            missing = [each for each in later if each not in self._hidden][:TOGETHER]
-            self._ahead = self._listen({each: self._levels(each) for each in missing})
-        hidden = self._hidden[window] if window in self._hidden else self._ahead[window]
+        hidden = self._hidden[window] if window in self._hidden else self._listen(window, self._levels(window))
         return self._model.masks_from(self._model.vectors(hidden, spectrograms.shape[1]), self.centres)
 
-    def _listen(self, levels):
-        """Return what the hidden layers say of windows, of their levels `[T, F]`; those of one length go together."""
-        said = {}
-        for length in {len(of_window): None for of_window in levels.values()}:
-            alike = [window for window, of_window in levels.items() if len(of_window) == length]
-            features = np.stack([self._scaling(levels[window]) for window in alike])
-            said |= zip(alike, self._model.hidden(features), strict=True)
-            for window in alike:
-                self._advance(window, 1.0)
-        return said
+    def _listen(self, window, levels):
+        """Return what the hidden layers say of a window, of its levels `[T, F]`."""
+        hidden = self._model.hidden(self._scaling(levels))
+        self._advance(window, 1.0)
+        return hidden
 
     def _advance(self, window, cost):
         """Tell that something that costs so much was done for a window."""

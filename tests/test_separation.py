@@ -63,19 +63,23 @@ def test_channels_get_the_masks_of_their_mean(tiny_model):
 @pytest.mark.parametrize("rate_hz", [10000, 16000, 44100])
 @pytest.mark.parametrize(("compression", "scaling"), [("log", "standard"), ("sqrt", "min_max")])
 def test_windows_give_what_the_whole_gives(rate_hz, compression, scaling, monkeypatch):
-    """A long recording in windows, against the same at once: 40 dB below the voices, at the borders, too."""
+    """A long recording in windows, against the same at once: 60 dB below the voices, at the borders, too.
+
+    With the same centres: k-means over what an untrained network says falls either way with the last digit.
+    """
     front_end = FrontEnd(compression=compression, scaling=scaling)
     keras.utils.set_random_seed(1)
     model = EmbeddingModel(front_end, blstm(front_end.n_bins, 3, n_layers=1, units=4), True, soft_scale=2.0)
     rng = np.random.default_rng(0)
     signal = sum(hum(pitch_hz, 20.0, rate_hz, rng) for pitch_hz in (110, 210))
+    centres = Separator(model).open(Recording.of(signal, rate_hz), 2).centres
+    monkeypatch.setattr(model, "centres", lambda *_: centres)
     whole = Separator(model).separate(signal, rate_hz)
-    monkeypatch.setattr(streaming, "plan", partial(streaming.plan, window_seconds=3.0, context_seconds=1.5))
-    assert len(streaming.plan(Recording.of(signal, rate_hz), front_end)) >= 5
+    monkeypatch.setattr(streaming, "plan", partial(streaming.plan, window_seconds=3.0))
+    assert len(streaming.plan(Recording.of(signal, rate_hz), front_end, model.grid_frames)) >= 5
     parts = Separator(model).separate(signal, rate_hz)
     assert parts.shape == whole.shape
-    error = min(np.square(parts - whole[order]).mean() for order in ([0, 1], [1, 0]))
-    assert 10 * np.log10(error / np.square(whole).mean()) < -40
+    assert 10 * np.log10(np.square(parts - whole).mean() / np.square(whole).mean()) < -60
     np.testing.assert_allclose(parts.sum(axis=0), signal, atol=1e-4)
 
 
@@ -83,7 +87,7 @@ def test_windows_give_what_the_whole_gives(rate_hz, compression, scaling, monkey
 @pytest.mark.parametrize("seconds", [0.1, 79.9, 80.1, 140.0, 181.0])
 def test_windows_follow_each_other_and_start_where_frames_do(rate_hz, seconds):
     recording = Recording.of(np.zeros(round(seconds * rate_hz)), rate_hz)
-    windows = streaming.plan(recording, FrontEnd())
+    windows = streaming.plan(recording, FrontEnd(), 125)
     assert windows[0].start == windows[0].outer_start == 0
     assert windows[-1].stop == windows[-1].outer_stop == recording.n_samples
     for before, after in zip(windows, windows[1:], strict=False):

@@ -14,6 +14,11 @@ import lab41_sce.networks  # noqa: F401, registers the layers of a saved network
 from lab41_sce.clustering import audible, fit_centres, masks_from_centres
 from lab41_sce.features import magnitude
 
+# To separate, a network hears excerpts about as long as those that trained it, and of each only the middle counts: over
+# minutes, the cells of an LSTM drift away from what they were in training.
+OWN_FRAMES, EXCERPT_FRAMES = 125, 250
+MOST_EXCERPTS = 64  # at once
+
 
 @keras.saving.register_keras_serializable("lab41_sce")
 class EmbeddingModel(keras.Model):
@@ -51,6 +56,11 @@ class EmbeddingModel(keras.Model):
         """Whether masks come from clustering, so that true centres are their ceiling."""
         return True
 
+    @property
+    def grid_frames(self):
+        """Where a recording may be cut: at multiples of this, if at least as much on both sides is heard, too."""
+        return OWN_FRAMES * self.phases
+
     def call(self, mixtures, training=False):
         """Embed waveforms: float32 `[B, N]` to `[B, T, F, K]`."""
         return self.embeddings(magnitude(*self.front_end.analyse(mixtures)), training)
@@ -77,8 +87,9 @@ class EmbeddingModel(keras.Model):
         return unit_length(vectors) if self.unit_norm else vectors
 
     def embed(self, mixture):
-        """Embed one waveform `[N]` with the compiled model: float32 array `[T, F, K]`."""
-        return self.predict_on_batch(mixture[None])[0]
+        """Embed one waveform `[N]` as separation does, in excerpts: float32 array `[T, F, K]`."""
+        features = ops.convert_to_numpy(self.front_end(magnitude(*self.front_end.analyse(mixture[None]))))
+        return self.vectors(self.hidden(features[0]), features.shape[1])
 
     def masks(self, mixture, n_speakers):
         """Estimate a mask for each speaker of a mixture.
@@ -106,14 +117,24 @@ class EmbeddingModel(keras.Model):
         return masks_from_centres(vectors, centres, self.soft_scale)
 
     def hidden(self, features):
-        """Run excerpts `[B, T, F]` of the network's input through all but the last layer: of each what `vectors` wants.
+        """Run the network's input `[T, F]` through all but the last layer: what `vectors` wants, an array.
 
-        It is small: 128 numbers for each frame, say, where the vectors are 5,000. Several excerpts at a time take much
-        less than each by itself, since recurrent layers read all their weights anew for every frame.
+        It is small: 128 numbers for each frame, say, where the vectors are 5,000. The excerpts go through the layers
+        many at a time, which takes much less than each by itself: recurrent layers read their weights for every frame.
         """
-        by_phase = ops.convert_to_numpy(split_phases(features, self.phases))
-        said = _halves(self.network)[0].predict_on_batch(by_phase)
-        return said.reshape(len(features), self.phases, *said.shape[1:])
+        by_phase = ops.convert_to_numpy(split_phases(np.asarray(features)[None], self.phases))
+        n_frames = by_phase.shape[1]
+        length = min(n_frames, EXCERPT_FRAMES)
+        owns = np.arange(0, n_frames, OWN_FRAMES) if n_frames > length else [0]
+        starts = np.clip(np.subtract(owns, (EXCERPT_FRAMES - OWN_FRAMES) // 2), 0, n_frames - length)
+        excerpts = np.concatenate([by_phase[:, start : start + length] for start in starts])
+        network = _halves(self.network)[0]
+        said = np.concatenate([network.predict_on_batch(excerpts[first : first + MOST_EXCERPTS])
+                               for first in range(0, len(excerpts), MOST_EXCERPTS)])
+        said = said.reshape(len(starts), self.phases, *said.shape[1:])
+        stops = [*owns[1:], n_frames]
+        return np.concatenate([of_excerpt[:, own - start : stop - start]
+                               for of_excerpt, start, own, stop in zip(said, starts, owns, stops)], axis=1)
 
     def vectors(self, hidden, n_frames):
         """Make the vectors of an excerpt, float32 array `[T, F, K]`, of what `hidden` said of it; `n_frames` is T."""
