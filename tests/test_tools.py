@@ -152,3 +152,43 @@ def test_a_kept_model_is_half_as_large_and_says_almost_the_same(shipped, tmp_pat
     for before, after in zip(whole.network.get_weights(), kept.network.get_weights(), strict=True):
         assert after.dtype == np.float32
         np.testing.assert_array_equal(after, before.astype(np.float16))
+
+
+def test_speech_is_packed_to_travel(shipped, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import pack_speech
+
+    from lab41_sce import audio
+
+    listed = pd.read_csv(shipped.with_name("splits.csv"), dtype=str)
+    few = listed[listed["split"] != "unseen"].groupby("split").head(3)
+    pd.concat([few, listed[listed["split"] == "unseen"]]).to_csv(tmp_path / "splits.csv", index=False)
+    monkeypatch.setattr(sys, "argv", ["pack_speech", str(EMBEDDED_ROOT), str(tmp_path / "splits.csv"),
+                                      str(tmp_path / "pack"), "--parts", "2"])
+    pack_speech.main()
+    tables = [load(tmp_path / f"pack_{part}", ["synthetic"]) for part in (1, 2)]
+    table = pd.concat(tables).set_index("utterance")
+    assert min(map(len, tables)) >= 2 and sorted(table.index) == sorted(few["utterance"])
+    for name, row in table.iterrows():
+        whole = audio.read_mono(next(EMBEDDED_ROOT.rglob(f"{name}.*")), 11000)
+        packed = audio.read_mono(row["path"], 11000)
+        np.testing.assert_allclose(packed, whole / np.abs(whole).max(), atol=1.5 / 2**11)
+
+
+def test_the_estimate_is_that_of_its_model(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    from estimate_full_scale import estimate, gpu_seconds
+
+    table = pd.DataFrame({"name": ["article's network, 100 x 40 frames: an update", "other, 1 x 40 frames: an update",
+                                   "article's network, 20 x 40 frames: an update"], "value": [200.0, 1.0, 100.0]})
+    gpu = gpu_seconds(table)
+    assert gpu == ([20, 100], [0.1, 0.2])
+    measured = {"frames of an excerpt": 41.0, "weights": 1e9, "a validation": 9.0,
+                "input of one process, decoded on the fly": 410.0}
+    assumed = {"gigabytes_per_second": 8.0, "processes": 10.0}
+    one = estimate(measured, assumed, gpu, 1, 60)
+    assert (one["GPU, ms"], one["input, ms"]) == pytest.approx((150, 600)) and one["update, ms"] == one["input, ms"]
+    assert one["in all, hours"] == pytest.approx((92_000 * 0.6 + 184 * 9) / 3600)
+    two = estimate(measured, assumed, gpu, 2, 40)  # of 20 excerpts each, and 4 GB of gradients there and back
+    assert two["GPU, ms"] == pytest.approx(100 + 2 * 0.5 * 4e9 / 8e9 * 1000) and two["input, ms"] == pytest.approx(200)
+    assert two["excerpts a second"] == pytest.approx(40 / 0.6)
