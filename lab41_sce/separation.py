@@ -64,7 +64,8 @@ class Separator:
         try:
             model = keras.saving.load_model(file)
         except Exception as error:  # whatever Keras makes of a file that a stranger, or nobody, has written
-            reason = [*str(error).strip().splitlines(), type(error).__name__][0]
+            told = str(error).rpartition("Exception encountered: ")[2]  # Keras tells the whole configuration before it
+            reason = [*told.strip().splitlines(), type(error).__name__][0]
             raise UserError(f"{file} cannot be loaded as a model ({reason}); give a .keras file of a run.") from None
         if not hasattr(model, "masks"):
             raise UserError(f"{file} holds a Keras model that cannot separate; give model.keras of a run.")
