@@ -68,8 +68,9 @@ def measure_part(part: str, quick: bool, tools: Path = Path(__file__).parent) ->
     environment = {**os.environ, "PYTHONPATH": str(tools.resolve().parent)}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "part.csv"
-        subprocess.run([sys.executable, tools / f"bench_{part}.py", out, *["--quick"] * quick], check=True,
-                       env=environment)
+        script = tools.resolve() / f"bench_{part}.py"
+        subprocess.run([sys.executable, script, out, *["--quick"] * quick], check=True, env=environment,
+                       cwd=tools.resolve().parent)  # where `python -m` looks for the package first
         return pd.read_csv(out)
 
 

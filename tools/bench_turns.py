@@ -1,11 +1,11 @@
-"""Training at three sizes, separation of two lengths: short enough for turns with an earlier checkout."""
+"""Training at one size, separation of two lengths: short enough for turns with an earlier checkout."""
 
 from bench import part_main
 from bench_separation import commands
 from bench_training import RECIPES
 from bench_training import measure as training
 
-SIZES = {"pretrained recipe": [(16, 100), (32, 100)], "article's network": [(32, 40)]}
+SIZES = {"pretrained recipe": [(32, 100)]}
 SECONDS = (60, 600)
 
 
