@@ -64,17 +64,19 @@ def measure(corpus: Path, n_files: int) -> dict[str, tuple[float, str]]:
     start = time.perf_counter()
     evaluation.validate(bench.method.model, bench.speech, validation)
     validating = time.perf_counter() - start
+    batch, hops = bench.config.mixtures.batch_size, round(bench.config.mixtures.seconds * 10_000 / 256)
+    frames = batch * (hops + 1)
+    update = frames / bench.rate(tf.data.Dataset.from_tensors(bench.mixtures(batch, hops).batch(0)).repeat(), 3, frames)
+    # From here on the mixtures are of the given files; the method knows the speakers of the embedded corpus only.
     bench.table, bench.speakers = files, sorted(files["speaker"].unique())
     bench.speech = Speech(files, 10_000, in_memory=False)
-    batch, hops = bench.config.mixtures.batch_size, round(bench.config.mixtures.seconds * 10_000 / 256)
-    frames, mixtures = batch * (hops + 1), bench.mixtures(batch, hops)
-    one = tf.data.Dataset.from_tensors(mixtures.batch(0)).repeat()
+    mixtures = bench.mixtures(batch, hops)
     megabytes = sum(Path(path).stat().st_size for path in files["path"]) / 1e6
     return {
         "frames of an update": (frames, "frames"),
         "frames of an excerpt": (hops + 1, "frames"),
         "weights": (sum(np.prod(weight.shape) for weight in bench.method.trainable_variables), "numbers"),
-        "update on this machine": (frames / bench.rate(one, 3, frames), "s"),
+        "update on this machine": (update, "s"),
         "input of one process, decoded on the fly": (input_rate(mixtures, frames, 5), "frames/s"),
         "a validation": (validating, "s"),
         "an hour of speech as it is distributed": (megabytes / hours, "MB"),
