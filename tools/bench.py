@@ -59,7 +59,7 @@ def machine() -> dict:
     processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
                      platform.processor())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    command = shlex.join(["python", "tools/bench.py", *sys.argv[1:]])
+    command = shlex.join(["python", f"tools/{Path(sys.argv[0]).name}", *sys.argv[1:]])
     return {"processor": processor, "cores": os.cpu_count(), "memory_gb": round(memory, 1), **runs.versions(command)}
 
 
