@@ -158,6 +158,18 @@ def test_an_excerpt_without_a_frame_for_the_loss_is_refused(tiny_model):
         method(batch)
 
 
+def test_frames_are_left_out_of_excerpts_of_any_length(tiny_model):
+    """From the second length on, TensorFlow compiles the update for lengths that it does not know."""
+    method = SourceContrastiveEstimation(tiny_model, n_known_speakers=5, frame_step=4)
+    method.compile(keras.optimizers.Adam(1e-3))
+    rng = np.random.default_rng(0)
+    for n_samples in (2560, 5120, 7680):
+        batch = {"sources": rng.standard_normal((2, 2, n_samples)).astype(np.float32),
+                 "speaker_ids": np.array([[4, 2], [0, 1]], np.int32)}
+        history = method.fit(tf.data.Dataset.from_tensors(batch), verbose=0)
+        assert np.isfinite(history.history["loss"]).all()
+
+
 @pytest.mark.parametrize(("weight_power", "as_heard", "centre_share"), [(0.0, False, 0.0), (1.0, False, 0.0),
                                                                          (1.0, True, 0.0), (1.0, False, 0.25)])
 def test_loss_uses_the_louder_source(tiny_model, weight_power, as_heard, centre_share):

@@ -168,8 +168,9 @@ class SourceContrastiveEstimation(Method):
         weights = bin_weights(speech, self.loss_range_db, self.weight_power, self.emphasis)
         embed = self.model.embeddings
         if self.frame_step > 1:
-            if speech.shape[1] < self.frame_step:
-                raise UserError(f"frame_step={self.frame_step} leaves none of the {speech.shape[1]} frames of an "
+            n_frames = speech.shape[1]  # None: not known while TensorFlow traces this for excerpts of any length
+            if n_frames is not None and n_frames < self.frame_step:
+                raise UserError(f"frame_step={self.frame_step} leaves none of the {n_frames} frames of an "
                                 "excerpt; give less, or longer excerpts (mixtures.seconds).")
             first = keras.random.randint((), 0, self.frame_step, seed=self.seed_generator)
             choose = partial(every, self.frame_step, first)
