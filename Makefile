@@ -16,7 +16,7 @@ EXPECTED = results/reproduce_embedded/expected.csv
 NUMBERS = same_scores repeatable metrics intervals features clustering corpora mixtures pretrained sce lstm
 
 .DEFAULT_GOAL := help
-.PHONY: help venv reproduce figures demo bench torture test test-slow test-browser test-oldest lint notebooks clean distclean
+.PHONY: help venv reproduce figures demo bench torture test test-slow test-browser test-oldest coverage lint notebooks clean distclean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -93,6 +93,13 @@ test-browser: venv .venv/.browser  ## run the tests of the page, in a browser; s
 
 test-oldest: .venv-oldest/.installed  ## run the tests of the numbers with the oldest versions that are supported, in .venv-oldest
 	@.venv-oldest/bin/python -m pytest -q $(NUMBERS:%=tests/test_%.py)
+
+coverage: venv .venv/.torture  ## see which lines and branches of the package the tests reach; writes results/reliability/coverage.md
+	@rm -rf build/coverage && mkdir -p build/coverage
+	-@$(PYTEST) --cov --cov-report= notebooks tests
+	@.venv/bin/python -m coverage report --format=markdown --show-missing --skip-covered > build/coverage/table.md
+	@mv build/coverage/table.md results/reliability/coverage.md
+	@.venv/bin/python -m coverage report --format=total --fail-under=90
 
 lint: venv  ## check the code with ruff and mypy
 	@.venv/bin/python -m ruff check

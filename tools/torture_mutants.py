@@ -2,14 +2,15 @@
 
 Of every module's possible mutants, a sample drawn with a fixed seed is tried, each in a copy of the checkout, by the
 tests named here. `mutants.csv`, beside the rows, lists each with what became of it. What only changes a type
-annotation is no fault, so `|`, which means nothing else here, is left alone.
+annotation is no fault, so `|`, which means nothing else here, is left alone. Most of a test's time would be imports:
+the tests of a mutant run in a fork of a process that has the libraries already, but nothing of this package.
 """
 
 import functools
+import multiprocessing
 import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,8 @@ MODULES = {"metrics.py": ("metrics", "same_scores", "properties"), "intervals.py
            "methods/sce.py": ("sce",), "methods/deep_clustering.py": ("deep_clustering",),
            "methods/attractor.py": ("attractor",), "methods/pit.py": ("pit",)}
 SAMPLE, SEED, SECONDS = 60, 0, 180  # mutants of each module; the longest that tests may take on one
+LIBRARIES = ("keras", "tensorflow", "pandas", "scipy.signal", "scipy.stats", "mir_eval.separation", "fast_bss_eval",
+             "hypothesis", "soundfile", "soxr", "hydra", "joblib", "sklearn.cluster", "sklearn.decomposition", "tqdm")
 LEFT_ALONE = ("BitOr", "core/NoOp")
 
 
@@ -47,18 +50,37 @@ def mutants(code: str) -> list[tuple[str, int]]:
     return found
 
 
-def tests_fail(checkout: Path, names: tuple[str, ...]) -> bool:
-    """Run these tests in a checkout; True if one fails, or takes too long."""
+def run_tests(checkout: Path, names: tuple[str, ...], out: Path) -> None:
+    """Run these tests in a checkout, in a process that may be spoilt by it, and exit as pytest does."""
+    import pytest
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lab41_sce"]:
+        del sys.modules[name]
+    os.environ |= {"PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    sys.path.insert(0, str(checkout))
+    sys.dont_write_bytecode = True
+    os.chdir(checkout)
+    with out.open("wb") as told:
+        os.dup2(told.fileno(), 1)
+        os.dup2(told.fileno(), 2)
     files = [f"tests/test_{name}.py" for name in names]
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files]
-    environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
+    os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files]))
+
+
+def tests_fail(checkout: Path, names: tuple[str, ...]) -> bool:
+    """Run these tests in a checkout; True if one fails or crashes, or takes too long."""
+    context, out = multiprocessing.get_context("forkserver"), checkout / "told.txt"
+    context.set_forkserver_preload(["pytest", *LIBRARIES])
+    process = context.Process(target=run_tests, args=(checkout, names, out))
+    process.start()
+    process.join(SECONDS)
+    if process.is_alive():
+        process.kill()
+        process.join()
         return True
-    if done.returncode not in (0, 1, 2):  # 2: the module cannot even be imported
-        raise RuntimeError(f"pytest did not run: {done.stdout.decode()[-2000:]}")
-    return done.returncode != 0
+    if process.exitcode > 2:  # 2: the module cannot even be imported
+        raise RuntimeError(f"pytest did not run: {out.read_text()[-2000:]}")
+    return process.exitcode != 0
 
 
 def noticed(mutant: tuple[str, int], module: Path, names: tuple[str, ...], checkouts: list[Path]) -> dict:
