@@ -137,6 +137,7 @@ def test_a_system_that_learns_nothing_can_be_the_method(corpus_root, tmp_path, c
     assert "there is no model at" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_noise_and_a_saved_model(corpus_root, tmp_path):
     """Train and score with noise, and score the trained weights once more, with binary masks."""
     noise = ["noise.kinds=[white]", "noise.training_snr_db=[0,10]", "noise.evaluation_snr_db=[-5]"]

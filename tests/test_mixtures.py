@@ -148,6 +148,7 @@ def test_a_frozen_list_is_determined_by_its_seed(speech, utterances):
         np.testing.assert_allclose(levels_db(sources), 0, atol=0.05)
 
 
+@pytest.mark.slow
 def test_a_frozen_list_is_the_same_in_another_process(corpus_root):
     """Python shuffles its sets anew in every process; nothing may depend on their order."""
     code = ("import sys; from lab41_sce.corpora import librispeech, splits; from lab41_sce.lists import *; "
