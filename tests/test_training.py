@@ -97,8 +97,8 @@ class Killed(BaseException):
     """Stands in for a kill: nothing of ours may catch it."""
 
 
-POINTS = (pytest.param("in validation", marks=pytest.mark.slow), "before the checkpoint is renamed", "before the history",
-          "in an update")
+POINTS = (pytest.param("in validation", marks=pytest.mark.slow), "before the checkpoint is renamed",
+          "before the history", "in an update")
 
 
 @pytest.mark.parametrize("point", POINTS)
