@@ -95,10 +95,10 @@ test-oldest: .venv-oldest/.installed  ## run the tests of the numbers with the o
 	@.venv-oldest/bin/python -m pytest -q $(NUMBERS:%=tests/test_%.py)
 
 coverage: venv .venv/.torture  ## see which lines and branches of the package the tests reach; writes results/reliability/coverage.md
-	@rm -rf build/coverage && mkdir -p build/coverage
-	-@$(PYTEST) --cov --cov-report= notebooks tests
-	@.venv/bin/python -m coverage report --format=markdown --show-missing --skip-covered > build/coverage/table.md
-	@mv build/coverage/table.md results/reliability/coverage.md
+	@mkdir -p build results/reliability && rm -f build/coverage*
+	@$(PYTEST) --cov --cov-report= notebooks tests
+	@.venv/bin/python -m coverage report --format=markdown --show-missing --skip-covered > build/coverage.md
+	@mv build/coverage.md results/reliability/coverage.md
 	@.venv/bin/python -m coverage report --format=total --fail-under=90
 
 lint: venv  ## check the code with ruff and mypy
