@@ -96,6 +96,7 @@ def test_sources_are_sorted_by_the_numbers_of_their_speakers():
 
 @pytest.mark.parametrize("n_speakers", [2, 3])
 def test_sources_and_speakers_change_places_together_only(n_speakers):
+    keras.utils.set_random_seed(3)  # with some weights, the two orders have about the same loss
     method = recurrent_mask.build(tiny_setup(n_speakers, units=4), gamma=0.05)
     rng = np.random.default_rng(3)
     sources = rng.standard_normal((2, n_speakers, 1280)).astype(np.float32)
