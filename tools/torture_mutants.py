@@ -26,7 +26,7 @@ MODULES = {"metrics.py": ("metrics", "same_scores", "properties"), "intervals.py
            "clustering.py": ("clustering", "properties"), "corpora/splits.py": ("corpora", "properties"),
            "methods/sce.py": ("sce",), "methods/deep_clustering.py": ("deep_clustering",),
            "methods/attractor.py": ("attractor",), "methods/pit.py": ("pit",)}
-SAMPLE, SEED, SECONDS = 60, 0, 180  # mutants of each module; the longest that tests may take on one
+SAMPLE, SEED, SECONDS = 40, 0, 300  # mutants of each module; the longest that tests may take on one
 LIBRARIES = ("keras", "tensorflow", "pandas", "scipy.signal", "scipy.stats", "mir_eval.separation", "fast_bss_eval",
              "hypothesis", "soundfile", "soxr", "hydra", "joblib", "sklearn.cluster", "sklearn.decomposition", "tqdm")
 LEFT_ALONE = ("BitOr", "core/NoOp", "core/Variable")  # the last: operators that want to be told names of variables
