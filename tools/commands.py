@@ -125,6 +125,13 @@ def files(folder: Path) -> set[str]:
             and not name.name.startswith("events.") and name.suffix != ".log"}
 
 
+def appeared(folder: Path, pattern: str) -> bool:
+    """Tell whether a file of such a name is there; False, too, where folders vanish while they are searched."""
+    with suppress(FileNotFoundError):
+        return any(folder.rglob(pattern))
+    return False
+
+
 def temporary(folder: Path) -> list[str]:
     """Name what a kill has left under temporary names."""
     return [str(path.relative_to(folder)) for path in folder.rglob(".*.part*")]

@@ -11,6 +11,7 @@ speakers that trained it, so that it is never scored on one of them. How it was 
 
 import argparse
 import io
+import json
 import shutil
 import tempfile
 import zipfile
@@ -26,11 +27,22 @@ from lab41_sce.separation import Separator
 
 
 def halve(source: Path, target: Path) -> None:
-    """Copy a `.keras` file, a zip archive, with float16 weights; Keras makes them float32 again when it loads them."""
+    """Copy a `.keras` file, a zip archive, with float16 weights; Keras makes them float32 again when it loads them.
+
+    Settings that are not set and that older versions of Keras do not know are left out, so that these can load it.
+    """
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
             contents = old.read(name)
-            new.writestr(name, _halved(contents) if name.endswith(".h5") else contents)
+            change = {"model.weights.h5": _halved, "config.json": _older}.get(name, bytes)
+            new.writestr(name, change(contents))
+
+
+def _older(contents: bytes) -> bytes:
+    """Return a model's settings without those that came with Keras 3.13, all of them None."""
+    newer = ("quantization_config", None)
+    settings = json.loads(contents, object_hook=lambda found: dict(pair for pair in found.items() if pair != newer))
+    return json.dumps(settings).encode()
 
 
 def _halved(contents: bytes) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from commands import Running, Tally, files, half_written, run, temporary
+from commands import Running, Tally, appeared, files, half_written, run, temporary
 from subjects import (
     SUBSET,
     Subject,
@@ -43,7 +43,7 @@ def kills(campaigns, subject: Subject, n: int, n_aimed: int, scratch: Path) -> N
     for name in subject.kill_at[:n_aimed]:
         folder = scratch / "killed"
         process = Running(subject.start(folder))
-        if process.wait_until(lambda folder=folder, name=name: any(folder.rglob(name))) and process.kill():
+        if process.wait_until(lambda folder=folder, name=name: appeared(folder, name)) and process.kill():
             half += bool(temporary(folder))
             go_on(tally, subject, process, folder, f"killed when {name} appeared")
         else:
@@ -189,7 +189,7 @@ def downloads(campaigns, archive: bytes, corpus: Path, scratch: Path, quick: boo
                 twice += server.sent - len(archive)
             if stalls:
                 running = Running(subject.start(folder))
-                if running.wait_until(lambda: any(folder.glob("*.unpacking/*/*/*"))) and running.kill():
+                if running.wait_until(lambda: appeared(folder, "*.unpacking/*/*/*")) and running.kill():
                     finish(tally, f"{name} while it unpacks", running, told=False)
                 else:  # it was too quick
                     running.end()
