@@ -84,3 +84,17 @@ def test_audible():
     assert audible(levels, 20).tolist() == [[True, True, False]]
     assert not audible(np.zeros((2, 2)), 20).any()
     assert audible(levels, 20, peak=0.5).all() and not audible(levels, 20, peak=100.0).any()
+
+
+def test_only_audible_bins_make_true_centres_whatever_the_level():
+    vectors, owner, levels = two_clouds()
+    levels[:15] = 1e-4
+    sources = np.stack([np.where(owner == 0, levels, 0), np.where(owner == 1, levels, 0)])
+    moved = vectors.copy()
+    moved[:15, :, 0] += 100
+    masks = true_centres_masks(moved, levels, sources, soft_scale=1.0)
+    audible_only = true_centres_masks(vectors[15:], levels[15:], sources[:, 15:], soft_scale=1.0)
+    np.testing.assert_allclose(masks[:, 15:], audible_only, atol=1e-6)
+    quiet = true_centres_masks(moved, 1e-4 * levels, 1e-4 * sources, soft_scale=1.0)
+    np.testing.assert_allclose(quiet, masks, atol=1e-6)
+    assert not audible(np.full((2, 2), 1e-9), 20).any()

@@ -157,6 +157,59 @@ def test_a_leak_is_an_error(utterances):
         splits.verify(pd.concat([table, table.iloc[:1]]))
 
 
+def made(lengths, sexes="FM"):
+    """Return a table with speakers of each sex, each with so many utterances as the lengths say."""
+    rows = [(f"{sex}{number:02}", sex, "train", f"{sex}{number:02}-{i}", 2.0)
+            for sex in sexes for number, n in enumerate(lengths) for i in range(n)]
+    return pd.DataFrame(rows, columns=["speaker", "sex", "subset", "utterance", "seconds"])
+
+
+def test_shares_of_speakers_and_utterances():
+    table = splits.split(made([30] * 20), 2, unseen_fraction=0.25, validation_fraction=0.2)
+    speakers = table.groupby(["split", "sex"])["speaker"].nunique().unstack()
+    assert (speakers.loc["unseen"] == 5).all() and (speakers.loc["validation"] == 3).all()
+    assert (speakers.loc["train"] == 12).all()
+    heard = table.groupby(["split", "speaker"]).size()
+    assert (heard["train"] == 24).all() and (heard["in-set"] == heard["train-validation"]).all()
+    assert (heard["in-set"] == 3).all()
+
+
+def test_who_says_little_is_only_trained_on():
+    table = splits.split(made([4] * 10), 2)
+    assert set(table["split"]) == {"train", "validation", "unseen"}
+    table = splits.split(made([5] * 10), 2)
+    assert (table[table["split"] == "in-set"].groupby("speaker").size() == 1).all()
+    assert set(table["split"]) == set(splits.SPLITS)
+
+
+@pytest.mark.parametrize("sex", ["F", "M"])
+def test_a_corpus_of_one_sex_is_split_too(sex):
+    table = splits.split(made([6] * 12, sex), 2)
+    assert set(table["split"]) == set(splits.SPLITS)
+
+
+def test_as_few_speakers_as_will_do():
+    table = splits.split(made([6] * 5), 2)  # 2 unseen, 2 for validation, and one of each sex
+    assert table.loc[table["split"] == "train", "speaker"].nunique() == 2
+    with pytest.raises(UserError, match="4 speakers of sex F, but mixtures of 2 need at least 5"):
+        splits.split(made([6] * 4), 2)
+    with pytest.raises(UserError, match="2 speakers are left to train on, but a mixture needs 3"):
+        splits.split(made([6] * 7), 3)
+
+
+def test_the_first_that_leaks_is_named():
+    table = splits.split(made([6] * 10), 2)
+    trained = splits.trained_speakers(table)
+    leaky = table.copy()
+    for speaker in trained[2:4]:
+        leaky.loc[leaky.index[leaky["speaker"] == speaker][0], "split"] = "unseen"
+    with pytest.raises(ValueError, match=f"speaker {trained[2]} is in more than one of"):
+        splits.verify(leaky)
+    twice = pd.concat([table, table.iloc[[3, 5]]])
+    with pytest.raises(ValueError, match=f"utterance {table['utterance'][3]} stands twice"):
+        splits.verify(twice)
+
+
 def test_too_few_speakers_are_told(utterances):
     few = utterances[utterances["speaker"].isin(["101", "102", "103", "104"])]
     with pytest.raises(UserError, match="2 speakers of sex F, but mixtures of 2 need at least 5"):

@@ -144,3 +144,19 @@ def test_paired_differences_count_common_mixtures_only():
         paired_differences(pd.concat([base[2:3], other]), "base")
     with pytest.raises(ValueError, match="once"):
         paired_differences(pd.concat([scores, other]), "base")
+
+
+def test_a_mean_counts_each_mixture_as_often_as_its_speakers_were_drawn():
+    counts = np.array([[0, 0, 0], [0, 1, 0], [1, 0, 2]], float)
+    with np.errstate(all="raise"):
+        means = intervals._weighted_means(np.array([1.0, 2.0, 4.0]), counts)
+    np.testing.assert_array_equal(means, [np.nan, 2.0, 3.0])
+
+
+def test_intervals_hold_95_percent_of_the_means_of_seed_0():
+    scores = make_pair()
+    own = scores[(scores["system"] == "a") & (scores["kind"] == "FF")]
+    low, high = summarise(own).set_index("kind").loc["FF", ["low", "high"]]
+    draws = intervals._resampled_means(own.sort_values("mixture")["value"].to_numpy(), "FF", 0, 2000)
+    assert np.mean(draws < low) == np.mean(draws > high) == 0.025
+    assert_frame_equal(paired_differences(scores, "base"), paired_differences(scores, "base", seed=0))

@@ -170,3 +170,29 @@ def test_parallel_equals_serial():
 def test_module_loads_no_learning_framework():
     code = "import sys, lab41_sce.metrics; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_sources_that_cancel_each_other_make_the_mixture_undefined():
+    sources = make_sources(0)[:1] * [[1], [-1]]
+    rows = score_mixture(sources, sources.sum(axis=0), {"system": make_estimates(make_sources(0), 1)})
+    assert len(rows) == len(METRICS) and all(np.isnan(value) for _, _, value in rows)
+
+
+def test_an_estimate_is_silent_200_db_below_the_mixture():
+    sources = make_sources(0)
+    mixture = sources.sum(axis=0)
+    centred = sources - sources.mean(axis=1, keepdims=True)
+    quiet = mixture.std() * centred / centred.std(axis=1, keepdims=True)
+    systems = {"just heard": 10 ** (-199.9 / 20) * quiet, "just silent": 10 ** (-200.1 / 20) * quiet}
+    rows = score_mixture(sources, mixture, systems)
+    assert as_dict(rows, "just heard")["SI-SDR"] == 100 and as_dict(rows, "just silent")["SI-SDR"] < -20
+
+
+def test_only_the_mixture_itself_scores_as_the_mixture():
+    sources = 1e-3 * make_sources(0)  # quiet, so that no fixed difference is small
+    mixture = sources.sum(axis=0)
+    both, noise = np.stack([mixture, mixture]), np.random.default_rng(1).standard_normal(sources.shape)
+    systems = {"same": both.astype(np.float32), "other": both + 1e-4 * sources.std() * noise}
+    rows = score_mixture(sources, mixture, systems)
+    assert all(value == 0 for name, value in as_dict(rows, "same").items() if name.endswith("i"))
+    assert all(value != 0 for name, value in as_dict(rows, "other").items() if name.endswith("i"))

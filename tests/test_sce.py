@@ -145,6 +145,14 @@ def test_the_loss_may_look_at_some_frames(tiny_model, splits):
                map(tf.convert_to_tensor, tape.gradient(loss, [weight.value for weight in model.trainable_variables])))
 
 
+@pytest.mark.parametrize("step_ratio", [1.0, 10.0])
+def test_speaker_vectors_begin_as_long_as_ever_whatever_their_steps(step_ratio):
+    keras.utils.set_random_seed(0)
+    vectors = SpeakerVectors(2000, 8, step_ratio=step_ratio)
+    drawn = keras.ops.convert_to_numpy(vectors(np.arange(2000)))
+    assert drawn.std() == pytest.approx(np.sqrt(2 / 8), rel=0.15)  # the tails are cut off at two deviations
+
+
 @pytest.mark.parametrize("frame_step", [0, 9, 1.5])
 def test_frame_steps_that_are_not_possible_are_refused(tiny_model, frame_step):
     with pytest.raises(ValueError, match="from 1 to 8"):
