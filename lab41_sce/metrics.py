@@ -79,10 +79,12 @@ def best_bss_eval(references: np.ndarray, estimates: np.ndarray) -> tuple[np.nda
     # Equal estimates (the unprocessed mixture) leave nothing to permute, and permuting costs S times as much.
     permute = bool(np.any(estimates != estimates[:1]))
     with warnings.catch_warnings(), np.errstate(divide="ignore"):
-        warnings.simplefilter("ignore", FutureWarning)  # mir_eval 0.9 drops it: pinned below
+        warnings.simplefilter("ignore", FutureWarning)  # mir_eval 0.9 drops it, and is not allowed
+        # It would go on if it found the error's class where NumPy 1 had it: since 2.0 with a warning, now not at all.
+        warnings.filterwarnings("error", "The numpy.linalg.linalg", DeprecationWarning)
         try:
             *ratios_db, _ = separation.bss_eval_sources(references, estimates, compute_permutation=permute)
-        except (np.linalg.LinAlgError, AttributeError):  # mir_eval 0.8 looks for the first where NumPy 1 had it
+        except (np.linalg.LinAlgError, DeprecationWarning, AttributeError):
             ratios_db = np.full((3, len(references)), np.nan)
     return tuple(np.clip(ratios_db, -LIMIT_DB, LIMIT_DB))
 

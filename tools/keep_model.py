@@ -39,9 +39,9 @@ def halve(source: Path, target: Path) -> None:
 
 
 def _older(contents: bytes) -> bytes:
-    """Return a model's settings without those that came with Keras 3.13, all of them None."""
-    newer = ("quantization_config", None)
-    settings = json.loads(contents, object_hook=lambda found: dict(pair for pair in found.items() if pair != newer))
+    """Return a model's settings without those that came after Keras 3.12, where they are None."""
+    newer = [(name, None) for name in ("quantization_config", "input_axes", "output_axes")]
+    settings = json.loads(contents, object_hook=lambda found: dict(pair for pair in found.items() if pair not in newer))
     return json.dumps(settings).encode()
 
 
