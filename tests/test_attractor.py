@@ -276,3 +276,10 @@ def test_saved_model_gives_the_same_in_a_new_process(tmp_path):
 def test_one_mixture_is_separated_like_by_its_ideal_mask(n_speakers, options):
     found, _, ideal_ratio = overfit(build, n_speakers, updates=80, embedding_size=6, **options)
     assert found > ideal_ratio - 1.0
+
+
+@pytest.mark.parametrize("mask", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("attractors", ["kmeans", "fixed"])
+def test_true_centres_are_the_ceiling_of_k_means_with_shares_only(mask, attractors):
+    model = tiny_method(mask=mask, attractors=attractors).model
+    assert model.clusters == ((mask, attractors) == ("softmax", "kmeans"))
