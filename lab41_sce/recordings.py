@@ -55,7 +55,8 @@ class Recording:
         Raises:
             UserError: it has another shape, no samples, or some that are not finite, or the rate is none.
         """
-        if not isinstance(sample_rate_hz, (int, np.integer)) or not 1 <= sample_rate_hz <= MOST_HZ:
+        whole = isinstance(sample_rate_hz, (int, np.integer)) and not isinstance(sample_rate_hz, bool)
+        if not whole or not 1 <= sample_rate_hz <= MOST_HZ:
             raise UserError(f"a sample rate of {sample_rate_hz!r} is not possible; give whole Hz, such as 16000.")
         signal = np.asarray(signal)
         if np.issubdtype(signal.dtype, np.integer):

@@ -145,3 +145,9 @@ def test_what_is_no_rate_signal_or_number_is_told():
     with pytest.raises(UserError, match="give floats or integers"):
         good.separate(np.array(["a", "b"]), RATE_HZ)
     assert good.separate(two, np.int64(RATE_HZ), np.int64(2)).shape == (2, RATE_HZ)
+
+
+@pytest.mark.parametrize("rate_hz", [True, 0, -8000, 16000.0, 2**31, "16000", None])
+def test_a_rate_that_is_none_is_refused(rate_hz):
+    with pytest.raises(UserError, match="give whole Hz"):
+        Recording.of(tone(300, 0.1), rate_hz)
