@@ -43,6 +43,12 @@ def test_loss_agrees_with_all_pairs_listed(n_sources):
     assert float(affinity_loss(*case)) == pytest.approx(pairs_loss(*case), rel=1e-5)
 
 
+def test_only_the_proportions_of_the_weights_count():
+    embeddings, assignment, weights = random_case()
+    expected = float(affinity_loss(embeddings, assignment, weights))
+    assert float(affinity_loss(embeddings, assignment, 1e-6 * weights)) == pytest.approx(expected, rel=1e-5)
+
+
 def test_gradients_agree_with_finite_differences():
     embeddings, *others = random_case(1)
     _, gradient = loss_and_gradient(embeddings, *others)
