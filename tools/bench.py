@@ -53,6 +53,11 @@ def part_main(measure) -> None:
     runs.write_csv(pd.DataFrame(rows, columns=COLUMNS), options.out)
 
 
+def peak_megabytes() -> float:
+    """Return the most memory that this process ever had; `getrusage` would tell of the one that started it, too."""
+    return int(Path("/proc/self/status").read_text("utf-8").partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def machine() -> dict:
     """Describe the machine and the software."""
     lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []

@@ -6,7 +6,6 @@ most memory that a process which does nothing else ever has. Then whole updates:
 nothing (`bench_losses.py`), and with that of `+exp=two_speaker`. "Keras's Adam" moves every row in every update.
 """
 
-import resource
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -14,7 +13,7 @@ from multiprocessing import get_context
 import keras
 import numpy as np
 import tensorflow as tf
-from bench import part_main
+from bench import part_main, peak_megabytes
 from bench_losses import rank_one
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
@@ -68,12 +67,12 @@ def update(n_speakers: int, optimizer: str, batch: int, whole: bool = False):
     return step
 
 
-def peak_megabytes(n_speakers: int, optimizer: str, batch: int) -> float:
-    """Return the most memory that this process ever had, after some updates."""
+def peak_after_updates(n_speakers: int, optimizer: str, batch: int) -> float:
+    """Return the most memory that this process ever had, after some updates, in MB."""
     step = table_update(n_speakers, optimizer, batch)
     for _ in range(5):
         step()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_megabytes()
 
 
 def measure(rows, quick: bool) -> None:
@@ -90,7 +89,7 @@ def measure(rows, quick: bool) -> None:
         rows.add(f"speaker vectors alone, {name(*case)}: fastest", 1e3 * min(taken), "ms")
     for case in cases:
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # each alone, since a peak never goes down
-            peak = pool.submit(peak_megabytes, *case, batch).result()
+            peak = pool.submit(peak_after_updates, *case, batch).result()
         rows.add(f"speaker vectors alone, {name(*case)}: peak memory of the process", peak, "MB")
     for case, taken in measure_seconds({case: update(*case, batch) for case in cases}, rounds).items():
         rows.add(f"loss and optimiser, {name(*case)}", 1e3 * np.median(taken), "ms")

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import soundfile
-from bench import part_main
+from bench import part_main, peak_megabytes
 
 from lab41_sce.corpora import librispeech, splits, storage
 from lab41_sce.lists import evaluation_list
@@ -67,9 +67,7 @@ def start_up(root: str) -> None:
     stage("lists to score on")
     mixtures.batch(0)
     stage("the first batch")
-    status = Path("/proc/self/status").read_text("utf-8")  # rusage would tell of the process that started this one, too
-    peak_kb = int(status.partition("VmHWM:")[2].split()[0])
-    print(json.dumps({"taken": taken, "memory_mb": peak_kb / 1024}))
+    print(json.dumps({"taken": taken, "memory_mb": peak_megabytes()}))
 
 
 def forget(root: Path) -> None:
