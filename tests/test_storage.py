@@ -1,7 +1,9 @@
 """Stores: what comes out is what went in, bit for bit; what was interrupted or damaged is made good or told."""
 
+import gc
 import logging
 import shutil
+import sys
 
 import numpy as np
 import pandas as pd
@@ -105,6 +107,15 @@ def test_a_damaged_store_is_told(store, tmp_path):
     (store / "index.csv").write_text("utterance\na\n")
     with pytest.raises(UserError, match="cannot be read"):
         librispeech.load(store, ["train"])
+
+
+def test_a_shard_that_cannot_be_opened_is_told_by_one_sentence(corpus_root, tmp_path, monkeypatch, capsys):
+    unraisable = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    (tmp_path / ".shard_00000.part.wav").symlink_to("missing/folder.wav")
+    assert storage.main([str(corpus_root), str(tmp_path), "--subsets", "train"]) == 1
+    gc.collect()
+    assert "shard_00000.wav could not be written" in capsys.readouterr().err and not unraisable
 
 
 def test_what_cannot_be_used_is_left_out(corpus_root, tmp_path, caplog):

@@ -1,4 +1,4 @@
-"""What `torture.py` does its worst to: an experiment, a separation, the article's report, a download; all small."""
+"""What `torture.py` does its worst to: an experiment, a separation, a report, a download, a store; all small."""
 
 import hashlib
 import io
@@ -31,6 +31,12 @@ try:
     librispeech.load(root, [subset], download=True)  # what corpus.download=true calls
 except UserError as error:
     sys.exit(f"error: {error}")
+"""
+STORE = """
+import sys
+from lab41_sce.corpora import storage
+storage.SHARD_SECONDS = 20.0  # many shards
+sys.exit(storage.main(sys.argv[1:]))
 """
 
 
@@ -175,3 +181,19 @@ def download(url: str, archive: bytes, corpus: Path) -> Subject:
         return ["-c", DOWNLOAD, folder, SUBSET, url, f"sha256:{hashlib.sha256(archive).hexdigest()}"]
 
     return Subject("a download", start, start, lambda folder: "", (), corpus)
+
+
+def store(corpus: Path, scratch: Path, times: int) -> Subject:
+    """Store the small corpus in many shards."""
+
+    def start(folder):
+        return ["-c", STORE, corpus, folder, "--subsets", SUBSET]
+
+    def phase(folder):
+        if not (folder / "store.json").exists():
+            return "starting"
+        return "storing" if not (folder / "shards.csv").exists() else "writing the index"
+
+    kill_at = (".store.part.json", ".shard_00000.part.wav", ".shard_00005.part.wav", ".shard_*.part.json",
+               ".shards.part.csv", ".index.part.csv")
+    return Subject("making a store", start, start, phase, kill_at, scratch / "store").measure(times)

@@ -12,7 +12,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from commands import Running, Tally, files, half_written, run
-from subjects import Subject, article, download, experiment, make_archive, make_corpus, make_recordings, separation
+from subjects import (
+    Subject,
+    article,
+    download,
+    experiment,
+    make_archive,
+    make_corpus,
+    make_recordings,
+    separation,
+    store,
+)
 from torture import part_main
 from torture_faults import serving
 
@@ -26,6 +36,7 @@ MOMENTS = {  # when the disk becomes full: as soon as this file is there
     "a separation of a folder": (START, ".talk0.part", "talk0_1.wav", FINISHED),
     "the article's report": (START, "figures", "figures/figure_3_masking.png", FINISHED),
     "a download": (START, FINISHED),
+    "making a store": (START, "shard_00002.wav", FINISHED),
 }
 
 
@@ -140,7 +151,8 @@ def campaign(campaigns, quick: bool) -> None:
         trained = experiment(corpus, scratch, times)
         recordings = make_recordings(scratch / "recordings", 2 if quick else 4)
         separated = separation(recordings, scratch, times)
-        for subject in (trained, separated, article(trained.reference, scratch, times)):
+        reported, stored = article(trained.reference, scratch, times), store(corpus, scratch, times)
+        for subject in (trained, separated, reported, stored):
             full_disk(campaigns, subject, rooms, disk, n_moments)
             read_only(campaigns, subject, scratch, quick)
         if not quick:

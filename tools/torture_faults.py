@@ -22,6 +22,7 @@ from subjects import (
     make_corpus,
     make_recordings,
     separation,
+    store,
 )
 from torture import part_main
 
@@ -214,6 +215,7 @@ def campaign(campaigns, quick: bool) -> None:
         separated = separation(recordings, scratch, times)
         kills(campaigns, separated, n, n_aimed, scratch)
         kills(campaigns, article(trained.reference, scratch, times), (n + 1) // 2, n_aimed, scratch)
+        kills(campaigns, store(corpus, scratch, times), n, n_aimed, scratch)
         two_at_once(campaigns, trained, scratch, 1 if quick else 3)
         if not quick:
             two_separations(campaigns, separated, scratch)

@@ -146,7 +146,7 @@ def _write_shard(utterances: pd.DataFrame, path: Path, sample_rate_hz: int) -> N
 
     def write(file):
         nonlocal crc32, end
-        with wave.open(str(file), "wb") as shard:
+        with open(file, "wb") as opened, wave.open(opened, "wb") as shard:  # `wave` says too much where it cannot open
             shard.setparams((1, 2, sample_rate_hz, 0, "NONE", "not compressed"))
             for row in utterances.itertuples():
                 try:
