@@ -8,6 +8,7 @@ export TF_CPP_MIN_LOG_LEVEL
 # Two tests at a time, those of a file in one process, in the order of the files: the long notebooks first
 PYTEST = .venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --nbmake --nbmake-timeout=300
 SLOW_NOTEBOOK = notebooks/2_inside_the_embedding.ipynb
+PAGE = tests/test_page.py
 
 # Means of a finished `make reproduce`, and how far another one may be from them
 EXPECTED = results/reproduce_embedded/expected.csv
@@ -78,8 +79,8 @@ torture: venv .venv/.torture  ## break things on purpose, some hours (ARGS="--pa
 demo: venv .venv/.demo  ## open the page to separate recordings on (options: ARGS="--port 8000")
 	@.venv/bin/python -m lab41_sce.demo $(ARGS)
 
-test: venv  ## run the tests, but for those that take long
-	@$(PYTEST) -m "not slow" --ignore $(SLOW_NOTEBOOK) notebooks tests
+test: venv  ## run the tests, but for those that take long or need a browser
+	@$(PYTEST) -m "not slow" --ignore $(SLOW_NOTEBOOK) --ignore $(PAGE) notebooks tests
 
 test-slow: venv  ## run the tests that take long: a comparison of all systems, a notebook that trains, the benchmarks
 	@$(PYTEST) $(SLOW_NOTEBOOK)
@@ -89,7 +90,7 @@ test-browser: venv .venv/.browser  ## run the tests of the page, in a browser; s
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \
 		apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; } \
 		>/dev/null; } || echo "There is no chromium here, and it cannot be installed: install it by hand."
-	@.venv/bin/python -m pytest -q -rs tests/test_demo.py tests/test_page.py
+	@.venv/bin/python -m pytest -q -rs tests/test_demo.py $(PAGE)
 
 test-oldest: .venv-oldest/.installed  ## run the tests of the numbers with the oldest versions that are supported, in .venv-oldest
 	@.venv-oldest/bin/python -m pytest -q $(NUMBERS:%=tests/test_%.py)
