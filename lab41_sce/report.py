@@ -144,7 +144,8 @@ def _scrolling(table: tables.Table, name: str) -> str:
 def _facts(config: Mapping, version: Mapping, history: pd.DataFrame) -> str:
     """Say what was run."""
     software = dict(version)
-    facts = {"Command": software.pop("command", None), "Started": software.pop("started", None),
+    resumed = "; ".join(f"{again['started']} {again['git_commit'] or ''}" for again in software.pop("resumed", []))
+    facts = {"Command": software.pop("command", None), "Started": software.pop("started", None), "Resumed": resumed,
              "Software": ", ".join(f"{name} {value}" for name, value in software.items() if value),
              "Seed": str(config.get("seed", ""))}
     if not history.empty:
