@@ -43,7 +43,7 @@ def open_file(path: str | Path) -> soundfile.SoundFile:
         raise UserError(f"{path} is a pipe or a device; save the audio to a file, and give its path.")
     if not path.stat().st_size:
         raise UserError(f"{path} is empty; give a file with some audio.")
-    with _decodable(path):
+    with decodable(path):
         file = soundfile.SoundFile(path)
     if not file.frames:
         raise UserError(f"{path} holds no samples; give a file with some audio.")
@@ -54,7 +54,7 @@ def open_file(path: str | Path) -> soundfile.SoundFile:
 
 
 @contextlib.contextmanager
-def _decodable(path):
+def decodable(path):
     """Make one sentence of what libsndfile cannot decode."""
     try:
         yield
@@ -123,7 +123,7 @@ def read(path: str | Path) -> tuple[np.ndarray, int]:
         UserError: as in `open_file`, or it holds NaN or infinite samples.
     """
     with open_file(path) as file:
-        with _decodable(path):
+        with decodable(path):
             signal = decode(file)
         if len(signal) == 0:
             raise UserError(f"{path} holds no samples; give a file with some audio.")
@@ -165,7 +165,7 @@ def read_excerpt(path: str | Path, start_seconds: float, seconds: float, sample_
         UserError: as in `open_file`.
     """
     with open_file(path) as file:
-        with _decodable(path):
+        with decodable(path):
             file.seek(min(round(start_seconds * file.samplerate), file.frames))
             channels = decode(file, round(seconds * file.samplerate))
         signal = resample(channels.mean(axis=1), file.samplerate, sample_rate_hz)

@@ -10,6 +10,7 @@ import logging
 import os
 import shlex
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -243,13 +244,22 @@ def main(config: DictConfig) -> None:
     """Run the configured experiment and print its table; tell a mistake in one sentence."""
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir if job.mode == RunMode.MULTIRUN else str(config.run_dir)).absolute()
+    if config.training.strategy:  # a worker that begins anew, and so resumes, may have been told to overwrite
+        since = float(os.environ.setdefault("LAB41_SCE_SINCE", str(time.time())))
+        config.resume = config.resume and (not config.overwrite or runs.begun_since(folder, since))
     try:
         given = job.overrides.task  # of one run of a sweep, wherever it runs
         if config.training.strategy == "mirrored" and "TF_CONFIG" not in os.environ:
             settings.check(config)
-            again = ["-m", "lab41_sce.experiment", *given]
-            again += [f"run_dir={folder}"] if job.mode == RunMode.MULTIRUN else []
-            sys.exit(launch([sys.executable, *again], config.training.workers))
+            again = [f"--config-dir={source.path}" for source in job.runtime.config_sources
+                     if source.provider == "command-line"]
+            again += [*given, *[f"run_dir={folder}"] * (job.mode == RunMode.MULTIRUN)]
+            status = launch([sys.executable, "-m", "lab41_sce.experiment", *again], config.training.workers)
+            if job.mode == RunMode.MULTIRUN and status:
+                raise UserError(f"the workers of {folder} ended with exit status {status}; see what they said.")
+            if job.mode == RunMode.MULTIRUN:
+                return
+            sys.exit(status)
         summary = run(config, folder, shlex.join(["python", "-m", "lab41_sce.experiment", *given]))
     except WorkerLost as error:
         logger.warning("%s", error)

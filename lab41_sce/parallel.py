@@ -49,7 +49,11 @@ def workers(engine: str = "loky", n_jobs: int = -1) -> Iterator[joblib.Parallel]
         # Arrays travel by pipe (max_nbytes=None): memory maps would stay on disk until the last job.
         parallel = joblib.Parallel(return_as="list" if engine == "ray" else "generator", max_nbytes=None)
         try:
-            yield stack.enter_context(parallel)
+            run = stack.enter_context(parallel)
+        except TimeoutError as error:
+            raise UserError(f"the cluster has no process that works ({error}); start some.") from None
+        try:
+            yield run
         except BrokenProcessPool:
             raise UserError("a process was killed, perhaps for lack of memory; start fewer, and run again: what was "
                             "finished is kept.") from None

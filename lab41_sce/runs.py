@@ -77,6 +77,12 @@ class _Log(logging.FileHandler):
         """Say nothing."""
 
 
+def begun_since(folder: Path, since: float) -> bool:
+    """Tell whether the run in a folder was begun, or resumed, after a moment (seconds since 1970)."""
+    path = folder / "config.yaml"
+    return path.exists() and path.stat().st_mtime >= since
+
+
 def check_folder(config: DictConfig, folder: Path) -> None:
     """Raise UserError unless a folder is free, to be overwritten, or holds this very run, to be resumed.
 

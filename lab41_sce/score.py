@@ -9,8 +9,10 @@ it holds already is not scored again.
 
 import argparse
 import itertools
+import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +28,8 @@ from lab41_sce.intervals import summarise
 from lab41_sce.metrics import METRICS, score_mixture
 from lab41_sce.parallel import ENGINES, workers
 from lab41_sce.separate import recordings
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = ["mixture", "speakers", "metric", "value"]
 KEEP_SECONDS = 10.0  # how often the table is written meanwhile
@@ -90,6 +94,12 @@ def score_files(mixtures: Sequence[Path], references: Path, voices: Path, out: P
         raise UserError(f"{out} holds no scores ({error}); choose another --out.") from None
     rows, errors, kept, done = table.to_numpy().tolist(), [], time.monotonic(), {*table["mixture"]}
     left = [mixture for mixture in mixtures if mixture.name not in done]
+    if twice := sorted(name for name, times in Counter(mixture.name for mixture in left).items() if times > 1):
+        raise UserError(f"{len(twice)} mixtures have the name of another one ({', '.join(twice[:3])}); give each once, "
+                        "or score each folder by a call of its own, with another --out.")
+    if len(left) < len(mixtures):
+        logger.warning("%d of %d mixtures are left out: %s has their scores, of the voices that were there then. For "
+                       "those of other voices, choose another --out.", len(mixtures) - len(left), len(mixtures), out)
 
     def keep():
         table = pd.DataFrame(rows, columns=COLUMNS).sort_values("mixture", kind="stable")
@@ -120,6 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=-1, metavar="N", help="processes (default: one each core)")
     parser.add_argument("--parallel-backend", choices=ENGINES, default="loky", help="where they are (loky: here)")
     options = parser.parse_args(arguments)
+    logging.basicConfig(format="%(message)s")
     try:
         if options.jobs < -1 or options.jobs == 0:
             raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1.")

@@ -157,7 +157,7 @@ def _separate(separator, recording, options, inputs, enrolled, before):
         check_outputs(inputs, wanted, options.force or before is not None and not {*wanted} & {*before})
         parts = iter(separation)
         first = next(parts)  # before anything is written
-        staging = options.out_dir / f".{path.stem}.part"  # the files of a recording appear together, or none does
+        staging = options.out_dir / f".{path.name}.part"  # the files of a recording appear together, or none does
         staged = {output: staging / output.name for output in outputs.all(separation.n_speakers)}
         files.make_folder(staging)
         peak = 0.0

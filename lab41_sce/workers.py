@@ -199,13 +199,15 @@ def launch(command: Sequence[str], count: int | None = None) -> int:
                     return state if state > 0 else 128 - state
                 if state:
                     logger.warning("Worker %d was ended by signal %d; it begins anew.", rank + 1, -state)
-                    start(rank, "resume=true")
+                    for other, worker in [*workers.items()]:
+                        if other == rank or worker.poll() == 0:  # whoever is at its end has to answer it, too
+                            start(other, "resume=true")
                     revivals += 1
             time.sleep(0.5)
         return 0
     finally:
         for worker in workers.values():
-            worker.terminate()
+            worker.kill()  # TensorFlow does not let go at SIGTERM
         for worker in workers.values():
             worker.wait()
 

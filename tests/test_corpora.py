@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from filelock import FileLock, Timeout
 
 from lab41_sce.corpora import librispeech, splits
 from lab41_sce.errors import UserError
@@ -120,6 +121,18 @@ def test_one_name_for_two_speakers_is_told(corpus_root, tmp_path, caplog):
 def test_download_never_goes_into_the_package():
     with pytest.raises(UserError, match="needs corpus.root"):
         librispeech.load(None, ["synthetic"], download=True)
+
+
+def test_workers_download_one_after_the_other(corpus_root, monkeypatch):
+    def download(subsets, root):
+        with pytest.raises(Timeout):
+            FileLock(root / ".download.lock", timeout=0).acquire()
+        done.append(subsets)
+
+    done = []
+    monkeypatch.setattr(librispeech, "download_subsets", download)
+    librispeech.load(corpus_root, ["train"], check="headers", download=True)
+    assert done == [["train"]]
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_scores_are_those_of_one_process(folder, capsys):
+def test_scores_are_those_of_one_process(folder, capsys, caplog):
     command = [*(str(folder / name) for name in ("mixtures", "references", "voices")), "--out"]
     assert score.main([*command, str(folder / "serial.csv"), "--jobs", "1"]) == 1
     said = capsys.readouterr()
@@ -47,7 +47,26 @@ def test_scores_are_those_of_one_process(folder, capsys):
         shutil.copy(folder / "references" / f"b_{number}.wav", folder / "voices")
     (folder / "voices" / "a_1.wav").unlink()  # has been scored, so is not looked at
     assert score.main([*command, str(folder / "serial.csv"), "--jobs", "1"]) == 0
+    assert "3 of 4 mixtures are left out" in caplog.text
     assert set(pd.read_csv(folder / "serial.csv")["mixture"]) == {"a.wav", "b.wav", "c.wav", "d.wav"}
+
+
+def test_mixtures_of_one_name_are_refused(folder, capsys):
+    mixture = str(folder / "mixtures" / "a.wav")
+    table = folder / "scores.csv"
+    names = [str(folder / name) for name in ("mixtures", "references", "voices")]
+    shutil.copytree(folder / "mixtures", folder / "more")
+    assert score.main([mixture, str(folder / "more"), *names[1:], "--out", str(table), "--jobs", "1"]) == 1
+    assert "1 mixtures have the name of another one (a.wav)" in capsys.readouterr().err and not table.exists()
+
+
+def test_a_cluster_without_processes_is_told(monkeypatch):
+    def wait(self):
+        raise TimeoutError("no worker after 10 seconds")
+
+    monkeypatch.setattr(joblib.Parallel, "__enter__", wait)
+    with pytest.raises(UserError, match="no process that works"), parallel.workers("loky", 2):
+        pass
 
 
 @pytest.mark.parametrize("engine", ["loky", "dask"])
@@ -91,6 +110,17 @@ def test_a_job_may_be_done_twice(tiny_model, tmp_path, monkeypatch, capsys):
     assert first == again and [output.name for output in again.outputs] == ["a_1.wav", "a_2.wav"]
     kept = separate.separate_file(path, options, [path], before=first.outputs[1:])
     assert "a_1.wav exists already; add --force" in kept.error
+
+
+def test_recordings_of_one_stem_have_places_of_their_own(tiny_model, tmp_path, monkeypatch):
+    places = set()
+    monkeypatch.setattr(separate, "load_separator", lambda *_: Separator(tiny_model))
+    monkeypatch.setattr(separate, "write_extras", lambda *_: places.update(tmp_path.glob("voices/.*")))
+    for name in ("a.wav", "a.flac"):
+        audio.write(tmp_path / name, 0.1 * np.random.default_rng(0).standard_normal(8000), 8000)
+    command = [*(str(tmp_path / name) for name in ("a.wav", "a.flac")), "--speakers", "2"]
+    assert separate.main([*command, "--out-dir", str(tmp_path / "voices")]) == 0
+    assert len(places) == 2
 
 
 def test_what_nobody_expected_stops_no_other_recording(tiny_model, tmp_path, monkeypatch, capsys):

@@ -159,6 +159,13 @@ def test_frame_steps_that_are_not_possible_are_refused(tiny_model, frame_step):
         SourceContrastiveEstimation(tiny_model, n_known_speakers=5, frame_step=frame_step)
 
 
+@pytest.mark.parametrize("option", [
+    {"num_negatives": -1}, {"num_negatives": 1.5}, {"scale": None}, {"centre_share": 2}, {"step_ratio": 0}])
+def test_options_that_are_not_possible_are_refused(tiny_model, option):
+    with pytest.raises(ValueError, match=f"{[*option][0]}.*is not possible"):
+        SourceContrastiveEstimation(tiny_model, n_known_speakers=5, **option)
+
+
 def test_an_excerpt_without_a_frame_for_the_loss_is_refused(tiny_model):
     method = SourceContrastiveEstimation(tiny_model, n_known_speakers=5, frame_step=8)
     batch = {"sources": np.ones((1, 2, 256), np.float32), "speaker_ids": np.array([[4, 2]], np.int32)}

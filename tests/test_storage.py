@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from filelock import FileLock
 from hydra import compose, initialize_config_dir
 
 from lab41_sce import settings
@@ -75,6 +76,7 @@ def test_an_interrupted_store_is_finished(corpus_root, store, capsys):
     with pytest.raises(UserError, match="not finished"):
         librispeech.load(store, ["train"])
     (store / "shard_00001.json").unlink()  # killed before it was written
+    (store / "shard_00004.json").write_text("")
     (store / "shard_00002.wav").write_bytes((store / "shard_00002.wav").read_bytes()[:1000])
     (store / "shard_00003.wav").unlink()
     before = {path: path.stat().st_mtime_ns for path in store.glob("*.wav")}
@@ -82,10 +84,15 @@ def test_an_interrupted_store_is_finished(corpus_root, store, capsys):
     assert "72 utterances of 12 speakers" in capsys.readouterr().out
     after = {path: path.stat().st_mtime_ns for path in store.glob("*.wav")}
     changed = {path.stem for path in after if after[path] != before.get(path)}
-    assert changed == {"shard_00001", "shard_00002", "shard_00003"}
+    assert changed == {"shard_00001", "shard_00002", "shard_00003", "shard_00004"}
     assert len(librispeech.load(store, ["train"], check="samples")) == 72
     assert storage.main([str(corpus_root), str(store), "--subsets", "train", "--sample-rate", "8000"]) == 1
     assert "of another rate" in capsys.readouterr().err
+    assert storage.main([str(corpus_root), str(store), "--subsets", "train", "--jobs", "0"]) == 1
+    assert "--jobs 0 is not possible" in capsys.readouterr().err
+    with FileLock(store / ".lock"):
+        assert storage.main([str(corpus_root), str(store), "--subsets", "train"]) == 1
+    assert "another process makes the store" in capsys.readouterr().err
 
 
 def test_a_damaged_store_is_told(store, tmp_path):
@@ -98,6 +105,9 @@ def test_a_damaged_store_is_told(store, tmp_path):
     assert len(librispeech.load(store, ["train"], check="headers")) == 72
     with pytest.raises(UserError, match="shard_00001.wav is missing or damaged"):
         librispeech.load(store, ["train"], check="samples")
+    with pytest.raises(UserError, match="cannot be decoded|could not be decoded|can be decoded"):
+        path.write_bytes(damaged[:5000])
+        storage.read(str(path), 100_000, 200_000, 0.0, 1.0, 10_000)
     path.write_bytes(damaged[:-2000])
     with pytest.raises(UserError, match="shard_00001.wav is missing or damaged"):
         librispeech.load(store, ["train"], check="headers")
@@ -129,6 +139,13 @@ def test_what_cannot_be_used_is_left_out(corpus_root, tmp_path, caplog):
     assert "2 utterances are left out" in caplog.text and f"{other} is silent" in caplog.text
     table = librispeech.load(tmp_path / "store", ["train"])
     assert len(table) == 70 and not {one.stem, other.stem} & {*table["utterance"]}
+    shutil.copy(corpus_root / one.relative_to(root), one)  # repaired
+    assert storage.main([str(root), str(tmp_path / "store"), "--subsets", "train"]) == 0
+    table = librispeech.load(tmp_path / "store", ["train"])
+    assert len(table) == 71 and one.stem in {*table["utterance"]}
+    names = (root / "SPEAKERS.TXT").read_text()
+    (root / "SPEAKERS.TXT").write_text(names.replace("| F |", "| M |"))
+    assert storage.main([str(root), str(tmp_path / "store"), "--subsets", "train"]) == 1  # other speech by now
     table["utterance"].iloc[5:7].to_frame().to_csv(tmp_path / "list.csv", index=False)
     assert len(librispeech.load(tmp_path / "store", ["train"], utterances=tmp_path / "list.csv")) == 2
     with pytest.raises(UserError, match="no utterance of 60 s"):

@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -110,11 +112,83 @@ def test_a_machine_without_gpus_wants_a_number(monkeypatch):
         workers.launch(["true"])
 
 
-def test_the_first_failure_ends_all(monkeypatch):
+FAIL_OR_WAIT = """
+import json, os, pathlib, signal, sys, time
+there = pathlib.Path(sys.argv[1])
+if json.loads(os.environ["TF_CONFIG"])["task"]["index"]:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as TensorFlow does
+    there.touch()
+    time.sleep(120)
+while not there.exists():
+    time.sleep(0.05)
+sys.exit(3)
+"""
+DIE_OR_FINISH = """
+import json, os, pathlib, signal, sys, time
+folder, rank = pathlib.Path(sys.argv[1]), json.loads(os.environ["TF_CONFIG"])["task"]["index"]
+again = "resume=true" in sys.argv
+(folder / f"{rank}_{again}").touch()
+while not again and rank == 0:
+    if (folder / "1_False").exists():
+        time.sleep(0.3)  # until it has ended
+        os.kill(os.getpid(), signal.SIGKILL)
+end = time.monotonic() + 20
+while again and not (folder / f"{1 - rank}_True").exists():
+    if time.monotonic() > end:
+        sys.exit(4)
+"""
+
+
+def test_the_first_failure_ends_all(monkeypatch, tmp_path):
     monkeypatch.setattr(workers, "_gpus", list)
-    fail_or_wait = ("import json, os, sys, time; rank = json.loads(os.environ['TF_CONFIG'])['task']['index'];"
-                    "time.sleep(60 * rank); sys.exit(3)")
-    assert workers.launch([sys.executable, "-c", fail_or_wait], count=2) == 3
+    start = time.monotonic()
+    assert workers.launch([sys.executable, "-c", FAIL_OR_WAIT, str(tmp_path / "there")], count=2) == 3
+    assert time.monotonic() - start < 60
+
+
+def test_a_worker_at_its_end_answers_one_that_comes_back(monkeypatch, tmp_path):
+    """The chief scores when the others have ended; killed then, it comes back and waits for them."""
+    monkeypatch.setattr(workers, "_gpus", list)
+    assert workers.launch([sys.executable, "-c", DIE_OR_FINISH, str(tmp_path)], count=2) == 0
+    assert (tmp_path / "1_True").exists()
+
+
+COMMAND = """
+import os, pandas
+from lab41_sce import experiment
+experiment.launch = lambda command, count: print("launched", *command[3:]) or int(os.environ.get("STATUS", 0))
+experiment.run = lambda config, folder, told: print("resume", config.resume) or pandas.DataFrame()
+experiment.main()
+"""
+
+
+def command(*arguments, **environment):
+    """Run the command of experiments with nothing behind it; return its status and what it printed."""
+    ended = subprocess.run([sys.executable, "-c", COMMAND, *arguments], capture_output=True, text=True,
+                           env=os.environ | environment, check=False)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def test_every_run_of_a_sweep_starts_workers_and_they_find_all_settings(tmp_path):
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "exp" / "mine.yaml").write_text("# @package _global_\nseed: 7\n")
+    sweep = ["+exp=smoke", f"run_dir={tmp_path}/sweep", "seed=0,1", "training.strategy=mirrored"]
+    status, said = command("-m", *sweep)
+    assert status == 0 and [said.count(f"run_dir={tmp_path}/sweep/{number}") for number in (0, 1)] == [1, 1], said
+    status, said = command("-m", *sweep, STATUS="1")
+    assert status == 1 and "ended with exit status 1" in said and said.count("launched") == 2, said
+    status, said = command("--config-dir", str(tmp_path), "+exp=mine", "training.strategy=mirrored")
+    assert status == 0 and f"launched --config-dir={tmp_path} +exp=mine" in said, said
+
+
+def test_who_begins_anew_overwrites_what_was_there_before(tmp_path):
+    (tmp_path / "config.yaml").touch()
+    began = (tmp_path / "config.yaml").stat().st_mtime
+    place = json.dumps({"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}})
+    for since, told in ((began + 5, "resume False"), (began - 5, "resume True")):
+        _, said = command("+exp=smoke", f"run_dir={tmp_path}", "training.strategy=multi_worker", "overwrite=true",
+                          "resume=true", LAB41_SCE_SINCE=str(since), TF_CONFIG=place)
+        assert told in said, said
 
 
 if __name__ == "__main__":

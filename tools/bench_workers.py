@@ -52,7 +52,7 @@ def start_workers(experiment: str, folder: Path, pinned: bool = False) -> list:
 
 def finish(*processes: subprocess.Popen) -> None:
     """Wait for processes to come to a good end."""
-    if any(process.wait() for process in processes):
+    if any([process.wait() for process in processes]):
         raise RuntimeError("an experiment failed; see above")
 
 
@@ -79,7 +79,7 @@ def kill_one(rows, experiment: str, folder: Path, rank: int, reference: pd.Serie
     processes[rank].send_signal(signal.SIGKILL)
     processes[rank].wait()
     processes[rank] = starters[rank]("resume=true")
-    while history(folder)["update"].iloc[-1] == at:
+    while history(folder)["update"].iloc[-1] == at and processes[rank].poll() is None:
         time.sleep(0.05)
     case = f"{experiment}, {'the chief' if rank == 0 else 'another worker'} killed and started again"
     rows.add(f"{case}: until there are {EVERY} more updates", time.monotonic() - killed, "s")

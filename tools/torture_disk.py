@@ -33,7 +33,7 @@ MORTAL = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 START, FINISHED = "the start", "the start, of a finished one"
 MOMENTS = {  # when the disk becomes full: as soon as this file is there
     "an experiment": (START, "config.yaml", "systems/sce/history.csv", "history.csv", "summary.csv", FINISHED),
-    "a separation of a folder": (START, ".talk0.part", "talk0_1.wav", FINISHED),
+    "a separation of a folder": (START, ".talk0.wav.part", "talk0_1.wav", FINISHED),
     "the article's report": (START, "figures", "figures/figure_3_masking.png", FINISHED),
     "a download": (START, FINISHED),
     "making a store": (START, "shard_00002.wav", FINISHED),

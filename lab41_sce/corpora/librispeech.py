@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import soundfile
+from filelock import FileLock
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
@@ -21,6 +22,7 @@ from lab41_sce import audio
 from lab41_sce.corpora import storage
 from lab41_sce.corpora.download import download as download_subsets
 from lab41_sce.errors import UserError
+from lab41_sce.files import make_folder
 
 EMBEDDED_ROOT, EMBEDDED_SUBSET = Path(__file__).parent / "embedded", "synthetic"
 SUFFIXES = (".flac", ".ogg", ".wav")
@@ -65,7 +67,9 @@ def load(
             raise UserError(f"corpus.subsets or corpus.unseen_subsets has {name!r}, which is no folder of corpus.root; "
                             "give the names of folders in it.")
     if download:
-        download_subsets(wanted, root)
+        make_folder(root)
+        with FileLock(root / ".download.lock"):  # several workers of one training come at once
+            download_subsets(wanted, root)
     if not root.is_dir():
         raise UserError(f"corpus.root={root} is not a folder; give the folder that holds {', '.join(wanted)} "
                         "and SPEAKERS.TXT, or set corpus.download=true.")

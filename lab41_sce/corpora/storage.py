@@ -12,7 +12,8 @@ and mixtures are drawn from all of it, as they are from memory.
     shards.csv        samples and CRC-32 of each shard
     index.csv         utterance, speaker, sex, subset, start, stop (samples) and shard of each utterance; comes last
 
-Every file is written under another name and renamed. Interrupted, the same command goes on with the next shard.
+Every file is written under another name and renamed. Interrupted, the same command goes on with the next shard;
+repeated, it tries again what had to be left out.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import soundfile
+from filelock import FileLock, Timeout
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
@@ -57,16 +59,29 @@ def make(utterances: pd.DataFrame, folder: str | Path, sample_rate_hz: int, n_jo
         n_jobs: threads that decode; -1 for one each core.
 
     Raises:
-        UserError: the folder holds a store of something else, or cannot be written; or no utterance can be used.
+        UserError: the folder holds a store of something else, or cannot be written; another process makes it; or no
+            utterance can be used.
     """
     folder = Path(folder)
     files.make_folder(folder)
     seconds = utterances["seconds"].to_numpy()
-    names = "\n".join(f"{name} {length:.3f}" for name, length in zip(utterances["utterance"], seconds))
+    columns = zip(*(utterances[name] for name in ("utterance", "speaker", "sex", "subset")), seconds)
+    names = "\n".join(f"{name} {speaker} {sex} {subset} {length:.3f}" for name, speaker, sex, subset, length in columns)
     described = {"sample_rate_hz": sample_rate_hz, "shard_seconds": SHARD_SECONDS, "utterances": len(utterances),
                  "hours": round(seconds.sum() / 3600, 2), "names_crc32": zlib.crc32(names.encode())}
-    about = folder / "store.json"
-    if about.exists() and json.loads(about.read_text("utf-8")) != described:
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            _make(utterances, seconds, folder, described, n_jobs)
+    except Timeout:
+        raise UserError(f"another process makes the store {folder}; wait for it.") from None
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written to ({error.strerror or error}); choose another folder.") from None
+
+
+def _make(utterances, seconds, folder, described, n_jobs) -> None:
+    """Do what `make` does, alone."""
+    about, sample_rate_hz = folder / "store.json", described["sample_rate_hz"]
+    if about.exists() and _read_json(about) != described:
         raise UserError(f"{folder} holds a store of other speech or of another rate; choose another folder, or delete "
                         "that one.")
     files.write_text(about, json.dumps(described, indent=2) + "\n")
@@ -129,7 +144,7 @@ def read(path: str, start: int, stop: int, from_seconds: float, seconds: float, 
     Raises:
         UserError: the shard is not there any more.
     """
-    with audio.open_file(path) as shard:
+    with audio.open_file(path) as shard, audio.decodable(path):
         first = min(start + round(from_seconds * shard.samplerate), stop)
         shard.seek(first)
         samples = shard.read(min(round(seconds * shard.samplerate), stop - first), dtype="int16")
@@ -138,9 +153,10 @@ def read(path: str, start: int, stop: int, from_seconds: float, seconds: float, 
 
 
 def _write_shard(utterances: pd.DataFrame, path: Path, sample_rate_hz: int) -> None:
-    """Write a shard and the JSON file that says what it holds, unless both are there."""
+    """Write a shard and the JSON file that says what it holds, unless both are there and nothing was left out."""
     about = path.with_suffix(".json")
-    if about.exists() and _is_whole(path, json.loads(about.read_text("utf-8"))["samples"]):
+    held = _read_json(about)
+    if held and not held["left_out"] and _is_whole(path, held["samples"]):
         return
     rows, left_out, crc32, end = [], [], 0, 0
 
@@ -151,7 +167,7 @@ def _write_shard(utterances: pd.DataFrame, path: Path, sample_rate_hz: int) -> N
             for row in utterances.itertuples():
                 try:
                     signal = audio.read_mono(row.path, sample_rate_hz)
-                    if np.abs(signal).max() < SILENT:
+                    if np.abs(signal).max(initial=0) < SILENT:
                         raise UserError(f"{row.path} is silent.")
                 except UserError as error:
                     left_out.append(str(error))
@@ -171,18 +187,27 @@ def _write_index(folder: Path, n_shards: int) -> None:
     tables, shards, left_out = [], [], []
     for number in range(n_shards):
         name = f"shard_{number:05d}"
-        held = json.loads((folder / f"{name}.json").read_text("utf-8"))
+        held = _read_json(folder / f"{name}.json")
         tables.append(pd.DataFrame(held["rows"], columns=COLUMNS).assign(shard=number))
         shards.append((f"{name}.wav", held["samples"], held["crc32"]))
         left_out += held["left_out"]
     if left_out:
-        logger.warning("%d utterances are left out:\n  %s", len(left_out), "\n  ".join(left_out))
+        logger.warning("%d utterances are left out; repair them and repeat the command, which tries them again:\n  %s",
+                       len(left_out), "\n  ".join(left_out))
     index = pd.concat(tables)
     if not len(index):
         raise UserError("no utterance could be decoded, so there is nothing to store; check the corpus.")
     table = pd.DataFrame(shards, columns=["shard", "samples", "crc32"])
     files.write_whole(folder / "shards.csv", lambda file: table.to_csv(file, index=False))
     files.write_whole(folder / "index.csv", lambda file: index.to_csv(file, index=False))
+
+
+def _read_json(path: Path) -> dict:
+    """Read what a file says; nothing where it is not there or damaged."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def _is_whole(path: Path, samples: int) -> bool:
@@ -217,12 +242,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.sample_rate < 1:
             raise UserError(f"--sample-rate {options.sample_rate} is not possible; give Hz, such as 10000.")
+        if options.jobs < -1 or options.jobs == 0:
+            raise UserError(f"--jobs {options.jobs} is not possible; give a number of threads, or -1.")
         utterances = librispeech.load(options.root, options.subsets, min_seconds=options.min_seconds, check="headers")
         make(utterances, options.folder, options.sample_rate, options.jobs)
+        table = load(options.folder)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    table = load(options.folder)
     print(f"{options.folder}: {len(table)} utterances of {table['speaker'].nunique()} speakers, "
           f"{table['seconds'].sum() / 3600:.1f} hours at {options.sample_rate} Hz")
     return 0

@@ -108,6 +108,8 @@ class SpeakerVectors(keras.layers.Layer):
 
     def __init__(self, n_known_speakers, size, unit_norm=False, step_ratio=1.0, **kwargs):
         super().__init__(**kwargs)
+        if not isinstance(step_ratio, (int, float)) or not step_ratio > 0:
+            raise ValueError(f"step_ratio={step_ratio} is not possible; give a number above 0.")
         self.n_known_speakers = n_known_speakers
         self.size = size
         self.unit_norm = unit_norm
@@ -150,6 +152,11 @@ class SourceContrastiveEstimation(Method):
         super().__init__(model, **kwargs)
         if not isinstance(frame_step, int) or not 1 <= frame_step <= 8:
             raise ValueError(f"frame_step={frame_step} is not possible; give a whole number from 1 to 8.")
+        if not isinstance(num_negatives, int) or num_negatives < 0:
+            raise ValueError(f"num_negatives={num_negatives} is not possible; give a whole number, 0 for none.")
+        if not isinstance(scale, (int, float)) or not 0 <= centre_share <= 1:
+            raise ValueError(f"scale={scale}, centre_share={centre_share} is not possible; give a number, and a share "
+                             "from 0 to 1.")
         self.num_negatives = num_negatives
         self.loss_range_db = loss_range_db
         self.weight_power = weight_power
