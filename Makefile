@@ -98,8 +98,8 @@ test-oldest: .venv-oldest/.installed  ## run the tests of the numbers with the o
 coverage: venv .venv/.torture  ## see which lines and branches of the package the tests reach; writes results/reliability/coverage.md
 	@mkdir -p build results/reliability && rm -f build/coverage*
 	@$(PYTEST) --cov --cov-report= notebooks tests
-	@.venv/bin/python -m coverage report --format=markdown --show-missing --skip-covered > build/coverage.md
-	@mv build/coverage.md results/reliability/coverage.md
+	@.venv/bin/python -m coverage report --format=markdown --show-missing --skip-covered > build/uncovered.md
+	@mv build/uncovered.md results/reliability/coverage.md
 	@.venv/bin/python -m coverage report --format=total --fail-under=90
 
 lint: venv  ## check the code with ruff and mypy

@@ -121,6 +121,7 @@ def _run(config, folder, command, workers):
                   lambda model: evaluation.validate(model, speech, validation, noise), training_settings, setup, folder,
                   workers)
     if not workers.is_chief:
+        workers.finish()
         return pd.DataFrame()
     scores = score_systems(config, systems, front_end, speech, mixtures, noise, folder)
     summary = summarise(scores, config.seed)

@@ -99,6 +99,10 @@ class Workers:
         parts = np.split(flat, np.cumsum([array.size for array in arrays])[:-1])
         return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
+    def finish(self) -> None:
+        """Wait for the chief's end: if it is killed while it scores, it finds the others when it comes back."""
+        self.from_chief(0.0)
+
     def train_function(self, method):
         """Make what `keras.Model.fit` calls for an update of a compiled `Method`, as Keras does for one process."""
         import tensorflow as tf

@@ -187,8 +187,8 @@ def test_the_estimate_is_that_of_its_model(monkeypatch):
     gpu = gpu_seconds(table)
     assert gpu == ([20, 100], [0.1, 0.2])
     measured = {"frames of an excerpt": 41.0, "weights": 1e9, "a validation": 9.0,
-                "input of one process, decoded on the fly": 410.0}
-    assumed = {"gigabytes_per_second": 8.0, "processes": 10.0}
+                "input of one process, from a store": 4100.0}
+    assumed = {"gigabytes_per_second": 8.0}
     one = estimate(measured, assumed, gpu, 1, 60)
     assert (one["GPU, ms"], one["input, ms"]) == pytest.approx((150, 600)) and one["update, ms"] == one["input, ms"]
     assert one["in all, hours"] == pytest.approx((92_000 * 0.6 + 184 * 9) / 3600)

@@ -9,12 +9,13 @@ it and the estimate:
     an update   = the larger of what the GPU and what the input need
     the GPU     = an update of its rows, as measured (between measured numbers of rows: in proportion)
                   + bytes of all gradients x 2 (n - 1) / n / the network's speed       (a ring all-reduce)
-    the input   = frames of its rows / frames a second that one process draws / processes for each GPU
+    the input   = frames of its rows / frames a second that the worker draws from a store, which is one process
     hours       = updates x that, and validations, on the chief alone
 """
 
 import argparse
 import json
+import tempfile
 import time
 from pathlib import Path
 
@@ -25,8 +26,8 @@ import tensorflow as tf
 from bench import machine
 from bench_training import Bench, input_rate
 
-from lab41_sce import audio, evaluation, runs
-from lab41_sce.corpora import librispeech
+from lab41_sce import evaluation, runs
+from lab41_sce.corpora import librispeech, storage
 from lab41_sce.files import write_text
 from lab41_sce.lists import evaluation_list
 from lab41_sce.mixtures import Speech
@@ -36,8 +37,7 @@ GPUS = (1, 4, 16)
 ROWS = 256  # excerpts of the article's batch
 HOURS = {"train-clean-100": 100.6, "train-clean-360": 363.6, "train-other-500": 496.7}  # openslr.org/12
 UPDATES = 92_000  # about those of the article's model
-ASSUMED = {"gigabytes_per_second": (5.0, "GB/s", "between GPUs, of one machine or several"),
-           "processes": (8.0, "processes", "that draw mixtures for each GPU")}
+ASSUMED = {"gigabytes_per_second": (5.0, "GB/s", "between GPUs, of one machine or several")}
 
 
 def gpu_seconds(table: pd.DataFrame) -> tuple[list[int], list[float]]:
@@ -47,16 +47,16 @@ def gpu_seconds(table: pd.DataFrame) -> tuple[list[int], list[float]]:
     return mine["rows"].astype(int).tolist(), (mine["value"] / 1e3).tolist()
 
 
-def measure(corpus: Path, n_files: int) -> dict[str, tuple[float, str]]:
-    """Measure on this machine; return value and unit by name."""
+def measure(corpus: Path, n_files: int, store: Path) -> dict[str, tuple[float, str]]:
+    """Measure on this machine, with a store made in an empty folder; return value and unit by name."""
     folders = sorted(folder.name for folder in corpus.iterdir() if folder.is_dir())
     subset = next((name for name in folders if name in HOURS), folders[0])
     files = librispeech.load(corpus, [subset], check="headers").sample(n_files, random_state=0, replace=True)
     files = files.drop_duplicates("utterance").assign(split="train")
     hours, start = files["seconds"].sum() / 3600, time.perf_counter()
-    for path in files["path"]:
-        audio.read_mono(path, 10_000)
-    decoding = time.perf_counter() - start
+    storage.make(files, store, 10_000, n_jobs=1)
+    storing = time.perf_counter() - start
+    stored = storage.load(store).assign(split="train")
     bench = Bench(EXPERIMENT)
     validation = evaluation_list(bench.speech, bench.table.assign(split="validation"), "validation", n_speakers=2,
                                  n_per_kind=bench.config.validation.per_kind, seconds=bench.config.validation.seconds,
@@ -67,9 +67,9 @@ def measure(corpus: Path, n_files: int) -> dict[str, tuple[float, str]]:
     batch, hops = bench.config.mixtures.batch_size, round(bench.config.mixtures.seconds * 10_000 / 256)
     frames = batch * (hops + 1)
     update = frames / bench.rate(tf.data.Dataset.from_tensors(bench.mixtures(batch, hops).batch(0)).repeat(), 3, frames)
-    # From here on the mixtures are of the given files; the method knows the speakers of the embedded corpus only.
-    bench.table, bench.speakers = files, sorted(files["speaker"].unique())
-    bench.speech = Speech(files, 10_000, in_memory=False)
+    # From here on the mixtures are of the store; the method knows the speakers of the embedded corpus only.
+    bench.table, bench.speakers = stored, sorted(stored["speaker"].unique())
+    bench.speech = Speech(stored, 10_000, in_memory=False)
     mixtures = bench.mixtures(batch, hops)
     megabytes = sum(Path(path).stat().st_size for path in files["path"]) / 1e6
     return {
@@ -77,11 +77,11 @@ def measure(corpus: Path, n_files: int) -> dict[str, tuple[float, str]]:
         "frames of an excerpt": (hops + 1, "frames"),
         "weights": (sum(np.prod(weight.shape) for weight in bench.method.trainable_variables), "numbers"),
         "update on this machine": (update, "s"),
-        "input of one process, decoded on the fly": (input_rate(mixtures, frames, 5), "frames/s"),
+        "input of one process, from a store": (input_rate(mixtures, frames, 5), "frames/s"),
         "a validation": (validating, "s"),
         "an hour of speech as it is distributed": (megabytes / hours, "MB"),
         "an hour of speech in a store": (10_000 * 2 * 3600 / 1e6, "MB"),
-        "decoding an hour of speech on one core": (decoding / hours, "s"),
+        "storing an hour of speech on one core": (storing / hours, "s"),
     }
 
 
@@ -92,7 +92,7 @@ def estimate(measured: dict[str, float], assumed: dict[str, float], gpu: tuple[l
     frames = rows * measured["frames of an excerpt"]
     update = (np.interp(rows, *gpu)
               + 2 * (n_gpus - 1) / n_gpus * 4 * measured["weights"] / assumed["gigabytes_per_second"] / 1e9)
-    drawn = frames / measured["input of one process, decoded on the fly"] / assumed["processes"]
+    drawn = frames / measured["input of one process, from a store"]
     validating = UPDATES / 500 * measured["a validation"] / 3600
     hours = UPDATES * max(update, drawn) / 3600
     return {"GPUs": n_gpus, "excerpts in a batch": batch, "GPU, ms": 1e3 * update, "input, ms": 1e3 * drawn,
@@ -122,7 +122,8 @@ def main():
                      f"{options.results}/gpu.csv")
     on_gpu = pd.read_csv(options.results / "gpu.csv")
     keras.utils.set_random_seed(0)
-    measured = measure(options.corpus, 5 if options.quick else 200)
+    with tempfile.TemporaryDirectory() as folder:
+        measured = measure(options.corpus, 5 if options.quick else 200, Path(folder))
     values = {name: float(value) for name, (value, _) in measured.items()}
     hours = sum(HOURS.values())
     facts = pd.DataFrame([(name, float(value), unit) for name, (value, unit) in measured.items()],
@@ -132,7 +133,7 @@ def main():
     storage = pd.DataFrame([
         ("as it is distributed", hours * values["an hour of speech as it is distributed"] / 1e3, "GB"),
         ("in a store", hours * values["an hour of speech in a store"] / 1e3, "GB"),
-        ("making the store on one core", hours * values["decoding an hour of speech on one core"] / 3600, "hours"),
+        ("making the store on one core", hours * values["storing an hour of speech on one core"] / 3600, "hours"),
         ("how often the updates hear all of it",
          UPDATES * values["frames of an update"] * 2 * 256 / 10_000 / 3600 / hours, "times"),
         ("the same updates on this machine", UPDATES * values["update on this machine"] / 3600, "hours"),

@@ -27,9 +27,10 @@ INTRODUCTION = """# What was broken on purpose
 
 Written by `make torture` from [`reliability/summary.csv`](reliability/summary.csv): how often something was done to the
 program, how often it then did what it promises (the same result as undisturbed, or one clear sentence and nothing
-else), how often data was lost or half written, how often it showed a traceback or hung. Of mutants, which are mistakes put into
-the code, those count as survived that the tests noticed ([those that they did not](reliability/README.md)). Random masks may be better
-than the ideal one in SI-SDR, which is not what it is ideal for, but none may keep out more of who is not wanted.
+else), how often data was lost or half written, how often it showed a traceback or hung. Of mutants, which are mistakes
+put into the code, those count as survived that the tests noticed ([those that they did not](reliability/README.md)).
+Random masks may be better than the ideal one in SI-SDR, which is not what it is ideal for, but none may keep out more
+of who is not wanted.
 
 """
 
