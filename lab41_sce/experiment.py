@@ -129,6 +129,7 @@ def _run(config, folder, command, workers):
     runs.write_csv(paired_differences(scores, config.method.name, config.seed), folder / "differences.csv")
     write_figures(folder)
     write_report(folder)
+    workers.finish()
     return summary
 
 

@@ -100,7 +100,7 @@ class Workers:
         return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
     def finish(self) -> None:
-        """Wait for the chief's end: if it is killed while it scores, it finds the others when it comes back."""
+        """Wait until all are at their end: a chief that is killed while it scores finds the others when it is back."""
         self.from_chief(0.0)
 
     def train_function(self, method):
