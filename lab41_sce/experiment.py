@@ -247,8 +247,8 @@ def main(config: DictConfig) -> None:
     job = HydraConfig.get()
     folder = Path(job.runtime.output_dir if job.mode == RunMode.MULTIRUN else str(config.run_dir)).absolute()
     if config.training.strategy:  # a worker that begins anew, and so resumes, may have been told to overwrite
-        since = float(os.environ.setdefault("LAB41_SCE_SINCE", str(time.time())))
-        config.resume = config.resume and (not config.overwrite or runs.begun_since(folder, since))
+        since = os.environ.setdefault("LAB41_SCE_SINCE", "0" if config.resume else str(time.time()))
+        config.resume = config.resume and (not config.overwrite or runs.begun_since(folder, float(since)))
     try:
         given = job.overrides.task  # of one run of a sweep, wherever it runs
         if config.training.strategy == "mirrored" and "TF_CONFIG" not in os.environ:

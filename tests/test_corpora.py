@@ -123,7 +123,7 @@ def test_download_never_goes_into_the_package():
         librispeech.load(None, ["synthetic"], download=True)
 
 
-def test_workers_download_one_after_the_other(corpus_root, monkeypatch):
+def test_workers_download_one_after_the_other(tmp_path, monkeypatch):
     def download(subsets, root):
         with pytest.raises(Timeout):
             FileLock(root / ".download.lock", timeout=0).acquire()
@@ -131,7 +131,8 @@ def test_workers_download_one_after_the_other(corpus_root, monkeypatch):
 
     done = []
     monkeypatch.setattr(librispeech, "download_subsets", download)
-    librispeech.load(corpus_root, ["train"], check="headers", download=True)
+    with pytest.raises(UserError, match="no folder train"):  # for nothing has come
+        librispeech.load(tmp_path / "root", ["train"], check="headers", download=True)
     assert done == [["train"]]
 
 

@@ -185,7 +185,7 @@ def test_who_begins_anew_overwrites_what_was_there_before(tmp_path):
     (tmp_path / "config.yaml").touch()
     began = (tmp_path / "config.yaml").stat().st_mtime
     place = json.dumps({"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}})
-    for since, told in ((began + 5, "resume False"), (began - 5, "resume True")):
+    for since, told in ((began + 5, "resume False"), (began - 5, "resume True"), (0, "resume True")):
         _, said = command("+exp=smoke", f"run_dir={tmp_path}", "training.strategy=multi_worker", "overwrite=true",
                           "resume=true", LAB41_SCE_SINCE=str(since), TF_CONFIG=place)
         assert told in said, said

@@ -66,10 +66,13 @@ def load(
         if not isinstance(name, str) or name in ("", "..") or Path(name).name != name:
             raise UserError(f"corpus.subsets or corpus.unseen_subsets has {name!r}, which is no folder of corpus.root; "
                             "give the names of folders in it.")
-    if download:
+    if download and not all((root / name).is_dir() for name in wanted):
         make_folder(root)
-        with FileLock(root / ".download.lock"):  # several workers of one training come at once
-            download_subsets(wanted, root)
+        try:
+            with FileLock(root / ".download.lock"):  # several workers of one training come at once
+                download_subsets(wanted, root)
+        except OSError as error:
+            raise UserError(f"corpus.root={root} cannot be written to ({error.strerror}); choose another.") from None
     if not root.is_dir():
         raise UserError(f"corpus.root={root} is not a folder; give the folder that holds {', '.join(wanted)} "
                         "and SPEAKERS.TXT, or set corpus.download=true.")
