@@ -5,10 +5,12 @@ PYTHON ?= python3
 TF_CPP_MIN_LOG_LEVEL ?= 2
 export TF_CPP_MIN_LOG_LEVEL
 
-# Two tests at a time, those of a file in one process, in the order of the files: the long notebooks first
+# Two tests at a time, those of a file in one process, in the order of the files: the long ones first
 PYTEST = .venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --nbmake --nbmake-timeout=300
 SLOW_NOTEBOOK = notebooks/2_inside_the_embedding.ipynb
 PAGE = tests/test_page.py
+LONG = tests/test_training.py tests/test_strategy.py
+OTHERS = $(filter-out $(PAGE) $(LONG), $(sort $(wildcard tests/test_*.py)))
 
 # Means of a finished `make reproduce`, and how far another one may be from them
 EXPECTED = results/reproduce_embedded/expected.csv
@@ -80,7 +82,7 @@ demo: venv .venv/.demo  ## open the page to separate recordings on (options: ARG
 	@.venv/bin/python -m lab41_sce.demo $(ARGS)
 
 test: venv  ## run the tests, but for those that take long or need a browser
-	@$(PYTEST) -m "not slow" --ignore $(SLOW_NOTEBOOK) --ignore $(PAGE) notebooks tests
+	@$(PYTEST) -m "not slow" --ignore $(SLOW_NOTEBOOK) notebooks $(LONG) $(OTHERS)
 
 test-slow: venv  ## run the tests that take long: a comparison of all systems, a notebook that trains, the benchmarks
 	@$(PYTEST) $(SLOW_NOTEBOOK)
