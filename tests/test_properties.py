@@ -87,6 +87,7 @@ def test_no_voice_is_on_both_sides_of_a_split(table, n_speakers, seed, unseen, f
         assert listed["mixture"].is_unique
 
 
+@pytest.mark.slow
 @settings(some, max_examples=3)  # each takes seconds
 @given(seed=st.integers(0, 10**6), n_sources=st.integers(2, 3), scale=st.sampled_from([-1.0, 1e-3, 7.0, 1e4]))
 def test_scores_do_not_depend_on_order_or_level(seed, n_sources, scale):

@@ -6,6 +6,7 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from lab41_sce.corpora import librispeech, splits
 from lab41_sce.evaluation import score_systems
@@ -32,6 +33,7 @@ def scores():
     return table[~table["metric"].str.endswith("i")]  # improvements follow from these
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_always():
     both = scores().merge(pd.read_csv(TABLE), "outer", KEYS, suffixes=("", "_expected"))
     different = both[~((both["value"] - both["value_expected"]).abs() <= TOLERANCE_DB)]
