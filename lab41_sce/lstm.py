@@ -34,6 +34,7 @@ class BidirectionalLSTM(layers.Bidirectional):
 
     def __init__(self, layer, training_dtype="float32", **options):
         super().__init__(layer, **options)
+        self._template = _KeptAlive(layer)
         if training_dtype not in ("float32", "bfloat16", "fastest"):
             raise ValueError(f"training_dtype '{training_dtype}' is not possible; give float32, bfloat16 or fastest.")
         self.training_dtype = training_dtype
@@ -59,6 +60,18 @@ class BidirectionalLSTM(layers.Bidirectional):
     def get_config(self):
         """Return the arguments, for serialisation."""
         return super().get_config() | {"training_dtype": self.training_dtype}
+
+
+class _KeptAlive:
+    """Keep a layer alive without Keras tracking it as a part.
+
+    `Bidirectional` serialises its template to make the two directions. While Keras 3 loads a model, it recognises
+    shared objects by `id()`: if a template were freed, a later one at the same address would be taken for it, and that
+    layer would get a direction of another one.
+    """
+
+    def __init__(self, layer):
+        self.layer = layer
 
 
 @lru_cache(maxsize=1)

@@ -1,11 +1,14 @@
 """Shapes and parameter counts of the networks, counted here by hand."""
 
+import gc
 import itertools
+import weakref
 
 import keras
 import numpy as np
 import pytest
 
+from lab41_sce.lstm import BidirectionalLSTM
 from lab41_sce.networks import ResidualBLSTM, blstm, residual_blstm, segment_cnn
 
 
@@ -95,3 +98,22 @@ def test_segment_cnn_sees_the_whole_segment():
         changed[0, frames, bins] += 10.0
         difference = np.abs(network.predict_on_batch(changed) - outputs)[0].max(axis=-1)
         assert min(difference[0, 0], difference[0, -1], difference[-1, 0], difference[-1, -1]) > 0
+
+
+def test_the_template_of_the_two_directions_stays_alive():
+    template = keras.layers.LSTM(2, return_sequences=True)
+    alive, layer = weakref.ref(template), BidirectionalLSTM(template)
+    del template
+    gc.collect()
+    assert alive() is not None and len(layer.forward_layer.weights) == len(layer.backward_layer.weights)
+
+
+@pytest.mark.slow
+def test_a_deep_network_loads_every_time(tmp_path):
+    """Keras recognises shared objects by their address while it loads: layers that are freed meanwhile mislead it."""
+    network = residual_blstm(n_bins=3, n_outputs=1, n_layers=40, units=1, width=2)
+    network.save(tmp_path / "network.keras")
+    for _ in range(50):
+        loaded = keras.saving.load_model(tmp_path / "network.keras")
+        assert not any(layer.lstm.forward_layer is other.lstm.forward_layer
+                       for layer, other in itertools.pairwise(loaded.layers[2:42]))
