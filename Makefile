@@ -8,15 +8,15 @@ export TF_CPP_MIN_LOG_LEVEL
 # Two tests at a time, those of a file in one process, in the order of the files: the long ones first
 PYTEST = .venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --nbmake --nbmake-timeout=300
 SLOW_NOTEBOOK = notebooks/2_inside_the_embedding.ipynb
-PAGE = tests/test_page.py
-LONG = tests/test_training.py tests/test_strategy.py
-OTHERS = $(filter-out $(PAGE) $(LONG), $(sort $(wildcard tests/test_*.py)))
+PAGE = tests/demo/test_page.py
+LONG = tests/training/test_trainer.py tests/training/test_distributed.py
+OTHERS = $(filter-out $(PAGE) $(LONG), $(sort $(wildcard tests/*/test_*.py)))
 
 # Means of a finished `make reproduce`, and how far another one may be from them
 EXPECTED = results/reproduce_embedded/expected.csv
 
 # The tests that hold with every version: scores, features, masks, splits, mixtures, saved models
-NUMBERS = same_scores repeatable metrics intervals features clustering corpora mixtures pretrained sce lstm
+NUMBERS = same_scores repeatable metrics bootstrap front_end clustering librispeech_and_splits mixtures pretrained sce lstm
 
 .DEFAULT_GOAL := help
 .PHONY: help venv reproduce figures demo bench torture test test-slow test-browser test-oldest coverage lint notebooks clean distclean
@@ -67,7 +67,7 @@ reproduce: venv  ## train and score on the embedded corpus, print the table (goe
 	@.venv/bin/python -m lab41_sce.experiment +exp=reproduce run_dir=runs/reproduce resume=true $(ARGS)
 	@.venv/bin/python -m lab41_sce.article.timing --out runs/reproduce/timing.csv --batch 32 --rounds 3
 	@.venv/bin/python -m lab41_sce.article runs/reproduce --timing runs/reproduce/timing.csv
-	@.venv/bin/python -m lab41_sce.expected runs/reproduce $(EXPECTED)
+	@.venv/bin/python -m lab41_sce.runs.reproduction runs/reproduce $(EXPECTED)
 
 figures: venv  ## draw the article's figures of a run anew: make figures RUN=runs/reproduce
 	@.venv/bin/python -m lab41_sce.article.draw $(or $(RUN),runs/reproduce)
@@ -92,10 +92,10 @@ test-browser: venv .venv/.browser  ## run the tests of the page, in a browser; s
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \
 		apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; } \
 		>/dev/null; } || echo "There is no chromium here, and it cannot be installed: install it by hand."
-	@.venv/bin/python -m pytest -q -rs tests/test_demo.py $(PAGE)
+	@.venv/bin/python -m pytest -q -rs tests/demo/test_demo.py $(PAGE)
 
 test-oldest: .venv-oldest/.installed  ## run the tests of the numbers with the oldest versions that are supported, in .venv-oldest
-	@.venv-oldest/bin/python -m pytest -q $(NUMBERS:%=tests/test_%.py)
+	@.venv-oldest/bin/python -m pytest -q $(wildcard $(NUMBERS:%=tests/*/test_%.py))
 
 coverage: venv .venv/.torture  ## see which lines and branches of the package the tests reach; writes results/reliability/coverage.md
 	@mkdir -p build results/reliability && rm -f build/coverage*

@@ -2,8 +2,8 @@
 
     python -m lab41_sce.experiment +exp=two_speaker corpus=librispeech corpus.root=PATH training.minutes=60
 
-Everything is written to one folder, `run_dir` (see `runs.py`). The same command with `resume=true` goes on where it
-was interrupted.
+Everything is written to one folder, `run_dir` (see `runs/run_directory.py`). The same command with
+`resume=true` goes on where it was interrupted.
 """
 
 import logging
@@ -22,10 +22,10 @@ from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lab41_sce import runs, settings
 from lab41_sce.errors import UserError
-from lab41_sce.settings import CONFIG_PATH
-from lab41_sce.workers import WorkerLost, Workers, begin_anew, launch
+from lab41_sce.runs import config_schema, run_directory
+from lab41_sce.runs.config_schema import CONFIG_PATH
+from lab41_sce.training.distributed import WorkerLost, Workers, launch, restart_process
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +45,12 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     Raises:
         UserError: a setting, the corpus or the folder does not allow it.
     """
-    settings.check(config)
+    config_schema.check(config)
     workers = Workers(config.training.strategy)
     if not workers.is_chief:
         return _run(config, folder, command, workers)
-    with runs.reserved(folder):
-        runs.check_folder(config, folder)
+    with run_directory.lock_run_directory(folder):
+        run_directory.check_folder(config, folder)
         return _run(config, folder, command, workers)
 
 
@@ -60,19 +60,21 @@ def _run(config, folder, command, workers):
     import tensorflow as tf
     from hydra.utils import instantiate
 
-    from lab41_sce import evaluation, training
     from lab41_sce.article.draw import write_figures
-    from lab41_sce.corpora import librispeech, splits
-    from lab41_sce.intervals import paired_differences, summarise
-    from lab41_sce.lists import add_noise, at_snr, evaluation_list
+    from lab41_sce.data import librispeech, splits
+    from lab41_sce.data.evaluation_set import add_noise, at_snr, draw_evaluation_set
+    from lab41_sce.data.noise import Noise
+    from lab41_sce.data.sampler import TrainingMixtures
+    from lab41_sce.data.speech import Speech
+    from lab41_sce.evaluation import scoring
+    from lab41_sce.evaluation.bootstrap import paired_differences, summarise
     from lab41_sce.methods.base import Setup
-    from lab41_sce.mixtures import Speech, TrainingMixtures
-    from lab41_sce.noise import Noise
-    from lab41_sce.report import write_report
+    from lab41_sce.reporting.report import write_report
+    from lab41_sce.training import trainer
 
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    training_settings = training.TrainingSettings(**config.training)
+    training_settings = trainer.TrainingSettings(**config.training)
     rows = workers.rows(config.mixtures.batch_size)
     workers.connect()
     front_end, network = instantiate(config.front_end), instantiate(config.network)
@@ -99,7 +101,7 @@ def _run(config, folder, command, workers):
         return TrainingMixtures(speech, utterances[utterances["split"] == split], speakers, **options, **more)
 
     def frozen_list(split, per_kind, seconds, **more):
-        return evaluation_list(speech, utterances, split, n_per_kind=per_kind, seconds=seconds, **more, **common)
+        return draw_evaluation_set(speech, utterances, split, n_per_kind=per_kind, seconds=seconds, **more, **common)
 
     # The lists are drawn before the training, so that what is missing is told at once.
     validation = frozen_list("validation", config.validation.per_kind, config.validation.seconds)
@@ -115,21 +117,21 @@ def _run(config, folder, command, workers):
     if held_out["speaker"].nunique() >= max(config.mixtures.speaker_shares or [setup.n_speakers]):
         held_out_batches = [training_mixtures("train-validation").batch(i) for i in range(config.validation.batches)]
     if workers.is_chief:
-        runs.open_folder(config, folder, recorded, command)
+        run_directory.open_folder(config, folder, recorded, command)
 
     train_systems(systems, training_mixtures("train", rows=rows), held_out_batches,
-                  lambda model: evaluation.validate(model, speech, validation, noise), training_settings, setup, folder,
+                  lambda model: scoring.validate(model, speech, validation, noise), training_settings, setup, folder,
                   workers)
     if not workers.is_chief:
-        workers.finish()
+        workers.barrier()
         return pd.DataFrame()
     scores = score_systems(config, systems, front_end, speech, mixtures, noise, folder)
     summary = summarise(scores, config.seed)
-    runs.write_csv(summary, folder / "summary.csv")
-    runs.write_csv(paired_differences(scores, config.method.name, config.seed), folder / "differences.csv")
+    run_directory.write_csv(summary, folder / "summary.csv")
+    run_directory.write_csv(paired_differences(scores, config.method.name, config.seed), folder / "differences.csv")
     write_figures(folder)
     write_report(folder)
-    workers.finish()
+    workers.barrier()
     return summary
 
 
@@ -167,16 +169,16 @@ def build_systems(config: DictConfig, setup) -> dict:
 
 def train_systems(systems, mixtures, held_out_batches, validate, training_settings, setup, folder, workers) -> None:
     """Train what can be trained, one after the other, each into `systems/<name>` of the run."""
-    from lab41_sce import training
     from lab41_sce.article.voices import speakers_table
     from lab41_sce.methods.base import Method
+    from lab41_sce.training import trainer
 
     histories, facts = [], []
     for name, system in systems.items():
         if not isinstance(system, Method):
             continue
         logger.info("Training %s.", name)
-        history = training.train(system, mixtures, held_out_batches,
+        history = trainer.train(system, mixtures, held_out_batches,
                                  partial(validate, system.model), training_settings,
                                  folder / "systems" / name, workers)
         if not workers.is_chief:
@@ -185,42 +187,43 @@ def train_systems(systems, mixtures, held_out_batches, validate, training_settin
         if hasattr(system, "speaker_vectors"):
             vectors = system.speaker_vectors(np.arange(len(setup.speakers))).numpy()
             table = speakers_table(vectors, setup.speech, setup.utterances, setup.speakers)
-            runs.write_csv(table, folder / "systems" / name / "speakers.csv")
+            run_directory.write_csv(table, folder / "systems" / name / "speakers.csv")
         histories.append(history.assign(system=name))
-        facts.append({"system": name, "parameters": system.model.count_params()} | training.totals(history))
+        facts.append({"system": name, "parameters": system.model.count_params()} | trainer.totals(history))
     if not workers.is_chief:
         return
     if histories:
-        runs.write_csv(pd.concat(histories), folder / "history.csv")
-    runs.write_csv(pd.DataFrame(facts, columns=["system", "parameters", *training.TOTALS]), folder / "systems.csv")
+        run_directory.write_csv(pd.concat(histories), folder / "history.csv")
+    table = pd.DataFrame(facts, columns=["system", "parameters", *trainer.TOTALS])
+    run_directory.write_csv(table, folder / "systems.csv")
 
 
 def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -> pd.DataFrame:
     """Score every system that this run has not scored yet; return the scores of all, which mixtures.csv keeps."""
     import keras
 
-    from lab41_sce import evaluation
-    from lab41_sce.lists import speech_split
+    from lab41_sce.data.evaluation_set import speech_split
+    from lab41_sce.evaluation import scoring
     from lab41_sce.methods.base import Method
-    from lab41_sce.methods.embedding import EmbeddingModel
+    from lab41_sce.models.embedding_model import EmbeddingModel
 
     described, able = described_systems(config), {}
     for name, system in systems.items():
         splits = described[name].get("splits") or config.evaluation.splits
         if isinstance(system, Method):
             model = keras.saving.load_model(folder / "systems" / name / "model.keras")  # the best, not the last
-            system = evaluation.trained_system(model)
+            system = scoring.trained_system(model)
             if isinstance(model, EmbeddingModel) and model.clusters:
-                able[f"{name}_true_centres"] = evaluation.true_centres_system(model), splits
+                able[f"{name}_oracle_centroids"] = scoring.oracle_centroid_system(model), splits
         able[name] = system, splits
 
-    scores = runs.earlier_scores(folder, mixtures)
+    scores = run_directory.earlier_scores(folder, mixtures)
     # Those of saved models are made anew: their weights may have changed without a trace in this run.
-    saved = [name for name, system in described.items() if system.build._target_.endswith(".saved.build")]
+    saved = [name for name, system in described.items() if system.build._target_.endswith(".saved_model.build")]
     scores = scores[~scores["system"].isin(saved)]
-    runs.write_csv(scores, folder / "mixtures.csv")  # before the list, so that scores and list always agree
-    runs.write_csv(mixtures, folder / "evaluation.csv")
-    examples = evaluation.Examples(folder, config.method.name, config.evaluation.examples_per_kind,
+    run_directory.write_csv(scores, folder / "mixtures.csv")  # before the list, so that scores and list always agree
+    run_directory.write_csv(mixtures, folder / "evaluation.csv")
+    examples = scoring.Examples(folder, config.method.name, config.evaluation.examples_per_kind,
                                    front_end.sample_rate_hz)
     if (folder / "examples.csv").exists():  # those of splits that an interrupted call has scored
         earlier = pd.read_csv(folder / "examples.csv", dtype=str)
@@ -232,12 +235,12 @@ def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -
                    if speech_split(split) in splits and name not in done}
         if missing:
             keep = examples.keep if config.method.name in missing else None
-            added = evaluation.score_systems(front_end, missing, speech, of_split, config.evaluation.jobs, keep, noise,
+            added = scoring.score_systems(front_end, missing, speech, of_split, config.evaluation.jobs, keep, noise,
                                              config.parallel.backend)
             scores = pd.concat([scores, added]) if len(scores) else added
             if keep:  # before the scores, by which a resumed call knows that the split is done
-                runs.write_csv(examples.table(), folder / "examples.csv")
-            runs.write_csv(scores, folder / "mixtures.csv")
+                run_directory.write_csv(examples.table(), folder / "examples.csv")
+            run_directory.write_csv(scores, folder / "mixtures.csv")
     return scores
 
 
@@ -248,11 +251,11 @@ def main(config: DictConfig) -> None:
     folder = Path(job.runtime.output_dir if job.mode == RunMode.MULTIRUN else str(config.run_dir)).absolute()
     if config.training.strategy:  # a worker that begins anew, and so resumes, may have been told to overwrite
         since = os.environ.setdefault("LAB41_SCE_SINCE", "0" if config.resume else str(time.time()))
-        config.resume = config.resume and (not config.overwrite or runs.begun_since(folder, float(since)))
+        config.resume = config.resume and (not config.overwrite or run_directory.begun_since(folder, float(since)))
     try:
         given = job.overrides.task  # of one run of a sweep, wherever it runs
         if config.training.strategy == "mirrored" and "TF_CONFIG" not in os.environ:
-            settings.check(config)
+            config_schema.check(config)
             again = [f"--config-dir={source.path}" for source in job.runtime.config_sources
                      if source.provider == "command-line"]
             again += [*given, *[f"run_dir={folder}"] * (job.mode == RunMode.MULTIRUN)]
@@ -265,7 +268,7 @@ def main(config: DictConfig) -> None:
         summary = run(config, folder, shlex.join(["python", "-m", "lab41_sce.experiment", *given]))
     except WorkerLost as error:
         logger.warning("%s", error)
-        begin_anew()
+        restart_process()
         sys.exit(f"error: {error}")
     except UserError as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:  # Hydra tells it when the sweep's other runs are done

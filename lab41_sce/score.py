@@ -22,11 +22,11 @@ from joblib import delayed
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from lab41_sce import audio, files
+from lab41_sce import atomic_write, audio
 from lab41_sce.errors import UserError
-from lab41_sce.intervals import summarise
-from lab41_sce.metrics import METRICS, score_mixture
-from lab41_sce.parallel import ENGINES, workers
+from lab41_sce.evaluation.bootstrap import summarise
+from lab41_sce.evaluation.metrics import METRICS, score_mixture
+from lab41_sce.process_pool import ENGINES, workers
 from lab41_sce.separate import recordings
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def score_files(mixtures: Sequence[Path], references: Path, voices: Path, out: P
 
     def keep():
         table = pd.DataFrame(rows, columns=COLUMNS).sort_values("mixture", kind="stable")
-        files.write_whole(out, lambda file: table.to_csv(file, index=False))
+        atomic_write.write_whole(out, lambda file: table.to_csv(file, index=False))
 
     try:
         with workers(engine, n_jobs) as run:

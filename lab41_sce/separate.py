@@ -19,11 +19,11 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from lab41_sce import audio, files
-from lab41_sce.diarisation import rttm
+from lab41_sce import atomic_write, audio
+from lab41_sce.audio.recording import Recording
 from lab41_sce.errors import UserError
-from lab41_sce.outputs import MOST_SPEAKERS, SUFFIXES, Outputs, check_outputs
-from lab41_sce.recordings import Recording
+from lab41_sce.separation.activity import rttm
+from lab41_sce.separation.output_paths import MAX_VOICES, SUFFIXES, Outputs, check_outputs
 
 DRAWN_SECONDS = 60  # of the spectrograms
 BAR = "{desc}: {percentage:3.0f} %|{bar}| {elapsed} < {remaining}"  # None disables it where no terminal is
@@ -59,7 +59,7 @@ def check_choices(options: argparse.Namespace) -> None:
     if "" in options.files:
         raise UserError("an empty name was given for a file; give the path of a recording.")
     options.files = [Path(file) for file in options.files]
-    for name, words, most in (("speakers", ("auto",), MOST_SPEAKERS), ("channels", ("mix", "each"), 1024)):
+    for name, words, most in (("speakers", ("auto",), MAX_VOICES), ("channels", ("mix", "each"), 1024)):
         given = getattr(options, name)
         if given in words:
             continue
@@ -110,7 +110,7 @@ class Done(NamedTuple):
 @functools.lru_cache(maxsize=1)  # once in a process
 def load_separator(model: Path | None, call: str):
     """Load a model, or the one that is shipped, anew for every call of the command: a process may outlive it."""
-    from lab41_sce.separation import Separator  # imports TensorFlow: after what can be told at once
+    from lab41_sce.separation.separator import Separator  # imports TensorFlow: after what can be told at once
 
     return Separator.load(model) if model else Separator.from_pretrained()
 
@@ -159,7 +159,7 @@ def _separate(separator, recording, options, inputs, enrolled, before):
         first = next(parts)  # before anything is written
         staging = options.out_dir / f".{path.name}.part"  # the files of a recording appear together, or none does
         staged = {output: staging / output.name for output in outputs.all(separation.n_speakers)}
-        files.make_folder(staging)
+        atomic_write.make_folder(staging)
         peak = 0.0
         try:
             with audio.writers([staged[voice] for voice in voices], rate_hz, recording.n_channels,
@@ -193,9 +193,9 @@ def sentences(separation, voice: Path, peak: float, leftovers: list[Path]) -> li
         The sentences.
     """
     said = [str(separation.count)] if separation.count else []
-    if separation.likeness is not None:
+    if separation.similarity is not None:
         whose = "the first voice is" if separation.found else "none of the voices is"
-        said.append(f"{whose} that of the enrolled person (likeness {separation.likeness[0]:.2f})")
+        said.append(f"{whose} that of the enrolled person (likeness {separation.similarity[0]:.2f})")
     if peak > 1:
         clipped = "was clipped; give a WAV file to keep it" if voice.suffix == ".flac" else "players may clip it"
         said.append(f"a voice peaks at {peak:.2f} of full scale: {clipped}")
@@ -208,11 +208,12 @@ def write_extras(extras: dict[str, Path], separation, recording: Recording, voic
     """Write what was asked for besides the voices: pictures, JSON, RTTM."""
     segments = separation.frames.segments()
     if ".rttm" in extras:
-        files.write_text(extras[".rttm"], rttm(Path(recording.name).stem, segments))
+        atomic_write.write_text(extras[".rttm"], rttm(Path(recording.name).stem, segments))
     if ".json" in extras:
-        files.write_text(extras[".json"], json.dumps(describe(separation, recording, voices, segments), indent=2))
+        described = describe(separation, recording, voices, segments)
+        atomic_write.write_text(extras[".json"], json.dumps(described, indent=2))
     if "_voices.png" in extras:
-        from lab41_sce import figures, sound_figures
+        from lab41_sce.reporting import figures, sound_figures
 
         drawn = min(recording.n_samples, round(DRAWN_SECONDS * recording.sample_rate_hz))
         panels = {Path(part.name).name: part.read(0, min(drawn, part.n_samples)).mean(axis=0)
@@ -231,9 +232,9 @@ def describe(separation, recording: Recording, voices: list[Path], segments) -> 
         "voices": [{"file": voice.name, "speaks": [[round(time, 3) for time in pair] for pair in of_voice]}
                    for voice, of_voice in zip(voices, segments, strict=True)]}
     if separation.count:
-        described["count"] = {"why": str(separation.count), "spreads": separation.count.spreads}
-    if separation.likeness is not None:
-        described["enrolled"] = {"found": separation.found, "likeness": separation.likeness.tolist()}
+        described["count"] = {"why": str(separation.count), "cluster_variances": separation.count.cluster_variances}
+    if separation.similarity is not None:
+        described["enrolled"] = {"found": separation.found, "similarity": separation.similarity.tolist()}
     return described
 
 
@@ -265,7 +266,7 @@ def main(arguments: list[str] | None = None) -> int:
         # Of several, one that cannot be read stops no other.
         only = None if several else Recording.open(paths[0], options.channels)
         separator = load_separator(options.model, options.call)
-        enrolled = separator.voice(alone) if alone else None
+        enrolled = separator.speaker_embedding(alone) if alone else None
         if only:
             return int(not tell(separate_file(paths[0], options, inputs, enrolled, only)))
         return int(not separate_files(paths, options, inputs, enrolled))
@@ -282,12 +283,12 @@ def separate_files(paths: list[Path], options: argparse.Namespace, inputs: list[
     """
     from joblib import delayed
 
-    from lab41_sce.parallel import workers
+    from lab41_sce.process_pool import workers
 
     places = {os.path.realpath(path): path for path in inputs}
 
     def job(path):
-        outputs = Outputs(path, options).all(MOST_SPEAKERS)
+        outputs = Outputs(path, options).all(MAX_VOICES)
         in_the_way = [places[place] for place in map(os.path.realpath, outputs) if place in places]  # all are many
         return delayed(separate_file)(path, options, in_the_way, enrolled, before=[*filter(Path.exists, outputs)])
 

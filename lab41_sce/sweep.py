@@ -14,8 +14,10 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import OmegaConf
 
-from lab41_sce import files, runs, tables
+from lab41_sce import atomic_write
 from lab41_sce.errors import UserError
+from lab41_sce.reporting import tables
+from lab41_sce.runs import run_directory
 
 # Follow from the name of a system or a corpus, or from where a run is.
 FOLLOWING = ("run_dir", "resume", "overwrite", "corpus.root")
@@ -109,8 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         scores, unfinished = gather(options.folder)
         text = tables.markdown(table(scores))
-        runs.write_csv(scores, options.folder / "sweep.csv")
-        files.write_text(options.folder / "sweep.md", text + "\n")
+        run_directory.write_csv(scores, options.folder / "sweep.csv")
+        atomic_write.write_text(options.folder / "sweep.md", text + "\n")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

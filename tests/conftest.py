@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from lab41_sce.features import FrontEnd
-from lab41_sce.networks import blstm
+from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.networks import blstm
 
 
 def hum(pitch_hz, seconds, rate_hz, rng):
@@ -49,7 +49,7 @@ def front_end():
 @pytest.fixture
 def tiny_model(front_end):
     """Return an untrained embedding model with K = 3."""
-    from lab41_sce.methods.embedding import EmbeddingModel
+    from lab41_sce.models.embedding_model import EmbeddingModel
 
     keras.utils.set_random_seed(1)
     return EmbeddingModel(front_end, blstm(front_end.n_bins, n_outputs=3, n_layers=1, units=4))

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 from conftest import hum
 
-from lab41_sce.features import FrontEnd
+from lab41_sce.evaluation.metrics import best_si_sdr
 from lab41_sce.methods.base import Setup
-from lab41_sce.metrics import best_si_sdr
-from lab41_sce.networks import blstm
+from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.networks import blstm
 
 PITCHES_HZ = (220, 110, 160)
 

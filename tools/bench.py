@@ -21,8 +21,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from lab41_sce import runs
-from lab41_sce.files import write_text
+from lab41_sce.atomic_write import write_text
+from lab41_sce.runs import run_directory
 
 PARTS = ("training", "deterministic", "losses", "separation", "scoring", "corpus", "store", "start", "speakers",
          "peers")
@@ -50,7 +50,7 @@ def part_main(measure) -> None:
     rows = Rows()
     rows.folder = options.out.parent
     measure(rows, options.quick)
-    runs.write_csv(pd.DataFrame(rows, columns=COLUMNS), options.out)
+    run_directory.write_csv(pd.DataFrame(rows, columns=COLUMNS), options.out)
 
 
 def peak_megabytes() -> float:
@@ -65,7 +65,8 @@ def machine() -> dict:
                      platform.processor())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     command = shlex.join(["python", f"tools/{Path(sys.argv[0]).name}", *sys.argv[1:]])
-    return {"processor": processor, "cores": os.cpu_count(), "memory_gb": round(memory, 1), **runs.versions(command)}
+    return {"processor": processor, "cores": os.cpu_count(), "memory_gb": round(memory, 1),
+            **run_directory.versions(command)}
 
 
 def measure_part(part: str, quick: bool, tools: Path = Path(__file__).parent) -> pd.DataFrame:
@@ -89,7 +90,7 @@ def write(results: Path, tables: list[pd.DataFrame], earlier: list[pd.DataFrame]
         old = pd.read_csv(results / "summary.csv")
         table = pd.concat([old[~old["name"].isin(table["name"])], table], ignore_index=True)
     results.mkdir(parents=True, exist_ok=True)
-    runs.write_csv(table, results / "summary.csv")
+    run_directory.write_csv(table, results / "summary.csv")
     write_text(results / "machine.json", json.dumps(machine(), indent=2) + "\n")
     shown = table.dropna(axis="columns", how="all").astype(object).fillna("")
     lines = [shown.columns, ["---", "--:", "---", "--:", "--:"][: len(shown.columns)], *shown.to_numpy().tolist()]

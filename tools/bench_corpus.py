@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 from bench import part_main
 
-from lab41_sce.corpora import librispeech, splits
+from lab41_sce.data import librispeech, splits
 
 UTTERANCES, SPEAKERS = (100, 10_000, 280_000), (10, 250, 2338)
 

@@ -16,8 +16,8 @@ import pandas as pd
 import torch
 from train_with_torch import Training, compose_config, describe_machine, optimizer, update
 
-from lab41_sce.corpora import librispeech, splits
-from lab41_sce.files import write_text, write_whole
+from lab41_sce.atomic_write import write_text, write_whole
+from lab41_sce.data import librispeech, splits
 
 CASES = {"article's network": (["+exp=paper"], [(16, 40), (64, 40), (256, 40), (1024, 40)]),
          "pretrained recipe": (["+exp=pretrained"], [(32, 100), (128, 100)]),

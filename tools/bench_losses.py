@@ -17,7 +17,7 @@ from keras import layers
 from lab41_sce import experiment
 from lab41_sce.article.timing import measure_seconds
 from lab41_sce.methods.base import Setup
-from lab41_sce.settings import CONFIG_PATH
+from lab41_sce.runs.config_schema import CONFIG_PATH
 
 FRAMES, SPEAKERS, SOURCES = 40, 251, 2
 SYSTEMS = ("sce", "deep_clustering", "attractor", "pit_blstm", "recurrent_mask")

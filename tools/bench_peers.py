@@ -17,8 +17,8 @@ from hydra import compose, initialize_config_dir
 
 from lab41_sce import audio
 from lab41_sce.examples import EXAMPLES
-from lab41_sce.separation import Separator
-from lab41_sce.settings import CONFIG_PATH
+from lab41_sce.runs.config_schema import CONFIG_PATH
+from lab41_sce.separation.separator import Separator
 
 ENVIRONMENT = Path(__file__).parent.parent / "build" / "peers"
 PACKAGES = ("torch==2.11.0", "torchaudio==2.11.0", "asteroid==0.7.0", "speechbrain==1.1.2", "soundfile")
@@ -44,7 +44,7 @@ def measure(rows, quick: bool) -> None:
     else:
         with initialize_config_dir(str(CONFIG_PATH.resolve()), version_base="1.3"):
             network = compose("config", ["+exp=pretrained"]).network
-        options = {"network": {name: network[name] for name in ("n_layers", "units", "rank")},
+        options = {"network": {name: network[name] for name in ("n_layers", "units", "bottleneck_rank")},
                    "sizes": [(1, 10)] if quick else [(8, 100), (16, 100), (32, 40), (32, 100), (64, 100)],
                    "seconds": [1] if quick else [10, 60], "rounds": 1 if quick else 5}
         told = subprocess.run([ENVIRONMENT / "bin" / "python", Path(__file__).with_name("peers.py"),

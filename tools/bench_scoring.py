@@ -6,7 +6,7 @@ import time
 import numpy as np
 from bench import part_main
 
-from lab41_sce.metrics import score_mixtures
+from lab41_sce.evaluation.metrics import score_mixtures
 
 
 def measure(rows, quick: bool) -> None:

@@ -57,12 +57,13 @@ def measure(rows, quick: bool) -> None:
 
 def shares(signal: np.ndarray, rate_hz: int) -> dict[str, float]:
     """Measure what share of a separation each stage takes; what is in none of them is "the rest"."""
-    from lab41_sce import counting, separation, streaming
-    from lab41_sce.features import FrontEnd, RunningScaling
-    from lab41_sce.methods.embedding import EmbeddingModel
-    from lab41_sce.recordings import Recording
+    from lab41_sce.audio.recording import Recording
+    from lab41_sce.models.embedding_model import EmbeddingModel
+    from lab41_sce.models.front_end import FrontEnd
+    from lab41_sce.separation import separator, speaker_count, streaming
+    from lab41_sce.separation.running_scaling import RunningScaling
 
-    separator, taken, running = separation.Separator.from_pretrained(), defaultdict(float), []
+    separator, taken, running = separator.Separator.from_pretrained(), defaultdict(float), []
 
     def timed(stage, call):
         def wrapped(*arguments, **options):
@@ -80,9 +81,9 @@ def shares(signal: np.ndarray, rate_hz: int) -> dict[str, float]:
     stages = [(Recording, "read", "reading"), (FrontEnd, "spectrogram", "STFT"),
               (EmbeddingModel, "hidden", "hidden layers"), (EmbeddingModel, "vectors", "last layer"),
               (RunningScaling, "add", "scaling"), (RunningScaling, "__call__", "scaling"),
-              (counting, "fit_centres", "clustering"), (EmbeddingModel, "centres", "clustering"),
+              (speaker_count, "fit_centroids", "clustering"), (EmbeddingModel, "centroids", "clustering"),
               (EmbeddingModel, "masks_from", "masks"), (FrontEnd, "synthesise", "resynthesis"),
-              (streaming.audio, "resample", "resampling"), (streaming.Frames, "of", "who speaks when")]
+              (streaming.audio, "resample", "resampling"), (streaming.SpeakerActivity, "of", "who speaks when")]
     with tempfile.TemporaryDirectory() as folder:
         audio.write(Path(folder) / "long.wav", signal, rate_hz)
         for _ in range(2):  # the first one compiles the network

@@ -21,8 +21,8 @@ from hydra.utils import instantiate
 from lab41_sce.article.timing import measure_seconds
 from lab41_sce.methods.base import Setup
 from lab41_sce.methods.sce import SpeakerVectors
-from lab41_sce.optimizer import RowAdam
-from lab41_sce.settings import CONFIG_PATH
+from lab41_sce.runs.config_schema import CONFIG_PATH
+from lab41_sce.training.optimizer import RowAdam
 
 SPEAKERS, NEGATIVES, FRAMES, SOURCES = (251, 2338, 100_000), 8, 100, 2
 OPTIMIZERS = {"": RowAdam, " with Keras's Adam": lambda rate, beta_2, clip_norm: keras.optimizers.Adam(
@@ -31,7 +31,7 @@ OPTIMIZERS = {"": RowAdam, " with Keras's Adam": lambda rate, beta_2, clip_norm:
 
 def table_update(n_speakers: int, optimizer: str, batch: int):
     """Return a function that makes one update of the speakers' vectors alone, after the first."""
-    table, rng = SpeakerVectors(n_speakers, 20, unit_norm=True, step_ratio=10.0), np.random.default_rng(0)
+    table, rng = SpeakerVectors(n_speakers, 20, unit_norm=True, speaker_lr_multiplier=10.0), np.random.default_rng(0)
     adam = OPTIMIZERS[optimizer](1e-3, 0.999, 5.0)
     adam.build([table.stored])
 

@@ -18,10 +18,11 @@ import pandas as pd
 import soundfile
 from bench import part_main, peak_megabytes
 
-from lab41_sce.corpora import librispeech, splits, storage
-from lab41_sce.lists import evaluation_list
-from lab41_sce.mixtures import Speech, TrainingMixtures
-from lab41_sce.noise import Noise
+from lab41_sce.data import librispeech, splits, store
+from lab41_sce.data.evaluation_set import draw_evaluation_set
+from lab41_sce.data.noise import Noise
+from lab41_sce.data.sampler import TrainingMixtures
+from lab41_sce.data.speech import Speech
 
 UTTERANCES, SPEAKERS, SHARDS = 1_000_000, 100_000, 20
 SPEEDS = (0.9, 1.0, 1.1)
@@ -63,7 +64,7 @@ def start_up(root: str) -> None:
     mixtures = TrainingMixtures(speech, table[table["split"] == "train"], splits.trained_speakers(table), noise=noise)
     stage("what draws mixtures")
     for split, per_kind in (("validation", 8), ("unseen", 40), ("in-set", 40)):
-        evaluation_list(speech, table, split, 2, per_kind, 2.56, 0.95)
+        draw_evaluation_set(speech, table, split, 2, per_kind, 2.56, 0.95)
     stage("lists to score on")
     mixtures.batch(0)
     stage("the first batch")
@@ -94,14 +95,14 @@ def measure(rows, quick: bool) -> None:
         root = Path(folder)
         start = time.perf_counter()
         table = librispeech.load(None, [librispeech.EMBEDDED_SUBSET], check="headers")
-        storage.make(table, root, RATE_HZ)
+        store.make(table, root, RATE_HZ)
         speed = table["seconds"].sum() / (time.perf_counter() - start)
         rows.add("making a store of Ogg at 16 kHz", speed, "times real time")
         bench.take(root)
         rows.add(f"{case}, from a store", input_rate(bench.mixtures(batch, length), frames, batches), "frames/s")
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         size = (2000, 200, 1, 100.0) if quick else (
-            UTTERANCES, SPEAKERS, SHARDS, storage.SHARD_SECONDS)
+            UTTERANCES, SPEAKERS, SHARDS, store.SHARD_SECONDS)
         make_store(Path(folder), *size)
         code = "import sys, bench_store; bench_store.start_up(sys.argv[1])"
         printed = subprocess.run([sys.executable, "-c", code, folder], check=True, capture_output=True, text=True,

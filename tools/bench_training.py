@@ -17,12 +17,13 @@ from bench import part_main
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from lab41_sce.corpora import librispeech, splits
+from lab41_sce.data import librispeech, splits
+from lab41_sce.data.noise import Noise
+from lab41_sce.data.sampler import TrainingMixtures
+from lab41_sce.data.speech import Speech
 from lab41_sce.methods.base import Setup
-from lab41_sce.mixtures import Speech, TrainingMixtures
-from lab41_sce.noise import Noise
-from lab41_sce.optimizer import RowAdam
-from lab41_sce.settings import CONFIG_PATH
+from lab41_sce.runs.config_schema import CONFIG_PATH
+from lab41_sce.training.optimizer import RowAdam
 
 BATCHES, FRAMES, ROUNDS = (8, 16, 32, 64, 256), (40, 100, 400), 7
 SIZES = [*itertools.product(BATCHES, FRAMES)]
@@ -72,7 +73,7 @@ class Bench:
     def mixtures(self, batch: int, frames: int) -> TrainingMixtures:
         """Draw batches of that size as the experiment does."""
         options = {name: value for name, value in self.config.mixtures.items()
-                   if name not in ("in_memory", "speeds", "batch_size", "seconds", "n_speakers", "easy_batches")}
+                   if name not in ("in_memory", "speeds", "batch_size", "seconds", "n_speakers", "curriculum_batches")}
         if self.config.noise.training_snr_db is not None:
             options |= {"noise": self.noise, "snr_db": tuple(self.config.noise.training_snr_db)}
         seconds = frames * self.front_end.hop_length / self.front_end.sample_rate_hz
@@ -84,7 +85,7 @@ class Bench:
 
         The last layers are spared the frames that the loss does not look at.
         """
-        every = self.config.method.build.get("frame_step", 1)
+        every = self.config.method.build.get("loss_frame_stride", 1)
         return 3 * 2 * sum(np.prod(weight.shape) / (every if weight.path.startswith(("bottleneck", "dense")) else 1)
                            for weight in self.method.model.network.weights if len(weight.shape) > 1)
 

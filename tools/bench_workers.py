@@ -19,8 +19,8 @@ from pathlib import Path
 import pandas as pd
 from bench import part_main
 
-from lab41_sce import runs
-from lab41_sce.workers import free_ports
+from lab41_sce.runs import run_directory
+from lab41_sce.training.distributed import free_ports
 
 UPDATES, EVERY, WORKERS = 100, 10, 2
 EXPERIMENTS = {"smoke": [], "two_speaker": ["training.minutes=null"]}
@@ -109,7 +109,8 @@ def measure(rows, quick: bool) -> None:
             for rank, name in [(1, "worker_killed"), (0, "chief_killed")]:
                 table[name] = kill_one(rows, experiment, root / name, rank, table["one_process"])
         if rows.folder is not None:
-            runs.write_csv(pd.concat(curves, names=["experiment"]).reset_index(), rows.folder / "loss_curves.csv")
+            table = pd.concat(curves, names=["experiment"]).reset_index()
+            run_directory.write_csv(table, rows.folder / "loss_curves.csv")
 
 
 if __name__ == "__main__":

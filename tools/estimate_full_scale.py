@@ -26,11 +26,12 @@ import tensorflow as tf
 from bench import machine
 from bench_training import Bench, input_rate
 
-from lab41_sce import evaluation, runs
-from lab41_sce.corpora import librispeech, storage
-from lab41_sce.files import write_text
-from lab41_sce.lists import evaluation_list
-from lab41_sce.mixtures import Speech
+from lab41_sce.atomic_write import write_text
+from lab41_sce.data import librispeech
+from lab41_sce.data.evaluation_set import draw_evaluation_set
+from lab41_sce.data.speech import Speech
+from lab41_sce.evaluation import scoring
+from lab41_sce.runs import run_directory
 
 EXPERIMENT = ["+exp=paper", "corpus=embedded"]
 GPUS = (1, 4, 16)
@@ -54,15 +55,15 @@ def measure(corpus: Path, n_files: int, store: Path) -> dict[str, tuple[float, s
     files = librispeech.load(corpus, [subset], check="headers").sample(n_files, random_state=0, replace=True)
     files = files.drop_duplicates("utterance").assign(split="train")
     hours, start = files["seconds"].sum() / 3600, time.perf_counter()
-    storage.make(files, store, 10_000, n_jobs=1)
+    store.make(files, store, 10_000, n_jobs=1)
     storing = time.perf_counter() - start
-    stored = storage.load(store).assign(split="train")
+    stored = store.load(store).assign(split="train")
     bench = Bench(EXPERIMENT)
-    validation = evaluation_list(bench.speech, bench.table.assign(split="validation"), "validation", n_speakers=2,
+    validation = draw_evaluation_set(bench.speech, bench.table.assign(split="validation"), "validation", n_speakers=2,
                                  n_per_kind=bench.config.validation.per_kind, seconds=bench.config.validation.seconds,
                                  pre_emphasis=0.95)
     start = time.perf_counter()
-    evaluation.validate(bench.method.model, bench.speech, validation)
+    scoring.validate(bench.method.model, bench.speech, validation)
     validating = time.perf_counter() - start
     batch, hops = bench.config.mixtures.batch_size, round(bench.config.mixtures.seconds * 10_000 / 256)
     frames = batch * (hops + 1)
@@ -142,7 +143,7 @@ def main():
     times = pd.DataFrame([estimate(values, assumed, gpu_seconds(on_gpu), count, batch)
                           for count in GPUS for batch in sorted({ROWS, ROWS * count})])
     for name, table in [("measured", facts), ("assumed", guesses), ("storage", storage), ("estimate", times)]:
-        runs.write_csv(table, options.results / f"{name}.csv")
+        run_directory.write_csv(table, options.results / f"{name}.csv")
     device = json.loads((options.results / "gpu.json").read_text("utf-8"))
     on_gpu = on_gpu.rename(columns={"name": f"measured on one {device['gpu']}, PyTorch {device['torch']}"})
     write_text(options.results / "machine.json", json.dumps(machine(), indent=2) + "\n")

@@ -1,9 +1,9 @@
 """Put the best model of a run into the package, its weights in half precision: the model that `separate` uses.
 
-    python tools/keep_model.py runs/pretrained --spread 0.7 --alike 0.5
-    python tools/keep_model.py lab41_sce/pretrained/sce.keras --spread 0.75  # another threshold, all else as it was
+    python tools/keep_model.py runs/pretrained --cluster-variance 0.7 --verification-threshold 0.5
+    python tools/keep_model.py lab41_sce/pretrained/sce.keras --cluster-variance 0.75  # another threshold, all else as it was
 
-`--spread` and `--alike` are the thresholds that `tools/score_counting.py` and `tools/score_enrolment.py` find best on
+`--cluster-variance` and `--verification-threshold` are the thresholds that `tools/score_counting.py` and `tools/score_enrolment.py` find best on
 validation speakers, the other options what `tools/trial_inference.py` does. Beside the model goes the list of the
 speakers that trained it, so that it is never scored on one of them. How it was made and what it scores is kept by
 `tools/keep_results.py`.
@@ -21,9 +21,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lab41_sce.files import write_text, write_whole
+from lab41_sce.atomic_write import write_text, write_whole
 from lab41_sce.pretrained import MODEL
-from lab41_sce.separation import Separator
+from lab41_sce.separation.separator import Separator
 
 
 def halve(source: Path, target: Path) -> None:
@@ -68,21 +68,21 @@ def main():
     """Copy and halve."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="its folder, or a .keras file with its splits.csv beside it")
-    parser.add_argument("--spread", type=float, help="default of this and the others: as it is in the model")
-    parser.add_argument("--alike", type=float)
-    parser.add_argument("--phases", type=int, default=1, help="frames where there was one, see EmbeddingModel")
+    parser.add_argument("--cluster-variance", type=float, help="default of this and the others: as it is in the model")
+    parser.add_argument("--verification-threshold", type=float)
+    parser.add_argument("--hop-reduction", type=int, default=1, help="frames where there was one, see EmbeddingModel")
     parser.add_argument("--soft-scale", type=float)
     parser.add_argument("--range-db", type=float)
     parser.add_argument("--folder", type=Path, default=MODEL.parent)
     options = parser.parse_args()
     splits = ((options.run if options.run.is_dir() else options.run.parent) / "splits.csv").read_text("utf-8")
     model = Separator.load(options.run).model
-    if options.phases < 1 or model.front_end.hop_length % options.phases:
-        parser.error(f"--phases {options.phases} does not divide the hop of {model.front_end.hop_length} samples")
-    for name in ("spread", "alike", "soft_scale", "range_db"):
+    if options.hop_reduction < 1 or model.front_end.hop_length % options.hop_reduction:
+        parser.error(f"--hop-reduction {options.hop_reduction} does not divide the hop of {model.front_end.hop_length} samples")
+    for name in ("cluster_variance", "verification_threshold", "soft_scale", "range_db"):
         setattr(model, name, getattr(options, name) or getattr(model, name))
-    model.phases *= options.phases
-    model.front_end.hop_length //= options.phases
+    model.hop_reduction *= options.hop_reduction
+    model.front_end.hop_length //= options.hop_reduction
     options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model.keras")

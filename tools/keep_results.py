@@ -12,7 +12,9 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from lab41_sce import audio, figures, runs, sound_figures
+from lab41_sce import audio
+from lab41_sce.reporting import figures, sound_figures
+from lab41_sce.runs import run_directory
 
 TEXTS = ("summary.csv", "differences.csv", "systems.csv", "table.md", "history.csv", "splits.csv", "evaluation.csv",
          "config.yaml", "version.json")
@@ -31,7 +33,7 @@ def main():
     for name in TEXTS:
         if not (run / name).exists():  # nothing was trained, or nothing scored
             continue
-        text = runs.portable((run / name).read_text("utf-8"), config, run)
+        text = run_directory.redact_paths((run / name).read_text("utf-8"), config, run)
         (results / name).write_text(text, "utf-8")
     about = json.loads((results / "version.json").read_text("utf-8"))
     commands = [start["command"] for start in (about, *about.get("resumed", [])) if "command" in start]

@@ -1,4 +1,4 @@
-"""Voices and clauses become `lab41_sce/corpora/embedded`: 40 synthetic speakers of some 75 seconds each.
+"""Voices and clauses become `lab41_sce/data/embedded`: 40 synthetic speakers of some 75 seconds each.
 
 The speech is made by Kokoro-82M v1.0 (24 kHz), trimmed, brought to 16 kHz and one level, and stored as Ogg
 Vorbis in LibriSpeech's layout. The committed audio is what the project uses; this says how it came to be. Set

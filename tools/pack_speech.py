@@ -15,7 +15,7 @@ import pandas as pd
 import soundfile
 
 from lab41_sce import audio
-from lab41_sce.corpora import librispeech
+from lab41_sce.data import librispeech
 
 
 def main():

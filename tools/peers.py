@@ -53,8 +53,8 @@ def loss_of(network, speakers, sources, speaker_ids):
     owned = owners * weights[:, None]
     means = torch.einsum("bstf,btfk->bsk", owned, vectors) / owned.sum(dim=(2, 3))[..., None].clamp(min=1e-12)
     losses = []
-    for centres in (functional.normalize(speakers[speaker_ids], dim=-1), functional.normalize(means, dim=-1)):
-        scores = SCALE * torch.einsum("btfk,bsk->bstf", vectors, centres)
+    for centroids in (functional.normalize(speakers[speaker_ids], dim=-1), functional.normalize(means, dim=-1)):
+        scores = SCALE * torch.einsum("btfk,bsk->bstf", vectors, centroids)
         losses.append((weights * functional.softplus((1 - 2 * owners) * scores).mean(dim=1)).sum() / weights.sum())
     return (1 - CENTRE_SHARE) * losses[0] + CENTRE_SHARE * losses[1]
 

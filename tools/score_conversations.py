@@ -15,10 +15,10 @@ import pandas as pd
 import shipped
 from tqdm import tqdm
 
-from lab41_sce import runs
-from lab41_sce.metrics import si_sdr_improvement
-from lab41_sce.mixtures import normalise
-from lab41_sce.recordings import Recording
+from lab41_sce.audio.recording import Recording
+from lab41_sce.data.mixture import normalise
+from lab41_sce.evaluation.metrics import si_sdr_improvement
+from lab41_sce.runs import run_directory
 
 TURN_SECONDS, GAP_SECONDS = (3.0, 8.0), (-3.0, 1.0)
 LEAST_SECONDS = 30.0  # of speech that a speaker must have
@@ -93,7 +93,7 @@ def main():
     totals = scores.groupby("kind")[["seconds", "swapped"]].sum().reset_index()
     totals = pd.concat([totals, pd.DataFrame([{"kind": "All", **totals[["seconds", "swapped"]].sum()}])])
     totals["share"] = (totals["swapped"] / totals["seconds"]).round(4)
-    runs.write_csv(scores, options.results / "conversations.csv")
+    run_directory.write_csv(scores, options.results / "conversations.csv")
     print(scores.to_string(index=False))
     shipped.write_summary(totals, options.results)
 

@@ -17,10 +17,10 @@ from scipy import fft
 from tqdm import tqdm
 
 from lab41_sce import audio
-from lab41_sce.augmentation import response_basis
-from lab41_sce.evaluation import apply_masks
-from lab41_sce.lists import evaluation_list, load_mixture
-from lab41_sce.metrics import best_si_sdr, si_sdr_improvement
+from lab41_sce.data.evaluation_set import draw_evaluation_set, load_mixture
+from lab41_sce.data.frequency_response import response_basis
+from lab41_sce.evaluation.metrics import best_si_sdr, si_sdr_improvement
+from lab41_sce.evaluation.scoring import apply_masks
 
 MP3_RATE_HZ = 16000  # one that the format has
 
@@ -46,7 +46,7 @@ def main():
     options = shipped.parser(__doc__, 20).parse_args()
     separator, speech, table = shipped.load(options)
     model, front_end = separator.model, separator.model.front_end
-    mixtures = evaluation_list(speech, table, options.split, 2, options.per_kind, 5.0, front_end.pre_emphasis)
+    mixtures = draw_evaluation_set(speech, table, options.split, 2, options.per_kind, 5.0, front_end.pre_emphasis)
     rows = []
     for _, row in tqdm(mixtures.iterrows(), "scoring", len(mixtures)):
         clean = load_mixture(speech, row).sources

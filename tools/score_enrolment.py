@@ -3,7 +3,7 @@
     python tools/score_enrolment.py $LIBRISPEECH results/pretrained_enrolment
     python tools/score_enrolment.py $LIBRISPEECH runs/enrolment_validation --split validation --per-kind 40
 
-The second is what the model's `alike` is chosen with: `thresholds.csv` says how often each would be right there. The
+The second is what the model's `verification_threshold` is chosen with: `thresholds.csv` says how often each would be right there. The
 person is known from 5 seconds of another utterance (or of another part of this one, if there is no other). Right is who
 is found first where the person talks, and told to be absent where not.
 """
@@ -13,9 +13,9 @@ import pandas as pd
 import shipped
 from tqdm import tqdm
 
-from lab41_sce import runs
-from lab41_sce.lists import evaluation_list, load_mixture
-from lab41_sce.recordings import Recording
+from lab41_sce.audio.recording import Recording
+from lab41_sce.data.evaluation_set import draw_evaluation_set, load_mixture
+from lab41_sce.runs import run_directory
 
 THRESHOLDS = np.round(np.arange(-0.5, 1.0, 0.02), 2)
 SECONDS = 5.0  # of a mixture, and of the person alone
@@ -47,9 +47,9 @@ def main():
     """Enrol, look for, and write a row for each mixture and person."""
     options = shipped.parser(__doc__, 20).parse_args()
     separator, speech, table = shipped.load(options)
-    separator.model.alike = separator.model.alike or 0.0
+    separator.model.verification_threshold = separator.model.verification_threshold or 0.0
     rate_hz, rng = speech.sample_rate_hz, np.random.default_rng(0)
-    mixtures = evaluation_list(speech, table, options.split, 2, options.per_kind, SECONDS,
+    mixtures = draw_evaluation_set(speech, table, options.split, 2, options.per_kind, SECONDS,
                                separator.model.front_end.pre_emphasis)
     rows = []
     for _, row in tqdm(mixtures.iterrows(), "looking", len(mixtures)):
@@ -61,12 +61,12 @@ def main():
             alone = draw_alone(rng, speech, table.loc[table["speaker"] == person, "utterance"].to_list(), row)
             if alone is None:
                 continue
-            voice = separator.voice(Recording.of(alone, rate_hz))
+            voice = separator.speaker_embedding(Recording.of(alone, rate_hz))
             separation = separator.open(Recording.of(sources.sum(axis=0), rate_hz), 2, voice)
             voices = np.concatenate([*separation], axis=-1)[:, 0]
             first = abs(np.corrcoef(sources[0], voices[0])[0, 1]) > abs(np.corrcoef(sources[0], voices[1])[0, 1])
             rows.append({"mixture": row["mixture"], "kind": row["kind"], "present": person == present[0],
-                         "likeness": float(separation.likeness[0]), "first": bool(first),
+                         "similarity": float(separation.similarity[0]), "first": bool(first),
                          "found": separation.found})
     scores = pd.DataFrame(rows)
     here, absent = scores[scores["present"]], scores[~scores["present"]]
@@ -74,12 +74,13 @@ def main():
         {"what": "present, first voice is the person's", "n": len(here), "right": here["first"].sum()},
         {"what": "present, told to be found", "n": len(here), "right": here["found"].sum()},
         {"what": "absent, told to be absent", "n": len(absent), "right": (~absent["found"]).sum()}])
-    runs.write_csv(scores.round(4), options.results / "mixtures.csv")
+    run_directory.write_csv(scores.round(4), options.results / "mixtures.csv")
     shipped.write_summary(summary, options.results)
     if options.split == "validation":
-        right = [0.5 * ((here["likeness"] >= threshold).mean() + (absent["likeness"] < threshold).mean())
+        right = [0.5 * ((here["similarity"] >= threshold).mean() + (absent["similarity"] < threshold).mean())
                  for threshold in THRESHOLDS]
-        runs.write_csv(pd.DataFrame({"alike": THRESHOLDS, "right": right}).round(4), options.results / "thresholds.csv")
+        table = pd.DataFrame({"verification_threshold": THRESHOLDS, "right": right}).round(4)
+        run_directory.write_csv(table, options.results / "thresholds.csv")
         print(f"the best threshold, {THRESHOLDS[np.argmax(right)]}, tells present from absent in {max(right):.1%}")
 
 

@@ -12,13 +12,14 @@ import pandas as pd
 import shipped
 from omegaconf import OmegaConf
 
-from lab41_sce import evaluation, runs
-from lab41_sce.corpora import librispeech
-from lab41_sce.intervals import paired_differences, summarise
-from lab41_sce.lists import at_snr, evaluation_list
-from lab41_sce.mixtures import Speech
-from lab41_sce.noise import Noise
-from lab41_sce.separation import Separator
+from lab41_sce.data import librispeech
+from lab41_sce.data.evaluation_set import at_snr, draw_evaluation_set
+from lab41_sce.data.noise import Noise
+from lab41_sce.data.speech import Speech
+from lab41_sce.evaluation import scoring
+from lab41_sce.evaluation.bootstrap import paired_differences, summarise
+from lab41_sce.runs import run_directory
+from lab41_sce.separation.separator import Separator
 
 SNR_DB = 10  # of the noisy ones of the mixtures
 
@@ -43,20 +44,20 @@ def main():
         if not theirs.equals(splits):
             parser.error(f"{run} has other splits than {options.run}")
         separator, totals = Separator.load(run), pd.read_csv(run / "systems.csv").iloc[0]
-        systems[run.name] = evaluation.trained_system(separator.model)
+        systems[run.name] = scoring.trained_system(separator.model)
         systems[run.name].front_end = separator.model.front_end  # some have denser frames than others
         about.append({"run": run.name, "minutes": round(totals["minutes"], 1), "updates": int(totals["updates"]),
                       "parameters": int(totals["parameters"])})
     speech = Speech(table, config.front_end.sample_rate_hz, in_memory=False)
     noise = Noise(speech, table)  # of the speech trained on, as in training
-    clean = evaluation_list(speech, table, "validation", 2, options.per_kind, options.seconds,
+    clean = draw_evaluation_set(speech, table, "validation", 2, options.per_kind, options.seconds,
                             config.front_end.pre_emphasis, join=options.seconds > 5)
-    scores = pd.concat([evaluation.score_systems(separator.model.front_end, systems, speech, mixtures, noise=noise)
+    scores = pd.concat([scoring.score_systems(separator.model.front_end, systems, speech, mixtures, noise=noise)
                         for mixtures in (clean, at_snr(clean, noise, SNR_DB))])
     options.results.mkdir(parents=True, exist_ok=True)
-    runs.write_csv(summarise(scores), options.results / "scores.csv")
+    run_directory.write_csv(summarise(scores), options.results / "scores.csv")
     if len(systems) > 1:
-        runs.write_csv(paired_differences(scores, options.run.name), options.results / "differences.csv")
+        run_directory.write_csv(paired_differences(scores, options.run.name), options.results / "differences.csv")
     means = summarise(scores).query("metric == 'SDRi'")
     means = means.pivot(index="system", columns=["split", "kind"], values="mean").round(2)
     means.columns = [f"{split.removeprefix('validation').removeprefix(', ') or 'clean'}: {kind}"

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from lab41_sce import runs, tables
-from lab41_sce.corpora import librispeech
-from lab41_sce.files import write_text
-from lab41_sce.mixtures import Speech
+from lab41_sce.atomic_write import write_text
+from lab41_sce.data import librispeech
+from lab41_sce.data.speech import Speech
 from lab41_sce.pretrained import MODEL
-from lab41_sce.separation import Separator
+from lab41_sce.reporting import tables
+from lab41_sce.runs import run_directory
+from lab41_sce.separation.separator import Separator
 
 
 def parser(about: str, per_kind: int, tunes: bool = False) -> argparse.ArgumentParser:
@@ -41,7 +42,7 @@ def load(options: argparse.Namespace) -> tuple[Separator, Speech, pd.DataFrame]:
 
 def write_summary(summary: pd.DataFrame, results: Path) -> None:
     """Write a table as `summary.csv`, for programs, and as `table.md`, for people; print the latter."""
-    runs.write_csv(summary, results / "summary.csv")
+    run_directory.write_csv(summary, results / "summary.csv")
     text = tables.markdown(tables.Table([tables.words(name) for name in summary.columns],
                                         [[f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in row]
                                          for row in summary.itertuples(index=False)]))

@@ -13,7 +13,7 @@ import soundfile
 from commands import Ended, distance, files, half_written, run, temporary
 
 from lab41_sce import audio
-from lab41_sce.corpora.librispeech import EMBEDDED_ROOT, EMBEDDED_SUBSET, load
+from lab41_sce.data.librispeech import EMBEDDED_ROOT, EMBEDDED_SUBSET, load
 from lab41_sce.examples import EXAMPLES
 
 SUBSET = "train-clean-5"  # what the small corpus calls itself
@@ -23,7 +23,7 @@ TINY = ("+exp=smoke", "corpus=librispeech", f"corpus.subsets=[{SUBSET}]", "corpu
         "evaluation.examples_per_kind=1")
 DOWNLOAD = """
 import sys
-from lab41_sce.corpora import download, librispeech
+from lab41_sce.data import download, librispeech
 from lab41_sce.errors import UserError
 root, subset, download.OPENSLR_URL, checksum = sys.argv[1:]
 download.ARCHIVES[subset] = download.Archive(31, checksum)
@@ -34,9 +34,9 @@ except UserError as error:
 """
 STORE = """
 import sys
-from lab41_sce.corpora import storage
-storage.SHARD_SECONDS = 20.0  # many shards
-sys.exit(storage.main(sys.argv[1:]))
+from lab41_sce.data import store
+store.SHARD_SECONDS = 20.0  # many shards
+sys.exit(store.main(sys.argv[1:]))
 """
 
 

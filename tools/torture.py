@@ -18,8 +18,8 @@ from pathlib import Path
 import pandas as pd
 from bench import machine
 
-from lab41_sce import runs
-from lab41_sce.files import write_text
+from lab41_sce.atomic_write import write_text
+from lab41_sce.runs import run_directory
 
 PARTS = ("faults", "disk", "inputs", "page", "numbers", "mutants", "cluster")
 COLUMNS = ["part", "campaign", "tried", "survived", "lost", "tracebacks", "hangs", "note"]
@@ -61,7 +61,7 @@ def part_main(run) -> None:
     options = parser.parse_args()
     campaigns = Campaigns(options.out.parent)
     run(campaigns, options.quick)
-    runs.write_csv(pd.DataFrame(campaigns.rows, columns=COLUMNS[1:]), options.out)
+    run_directory.write_csv(pd.DataFrame(campaigns.rows, columns=COLUMNS[1:]), options.out)
 
 
 def run_part(part: str, results: Path, quick: bool) -> pd.DataFrame:
@@ -97,7 +97,7 @@ def main():
         table = pd.concat([table[table["part"] != part], found], ignore_index=True)
         order = table["part"].map(PARTS.index)
         table = table.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
-        runs.write_csv(table, summary)
+        run_directory.write_csv(table, summary)
         write_text(options.results / "machine.json", json.dumps(machine(), indent=2) + "\n")
         write_text(options.results.parent / "RELIABILITY.md", INTRODUCTION + markdown(table))
     print(markdown(table))

@@ -17,9 +17,9 @@ import pandas as pd
 from torture import part_main
 
 from lab41_sce import audio
-from lab41_sce.corpora import librispeech, splits
-from lab41_sce.lists import evaluation_list, load_mixture
-from lab41_sce.mixtures import Speech
+from lab41_sce.data import librispeech, splits
+from lab41_sce.data.evaluation_set import draw_evaluation_set, load_mixture
+from lab41_sce.data.speech import Speech
 
 RATE_HZ, SECONDS = 10_000, 4.0
 PATIENCE_SECONDS = 900.0
@@ -29,7 +29,7 @@ def make_mixtures(folder: Path, per_kind: int) -> int:
     """Write mixtures of two unseen speakers of the embedded corpus and their sources; return how many."""
     table = splits.split(librispeech.load(None, [librispeech.EMBEDDED_SUBSET], check="headers"), 2)
     speech = Speech(table[table["split"] == "unseen"], RATE_HZ)
-    listed = evaluation_list(speech, table, "unseen", 2, per_kind, SECONDS, pre_emphasis=0.95)
+    listed = draw_evaluation_set(speech, table, "unseen", 2, per_kind, SECONDS, pre_emphasis=0.95)
     for name in ("mixtures", "references"):
         (folder / name).mkdir()
     for _, row in listed.iterrows():

@@ -29,16 +29,16 @@ from torture import part_main
 
 def kills(campaigns, subject: Subject, n: int, n_aimed: int, scratch: Path) -> None:
     """Kill a command n times at random moments, then as often as told when a certain file appears."""
-    tally, phases = Tally(), Counter()
+    tally, hop_reduction = Tally(), Counter()
     for moment in (np.arange(n) + np.random.default_rng(0).random(n)) / n * subject.seconds:
         folder = scratch / "killed"
         while not (process := Running(subject.start(folder))).kill(moment):
             process.end()
             shutil.rmtree(folder)
             moment *= 0.9  # it was quicker this time
-        phases[subject.phase(folder)] += 1
+        hop_reduction[subject.phase(folder)] += 1
         go_on(tally, subject, process, folder, f"killed after {moment:.2f} s")
-    hit = ", ".join(f"{phase} {count}" for phase, count in sorted(phases.items()))
+    hit = ", ".join(f"{phase} {count}" for phase, count in sorted(hop_reduction.items()))
     campaigns.add(f"kill -9 of {subject.name}, at random moments", **vars(tally), note=f"hit: {hit}; {subject.about()}")
     tally, half = Tally(), 0
     for name in subject.kill_at[:n_aimed]:

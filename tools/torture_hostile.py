@@ -24,15 +24,15 @@ from omegaconf import OmegaConf
 from test_download import SUBSET, catalogue_of, tar_gz
 from test_fuzz import Lost, said_clearly
 
-from lab41_sce import lists as evaluation_lists
-from lab41_sce import settings
-from lab41_sce.corpora import librispeech
-from lab41_sce.corpora.download import download
+from lab41_sce.data import evaluation_set as evaluation_lists
+from lab41_sce.data import librispeech
+from lab41_sce.data.download import download
+from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
-from lab41_sce.features import FrontEnd
-from lab41_sce.methods.embedding import EmbeddingModel
-from lab41_sce.mixtures import Speech
-from lab41_sce.separation import Separator
+from lab41_sce.models.embedding_model import EmbeddingModel
+from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.runs import config_schema
+from lab41_sce.separation.separator import Separator
 
 FLAC = f"LibriSpeech/{SUBSET}/19/198/19-198-0000.flac"
 MEGABYTE = bytes(1_000_000)
@@ -195,7 +195,7 @@ def payloads(marker: Path) -> list:
         named("keras.utils", "get_file", {"fname": str(marker), "origin": f"file://{__file__}"}),
         named("keras.layers", "TFSMLayer", {"filepath": str(marker.parent)}),
         named("keras.layers", "StringLookup", {"vocabulary": "/etc/passwd"}),
-        named("lab41_sce.files", "write_text", {"path": str(marker), "text": ""}),
+        named("lab41_sce.atomic_write", "write_text", {"path": str(marker), "text": ""}),
         named("lab41_sce.runs", "shutil", {}), {"class_name": "Nothing"}, None, 5, [],
     ]
 
@@ -245,11 +245,14 @@ PLACES = ("method.build", "network", "front_end", "others.unprocessed.build", "m
 TARGETS = (
     "os.system", "os.popen", "subprocess.run", "builtins.exec", "builtins.eval", "builtins.__import__", "shutil.rmtree",
     "pathlib.Path.unlink", "pickle.loads", "importlib.import_module", "hydra.utils.instantiate", "numpy.load",
-    "keras.saving.load_model", "keras.utils.get_file", "lab41_sce.runs.subprocess.run", "lab41_sce.files.write_text",
-    "lab41_sce.networks.keras.utils.get_file", "lab41_sce.methods.saved.Path.unlink", "lab41_sce.methods.sce",
+    "keras.saving.load_model", "keras.utils.get_file", "lab41_sce.runs.run_directory.subprocess.run",
+    "lab41_sce.atomic_write.write_text",
+    "lab41_sce.models.networks.keras.utils.get_file", "lab41_sce.evaluation.saved_model.Path.unlink",
+    "lab41_sce.methods.sce",
     "lab41_sce.methods.sce.build.__globals__", "lab41_sce.methods..sce.build", "lab41_sce.methods.sce.build ",
     " lab41_sce.methods.sce.build", "lab41_sce.methods.sce.build\n", "lab41_sce/networks/blstm",
-    "lab41_sce_networks.blstm", "xlab41_sce.networks.blstm", "lab41_sce.networks.blstm;os.system", "", "os", None, 5,
+    "lab41_sce_networks.blstm", "xlab41_sce.models.networks.blstm", "lab41_sce.models.networks.blstm;os.system", "",
+    "os", None, 5,
     ["os.system"], {"a": "os.system"}, "${hidden}", "${oc.env:HOME}")
 
 
@@ -264,14 +267,14 @@ def targets(quick: bool):
 
 def _refused(place, value):
     """Check that a configuration is refused."""
-    with initialize_config_dir(str(settings.CONFIG_PATH.resolve()), version_base="1.3"):
+    with initialize_config_dir(str(config_schema.CONFIG_PATH.resolve()), version_base="1.3"):
         config = compose("config", overrides=["+exp=smoke"])
     OmegaConf.set_struct(config, False)
     OmegaConf.update(config, "hidden", "os.system")
     OmegaConf.update(config, "text", "{_target_: os.system}")
     OmegaConf.update(config, place, value, merge=isinstance(value, dict), force_add=True)
     try:
-        settings.check(config)
+        config_schema.check(config)
     except UserError as error:
         said_clearly(error)
         return

@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 from torture import part_main
 
-from lab41_sce import runs
+from lab41_sce.runs import run_directory
 
 ROOT = Path(__file__).parent.parent
 MODULES = {"metrics.py": ("metrics", "same_scores", "properties"), "intervals.py": ("intervals", "metrics"),
@@ -122,7 +122,7 @@ def run(campaigns, quick: bool) -> None:
             table += rows
             killed = sum(row["killed"] for row in rows)
             campaigns.add(f"mutants of {module}", len(rows), killed, note=f"{len(possible)} possible")
-    runs.write_csv(pd.DataFrame(table), campaigns.folder / "mutants.csv")
+    run_directory.write_csv(pd.DataFrame(table), campaigns.folder / "mutants.csv")
 
 
 if __name__ == "__main__":

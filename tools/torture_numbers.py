@@ -14,13 +14,13 @@ import numpy as np
 from scipy.signal import lfilter
 from torture import Campaigns, part_main
 
-from lab41_sce import lists, metrics
-from lab41_sce.corpora import librispeech
-from lab41_sce.evaluation import apply_masks
-from lab41_sce.features import FrontEnd
+from lab41_sce.data import evaluation_set, librispeech
+from lab41_sce.data.speech import Speech
+from lab41_sce.evaluation import metrics
+from lab41_sce.evaluation.scoring import apply_masks
 from lab41_sce.methods import oracles
 from lab41_sce.methods.base import Setup
-from lab41_sce.mixtures import Speech
+from lab41_sce.models.front_end import FrontEnd
 
 TOLERANCE_DB = 1e-6
 MIXTURE_SECONDS = 2.0
@@ -148,10 +148,10 @@ def draw_mixtures(front_end, n_mixtures):
     speech = Speech(utterances, front_end.sample_rate_hz, in_memory=False)
     mixtures = []
     for n_speakers in (2, 3):
-        rows = lists.evaluation_list(speech, utterances, "unseen", n_speakers, 2, MIXTURE_SECONDS,
+        rows = evaluation_set.draw_evaluation_set(speech, utterances, "unseen", n_speakers, 2, MIXTURE_SECONDS,
                                      front_end.pre_emphasis)
         rows = rows.sample(n_mixtures // 2, random_state=0)
-        mixtures += [lists.load_mixture(speech, row) for _, row in rows.iterrows()]
+        mixtures += [evaluation_set.load_mixture(speech, row) for _, row in rows.iterrows()]
     return mixtures
 
 

@@ -29,14 +29,15 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from lab41_sce import evaluation
-from lab41_sce.corpora import librispeech, splits
-from lab41_sce.files import write_text, write_whole
-from lab41_sce.lists import add_noise, evaluation_list
+from lab41_sce.atomic_write import write_text, write_whole
+from lab41_sce.data import librispeech, splits
+from lab41_sce.data.evaluation_set import add_noise, draw_evaluation_set
+from lab41_sce.data.noise import Noise
+from lab41_sce.data.sampler import TrainingMixtures
+from lab41_sce.data.speech import Speech
+from lab41_sce.evaluation import scoring
 from lab41_sce.methods.base import Setup
-from lab41_sce.mixtures import Speech, TrainingMixtures
-from lab41_sce.noise import Noise
-from lab41_sce.settings import CONFIG_PATH
+from lab41_sce.runs.config_schema import CONFIG_PATH
 
 MONITOR = "validation_si_sdri_db"
 
@@ -78,7 +79,7 @@ class Training:
         common = {"n_speakers": config.mixtures.n_speakers, "pre_emphasis": front_end.pre_emphasis, "seed": config.seed}
         self.mixtures = TrainingMixtures(self.speech, self.table[self.table["split"] == "train"], self.speakers,
                                          **options | common)
-        self.validation = evaluation_list(self.speech, self.table, "validation", n_per_kind=config.validation.per_kind,
+        self.validation = draw_evaluation_set(self.speech, self.table, "validation", n_per_kind=config.validation.per_kind,
                                           seconds=config.validation.seconds, **common)
         if snr_db is not None:
             self.validation = add_noise(self.validation, noise, tuple(snr_db), config.seed)
@@ -112,7 +113,7 @@ class Training:
                    "seconds_per_update": round(60 * passed / (number + 1), 4), "loss": loss,
                    "waited_minutes": round(waited / 60, 3)}
             with torch.no_grad():
-                row |= evaluation.validate(self.method.model, self.speech, self.validation, self.noise)
+                row |= scoring.validate(self.method.model, self.speech, self.validation, self.noise)
             history.append(row)
             if row[MONITOR] >= max(earlier[MONITOR] for earlier in history):
                 write_whole(place / "model.keras", self.method.model.save)

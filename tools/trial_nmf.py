@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from lab41_sce.corpora import librispeech, splits
-from lab41_sce.evaluation import apply_masks
-from lab41_sce.features import FrontEnd
-from lab41_sce.lists import evaluation_list, load_mixture
+from lab41_sce.data import librispeech, splits
+from lab41_sce.data.evaluation_set import draw_evaluation_set, load_mixture
+from lab41_sce.data.speech import Speech
+from lab41_sce.evaluation.metrics import si_sdr_improvement
+from lab41_sce.evaluation.scoring import apply_masks
 from lab41_sce.methods import nmf
 from lab41_sce.methods.base import Setup
-from lab41_sce.metrics import si_sdr_improvement
-from lab41_sce.mixtures import Speech
+from lab41_sce.models.front_end import FrontEnd
 
 SUPERVISED = [{"n_components": n_components, "max_iter": max_iter}
               for n_components, max_iter in itertools.product((10, 20, 40), (5, 10, 15, 20, 50, 100))]
@@ -47,7 +47,7 @@ def main():
     setup = Setup(front_end, None, 2, (), speech, table[table["split"] == "train"])
     rows = []
     for build, split, tried in ((nmf.supervised, "train-validation", SUPERVISED), (nmf.blind, "validation", BLIND)):
-        listed = evaluation_list(speech, table, split, 2, options.per_kind, 3.84, front_end.pre_emphasis, seed=3)
+        listed = draw_evaluation_set(speech, table, split, 2, options.per_kind, 3.84, front_end.pre_emphasis, seed=3)
         mixtures = [load_mixture(speech, row) for _, row in listed.iterrows()]
         for settings in tqdm(tried, build.__name__):
             system = build(setup, **settings)

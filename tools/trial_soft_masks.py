@@ -12,11 +12,11 @@ import pandas as pd
 from omegaconf import OmegaConf
 from tqdm import tqdm
 
-import lab41_sce.separation  # noqa: F401 (registers the models)
-from lab41_sce import evaluation
-from lab41_sce.corpora import librispeech
-from lab41_sce.lists import evaluation_list
-from lab41_sce.mixtures import Speech
+import lab41_sce.separation.separator  # noqa: F401 (registers the models)
+from lab41_sce.data import librispeech
+from lab41_sce.data.evaluation_set import draw_evaluation_set
+from lab41_sce.data.speech import Speech
+from lab41_sce.evaluation import scoring
 
 SCALES = (None, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0)
 
@@ -32,7 +32,7 @@ def main():
     splits = pd.read_csv(options.run / "splits.csv", dtype=str)[["utterance", "split"]]
     table = librispeech.load(**corpus).merge(splits, on="utterance").query("split == 'validation'")
     speech = Speech(table, config.front_end.sample_rate_hz)
-    mixtures = evaluation_list(speech, table, "validation", config.mixtures.n_speakers, options.per_kind,
+    mixtures = draw_evaluation_set(speech, table, "validation", config.mixtures.n_speakers, options.per_kind,
                                config.validation.seconds, config.front_end.pre_emphasis, seed=config.seed + 1)
     rows = []
     for file in sorted(options.run.glob("systems/*/model.keras")):
@@ -41,7 +41,7 @@ def main():
             continue
         for model.soft_scale in tqdm(SCALES, file.parent.name):
             rows.append({"system": file.parent.name, "soft_scale": model.soft_scale,
-                         **evaluation.validate(model, speech, mixtures)})
+                         **scoring.validate(model, speech, mixtures)})
     pd.DataFrame(rows).round(3).to_csv(sys.stdout, index=False)
 
 

@@ -14,9 +14,9 @@ from string import Template
 import pandas as pd
 import yaml
 
-from lab41_sce.files import write_text
+from lab41_sce.atomic_write import write_text
 from lab41_sce.pretrained import MODEL
-from lab41_sce.separation import Separator
+from lab41_sce.separation.separator import Separator
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -33,11 +33,11 @@ def facts() -> dict:
     mixtures, noise = config["mixtures"], config["noise"]["training_snr_db"]
     shares = ", ".join(f"{share:.0%} of {count}" for count, share in sorted(mixtures["speaker_shares"].items()))
     return {
-        **{name: config["network"][name] for name in ("n_layers", "units", "rank")},
+        **{name: config["network"][name] for name in ("n_layers", "units", "bottleneck_rank")},
         **{name: version[name] for name in ("git_commit", "torch", "keras", "python", "gpu", "command")},
         "batch_size": mixtures["batch_size"], "excerpt_seconds": mixtures["seconds"],
         "dropout": config["network"]["dropout"],
-        **{name: getattr(model, name) for name in ("soft_scale", "range_db", "phases", "spread", "alike")},
+        **{name: getattr(model, name) for name in ("soft_scale", "range_db", "hop_reduction", "cluster_variance", "verification_threshold")},
         "embedding_size": config["embedding_size"], "seed": config["seed"],
         "sample_rate_hz": model.front_end.sample_rate_hz,
         "parameters": f"{system['parameters']:,.0f}", "updates": f"{system['updates']:,.0f}",

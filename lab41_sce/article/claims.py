@@ -20,10 +20,10 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
 from lab41_sce.article import original, voices
-from lab41_sce.figures import ordered_kinds
-from lab41_sce.intervals import paired_differences, summarise
-from lab41_sce.lists import snr_db, speech_split
-from lab41_sce.tables import ABSENT, ENOUGH, Table, decibels, words
+from lab41_sce.data.evaluation_set import snr_db, speech_split
+from lab41_sce.evaluation.bootstrap import paired_differences, summarise
+from lab41_sce.reporting.figures import ordered_kinds
+from lab41_sce.reporting.tables import ABSENT, ENOUGH, Table, decibels, words
 
 HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
 METRIC = "SDRi"

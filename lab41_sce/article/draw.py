@@ -24,10 +24,10 @@ from scipy.optimize import linear_sum_assignment
 from lab41_sce import audio
 from lab41_sce.article import figures as article
 from lab41_sce.article.network import draw_network
+from lab41_sce.atomic_write import make_folder
+from lab41_sce.data.evaluation_set import main_split
 from lab41_sce.errors import UserError
-from lab41_sce.figures import save
-from lab41_sce.files import make_folder
-from lab41_sce.lists import main_split
+from lab41_sce.reporting.figures import save
 
 EXAMPLE = "unseen-FM-1"  # drawn if the run kept it, else its first
 CAPTIONS = {
@@ -121,8 +121,8 @@ def _of_model(run: Path, config: dict) -> dict[str, Callable[[], Figure]]:
     """Say how to draw the model of a run's method, and what it does to an example."""
     import keras
 
-    from lab41_sce.methods.embedding import EmbeddingModel
-    from lab41_sce.separation import Separator
+    from lab41_sce.models.embedding_model import EmbeddingModel
+    from lab41_sce.separation.separator import Separator
 
     name = config["method"]["name"]
     if not (run / "systems" / name / "model.keras").exists():

@@ -22,10 +22,10 @@ from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
-from lab41_sce.clustering import audible
-from lab41_sce.figures import COLOURS, RANGE_DB, new_figure
-from lab41_sce.lists import speech_split
-from lab41_sce.tables import words
+from lab41_sce.data.evaluation_set import speech_split
+from lab41_sce.models.clustering import active_bins
+from lab41_sce.reporting.figures import COLOURS, RANGE_DB, new_figure
+from lab41_sce.reporting.tables import words
 
 SPEAKER_COLOURS = np.array([to_rgb(colour) for colour in ("#0072B2", "#E69F00", "#CC79A7")])
 SEXES = {"F": ("women", COLOURS[1], "o"), "M": ("men", COLOURS[0], "s")}  # label, colour, marker
@@ -110,7 +110,7 @@ def principal_components(embeddings: Mapping[str, np.ndarray], sources: np.ndarr
     shapes = {title: np.shape(vectors) for title, vectors in embeddings.items()}
     if not shapes or any(shape[:-1] != np.shape(mixture) for shape in shapes.values()):
         raise ValueError(f"Embeddings have shapes {shapes}, want one [T, F, K] at least, T and F {np.shape(mixture)}.")
-    loud = audible(np.asarray(mixture), range_db)
+    loud = active_bins(np.asarray(mixture), range_db)
     colours = SPEAKER_COLOURS[np.argmax(sources, axis=0)[loud]]
     drawn = np.random.default_rng(0).permutation(len(colours))[:MAXIMUM_POINTS]
     figure = new_figure(height=3.7)

@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from lab41_sce.figures import COLOURS, new_figure
-from lab41_sce.tables import words
+from lab41_sce.reporting.figures import COLOURS, new_figure
+from lab41_sce.reporting.tables import words
 
 LAYER_FACTS = ("frame_length", "hop_length", "pre_emphasis", "compression", "scaling",
                "units", "filters", "kernel_size", "strides", "pool_size", "rate", "activation")

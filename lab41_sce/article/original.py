@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from lab41_sce.article.timing import BINS, SIZE, UNITS
-from lab41_sce.tables import Table
+from lab41_sce.reporting.tables import Table
 
 BATCH, UPDATES = 256, 92_000
 FRAMES = BATCH * 40  # of an update
@@ -23,7 +23,7 @@ def differences(run: Path, config: dict) -> Table:
     seen = updates * mixtures["batch_size"] * frames
     range_db, power = build.get("loss_range_db"), build.get("weight_power", 0)
     rate = (f"{training['learning_rate']:g}, {training['decay']} decay, gradients clipped at {training['clip_norm']}, "
-            f"speaker vectors {build.get('step_ratio', 1):g} times that")
+            f"speaker vectors {build.get('speaker_lr_multiplier', 1):g} times that")
     rows = [
         ["speakers in training", "251", str(splits.loc[splits["split"] == "train", "speaker"].nunique()),
          "much, if they are fewer"],
@@ -53,7 +53,7 @@ def differences(run: Path, config: dict) -> Table:
 
 def full_run(measured: pd.DataFrame | None) -> str:
     """Estimate how long the original's training would take."""
-    from lab41_sce.networks import blstm
+    from lab41_sce.models.networks import blstm
 
     parameters = blstm(BINS, SIZE, units=UNITS).count_params()
     operations = 6 * parameters * FRAMES * UPDATES

@@ -20,15 +20,16 @@ import markdown
 import pandas as pd
 import yaml
 
-from lab41_sce import runs, tables
 from lab41_sce.article import claims, draw, original
 from lab41_sce.article.timing import COLUMNS
+from lab41_sce.atomic_write import write_whole
+from lab41_sce.data.evaluation_set import main_split
 from lab41_sce.errors import UserError
-from lab41_sce.figures import save
-from lab41_sce.files import write_whole
-from lab41_sce.lists import main_split
-from lab41_sce.report import page
-from lab41_sce.tables import Table
+from lab41_sce.reporting import tables
+from lab41_sce.reporting.figures import save
+from lab41_sce.reporting.page import page
+from lab41_sce.reporting.tables import Table
+from lab41_sce.runs import run_directory
 
 FILES = ("config.yaml", "version.json", "splits.csv", "evaluation.csv", "systems.csv", "mixtures.csv", "summary.csv",
          "differences.csv")
@@ -90,7 +91,7 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
 
 def judge(run: Path, timing: Path | None, ablation: Path | None, noisy: Path | None) -> list[claims.Claim]:
     """Judge every claim, in the order of the report; what was not measured cannot be told."""
-    from lab41_sce.separation import Separator
+    from lab41_sce.separation.separator import Separator
 
     def missing(title, how):
         return claims.Claim(title, claims.UNTOLD, f"Not measured here: {how}.")
@@ -190,7 +191,7 @@ def _about(what: str, run: Path) -> list[str]:
     """Say what a run was: cells of a table, without paths of this machine."""
     version, config = json.loads((run / "version.json").read_text("utf-8")), _config(run)
     starts = [version, *version.get("resumed", [])]
-    commands = dict.fromkeys(runs.portable(start.get("command", ""), config, run) for start in starts)
+    commands = dict.fromkeys(run_directory.redact_paths(start.get("command", ""), config, run) for start in starts)
     codes = dict.fromkeys(start["git_commit"] for start in starts)
     return [what, "<br>".join(f"`{command}`" for command in commands), ", ".join(codes), version["started"][:10],
             _machine(version)]

@@ -27,9 +27,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from lab41_sce.atomic_write import write_text, write_whole
 from lab41_sce.errors import UserError
-from lab41_sce.files import write_text, write_whole
-from lab41_sce.runs import versions
+from lab41_sce.runs.run_directory import versions
 
 # The article's sizes, and how far from them the losses are followed
 FRAMES, BINS, SIZE, UNITS, SPEAKERS, SOURCES = 40, 257, 40, 300, 251, 2
@@ -52,18 +52,18 @@ def naive_affinity_loss(embeddings, assignment):
 
     vectors = ops.reshape(embeddings, (embeddings.shape[0], -1, embeddings.shape[-1]))  # [B, N, K]
     owners = ops.reshape(assignment, (*assignment.shape[:2], -1))  # [B, S, N]
-    alike = ops.matmul(vectors, ops.swapaxes(vectors, 1, 2))
-    return ops.mean(ops.square(alike - ops.matmul(ops.swapaxes(owners, 1, 2), owners)))
+    affinity = ops.matmul(vectors, ops.swapaxes(vectors, 1, 2))
+    return ops.mean(ops.square(affinity - ops.matmul(ops.swapaxes(owners, 1, 2), owners)))
 
 
 def update_steps(batch: int, frames: int, speakers: int, systems=NAIVE[:2]) -> dict[str, Callable[[], None]]:
     """Return a whole training update of each system, at the article's sizes."""
     import keras
 
-    from lab41_sce.features import FrontEnd
     from lab41_sce.methods import deep_clustering, sce
     from lab41_sce.methods.base import Setup, ideal_assignment, magnitudes
-    from lab41_sce.networks import blstm
+    from lab41_sce.models.front_end import FrontEnd
+    from lab41_sce.models.networks import blstm
 
     class NaiveDeepClustering(deep_clustering.DeepClustering):
         def call(self, batch, training=False):

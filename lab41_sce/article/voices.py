@@ -11,11 +11,11 @@ import pandas as pd
 from scipy.signal import welch
 from scipy.stats import rankdata
 
-from lab41_sce.corpora.splits import BySpeaker
+from lab41_sce.data.splits import BySpeaker
 
 PITCH_HZ = (60.0, 400.0)  # what is looked for
 SECONDS = 20.0  # of each speaker; more changes a median little
-MOST_SPEAKERS = 2500  # that are measured, and held against one another in pairs
+MAX_TABLE_SPEAKERS = 2500  # that are measured, and held against one another in pairs
 
 
 def describe(speech, utterances: pd.DataFrame, speakers: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -53,10 +53,10 @@ def speakers_table(vectors: np.ndarray, speech, utterances: pd.DataFrame, speake
         speech, utterances, speakers: see `describe`; the utterances also have the column `sex`.
 
     Returns:
-        A row for each speaker (of more than `MOST_SPEAKERS`, for so many from the first to the last): `speaker`, `sex`,
+        A row for each speaker (of more than `MAX_TABLE_SPEAKERS`, for so many from the first to the last): `speaker`, `sex`,
             `pitch_hz`, `vector_0` and so on, `spectrum_0` and so on (dB).
     """
-    chosen = np.linspace(0, len(speakers) - 1, min(len(speakers), MOST_SPEAKERS)).astype(int)
+    chosen = np.linspace(0, len(speakers) - 1, min(len(speakers), MAX_TABLE_SPEAKERS)).astype(int)
     vectors, speakers = vectors[chosen], [speakers[number] for number in chosen]
     pitches, spectra = describe(speech, utterances, speakers)
     sexes = utterances.drop_duplicates("speaker").set_index("speaker")["sex"]

@@ -16,11 +16,11 @@ from matplotlib import cm, colormaps
 from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
 
-from lab41_sce import figures, sound_figures
 from lab41_sce.article.figures import COLOUR_STEPS, LEVEL, SPEAKER_COLOURS, Grid
-from lab41_sce.clustering import audible
 from lab41_sce.demo.work import CLOUD_RANGE_DB, Cloud, Result
-from lab41_sce.diarisation import Frames
+from lab41_sce.models.clustering import active_bins
+from lab41_sce.reporting import figures, sound_figures
+from lab41_sce.separation.activity import SpeakerActivity
 
 WIDTH, DPI = 5.2, 140  # inches, pixels for each
 NAMES = ("blue", "orange", "pink")  # of SPEAKER_COLOURS
@@ -66,7 +66,7 @@ def masks(result: Result) -> tuple[Figure, str]:
     panels[-1].set_xlabel("Time (s)")
     figure.supylabel("Frequency (Hz)", fontsize="medium")
     figure.colorbar(image, ax=[*panels], label="Mask", pad=0.01)
-    loud = audible(result.levels, CLOUD_RANGE_DB)
+    loud = active_bins(result.levels, CLOUD_RANGE_DB)
     if len(result.masks) == 1 or not loud.any():
         return figure, "The mask of a single voice lets everything through."
     largest = result.masks.max(axis=0)[loud]
@@ -77,7 +77,7 @@ def masks(result: Result) -> tuple[Figure, str]:
                     f"{np.mean(largest > CLEAR):.0%} are given to one voice clearly (a mask above {CLEAR:g}).")
 
 
-def who_speaks_when(frames: Frames) -> tuple[Figure, str]:
+def who_speaks_when(frames: SpeakerActivity) -> tuple[Figure, str]:
     """Draw when each voice speaks, and the confidence of each second; as `spectrogram`."""
     figure = sound_figures.who_speaks_when(frames, [to_hex(colour) for colour in SPEAKER_COLOURS])
     figure.set_size_inches(WIDTH, figure.get_size_inches()[1] + 0.3)
@@ -88,7 +88,7 @@ def who_speaks_when(frames: Frames) -> tuple[Figure, str]:
     return figure, " ".join([*parts, confidence(frames)])
 
 
-def confidence(frames: Frames) -> str:
+def confidence(frames: SpeakerActivity) -> str:
     """Say how sure a separation is: the whole, and its least sure second."""
     whole, by_second = frames.confidence(), frames.confidence_by_second()
     if math.isnan(whole):
@@ -120,12 +120,12 @@ def vectors(cloud: Cloud, n_voices: int) -> tuple[str, str]:
     layout = {"scene": scene | {"camera": {"eye": {"x": 1.5, "y": 1.5, "z": 0.8}}, "aspectmode": "cube"},
               "paper_bgcolor": "rgba(0,0,0,0)", "height": 420, "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
               "legend": {"orientation": "h", "itemsizing": "constant"}, "font": {"color": GREY, "family": "sans-serif"}}
-    centres = [cloud.places[cloud.owners == number].mean(axis=0) for number in range(n_voices)
+    centroids = [cloud.places[cloud.owners == number].mean(axis=0) for number in range(n_voices)
                if (cloud.owners == number).any()]
     caption = (f"The vectors of {len(cloud.places):,} of {cloud.n_bins:,} audible bins on their first three principal "
                f"components, which hold {cloud.variance.sum():.0%} of their variance.")
-    if len(centres) > 1:
-        apart = min(np.linalg.norm(one - other) for place, one in enumerate(centres) for other in centres[:place])
+    if len(centroids) > 1:
+        apart = min(np.linalg.norm(one - other) for place, one in enumerate(centroids) for other in centroids[:place])
         own = np.mean([np.linalg.norm(cloud.places[cloud.owners == number] - cloud.places[cloud.owners == number]
                                       .mean(axis=0), axis=1).mean() for number in range(n_voices)
                        if (cloud.owners == number).any()])

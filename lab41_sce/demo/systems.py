@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from lab41_sce.errors import UserError
-from lab41_sce.features import FrontEnd
 from lab41_sce.methods import nmf
 from lab41_sce.methods.base import Setup
-from lab41_sce.separation import Separator
+from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.separation.separator import Separator
 
 SHIPPED, FACTORISATION = "source-contrastive estimation", "blind factorisation (NMF)"
 

@@ -14,21 +14,21 @@ import pandas as pd
 from sklearn.decomposition import PCA
 
 from lab41_sce import audio
-from lab41_sce.clustering import audible
-from lab41_sce.corpora import librispeech
-from lab41_sce.counting import Count
+from lab41_sce.audio.recording import Recording
+from lab41_sce.data import librispeech
+from lab41_sce.data.mixture import Mixture, normalise
 from lab41_sce.demo.systems import Systems
-from lab41_sce.diarisation import Frames
 from lab41_sce.errors import UserError
-from lab41_sce.evaluation import apply_masks
-from lab41_sce.features import FrontEnd
+from lab41_sce.evaluation.metrics import score_mixture
+from lab41_sce.evaluation.scoring import apply_masks
 from lab41_sce.methods import oracles
 from lab41_sce.methods.base import Setup
-from lab41_sce.metrics import score_mixture
-from lab41_sce.mixtures import Mixture, normalise
-from lab41_sce.networks import blstm
-from lab41_sce.recordings import Recording
-from lab41_sce.separation import Separator
+from lab41_sce.models.clustering import active_bins
+from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.networks import blstm
+from lab41_sce.separation.activity import SpeakerActivity
+from lab41_sce.separation.separator import Separator
+from lab41_sce.separation.speaker_count import Count
 
 PEAK = 0.9  # of a mixture that is made
 DRAWN_SECONDS = 60.0  # of masks and vectors
@@ -116,7 +116,7 @@ class Result:
     levels: np.ndarray
     masks: np.ndarray
     front_end: FrontEnd
-    frames: Frames
+    frames: SpeakerActivity
     count: Count | None
     cloud: Cloud | None
     scores: pd.DataFrame | None
@@ -244,10 +244,10 @@ class Watched:
         """Estimate masks of a signal, as the model does."""
         return self._keep(self._model.masks(mixture, n_speakers))
 
-    def _masks_from(self, vectors, centres):
+    def _masks_from(self, vectors, centroids):
         if self.vectors_seen is None:
             self.vectors_seen = vectors
-        return self._keep(self._model.masks_from(vectors, centres))
+        return self._keep(self._model.masks_from(vectors, centroids))
 
     def _keep(self, masks):
         if self._binary:
@@ -259,7 +259,7 @@ class Watched:
 
 def _cloud(vectors, levels, masks) -> Cloud | None:
     """Project the vectors of audible bins on three axes; None where there are too few."""
-    loud = audible(levels, CLOUD_RANGE_DB)
+    loud = active_bins(levels, CLOUD_RANGE_DB)
     vectors, owners = vectors[loud], masks.argmax(axis=0)[loud]
     if len(vectors) < 4 or vectors.shape[1] < 3:
         return None

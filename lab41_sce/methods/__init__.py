@@ -1,1 +1,1 @@
-"""One file for each system: a loss to train with, and masks for a mixture."""
+"""One file for each system of the article: a loss to train with, or masks for a mixture."""

@@ -12,9 +12,9 @@ import keras
 import pandas as pd
 from keras import ops
 
-from lab41_sce.augmentation import respond
-from lab41_sce.features import FrontEnd, magnitude
-from lab41_sce.mixtures import Speech
+from lab41_sce.data.speech import Speech
+from lab41_sce.models.frequency_response import respond
+from lab41_sce.models.front_end import FrontEnd, magnitude
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ def bin_weights(levels, range_db: float | None, power: float = 0.0, emphasis=1.0
         float32 `[B, T, F]`, not negative.
     """
     relative = levels / ops.maximum(ops.max(levels, axis=(1, 2), keepdims=True), 1e-12)
-    audible = 1.0 if range_db is None else ops.cast(relative >= 10.0 ** (-range_db / 20.0), "float32")
-    return audible * ops.divide(relative, emphasis) ** power  # (one of NumPy, the other perhaps on a GPU)
+    active_bins = 1.0 if range_db is None else ops.cast(relative >= 10.0 ** (-range_db / 20.0), "float32")
+    return active_bins * ops.divide(relative, emphasis) ** power  # (one of NumPy, the other perhaps on a GPU)
 
 
 def mean_vectors(embeddings, assignment, weights):

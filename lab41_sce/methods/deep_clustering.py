@@ -8,7 +8,7 @@ is the loudest. `V V^T` says how alike any two bins are, `Y Y^T` which of them b
 from keras import ops
 
 from lab41_sce.methods.base import Method, bin_weights, ideal_assignment, magnitudes
-from lab41_sce.methods.embedding import EmbeddingModel
+from lab41_sce.models.embedding_model import EmbeddingModel
 
 
 def build(setup, embedding_size, range_db=25.0, soft_scale=None, **options):
@@ -46,10 +46,10 @@ def affinity_loss(embeddings, assignment, weights):
     """
     shares = weights / ops.maximum(ops.sum(weights, axis=(1, 2), keepdims=True), 1e-12)
     shared_embeddings = shares[..., None] * embeddings
-    alike = ops.einsum("btfk,btfl->bkl", shared_embeddings, embeddings)
-    crossed = ops.einsum("btfk,bstf->bks", shared_embeddings, assignment)
-    together = ops.einsum("brtf,bstf->brs", shares[:, None] * assignment, assignment)
-    energies = [ops.sum(ops.square(products), axis=(1, 2)) for products in (alike, crossed, together)]
+    affinity = ops.einsum("btfk,btfl->bkl", shared_embeddings, embeddings)
+    cross = ops.einsum("btfk,bstf->bks", shared_embeddings, assignment)
+    ideal = ops.einsum("brtf,bstf->brs", shares[:, None] * assignment, assignment)
+    energies = [ops.sum(ops.square(products), axis=(1, 2)) for products in (affinity, cross, ideal)]
     return ops.mean(energies[0] - 2.0 * energies[1] + energies[2])
 
 

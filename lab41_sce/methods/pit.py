@@ -12,7 +12,7 @@ import itertools
 from keras import ops
 
 from lab41_sce.methods.base import Method, magnitudes
-from lab41_sce.methods.masking import MaskModel, reconstruction_errors
+from lab41_sce.models.mask_model import MaskModel, reconstruction_errors
 
 
 def build(setup, network=None, segment_frames=None):

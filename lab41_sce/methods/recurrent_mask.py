@@ -13,7 +13,7 @@ The network is that of the configuration, as for the other systems; that article
 from keras import ops
 
 from lab41_sce.methods.base import Method, magnitudes
-from lab41_sce.methods.masking import MaskModel, reconstruction_errors
+from lab41_sce.models.mask_model import MaskModel, reconstruction_errors
 
 
 def build(setup, gamma=0.05):

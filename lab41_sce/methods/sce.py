@@ -12,9 +12,9 @@ import keras
 from keras import ops
 
 from lab41_sce.errors import UserError
+from lab41_sce.methods.all_reduce import all_reduce_mean
 from lab41_sce.methods.base import Method, bin_weights, ideal_assignment, magnitudes, mean_vectors
-from lab41_sce.methods.embedding import EmbeddingModel, unit_length
-from lab41_sce.workers import over_workers
+from lab41_sce.models.embedding_model import EmbeddingModel, unit_length
 
 
 def build(setup, embedding_size, unit_norm=True, range_db=25.0, soft_scale=None, **options):
@@ -51,10 +51,10 @@ def source_contrastive_loss(embeddings, speaker_vectors, labels, weights):
     """
     scores = ops.einsum("btfk,bjk->bjtf", embeddings, speaker_vectors)
     losses = ops.mean(ops.softplus(-labels * scores), axis=1)
-    return ops.sum(weights * losses) / ops.maximum(over_workers(ops.sum(weights)), 1e-12)
+    return ops.sum(weights * losses) / ops.maximum(all_reduce_mean(ops.sum(weights)), 1e-12)
 
 
-def every(step: int, first, values, axis: int = 1):
+def strided_slice(step: int, first, values, axis: int = 1):
     """Take every so-many-th place along an axis of a tensor, from `first` < `step` on, as often as that is possible."""
     return ops.take(values, ops.arange(ops.shape(values)[axis] // step) * step + first, axis=axis)
 
@@ -101,30 +101,30 @@ class SpeakerVectors(keras.layers.Layer):
         n_known_speakers: P.
         size: K.
         unit_norm: scale every vector to length one.
-        step_ratio: how much larger their optimiser steps are than the network's: each vector is touched rarely. The
+        speaker_lr_multiplier: how much larger their optimiser steps are than the network's: each vector is touched rarely. The
             weight is stored divided by it, so any optimiser with normalised steps (Adam) moves the vectors that much
             faster.
     """
 
-    def __init__(self, n_known_speakers, size, unit_norm=False, step_ratio=1.0, **kwargs):
+    def __init__(self, n_known_speakers, size, unit_norm=False, speaker_lr_multiplier=1.0, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(step_ratio, (int, float)) or not step_ratio > 0:
-            raise ValueError(f"step_ratio={step_ratio} is not possible; give a number above 0.")
+        if not isinstance(speaker_lr_multiplier, (int, float)) or not speaker_lr_multiplier > 0:
+            raise ValueError(f"speaker_lr_multiplier={speaker_lr_multiplier} is not possible; give a number above 0.")
         self.n_known_speakers = n_known_speakers
         self.size = size
         self.unit_norm = unit_norm
-        self.step_ratio = step_ratio
-        initializer = keras.initializers.TruncatedNormal(stddev=(2.0 / size) ** 0.5 / step_ratio)
+        self.speaker_lr_multiplier = speaker_lr_multiplier
+        initializer = keras.initializers.TruncatedNormal(stddev=(2.0 / size) ** 0.5 / speaker_lr_multiplier)
         self.stored = self.add_weight(shape=(n_known_speakers, size), initializer=initializer, name="speaker_vectors")
 
     def call(self, speaker_ids):
         """Look up vectors: int32 `[...]` to float32 `[..., K]`."""
-        vectors = self.step_ratio * rows_of(self.stored, speaker_ids)
+        vectors = self.speaker_lr_multiplier * rows_of(self.stored, speaker_ids)
         return unit_length(vectors) if self.unit_norm else vectors
 
     def get_config(self):
         """Return the arguments, for serialisation."""
-        names = ("n_known_speakers", "size", "unit_norm", "step_ratio")
+        names = ("n_known_speakers", "size", "unit_norm", "speaker_lr_multiplier")
         return super().get_config() | {name: getattr(self, name) for name in names}
 
 
@@ -137,35 +137,35 @@ class SourceContrastiveEstimation(Method):
         num_negatives: speakers drawn from outside each mixture, besides those in it.
         loss_range_db: bins further than this below the speech's peak do not count; None counts all (the article).
         weight_power: of a bin's magnitude in its weight, see `base.bin_weights`.
-        weight_as_heard: whether that magnitude is the one without pre-emphasis.
-        centre_share: how much of the loss contrasts bins with the centres of the sources in their own mixture, as
+        weight_without_pre_emphasis: whether that magnitude is the one without pre-emphasis.
+        centroid_loss_weight: how much of the loss contrasts bins with the centres of the sources in their own mixture, as
             k-means will find them, instead of with the learned speaker vectors; 0 is the article.
         scale: factor of every inner product; of use with unit norms.
-        step_ratio: see `SpeakerVectors`.
-        frame_step: the loss looks at every so-many-th frame of a batch only, at others in the next: neighbours say
+        speaker_lr_multiplier: see `SpeakerVectors`.
+        loss_frame_stride: the loss looks at every so-many-th frame of a batch only, at others in the next: neighbours say
             almost the same, and the last layer and the loss are a large part of the time.
         seed: of the negatives and of the frames that the loss looks at.
     """
 
     def __init__(self, model, n_known_speakers, num_negatives=0, loss_range_db=None, weight_power=0.0,
-                 weight_as_heard=False, centre_share=0.0, scale=1.0, step_ratio=1.0, frame_step=1, seed=0, **kwargs):
+                 weight_without_pre_emphasis=False, centroid_loss_weight=0.0, scale=1.0, speaker_lr_multiplier=1.0, loss_frame_stride=1, seed=0, **kwargs):
         super().__init__(model, **kwargs)
-        if not isinstance(frame_step, int) or not 1 <= frame_step <= 8:
-            raise ValueError(f"frame_step={frame_step} is not possible; give a whole number from 1 to 8.")
+        if not isinstance(loss_frame_stride, int) or not 1 <= loss_frame_stride <= 8:
+            raise ValueError(f"loss_frame_stride={loss_frame_stride} is not possible; give a whole number from 1 to 8.")
         if not isinstance(num_negatives, int) or num_negatives < 0:
             raise ValueError(f"num_negatives={num_negatives} is not possible; give a whole number, 0 for none.")
-        if not isinstance(scale, (int, float)) or not 0 <= centre_share <= 1:
-            raise ValueError(f"scale={scale}, centre_share={centre_share} is not possible; give a number, and a share "
+        if not isinstance(scale, (int, float)) or not 0 <= centroid_loss_weight <= 1:
+            raise ValueError(f"scale={scale}, centroid_loss_weight={centroid_loss_weight} is not possible; give a number, and a share "
                              "from 0 to 1.")
         self.num_negatives = num_negatives
         self.loss_range_db = loss_range_db
         self.weight_power = weight_power
-        self.emphasis = model.front_end.emphasis() if weight_as_heard else 1.0
-        self.centre_share = centre_share
+        self.emphasis = model.front_end.emphasis() if weight_without_pre_emphasis else 1.0
+        self.centroid_loss_weight = centroid_loss_weight
         self.scale = scale
-        self.frame_step = frame_step
+        self.loss_frame_stride = loss_frame_stride
         size = model.network.output_shape[-1]
-        self.speaker_vectors = SpeakerVectors(n_known_speakers, size, model.unit_norm, step_ratio)
+        self.speaker_vectors = SpeakerVectors(n_known_speakers, size, model.unit_norm, speaker_lr_multiplier)
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, batch, training=False):
@@ -174,15 +174,15 @@ class SourceContrastiveEstimation(Method):
         mixture, sources, speech = magnitudes(self.model.front_end, batch)
         weights = bin_weights(speech, self.loss_range_db, self.weight_power, self.emphasis)
         embed = self.model.embeddings
-        if self.frame_step > 1:
+        if self.loss_frame_stride > 1:
             n_frames = speech.shape[1]  # None: not known while TensorFlow traces this for excerpts of any length
-            if n_frames is not None and n_frames < self.frame_step:
-                raise UserError(f"frame_step={self.frame_step} leaves none of the {n_frames} frames of an "
+            if n_frames is not None and n_frames < self.loss_frame_stride:
+                raise UserError(f"loss_frame_stride={self.loss_frame_stride} leaves none of the {n_frames} frames of an "
                                 "excerpt; give less, or longer excerpts (mixtures.seconds).")
-            first = keras.random.randint((), 0, self.frame_step, seed=self.seed_generator)
-            choose = partial(every, self.frame_step, first)
-            sources, weights = choose(sources, axis=2), choose(weights)
-            embed = partial(self.model.some_embeddings, choose=choose)
+            first = keras.random.randint((), 0, self.loss_frame_stride, seed=self.seed_generator)
+            select_frames = partial(strided_slice, self.loss_frame_stride, first)
+            sources, weights = select_frames(sources, axis=2), select_frames(weights)
+            embed = partial(self.model.embed_frames, select_frames=select_frames)
         assignment = ideal_assignment(sources)
         labels = in_mixture = 2.0 * assignment - 1.0  # [B, S, T, F]
         if self.num_negatives:
@@ -194,9 +194,9 @@ class SourceContrastiveEstimation(Method):
         vectors = self.scale * self.speaker_vectors(speaker_ids)
         embeddings = embed(mixture, training=training)
         loss = source_contrastive_loss(embeddings, vectors, labels, weights)
-        if not self.centre_share:
+        if not self.centroid_loss_weight:
             return loss
-        centres = mean_vectors(embeddings, assignment, weights)
-        centres = self.scale * (unit_length(centres) if self.model.unit_norm else centres)
-        by_centres = source_contrastive_loss(embeddings, centres, in_mixture, weights)
-        return (1.0 - self.centre_share) * loss + self.centre_share * by_centres
+        centroids = mean_vectors(embeddings, assignment, weights)
+        centroids = self.scale * (unit_length(centroids) if self.model.unit_norm else centroids)
+        by_centroids = source_contrastive_loss(embeddings, centroids, in_mixture, weights)
+        return (1.0 - self.centroid_loss_weight) * loss + self.centroid_loss_weight * by_centroids

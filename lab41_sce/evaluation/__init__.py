@@ -1,0 +1,1 @@
+"""Systems and evaluation sets become scores with intervals."""

@@ -1,0 +1,1 @@
+"""Keras layers and models: front end, networks, and what a saved model holds."""

@@ -1,0 +1,133 @@
+"""Signals become spectrograms and network input, and spectrograms become signals again.
+
+The front end of the article (section "Experiments"; protocol in the README): pre-emphasis
+s(n) - 0.95 s(n-1), a Hann STFT of 512 samples every 256, and the square root of the magnitude scaled to [0, 1].
+It is a Keras layer inside every model, so training and inference cannot differ, and it runs on any Keras backend.
+Synthesis is its exact inverse: overlap-add with the window's dual, then the recursion that undoes pre-emphasis.
+
+Conventions: signals `[..., N]`, spectrograms `[..., T, F]` complex or a (real, imaginary) pair of tensors,
+`F = frame_length // 2 + 1` and `T = 1 + (N + frame_length - hop_length - 1) // hop_length`.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+from scipy.signal import get_window, lfilter
+
+
+@keras.saving.register_keras_serializable("lab41_sce")
+class FrontEnd(keras.layers.Layer):
+    """Turn the magnitude of a mixture's spectrogram into the network's input, and signals into spectrograms.
+
+    Args:
+        sample_rate_hz: rate of every signal that goes through.
+        frame_length: samples in a frame (and in the FFT).
+        hop_length: samples between frames; it must divide frame_length at least twice.
+        pre_emphasis: coefficient of the first-order difference; 0 switches it off.
+        compression: "sqrt" (the article), or "log" (decibels, at most `range_db` below the peak).
+        scaling: over the utterance: "min_max" to [0, 1] (the article), or "standard" to zero mean, unit variance.
+        range_db: the floor of the log compression below the utterance's peak.
+    """
+
+    def __init__(self, sample_rate_hz=10000, frame_length=512, hop_length=256, pre_emphasis=0.95,
+                 compression="sqrt", scaling="min_max", range_db=60.0, **kwargs):
+        super().__init__(**kwargs)
+        if frame_length % hop_length or frame_length < 2 * hop_length:
+            raise ValueError(f"hop_length {hop_length} must divide frame_length {frame_length} at least twice.")
+        if compression not in ("sqrt", "log") or scaling not in ("min_max", "standard"):
+            raise ValueError(f"compression '{compression}' must be sqrt or log, "
+                             f"scaling '{scaling}' must be min_max or standard.")
+        self.sample_rate_hz = sample_rate_hz
+        self.frame_length = frame_length
+        self.hop_length = hop_length
+        self.pre_emphasis = pre_emphasis
+        self.compression = compression
+        self.scaling = scaling
+        self.range_db = range_db
+
+    @property
+    def n_bins(self):
+        """The number of frequency bins, F."""
+        return self.frame_length // 2 + 1
+
+    def emphasis(self):
+        """Compute by how much pre-emphasis multiplies the magnitudes of each bin: float32 array `[F]`."""
+        turns = np.arange(self.n_bins) / self.frame_length
+        return np.abs(1.0 - self.pre_emphasis * np.exp(-2j * np.pi * turns)).astype(np.float32)
+
+    def analyse(self, signals):
+        """Compute the pre-emphasised STFT of signals.
+
+        Args:
+            signals: float32 `[..., N]`, tensor or array.
+
+        Returns:
+            Real and imaginary parts, two float32 tensors `[..., T, F]`.
+        """
+        signals = ops.convert_to_tensor(signals, "float32")
+        # One zero before the first sample, so that the difference keeps the length and can be undone.
+        lead = [(0, 0)] * (len(signals.shape) - 1)
+        padded = ops.pad(signals, lead + [(1, 0)])
+        signals = signals - self.pre_emphasis * padded[..., :-1]
+        # Every sample lies in frame_length / hop_length frames, those at the edges included.
+        signals = ops.pad(signals, lead + [(self.frame_length - self.hop_length, self.frame_length - 1)])
+        return ops.stft(signals, self.frame_length, self.hop_length, self.frame_length, window="hann", center=False)
+
+    def spectrogram(self, signals):
+        """Compute the same as `analyse` in NumPy: complex64 `[..., T, F]`."""
+        real, imaginary = self.analyse(signals)
+        return ops.convert_to_numpy(real) + 1j * ops.convert_to_numpy(imaginary)
+
+    def synthesise(self, spectrogram, length):
+        """Turn spectrograms back into signals: the exact inverse of `analyse`.
+
+        Args:
+            spectrogram: complex array `[..., T, F]`.
+            length: N, the samples of each signal.
+
+        Returns:
+            float32 array `[..., N]`.
+        """
+        frame, hop = self.frame_length, self.hop_length
+        window = get_window("hann", frame)
+        overlap = (window**2).reshape(-1, hop).sum(axis=0)  # the same at each hop
+        frames = np.fft.irfft(spectrogram, frame) * (window / np.tile(overlap, frame // hop))
+        n_frames = frames.shape[-2]
+        signals = np.zeros((*frames.shape[:-2], n_frames + frame // hop - 1, hop))
+        for part in range(frame // hop):  # the part-th hop of frame t lands in hop t + part of the signal
+            signals[..., part : part + n_frames, :] += frames[..., part * hop : (part + 1) * hop]
+        signals = signals.reshape(*frames.shape[:-2], -1)[..., frame - hop : frame - hop + length]
+        return lfilter([1.0], [1.0, -self.pre_emphasis], signals).astype(np.float32)
+
+    def call(self, magnitude):
+        """Compress and scale magnitudes.
+
+        Args:
+            magnitude: float32 `[B, T, F]`.
+
+        Returns:
+            Network input, float32 `[B, T, F]`.
+        """
+        features = self.compress(magnitude, ops.max(magnitude, axis=(1, 2), keepdims=True))
+        if self.scaling == "min_max":
+            low = ops.min(features, axis=(1, 2), keepdims=True)
+            return (features - low) / ops.maximum(ops.max(features, axis=(1, 2), keepdims=True) - low, 1e-6)
+        mean = ops.mean(features, axis=(1, 2), keepdims=True)
+        return (features - mean) / ops.maximum(ops.std(features, axis=(1, 2), keepdims=True), 1e-6)
+
+    def compress(self, magnitude, peak):
+        """Compress magnitudes relative to the peak of their utterance; silence stays zero."""
+        relative = magnitude / ops.maximum(peak, 1e-12)
+        if self.compression == "sqrt":
+            return ops.sqrt(relative)
+        return 20.0 * ops.log10(ops.maximum(relative, 10.0 ** (-self.range_db / 20.0)))
+
+    def get_config(self):
+        """Return the arguments, for serialisation."""
+        names = ("sample_rate_hz", "frame_length", "hop_length", "pre_emphasis", "compression", "scaling", "range_db")
+        return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+def magnitude(real, imaginary):
+    """Compute `|X|` from real and imaginary parts (tensors of one shape); its gradient is finite at zero."""
+    return ops.sqrt(ops.square(real) + ops.square(imaginary) + 1e-16)

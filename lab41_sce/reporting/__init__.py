@@ -1,0 +1,1 @@
+"""Scores, histories and signals become tables, figures and pages."""

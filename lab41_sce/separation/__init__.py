@@ -1,0 +1,1 @@
+"""A trained model and a recording become one signal for each speaker."""

@@ -1,0 +1,1 @@
+"""A method and its mixtures become weights."""

@@ -1,0 +1,99 @@
+"""`lab41_sce.models.lstm`: the same numbers, gradients and weights as Keras's own layers."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lab41_sce.models.lstm import BidirectionalLSTM, fastest_dtype
+
+
+def layer(kind, units=5):
+    return kind(keras.layers.LSTM(units, return_sequences=True, bias_initializer="random_normal"))
+
+
+@pytest.fixture
+def pair():
+    """Keras's layer and ours, with the same weights."""
+    theirs, ours = layer(keras.layers.Bidirectional), layer(BidirectionalLSTM)
+    theirs.build((None, None, 7))
+    ours.build((None, None, 7))
+    ours.set_weights(theirs.get_weights())
+    return theirs, ours
+
+
+def outputs_and_gradients(network, sequences, training=False):
+    sequences = tf.constant(sequences)
+    with tf.GradientTape() as tape:
+        tape.watch(sequences)
+        outputs = network(sequences, training=training)
+        loss = tf.reduce_sum(tf.sin(3.0 * outputs))
+    return outputs, tape.gradient(loss, [sequences, *network.trainable_variables])
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 30])
+@pytest.mark.parametrize(("batch", "training"), [(1, False), (3, False), (3, True)])
+def test_it_is_kerass_own_layer(pair, batch, n_frames, training):
+    sequences = np.random.default_rng(0).standard_normal((batch, n_frames, 7)).astype(np.float32)
+    (expected, expected_gradients), (found, found_gradients) = (outputs_and_gradients(layer, sequences, training)
+                                                               for layer in pair)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert len(found_gradients) == len(expected_gradients) == 7
+    for ours, theirs in zip(found_gradients, expected_gradients, strict=True):
+        assert n_frames == 1 or np.abs(theirs).max() > 1e-3
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_bfloat16_is_for_training_only_and_about_the_same(pair):
+    sequences = np.random.default_rng(0).standard_normal((3, 30, 7)).astype(np.float32)
+    theirs, ours = pair
+    ours.training_dtype = "bfloat16"
+    np.testing.assert_allclose(ours(sequences), theirs(sequences), atol=1e-5)
+    expected, expected_gradients = outputs_and_gradients(theirs, sequences, training=True)
+    found, found_gradients = outputs_and_gradients(ours, sequences, training=True)
+    assert 1e-4 < np.abs(found - expected).max() < 0.02  # eight bits of a number
+    for ours, theirs in zip(found_gradients, expected_gradients, strict=True):
+        assert ours.dtype == tf.float32
+        assert np.linalg.norm(ours - theirs) < 0.05 * np.linalg.norm(theirs)
+
+
+def test_the_fastest_dtype_is_measured(pair):
+    sequences = np.random.default_rng(0).standard_normal((3, 5, 7)).astype(np.float32)
+    fastest, same = pair[1], BidirectionalLSTM(keras.layers.LSTM(5, return_sequences=True), fastest_dtype())
+    same.build((None, None, 7))
+    same.set_weights(fastest.get_weights())
+    fastest.training_dtype = "fastest"
+    np.testing.assert_array_equal(tf.function(fastest)(sequences, training=True), same(sequences, training=True))
+
+
+def test_known_shapes_stay_known(pair):
+    shapes = []
+    tf.function(lambda x: shapes.append(pair[1](x, training=True).shape))(tf.zeros((3, 5, 7)))
+    assert shapes == [(3, 5, 10)]
+
+
+def test_other_dtypes_are_refused():
+    with pytest.raises(ValueError, match="'float16' is not possible; give float32, bfloat16 or fastest"):
+        BidirectionalLSTM(keras.layers.LSTM(2, return_sequences=True), "float16")
+
+
+def test_a_network_of_it_is_trained_saved_and_loaded(tmp_path):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((None, 3))
+    network = keras.Model(inputs, keras.layers.Dense(1)(layer(BidirectionalLSTM)(inputs)))
+    network.compile(keras.optimizers.Adam(0.02), "mse")
+    sequences = np.random.default_rng(0).standard_normal((16, 12, 3)).astype(np.float32)
+    targets = np.cumsum(sequences[..., :1], axis=1) - sequences[:, ::-1, 1:2].cumsum(axis=1)[:, ::-1]  # both directions
+    history = network.fit(sequences, targets, epochs=60, verbose=0).history["loss"]
+    assert history[-1] < 0.2 * history[0]
+    network.save(tmp_path / "network.keras")
+    again = keras.saving.load_model(tmp_path / "network.keras")
+    np.testing.assert_array_equal(again.predict_on_batch(sequences), network.predict_on_batch(sequences))
+
+
+def test_masks_get_kerass_own_loop(pair):
+    sequences = np.random.default_rng(0).standard_normal((2, 6, 7)).astype(np.float32)
+    mask = tf.constant([[True] * 6, [True] * 4 + [False] * 2])
+    theirs, ours = (layer(sequences, mask=mask) for layer in pair)
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    assert np.abs(ours - pair[1](sequences)).max() > 1e-3

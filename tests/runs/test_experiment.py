@@ -1,0 +1,319 @@
+"""The command line from corpus to report: a smoke run, a kill -9 in the middle of it, mistakes."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+
+from lab41_sce import experiment, separate
+from lab41_sce.article.draw import CAPTIONS
+from lab41_sce.data.mixture import Mixture
+from lab41_sce.errors import UserError
+from lab41_sce.evaluation import saved_model
+from lab41_sce.methods.base import Setup
+from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.networks import blstm
+from lab41_sce.runs import config_schema
+
+
+def settings_of(corpus_root, folder, *overrides):
+    return ["+exp=smoke", "corpus=librispeech", "name=test", f"corpus.root={corpus_root}", "corpus.subsets=[train]",
+            "corpus.unseen_subsets=[]", f"run_dir={folder}", "mixtures.seconds=0.5", "validation.seconds=1.5",
+            "evaluation.seconds=1.5", *overrides]
+
+
+def command(corpus_root, folder, *overrides):
+    return [sys.executable, "-m", "lab41_sce.experiment", *settings_of(corpus_root, folder, *overrides)]
+
+
+def run(corpus_root, folder, *overrides):
+    """Run the command in a process of its own."""
+    return subprocess.run(command(corpus_root, folder, *overrides), capture_output=True, text=True, check=False)
+
+
+def run_here(corpus_root, folder, *overrides):
+    """Do what the command does in this process, which has TensorFlow at hand already."""
+    with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
+        config = compose("config", overrides=settings_of(corpus_root, folder, *overrides))
+    return experiment.run(config, folder)
+
+
+@pytest.fixture(scope="module")
+def finished(corpus_root, tmp_path_factory):
+    """Run the smoke experiment, killed with -9 after its first checkpoint and resumed."""
+    folder = tmp_path_factory.mktemp("runs") / "smoke"
+    process = subprocess.Popen(command(corpus_root, folder, "training.updates=2000"), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    checkpointed = folder / "systems" / "sce" / "history.csv"
+    while not checkpointed.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert checkpointed.exists(), process.stderr.read()
+    before = pd.read_csv(checkpointed)
+    done = int(before["update"].iloc[-1])
+    result = run(corpus_root, folder, f"training.updates={done + 20}", "resume=true")
+    assert result.returncode == 0, result.stderr
+    return folder, before, result
+
+
+def test_resumed_run_goes_on_without_a_gap(finished):
+    folder, before, _ = finished
+    history = pd.read_csv(folder / "history.csv")
+    assert history["update"].to_list() == list(range(10, int(history["update"].iloc[-1]) + 1, 10))
+    assert len(history) == len(before) + 2
+    pd.testing.assert_frame_equal(history.iloc[: len(before)].drop(columns="system"), before)
+    assert set(history["system"]) == {"sce"}
+
+
+def test_every_file_of_a_run_is_there(finished):
+    folder, _, result = finished
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {"config.yaml", "version.json", "splits.csv", "systems", "history.csv", "systems.csv",
+                     "evaluation.csv", "mixtures.csv", "summary.csv", "differences.csv", "table.md", "examples.csv",
+                     "examples", "report.html"}
+    assert {path.name for path in (folder / "systems" / "sce").iterdir()} == {
+        "checkpoint.npz", "model.keras", "history.csv", "tensorboard", "speakers.csv"}
+    assert {path.suffix for path in (folder / "figures").iterdir()} == {".png", ".svg"}
+    assert {path.stem for path in (folder / "figures").iterdir()} == set(CAPTIONS) - {"improvement_by_snr"}
+    assert [name for name in names if name.startswith(".")] == [".lock"]  # no temporary file is left
+    assert "report.html" in result.stdout and "| sce " in result.stdout
+    assert json.loads((folder / "version.json").read_text())["tensorflow"]
+
+
+def test_summary_and_scores_are_complete(finished):
+    folder, _, _ = finished
+    summary = pd.read_csv(folder / "summary.csv")
+    assert list(summary.columns) == ["system", "split", "kind", "metric", "mean", "low", "high", "n"]
+    assert set(summary["split"]) == {"in-set", "unseen"} and set(summary["kind"]) == {"FF", "FM", "MM", "All"}
+    assert set(summary["system"]) == {"sce", "sce_oracle_centroids", "unprocessed", "ideal_binary_mask", "ideal_ratio_mask"}
+    assert set(summary["metric"]) == {"SDR", "SDRi", "SIR", "SIRi", "SAR", "SARi", "SI-SDR", "SI-SDRi"}
+    sdri = summary[(summary["metric"] == "SDRi") & (summary["kind"] == "All")].set_index(["split", "system"])["mean"]
+    for split in ("in-set", "unseen"):
+        assert sdri[split, "unprocessed"] == 0
+        assert sdri[split, "ideal_binary_mask"] > 8 > sdri[split, "sce"]
+    mixtures = pd.read_csv(folder / "mixtures.csv")
+    assert len(mixtures) == 2 * 4 * 5 * 8  # splits, kinds, systems, metrics
+
+
+def test_unseen_speakers_were_never_trained_on(finished):
+    folder, _, _ = finished
+    splits = pd.read_csv(folder / "splits.csv", dtype=str)
+    trained = set(splits.loc[splits["split"].isin(["train", "train-validation", "in-set"]), "speaker"])
+    listed = pd.read_csv(folder / "evaluation.csv", dtype=str)
+    unseen = listed[listed["split"] == "unseen"]
+    assert not trained & (set(unseen["speaker_1"]) | set(unseen["speaker_2"]))
+    train_utterances = set(splits.loc[splits["split"] == "train", "utterance"])
+    assert not train_utterances & (set(listed["utterance_1"]) | set(listed["utterance_2"]))
+
+
+def test_the_trained_model_separates_a_file(finished, tmp_path):
+    folder, _, _ = finished
+    mixture = next((folder / "examples").glob("*/mixture.wav"))
+    arguments = [sys.executable, "-m", "lab41_sce.separate", mixture, "--model", folder, "--out-dir", "out",
+                 "--speakers", "2"]
+    result = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["mixture_1.wav", "mixture_2.wav"]
+
+
+def test_a_system_that_learns_nothing_can_be_the_method(corpus_root, tmp_path, capsys):
+    run_here(corpus_root, tmp_path, "method=ideal_binary_mask")
+    assert set(pd.read_csv(tmp_path / "summary.csv")["system"]) == {"unprocessed", "ideal_binary_mask",
+                                                                    "ideal_ratio_mask"}
+    assert not re.search(r"^\[\]", (tmp_path / "report.html").read_text(), re.MULTILINE)  # nothing to lead with
+    recording = next(corpus_root.rglob("*.flac"))
+    assert separate.main([str(recording), "--model", str(tmp_path), "--out-dir", str(tmp_path)]) == 1
+    assert "there is no model at" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_noise_and_a_saved_model(corpus_root, tmp_path):
+    """Train and score with noise, and score the trained weights once more, with binary masks."""
+    noise = ["noise.kinds=[white]", "noise.training_snr_db=[0,10]", "noise.evaluation_snr_db=[-5]"]
+    again = ["+method@others.saved=saved", "others.saved.build.path=systems/sce",
+             "+others.saved.build.changes.soft_scale=null"]
+    run_here(corpus_root, tmp_path, *noise, *again, "evaluation.splits=[unseen]", "training.updates=10")
+    listed = pd.read_csv(tmp_path / "evaluation.csv")
+    assert listed["split"].value_counts().to_dict() == {"unseen": 4, "unseen, SNR -5 dB": 4}
+    assert listed["utterance_1"].to_list()[:4] == listed["utterance_1"].to_list()[4:]
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    of_all = summary[summary["kind"] == "All"].set_index(["split", "system", "metric"])["mean"]
+    clean, noisy = of_all["unseen"], of_all["unseen, SNR -5 dB"]
+    assert noisy["unprocessed", "SDR"] < clean["unprocessed", "SDR"] - 4
+    assert noisy["ideal_binary_mask", "SDRi"] > 5
+    assert clean["saved", "SDR"] != clean["sce", "SDR"]  # binary masks are not the soft ones
+    assert {path.name for path in (tmp_path / "examples").iterdir()} >= {"unseen-FF-1", "unseen-SNR_-5_dB-FF-1"}
+    assert (tmp_path / "figures" / "improvement_by_snr.png").exists()
+
+
+def test_a_saved_model_must_fit(finished, tmp_path):
+    """It must be there, have heard nobody who is unseen here, and have this front end and the attributes to change."""
+    folder, _, _ = finished
+    front_end, mixture = FrontEnd(), Mixture(np.zeros((2, 5000), np.float32), ("101", "102"))
+    splits = pd.read_csv(folder / "splits.csv", dtype=str)
+    trained = splits.query("split == 'train'")["speaker"].unique()
+    chosen = splits.query("split == 'validation'")["speaker"].min()
+    setup = partial(Setup, front_end, None, 2)
+    assert saved_model.build(setup(("101", "102", *trained)), folder)(mixture).shape[0] == 2
+    with pytest.raises(UserError, match="no model at nowhere"):
+        saved_model.build(setup(), "nowhere")
+    for heard in (min(trained), chosen):
+        with pytest.raises(UserError, match=f"trained or chosen with speaker {heard}, who is unseen here"):
+            saved_model.build(setup(), folder / "systems" / "sce")(Mixture(mixture.sources, (heard, "999")))
+    with pytest.raises(UserError, match="hears 10000 Hz, the mixtures here have 8000"):
+        saved_model.build(Setup(FrontEnd(8000), None, 2, tuple(trained)), folder)
+    other = Setup(FrontEnd(hop_length=128), None, 2, tuple(trained))
+    assert saved_model.build(other, folder).front_end.hop_length == 256
+    with pytest.raises(UserError, match="has no sharpness"):
+        saved_model.build(setup(tuple(trained)), folder, {"sharpness": 1})
+
+
+def warnings_of_ours(caplog):
+    """Return what this package has said, not what TensorFlow has."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith("lab41_sce")]
+
+
+def test_what_nobody_knows_of_a_saved_model_is_warned_of(finished, tmp_path, caplog):
+    folder, _, _ = finished
+    shutil.copy(folder / "systems" / "sce" / "model.keras", tmp_path)
+    saved_model.build(Setup(FrontEnd(), None, 2, ()), tmp_path / "model.keras")
+    assert "says (splits.csv) with whom it was trained" in caplog.text
+    caplog.clear()
+    utterances = pd.read_csv(folder / "splits.csv", dtype=str).query("split == 'train'")
+    saved_model.build(Setup(FrontEnd(), None, 2, (), utterances=utterances), folder)
+    assert not warnings_of_ours(caplog)
+    saved_model.build(Setup(FrontEnd(), None, 2, (), utterances=utterances.iloc[3:]), folder)
+    assert "was trained on 3 utterances that are not for training here" in caplog.text
+
+
+def test_speakers_of_the_embedded_corpus_are_nobody_elsewhere(finished, caplog):
+    folder, _, _ = finished
+    utterances = pd.read_csv(folder / "splits.csv", dtype=str)
+    heard = utterances.query("split == 'train'")["speaker"].min()
+    other = "train-clean-100" if set(utterances["subset"]) == {"synthetic"} else "synthetic"
+    setup = Setup(FrontEnd(), None, 2, (), utterances=utterances.query("split == 'unseen'").assign(subset=other))
+    mixture = Mixture(np.zeros((2, 5000), np.float32), (heard, "999"))
+    assert saved_model.build(setup, folder)(mixture).shape[0] == 2 and not warnings_of_ours(caplog)
+
+
+@pytest.mark.parametrize(("overrides", "wanted"), [
+    (["+method@others.saved=saved", "others.saved.build.path=systems/scee"],
+     "wants the model at systems/scee, .* trains no such system; it trains sce"),
+    (["+method@others.pit_blstm=pit_blstm", "mixtures.speaker_shares={2: 0.5, 3: 0.5}"],
+     "pit_blstm learns from mixtures of up to 2 speakers, not 3"),
+])
+def test_systems_that_cannot_be_trained_so_are_told_before_the_training(overrides, wanted):
+    with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
+        config = compose("config", overrides=["+exp=smoke", *overrides])
+    setup = Setup(FrontEnd(), partial(blstm, n_layers=1, units=4), 2, ("1", "2", "3"), folder=Path("run"))
+    with pytest.raises(UserError, match=wanted):
+        experiment.build_systems(config, setup)
+
+
+LEFT = (".lock", "experiment.log")  # what a refused run writes
+
+
+def test_a_finished_folder_is_not_touched_by_accident(finished, corpus_root):
+    folder, _, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir() if path.name not in LEFT}
+    for overrides, wanted in (
+        ([], "already holds a run"),
+        (["resume=true", "seed=7"], r"other settings \(method.build.seed"),
+    ):
+        with pytest.raises(UserError, match=wanted):
+            run_here(corpus_root, folder, *overrides)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir() if path.name not in LEFT} == before
+
+
+def test_a_mistake_gets_one_sentence(tmp_path):
+    result = run("/nowhere", tmp_path / "run", "corpus.root=/nowhere")
+    assert result.returncode == 1 and "corpus.root=/nowhere is not a folder" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("overrides", "wanted"), [
+    (["front_end.hop_length=200"], "^error: hop_length 200 must divide"),
+    (["corpus.root=null", "corpus.subsets=[synthetic]", "network.units=-1"], "^error: the system sce cannot be built"),
+    ([f"run_dir={__file__}/run"], "^error: the folder .*test_experiment.py/run cannot be made"),
+])
+def test_what_is_refused_later_gets_one_sentence(tmp_path, monkeypatch, overrides, wanted):
+    monkeypatch.setattr(sys, "argv", ["experiment", *settings_of("/nowhere", tmp_path / "run", *overrides)])
+    with pytest.raises(SystemExit, match=wanted):
+        experiment.main()
+
+
+@pytest.mark.parametrize(("override", "wanted"), [
+    ("corpus=librispeech", "corpus.root must be given"),
+    ("training.updates=-3", "training.updates=-3 is not possible; give a whole number of at least 1, or null"),
+    ("training.minutes=soon", "training.minutes=soon is not possible"),
+    ("training.warmup_updates=-5", "training.warmup_updates=-5"),
+    ("training.decay=linear", "training.decay=linear is unknown; choose from cosine, none"),
+    ("mixtures.batch_size=2.5", "mixtures.batch_size=2.5"),
+    ("mixtures.n_speakers=1", "at least 2"),
+    ("+method@others.rival=deep_clustering", "others.rival.name=deep_clustering is not possible"),
+    ("method=nmf_supervised evaluation.splits=[unseen]", "which can be scored on in-set only"),
+    ("mixtures.same_sex=50", "at most 1, or null"),
+    ("evaluation.splits=[training]", "choose from"),
+    ("evaluation.splits=null", "give a list"),
+    ("corpus.subsets=train-clean-100", "corpus.subsets=[train-clean-100]"),
+    ("corpus.check=sample", "choose from samples, headers"),
+    ("evaluation.seconds=null", "evaluation.seconds=None"),
+    ("evaluation.jobs=0", "evaluation.jobs=0"),
+    ("noise.training_snr_db=[15,-5]", "give the lowest and the highest in dB"),
+    ("noise.training_snr_db=5", "give the lowest and the highest in dB"),
+    ("noise.evaluation_snr_db=[0,0]", "give different numbers of dB"),
+    ("noise.kinds=[brown]", "choose from white, pink"),
+    ("noise.kinds=[folder]", "give noise.folder=PATH"),
+    ("noise.folder=nowhere", "noise.folder=nowhere is no folder"),
+    ("+noise.kind=[white]", "there is no setting noise.kind; did you mean noise.kinds?"),
+    ("+validation.xyz=1", "there is no setting validation.xyz; there are per_kind, seconds, batches."),
+    ("+method@others.saved=saved", "others.saved.build.path must be given"),
+    ("seed=-1", "seed=-1"),
+    ("mixtures.speeds=[0.1]", "give different factors from 0.5 to 2"),
+    ("mixtures.speeds=[1.0,1.0]", "give different factors"),
+    ("mixtures.telephone=1.5", "at most 1"),
+    ("evaluation.join=perhaps", "give true or false"),
+    ("mixtures.speaker_shares={0:1.0}", "give shares of numbers of speakers"),
+    ("mixtures.speaker_shares=[0.5,0.5]", "give shares of numbers of speakers"),
+    ("method.build._target_=os.system", "method.build._target_=os.system is not possible"),
+    ("network._target_=lab41_sce.runs.subprocess.run", "network._target_=lab41_sce.runs.subprocess.run"),
+    ("+method.build.more={_target_:os.system}", "method.build.more._target_=os.system is not possible"),
+    ("+network.more=[{_target_:os.system}]", "network.more.0._target_=os.system is not possible"),
+    ("+network.more='${oc.create:{_target_:os.system}}'", "network.more._target_=os.system is not possible"),
+    ("+network.more='${nothing}'", "what a setting says between ${ and } is not possible"),
+    ("mixtures=5", "mixtures=5 is not possible, since mixtures has settings of its own"),
+    ("others.unprocessed=5", "others.unprocessed=5 is not possible"),
+    ("noise.folder=5", "noise.folder=5 is not possible; give a path"),
+    ("+corpus.mib_seconds=1", "there is no setting corpus.mib_seconds; did you mean corpus.min_seconds?"),
+])
+def test_impossible_settings_are_told(override, wanted):
+    with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
+        config = compose("config", overrides=["+exp=smoke", *override.split()])
+    with pytest.raises(UserError, match=re.escape(wanted)):
+        config_schema.check(config)
+
+
+def test_every_experiment_composes():
+    with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
+        for file in sorted((experiment.CONFIG_PATH / "exp").glob("*.yaml")):
+            config = compose("config", overrides=[f"+exp={file.stem}", "corpus=librispeech", "corpus.root=x"])
+            config_schema.check(config)
+            assert config.name == file.stem
+        assert compose("config", overrides=["+exp=three_speaker"]).mixtures.n_speakers == 3
+        paper = compose("config", overrides=["+exp=paper", "corpus.root=x"])
+        rival = compose("config", overrides=["+exp=paper", "corpus.root=x", "method=deep_clustering"])
+    assert paper.method.build.unit_norm is False and rival.method.build.embedding_size == 40
+    assert paper.corpus.subsets == ["train-clean-100"]
+    assert (paper.network.units, paper.embedding_size, paper.mixtures.batch_size) == (300, 40, 256)

@@ -1,0 +1,49 @@
+import pandas as pd
+import pytest
+
+from lab41_sce.runs import reproduction
+
+ROWS = [("sce", "unseen", "All", "SDRi", 4.0), ("sce_oracle_centroids", "unseen", "All", "SDRi", 5.0),
+        ("pretrained", "unseen", "All", "SDRi", 8.0), ("sce", "unseen", "FM", "SDRi", 6.0),
+        ("sce", "unseen", "All", "SAR", 9.0)]
+
+
+@pytest.fixture
+def run(tmp_path):
+    summary = pd.DataFrame(ROWS, columns=[*reproduction.KEYS, "mean"])
+    summary.to_csv(tmp_path / "summary.csv", index=False)
+    pd.DataFrame({"system": ["sce", "pretrained"], "updates": [800, None]}).to_csv(tmp_path / "systems.csv",
+                                                                                   index=False)
+    assert reproduction.main([str(tmp_path), str(tmp_path / "expected.csv"), "--write"]) == 0
+    return tmp_path, summary
+
+
+def test_what_learns_has_the_larger_tolerance(run):
+    table = pd.read_csv(run[0] / "expected.csv").set_index("system")
+    assert table["tolerance"].to_dict() == {"pretrained": 0.05, "sce": 1.0, "sce_oracle_centroids": 1.0}
+    assert table["mean"].to_dict() == {"pretrained": 8.0, "sce": 4.0, "sce_oracle_centroids": 5.0}
+
+
+@pytest.mark.parametrize("system, change, said", [
+    ("sce", 0.9, None), ("sce", -1.1, "sce, unseen, All: SDRi 2.90 dB, expected 4.00 within 1"),
+    ("pretrained", 0.04, None), ("pretrained", 0.06, "pretrained, unseen, All: SDRi 8.06 dB"),
+    ("sce", float("nan"), "SDRi nan dB")])
+def test_a_mean_beyond_its_tolerance_is_named(run, system, change, said, capsys):
+    folder, summary = run
+    summary.loc[summary["system"] == system, "mean"] += change
+    summary.to_csv(folder / "summary.csv", index=False)
+    assert reproduction.main([str(folder), str(folder / "expected.csv")]) == (said is not None)
+    told = capsys.readouterr().out
+    assert told.startswith("differs: ") and said in told if said else told.startswith("reproduced: 3 means")
+
+
+def test_a_system_that_is_missing_is_named(run, capsys):
+    folder, summary = run
+    summary[summary["system"] != "sce_oracle_centroids"].to_csv(folder / "summary.csv", index=False)
+    assert reproduction.main([str(folder), str(folder / "expected.csv")]) == 1
+    assert "sce_oracle_centroids, unseen, All: SDRi is missing" in capsys.readouterr().out
+
+
+def test_what_is_no_run_is_told_in_a_sentence(tmp_path, capsys):
+    assert reproduction.main([str(tmp_path), str(tmp_path / "expected.csv")]) == 1
+    assert "name a finished run" in capsys.readouterr().err

@@ -1,0 +1,189 @@
+"""The folder of a run: free, resumed or overwritten, and never lost by accident."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+
+from lab41_sce.errors import UserError
+from lab41_sce.experiment import CONFIG_PATH
+from lab41_sce.runs import run_directory
+
+SPLITS = pd.DataFrame([["1-1-1", "1", "F", "train", "train"]],
+                      columns=["utterance", "speaker", "sex", "subset", "split"])
+
+
+def config(*overrides):
+    with initialize_config_dir(str(CONFIG_PATH), version_base="1.3"):
+        return compose("config", overrides=["+exp=two_speaker", *overrides])
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """Return the folder of a run that has begun, with a file of somebody else's in it."""
+    run_directory.open_folder(config(), tmp_path, SPLITS, "the command")
+    (tmp_path / "systems" / "sce").mkdir(parents=True)
+    (tmp_path / "systems" / "sce" / "model.keras").write_text("weights")
+    (tmp_path / "thesis.txt").write_text("precious")
+    return tmp_path
+
+
+def test_a_run_that_began_before_a_setting_existed_goes_on(begun):
+    file = begun / "config.yaml"
+    kept = "".join(line for line in file.read_text().splitlines(keepends=True) if "beta_2" not in line)
+    assert kept != file.read_text()
+    file.write_text(kept)
+    run_directory.check_folder(config("resume=true"), begun)
+    with pytest.raises(UserError, match=r"other settings \(training.beta_2\)"):
+        run_directory.check_folder(config("resume=true", "training.beta_2=0.98"), begun)
+
+
+def test_a_free_folder_is_described(begun):
+    about = json.loads((begun / "version.json").read_text())
+    assert about["command"] == "the command" and about["tensorflow"] and "resumed" not in about
+    assert "minutes: 60" in (begun / "config.yaml").read_text()
+    assert pd.read_csv(begun / "splits.csv", dtype=str).equals(SPLITS)
+
+
+def test_a_run_is_not_touched_without_a_word(begun):
+    with pytest.raises(UserError, match="already holds a run"):
+        run_directory.check_folder(config(), begun)
+
+
+def test_two_runs_at_once_in_one_folder_are_refused(tmp_path):
+    """The first one is another process; killed, it lets go."""
+    code = ("import pathlib, sys, time; from lab41_sce.runs import run_directory\n"
+            "with run_directory.lock_run_directory(pathlib.Path(sys.argv[1])): print('mine', flush=True); time.sleep(60)")
+    first = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True)
+    try:
+        assert first.stdout.readline() == "mine\n"
+        with pytest.raises(UserError, match="another process is at work in .*choose another run_dir"), \
+                run_directory.lock_run_directory(tmp_path):
+            pass
+    finally:
+        first.kill()
+        first.wait()
+        first.stdout.close()
+    for _ in range(2):
+        with run_directory.lock_run_directory(tmp_path):
+            pass
+
+
+def test_overwriting_removes_the_run_and_nothing_else(begun):
+    run_directory.check_folder(config("overwrite=true", "seed=9"), begun)
+    assert (begun / "systems" / "sce" / "model.keras").exists()  # checking changes nothing
+    run_directory.open_folder(config("overwrite=true", "seed=9"), begun, SPLITS, None)
+    assert not (begun / "systems" / "sce" / "model.keras").exists() and (begun / "thesis.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("overrides", [["resume=true"], ["resume=true", "overwrite=true"],
+                                       ["resume=true", "training.minutes=90", "evaluation.per_kind=2"]])
+def test_resuming_keeps_the_run_and_its_origin(begun, overrides):
+    run_directory.check_folder(config(*overrides), begun)
+    run_directory.open_folder(config(*overrides), begun, SPLITS, "another command")
+    assert (begun / "systems" / "sce" / "model.keras").exists()
+    about = json.loads((begun / "version.json").read_text())
+    assert about["command"] == "the command" and about["resumed"][0]["command"] == "another command"
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_run_killed_while_it_is_described_goes_on(tmp_path, monkeypatch, writes):
+    write, written = run_directory.write_whole, []
+
+    def killed(path, *more):
+        if len(written) == writes:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, *more)
+
+    monkeypatch.setattr(run_directory, "write_whole", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_directory.open_folder(config(), tmp_path, SPLITS, "the command")
+    monkeypatch.undo()
+    run_directory.check_folder(config("resume=true"), tmp_path)
+    run_directory.open_folder(config("resume=true"), tmp_path, SPLITS, "the command")
+    assert {"config.yaml", "splits.csv", "version.json"} == {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_log_is_kept_but_stops_nothing(tmp_path, capsys):
+    with run_directory.lock_run_directory(tmp_path):
+        logging.getLogger("lab41_sce").warning("told")
+        log = logging.getLogger().handlers[-1]
+        log.setStream(open("/dev/full", "w")).close()
+        logging.getLogger("lab41_sce").warning("lost")
+    assert "Traceback" not in capsys.readouterr().err
+    assert (tmp_path / "experiment.log").read_text() == "told\n" and log not in logging.getLogger().handlers
+
+
+def test_other_settings_are_refused(begun):
+    with pytest.raises(UserError, match=r"other settings \(network.units\)"):
+        run_directory.check_folder(config("resume=true", "network.units=100"), begun)
+
+
+def test_systems_may_join_on_resuming_but_neither_leave_nor_change(begun):
+    more = "+method@others.deep_clustering=deep_clustering"
+    run_directory.check_folder(config("resume=true", more), begun)
+    run_directory.open_folder(config("resume=true", more), begun, SPLITS, None)
+    with pytest.raises(UserError, match=r"other settings \(others.deep_clustering.build.loss_range_db\)"):
+        run_directory.check_folder(config("resume=true", more, "others.deep_clustering.build.loss_range_db=20"), begun)
+    with pytest.raises(UserError, match=r"other settings \(others.deep_clustering.splits"):
+        run_directory.check_folder(config("resume=true", more, "+others.deep_clustering.splits=[unseen]"), begun)
+    with pytest.raises(UserError, match=r"other settings \(others.deep_clustering.build._target_"):
+        run_directory.check_folder(config("resume=true"), begun)
+    with pytest.raises(UserError, match=r"other settings \(method.build._target_"):
+        run_directory.check_folder(config("resume=true", more, "method=deep_clustering"), begun)
+
+
+def test_a_run_of_an_older_version_is_refused_in_a_sentence(begun):
+    (begun / "config.yaml").write_text("name: old\n")
+    with pytest.raises(UserError, match="other settings"):
+        run_directory.check_folder(config("resume=true"), begun)
+
+
+def test_scores_hold_until_the_list_or_the_model_changes(begun):
+    mixtures = pd.DataFrame([["unseen-FF-0000", "unseen", "FF"]], columns=["mixture", "split", "kind"])
+    assert run_directory.earlier_scores(begun, mixtures).empty
+    scores = pd.DataFrame([["unseen-FF-0000", "unseen", "FF", system, "SDR", 1.0] for system in
+                           ("sce", "sce_oracle_centroids", "unprocessed")],
+                          columns=["mixture", "split", "kind", "system", "metric", "value"])
+    run_directory.write_csv(mixtures, begun / "evaluation.csv")
+    run_directory.write_csv(scores, begun / "mixtures.csv")
+    pd.testing.assert_frame_equal(run_directory.earlier_scores(begun, mixtures), scores)
+    assert run_directory.earlier_scores(begun, mixtures.assign(kind="FM")).empty
+    later = (begun / "mixtures.csv").stat().st_mtime + 1
+    os.utime(begun / "systems" / "sce" / "model.keras", (later, later))
+    assert run_directory.earlier_scores(begun, mixtures)["system"].to_list() == ["unprocessed"]
+    (begun / "evaluation.csv").unlink()  # killed before it was written
+    assert run_directory.earlier_scores(begun, mixtures).empty
+
+
+def test_other_splits_are_refused(begun):
+    with pytest.raises(UserError, match="differ from"):
+        run_directory.open_folder(config("resume=true"), begun, SPLITS.assign(split="unseen"), None)
+
+
+def test_a_run_without_its_settings_is_not_resumed(begun):
+    (begun / "config.yaml").unlink()
+    with pytest.raises(UserError, match="no config.yaml"):
+        run_directory.check_folder(config("resume=true"), begun)
+
+
+def test_a_machine_without_git_is_fine(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert run_directory.versions()["git_commit"] == "unknown"
+
+
+def test_no_place_of_this_machine_stays_in_a_command():
+    config = {"run_dir": "/home/me/runs/noisy", "corpus": {"root": "/data/LibriSpeech"}}
+    command = ("train corpus.root=/data/LibriSpeech saved=/home/me/runs/compare/systems run_dir=/home/me/runs/noisy "
+               "noise.folder=/data/noise list=results/utterances.csv")
+    assert run_directory.redact_paths(command, config, Path("/home/me/runs/noisy")) == (
+        "train corpus.root=$LIBRISPEECH saved=runs/compare/systems run_dir=runs/noisy noise.folder=noise "
+        "list=results/utterances.csv")

@@ -1,0 +1,224 @@
+"""Training: budget, best model, resumption after a kill, broken losses."""
+
+import json
+import math
+import shutil
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from lab41_sce.data import librispeech, splits
+from lab41_sce.data.sampler import TrainingMixtures
+from lab41_sce.data.speech import Speech
+from lab41_sce.errors import UserError
+from lab41_sce.methods.base import Setup
+from lab41_sce.methods.sce import build
+from lab41_sce.models.networks import blstm
+from lab41_sce.training import trainer
+
+
+def settings(**changes):
+    defaults = {"updates": 6, "minutes": None, "validate_every": 2, "patience": None, "learning_rate": 0.01,
+                "beta_2": 0.999, "warmup_updates": 0, "decay": "cosine", "clip_norm": 5.0, "tensorboard": False}
+    return trainer.TrainingSettings(**defaults | changes)
+
+
+@pytest.fixture(scope="module")
+def mixtures(corpus_root):
+    utterances = splits.split(librispeech.load(corpus_root, ["train"]), 2)
+    speakers = splits.trained_speakers(utterances)
+    speech = Speech(utterances, 10000)
+    return {split: TrainingMixtures(speech, utterances[utterances["split"] == split], speakers, seconds=0.5,
+                                    batch_size=2) for split in ("train", "train-validation")}
+
+
+def train(mixtures, folder, scores=None, **changes):
+    """Train a tiny method; validation scores come from an iterator."""
+    from lab41_sce.models.front_end import FrontEnd
+
+    keras.utils.set_random_seed(0)
+    setup = Setup(FrontEnd(), lambda **sizes: blstm(**sizes, n_layers=1, units=2), 2, speakers=tuple(range(20)))
+    method = build(setup, embedding_size=2, num_negatives=2)
+    scores = iter(scores if scores is not None else range(100))
+    history = trainer.train(method, mixtures["train"], [mixtures["train-validation"].batch(0)],
+                             lambda: {"validation_si_sdri_db": float(next(scores))}, settings(**changes), folder)
+    return method, history
+
+
+def test_history_and_files(mixtures, tmp_path):
+    method, history = train(mixtures, tmp_path, tensorboard=True)
+    assert history["update"].to_list() == [2, 4, 6]
+    assert np.isfinite(history[["loss", "minutes"]]).all(axis=None)
+    assert history["seconds_per_update"].between(1e-4, 10).all()
+    direct = float(method(mixtures["train-validation"].batch(0), training=False))
+    assert history["validation_loss"].iloc[-1] == pytest.approx(direct, abs=0.02)  # negatives are drawn
+    assert history["learning_rate"].is_monotonic_decreasing
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "history.csv"), history)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint.npz", "history.csv", "model.keras", "tensorboard"]
+
+
+def test_events_that_cannot_be_written_are_told(mixtures, tmp_path):
+    (tmp_path / "tensorboard").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match="tensorboard could not be written .*training.tensorboard=false"):
+        train(mixtures, tmp_path, tensorboard=True)
+
+
+def test_the_best_model_is_kept(mixtures, tmp_path):
+    """Without decay, the first four of six updates are those of a run of four."""
+    until_best, _ = train(mixtures, make(tmp_path / "shorter"), scores=[1, 5, 2], decay="none", updates=4)
+    steady, _ = train(mixtures, make(tmp_path / "steady"), scores=[1, 5, 2], decay="none")
+    kept = keras.saving.load_model(tmp_path / "steady" / "model.keras").get_weights()
+    for a, b in zip(kept, until_best.model.get_weights()):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert not all(np.allclose(a, b, atol=1e-5) for a, b in zip(kept, steady.model.get_weights()))
+
+
+def test_patience_stops(mixtures, tmp_path):
+    _, history = train(mixtures, tmp_path, scores=[3, 2, 1, 0, 0, 0], updates=100, patience=2)
+    assert len(history) == 3
+
+
+def test_minutes_stop(mixtures, tmp_path):
+    _, history = train(mixtures, tmp_path, updates=None, minutes=0.01)
+    assert len(history) == 1 and 0.01 <= history["minutes"].iloc[0] < 0.5
+
+
+def test_learning_rate_follows_whichever_budget_is_further_on():
+    both = settings(updates=1000, minutes=10, warmup_updates=100, learning_rate=0.01)
+    assert both.rate(0, 0) == pytest.approx(0.0001)
+    assert both.rate(500, 1) == both.rate(200, 5) == pytest.approx(0.01 * (0.01 + 0.99 * 0.5))
+    assert both.rate(1000, 1) == both.rate(500, 10) == pytest.approx(0.0001)
+    assert settings(decay="none").rate(5, 0) == 0.01
+
+
+class Killed(BaseException):
+    """Stands in for a kill: nothing of ours may catch it."""
+
+
+POINTS = (pytest.param("in validation", marks=pytest.mark.slow), "before the checkpoint is renamed",
+          "before the history", "in an update")
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_resumed_training_equals_uninterrupted(mixtures, tmp_path, monkeypatch, point):
+    whole, expected = train(mixtures, make(tmp_path / "whole"))
+    folder = make(tmp_path / "killed")
+
+    def dying_scores():
+        yield 0.0
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        if point == "in validation":
+            train(mixtures, folder, dying_scores())
+        elif point == "in an update":
+            end = trainer.Recorder.on_train_batch_end
+            patch.setattr(trainer.Recorder, "on_train_batch_end",
+                          lambda self, batch, logs=None: die() if self.update == 4 else end(self, batch, logs))
+            train(mixtures, folder)
+        elif point == "before the history":
+            end, calls = trainer.Recorder.write_history, []
+            patch.setattr(trainer.Recorder, "write_history",
+                          lambda self: (calls.append(1), die() if len(calls) == 3 else end(self)))
+            train(mixtures, folder)
+        else:
+            savez, calls = np.savez, []
+            patch.setattr(np, "savez", lambda *a, **k: (savez(*a, **k), calls.append(1), len(calls) == 2 and die()))
+            train(mixtures, folder)
+    resumed, history = train(mixtures, folder, scores=range(len(pd.read_csv(folder / "history.csv")), 9))
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "history.csv"), history)
+    columns = ["update", "learning_rate", "loss", "validation_loss", "validation_si_sdri_db"]
+    pd.testing.assert_frame_equal(history[columns], expected[columns], rtol=1e-4)
+    for a, b in zip(resumed.get_weights(), whole.get_weights()):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def die():
+    raise Killed
+
+
+def make(folder):
+    folder.mkdir()
+    return folder
+
+
+def test_a_finished_training_is_not_repeated(mixtures, tmp_path):
+    _, first = train(mixtures, tmp_path)
+    _, again = train(mixtures, tmp_path, scores=[])
+    pd.testing.assert_frame_equal(first, again)
+
+
+def test_more_updates_go_on(mixtures, tmp_path):
+    train(mixtures, tmp_path, updates=4)
+    _, history = train(mixtures, tmp_path, updates=8)
+    assert history["update"].to_list() == [2, 4, 6, 8]
+
+
+def test_a_broken_loss_stops_and_keeps_the_last_good_weights(mixtures, tmp_path):
+    train(mixtures, tmp_path, updates=2)
+    good = (tmp_path / "model.keras").read_bytes()
+
+    class Broken:
+        def __init__(self, inner):
+            self.inner = inner
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+        def dataset(self, start):
+            def breaking(batch):
+                return batch | {"sources": batch["sources"] * math.nan}
+            return self.inner.dataset(start).map(breaking)
+
+    with pytest.raises(UserError, match="no finite number after update 3"):
+        train({**mixtures, "train": Broken(mixtures["train"])}, tmp_path, updates=6)
+    assert (tmp_path / "model.keras").read_bytes() == good
+    with np.load(tmp_path / "checkpoint.npz") as arrays:
+        assert json.loads(str(arrays["state"]))["update"] == 2
+
+
+def test_speech_that_vanishes_is_told_and_training_goes_on_once_it_is_back(corpus_root, tmp_path):
+    root = tmp_path / "corpus"
+    shutil.copytree(corpus_root, root)
+    utterances = splits.split(librispeech.load(root, ["train"]), 2)
+    train_table = utterances[utterances["split"] == "train"]
+    mixtures = TrainingMixtures(Speech(utterances, 10000, in_memory=False), train_table,
+                                splits.trained_speakers(utterances), seconds=0.5, batch_size=2)
+    both = {"train": mixtures, "train-validation": mixtures}
+
+    def scores():
+        (root / "train").rename(root / "hidden")
+        yield from [1.0] * 50  # some batches are there already
+
+    folder = make(tmp_path / "run")
+    with pytest.raises(UserError, match="no such file"):
+        train(both, folder, scores(), updates=100)
+    (root / "hidden").rename(root / "train")
+    kept = pd.read_csv(folder / "history.csv")
+    assert 1 <= len(kept) < 50
+    _, history = train(both, folder, updates=int(kept["update"].iloc[-1]) + 4)
+    assert history["update"].to_list() == [*range(2, 2 * len(kept) + 5, 2)]
+
+
+def test_another_network_is_refused(mixtures, tmp_path):
+    train(mixtures, tmp_path)
+    with np.load(tmp_path / "checkpoint.npz") as arrays:
+        contents = dict(arrays)
+    state = json.loads(str(contents["state"]))
+    state["shapes"][0] = [1, 2, 3]
+    np.savez(tmp_path / "checkpoint.npz", **contents | {"state": json.dumps(state)})
+    with pytest.raises(UserError, match="of another network"):
+        train(mixtures, tmp_path)
+
+
+@pytest.mark.parametrize(("changes", "wanted"), [
+    ({"updates": None}, "never end"),
+    ({"updates": None, "patience": 3}, "needs an end"),
+    ({"beta_2": 1.0}, "below 1"),
+])
+def test_impossible_settings_are_told(changes, wanted):
+    with pytest.raises(UserError, match=wanted):
+        settings(**changes)
