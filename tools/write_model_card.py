@@ -2,8 +2,8 @@
 
     python tools/write_model_card.py
 
-`tools/model_card.md` is the template. A name such as `$counting` stands for the table in that folder of `results/model/`. The other
-names stand for facts of the training run (`results/model/training`) and of the model.
+`tools/model_card.md` is the template. A name such as `$counting` stands for the table in that folder of
+`results/model/`. The other names stand for facts of the training run (`results/model/training`) and of the model.
 """
 
 import itertools
