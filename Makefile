@@ -13,7 +13,7 @@ LONG = tests/training/test_trainer.py tests/training/test_distributed.py
 OTHERS = $(filter-out $(PAGE) $(LONG), $(sort $(wildcard tests/*/test_*.py)))
 
 # Means of a finished `make reproduce`, and how far another one may be from them
-EXPECTED = results/reproduce_embedded/expected.csv
+EXPECTED = results/comparisons/reproduce/expected.csv
 
 # The tests that hold with every version: scores, features, masks, splits, mixtures, saved models
 NUMBERS = same_scores repeatable metrics bootstrap front_end clustering librispeech_and_splits mixtures pretrained sce lstm

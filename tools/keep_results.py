@@ -1,8 +1,9 @@
-"""Copy what is small of a run into `results/`, to be committed: tables, settings, versions, command and pictures.
+"""Copy the small files of a run into `results/`, to be committed: tables, settings, versions, command and pictures.
 
-    python tools/keep_results.py runs/compare_librispeech results/compare_librispeech [--example unseen-FM-1]
+    python tools/keep_results.py runs/compare_librispeech results/comparisons/librispeech [--example unseen-FM-1]
 
-The corpus's folder is written as $LIBRISPEECH and the run's as runs/NAME, so that no path of one machine is kept.
+The folder of the corpus becomes $LIBRISPEECH and that of the run runs/NAME, so that no path of this machine is kept.
+`splits.csv` is copied only if `results/` does not contain the same file yet.
 """
 
 import argparse
@@ -21,11 +22,11 @@ TEXTS = ("summary.csv", "differences.csv", "systems.csv", "table.md", "history.c
 
 
 def main():
-    """Copy, then draw."""
+    """Copy the files, then draw the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("results", type=Path)
-    parser.add_argument("--example", help="draw this one of the run's examples")
+    parser.add_argument("--example", help="name of an example of the run; its spectrograms are drawn")
     options = parser.parse_args()
     run, results = options.run, options.results
     config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
@@ -34,6 +35,8 @@ def main():
         if not (run / name).exists():  # nothing was trained, or nothing scored
             continue
         text = run_directory.redact_paths((run / name).read_text("utf-8"), config, run)
+        if name == "splits.csv" and any(kept.read_text("utf-8") == text for kept in results.parents[1].rglob(name)):
+            continue
         (results / name).write_text(text, "utf-8")
     about = json.loads((results / "version.json").read_text("utf-8"))
     commands = [start["command"] for start in (about, *about.get("resumed", [])) if "command" in start]

@@ -1,6 +1,6 @@
 """Compare a run's means with those that are expected, each within its tolerance: the end of `make reproduce`.
 
-    python -m lab41_sce.runs.reproduction runs/reproduce results/reproduce_embedded/expected.csv [--write]
+    python -m lab41_sce.runs.reproduction runs/reproduce results/comparisons/reproduce/expected.csv [--write]
 
 The same seed gives the same mixtures, so a system that is not trained scores the same to `UNTRAINED_DB` on every
 machine. A trained one does not: another number of cores adds up in another order, and training lets rounding grow.
