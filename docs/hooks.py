@@ -1,4 +1,4 @@
-"""Equations in fences of the kind `math` become MathML, which browsers draw without scripts or fonts of other servers."""
+"""Equations in fences of the kind `math` become MathML, which browsers draw without scripts or fonts."""
 
 from latex2mathml.converter import convert
 
