@@ -19,12 +19,12 @@ EXPECTED = results/comparisons/reproduce/expected.csv
 NUMBERS = same_scores repeatable metrics bootstrap front_end clustering librispeech_and_splits mixtures pretrained sce lstm
 
 .DEFAULT_GOAL := help
-.PHONY: help venv reproduce figures demo bench torture test test-slow test-browser test-oldest coverage lint notebooks clean distclean
+.PHONY: help venv reproduce figures demo bench torture test test-slow test-browser test-oldest coverage lint docs notebooks clean distclean
 
-help:  ## list these targets
+help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
-venv: .venv/.installed  ## install the package and its tools into .venv (again only when its dependencies change)
+venv: .venv/.installed  ## install the package and its tools into .venv; repeated only if the dependencies change
 
 # Stamps are touched last: an interrupted installation has none, and begins anew.
 .venv/.installed: setup.cfg pyproject.toml constraints.txt
@@ -53,6 +53,10 @@ venv: .venv/.installed  ## install the package and its tools into .venv (again o
 	@.venv/bin/python -m pip install -q -c constraints.txt -e ".[demo,torture]"
 	@touch $@
 
+.venv/.docs: .venv/.installed
+	@.venv/bin/python -m pip install -q -c constraints.txt -e ".[docs]"
+	@touch $@
+
 .venv/.browser: .venv/.demo
 	@.venv/bin/python -m pip install -q -c constraints.txt -e ".[demo,browser]"
 	@touch $@
@@ -63,13 +67,13 @@ venv: .venv/.installed  ## install the package and its tools into .venv (again o
 	@.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt -e ".[dev]"
 	@touch $@
 
-reproduce: venv  ## train and score on the embedded corpus, print the table (goes on where it stopped; anew: ARGS="resume=false overwrite=true")
+reproduce: venv  ## train and score on the embedded corpus; resumes an interrupted run (from the beginning: ARGS="resume=false overwrite=true")
 	@.venv/bin/python -m lab41_sce.experiment +exp=reproduce run_dir=runs/reproduce resume=true $(ARGS)
 	@.venv/bin/python -m lab41_sce.article.timing --out runs/reproduce/timing.csv --batch 32 --rounds 3
 	@.venv/bin/python -m lab41_sce.article runs/reproduce --timing runs/reproduce/timing.csv
 	@.venv/bin/python -m lab41_sce.runs.reproduction runs/reproduce $(EXPECTED)
 
-figures: venv  ## draw the article's figures of a run anew: make figures RUN=runs/reproduce
+figures: venv  ## draw the article's figures of a run: make figures RUN=runs/reproduce
 	@.venv/bin/python -m lab41_sce.article.draw $(or $(RUN),runs/reproduce)
 
 bench: venv  ## measure training, separation, scoring, starting; half an hour in which nothing else should run (ARGS="--quick")
@@ -78,23 +82,23 @@ bench: venv  ## measure training, separation, scoring, starting; half an hour in
 torture: venv .venv/.torture  ## break things on purpose, some hours (ARGS="--parts faults", ARGS="--quick"); writes results/RELIABILITY.md
 	@.venv/bin/python tools/torture.py results/reliability $(ARGS)
 
-demo: venv .venv/.demo  ## open the page to separate recordings on (options: ARGS="--port 8000")
+demo: venv .venv/.demo  ## serve the web page that separates recordings (options: ARGS="--port 8000")
 	@.venv/bin/python -m lab41_sce.demo $(ARGS)
 
-test: venv  ## run the tests, but for those that take long or need a browser
+test: venv  ## run the tests, without the slow ones and those that need a browser
 	@$(PYTEST) -m "not slow" --ignore $(SLOW_NOTEBOOK) notebooks $(LONG) $(OTHERS)
 
-test-slow: venv  ## run the tests that take long: a comparison of all systems, a notebook that trains, the benchmarks
+test-slow: venv  ## run the slow tests: a comparison of all systems, a notebook that trains, the benchmarks
 	@$(PYTEST) $(SLOW_NOTEBOOK)
 	@$(PYTEST) -m slow tests
 
-test-browser: venv .venv/.browser  ## run the tests of the page, in a browser; screenshots go to build/page
+test-browser: venv .venv/.browser  ## run the tests of the web page in a browser; screenshots go to build/page
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \
 		apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; } \
 		>/dev/null; } || echo "There is no chromium here, and it cannot be installed: install it by hand."
 	@.venv/bin/python -m pytest -q -rs tests/demo/test_demo.py $(PAGE)
 
-test-oldest: .venv-oldest/.installed  ## run the tests of the numbers with the oldest versions that are supported, in .venv-oldest
+test-oldest: .venv-oldest/.installed  ## run the tests of numerical results with the oldest supported versions, in .venv-oldest
 	@.venv-oldest/bin/python -m pytest -q $(wildcard $(NUMBERS:%=tests/*/test_%.py))
 
 coverage: venv .venv/.torture  ## see which lines and branches of the package the tests reach; writes results/reliability/coverage.md
@@ -108,13 +112,16 @@ lint: venv  ## check the code with ruff and mypy
 	@.venv/bin/python -m ruff check
 	@.venv/bin/python -m mypy lab41_sce
 
+docs: venv .venv/.docs  ## build the documentation into build/docs (open build/docs/index.html)
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --quiet
+
 notebooks: venv .venv/.notebooks  ## open the notebooks in Jupyter Lab
 	@.venv/bin/python -m jupyterlab
 
-clean:  ## remove caches and build products; keeps runs/ and .venv
+clean:  ## remove caches and build products; keep runs/ and .venv
 	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache
 	@find . \( -name '.venv*' -o -name .git -o -name runs \) -prune -o \
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
 
-distclean: clean  ## remove .venv too; keeps runs/
+distclean: clean  ## remove .venv too; keep runs/
 	@rm -rf .venv .venv-oldest
