@@ -88,7 +88,7 @@ def inspect_files(root: Path, files: dict[str, tuple[str, Path]], sexes: dict[st
     Returns:
         A table with the columns `utterance`, `speaker`, `sex`, `subset`, `path` and `seconds`.
     """
-    if check == "samples":
+    if check == "samples" and files:  # joblib warns if there is nothing to do
         inspected = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(
             delayed(_inspect)(path, min_seconds, True) for _, path in files.values())
     else:  # reading a header takes less time than handing it to a thread
