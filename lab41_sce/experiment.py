@@ -61,8 +61,9 @@ def _run(config, folder, command, workers):
     from hydra.utils import instantiate
 
     from lab41_sce.article.draw import write_figures
-    from lab41_sce.data import librispeech, splits
-    from lab41_sce.data.evaluation_set import add_noise, at_snr, draw_evaluation_set
+    from lab41_sce.data import splits
+    from lab41_sce.data.corpus import load_corpus
+    from lab41_sce.data.evaluation_set import add_noise, add_noise_at, draw_evaluation_set
     from lab41_sce.data.noise import Noise
     from lab41_sce.data.sampler import TrainingMixtures
     from lab41_sce.data.speech import Speech
@@ -79,7 +80,7 @@ def _run(config, folder, command, workers):
     workers.connect()
     front_end, network = instantiate(config.front_end), instantiate(config.network)
     corpus = {name: value for name, value in config.corpus.items() if name != "name"}
-    recorded = splits.split(librispeech.load(**corpus), config.mixtures.n_speakers, config.corpus.unseen_subsets,
+    recorded = splits.split(load_corpus(**corpus), config.mixtures.n_speakers, config.corpus.unseen_subsets,
                             **config.splits)
     utterances = splits.perturb_speed(recorded, config.mixtures.speeds)
     speakers = splits.trained_speakers(utterances)
@@ -110,7 +111,7 @@ def _run(config, folder, command, workers):
     scored = config.evaluation
     mixtures = pd.concat([frozen_list(split, scored.per_kind, scored.seconds, level_range_db=scored.level_range_db,
                                       join=scored.join) for split in scored.splits])
-    noisy = [at_snr(mixtures, noise, snr_db, config.seed) for snr_db in config.noise.evaluation_snr_db]
+    noisy = [add_noise_at(mixtures, noise, snr_db, config.seed) for snr_db in config.noise.evaluation_snr_db]
     mixtures = pd.concat([mixtures, *noisy])
     held_out = utterances[utterances["split"] == "train-validation"]
     held_out_batches = []
@@ -202,7 +203,7 @@ def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -
     """Score every system that this run has not scored yet; return the scores of all, which mixtures.csv keeps."""
     import keras
 
-    from lab41_sce.data.evaluation_set import speech_split
+    from lab41_sce.data.splits import base_split
     from lab41_sce.evaluation import scoring
     from lab41_sce.methods.base import Method
     from lab41_sce.models.embedding_model import EmbeddingModel
@@ -232,7 +233,7 @@ def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -
     for split, of_split in mixtures.groupby("split", sort=False):
         done = set(scores.loc[scores["split"] == split, "system"])
         missing = {name: system for name, (system, splits) in able.items()
-                   if speech_split(split) in splits and name not in done}
+                   if base_split(split) in splits and name not in done}
         if missing:
             keep = examples.keep if config.method.name in missing else None
             added = scoring.score_systems(front_end, missing, speech, of_split, config.evaluation.jobs, keep, noise,

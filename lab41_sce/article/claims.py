@@ -20,7 +20,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
 from lab41_sce.article import original, voices
-from lab41_sce.data.evaluation_set import snr_db, speech_split
+from lab41_sce.data.splits import base_split, split_snr_db
 from lab41_sce.evaluation.bootstrap import paired_differences, summarise
 from lab41_sce.reporting.figures import ordered_kinds
 from lab41_sce.reporting.tables import ABSENT, ENOUGH, Table, decibels, words
@@ -230,14 +230,14 @@ def stands_noise(scores: pd.DataFrame, mixtures: pd.DataFrame, trained_clean: st
         rows = table[(table["system"] == system) & (table["metric"] == metric) & (table["kind"] == "All")]
         return {row.split: (row.mean, row.low, row.high) for row in rows.itertuples()}
 
-    scores = scores[(scores["split"].map(speech_split) == split) & scores["metric"].isin([METRIC, "SIRi"])]
+    scores = scores[(scores["split"].map(base_split) == split) & scores["metric"].isin([METRIC, "SIRi"])]
     means = summarise(scores, mixtures=mixtures)
     noisy, others_gone = of_all(means, "sce"), of_all(means, "sce", "SIRi")
     clean, ideal, unlike = of_all(means, trained_clean), of_all(means, "ideal_binary_mask"), {}
     if clean:
         unlike = of_all(paired_differences(scores[scores["system"].isin(["sce", trained_clean])], trained_clean,
                                            mixtures=mixtures), "sce")
-    order = sorted(noisy, key=snr_db, reverse=True)
+    order = sorted(noisy, key=split_snr_db, reverse=True)
     heads = ["input SNR (dB)", f"{METRIC}, trained with noise", f"{METRIC}, trained without", "difference",
              "SIRi, trained with noise", f"{METRIC}, ideal binary mask"]
     rows = []
@@ -245,8 +245,8 @@ def stands_noise(scores: pd.DataFrame, mixtures: pd.DataFrame, trained_clean: st
         cells = [_interval(table[ratio]) if ratio in table else ABSENT for table in (noisy, clean)]
         cells += [_interval(unlike[ratio], signed=True) if ratio in unlike else ABSENT]
         cells += [decibels(table[ratio][0]) if ratio in table else ABSENT for table in (others_gone, ideal)]
-        rows.append([f"{snr_db(ratio):g}" if np.isfinite(snr_db(ratio)) else "no noise", *cells])
-    in_noise = [ratio for ratio in order if np.isfinite(snr_db(ratio))]
+        rows.append([f"{split_snr_db(ratio):g}" if np.isfinite(split_snr_db(ratio)) else "no noise", *cells])
+    in_noise = [ratio for ratio in order if np.isfinite(split_snr_db(ratio))]
     improved = [ratio for ratio in in_noise if noisy[ratio][1] > 0 and others_gone[ratio][1] > 0]
     worsened = [ratio for ratio in in_noise if noisy[ratio][2] < 0 or others_gone[ratio][2] < 0]
     gains = [ratio for ratio in in_noise if ratio in unlike and unlike[ratio][1] > 0]
@@ -278,7 +278,7 @@ def by_noise(scores: pd.DataFrame, mixtures: pd.DataFrame, system: str = "sce", 
         system: whose scores.
         split: whose mixtures.
     """
-    scores = scores[scores["split"].map(speech_split) == split]
+    scores = scores[scores["split"].map(base_split) == split]
     rows = scores[(scores["system"] == system) & (scores["metric"] == METRIC)].merge(
         mixtures[["mixture", "noise", "snr_db"]].dropna(), on="mixture")
     means = rows.pivot_table(values="value", index="noise", columns="snr_db", aggfunc="mean")

@@ -25,7 +25,7 @@ from lab41_sce import audio
 from lab41_sce.article import figures as article
 from lab41_sce.article.network import draw_network
 from lab41_sce.atomic_write import make_folder
-from lab41_sce.data.evaluation_set import main_split
+from lab41_sce.data.splits import headline_split
 from lab41_sce.errors import UserError
 from lab41_sce.reporting.figures import save
 
@@ -101,7 +101,7 @@ def write_figures(run_folder: str | Path, folder: str | Path | None = None) -> l
 def _of_tables(run: Path, config: dict) -> dict[str, Callable[[], Figure]]:
     """Say how to draw what the tables of a run allow."""
     steps, summary = {}, pd.read_csv(run / "summary.csv")
-    split = main_split(summary["split"])
+    split = headline_split(summary["split"])
     # The article's Figure 6 is of two speakers at once.
     if config["mixtures"]["n_speakers"] == 2 and set(article.SYSTEMS) & set(summary["system"]):
         steps["figure_6_scores"] = lambda: article.beside_article(summary, article.article_scores(), split)

@@ -22,7 +22,7 @@ from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 
-from lab41_sce.data.evaluation_set import speech_split
+from lab41_sce.data.splits import base_split
 from lab41_sce.models.clustering import active_bins
 from lab41_sce.reporting.figures import COLOURS, RANGE_DB, new_figure
 from lab41_sce.reporting.tables import words
@@ -215,7 +215,7 @@ def improvement_by_snr(summary: pd.DataFrame, labels: Mapping[str, str], split: 
         Figure with 95 % intervals; mixtures without noise stand at the right.
     """
     rows = summary[(summary["metric"] == metric) & (summary["kind"] == "All") & summary["system"].isin([*labels])
-                   & (summary["split"].map(speech_split) == split)]
+                   & (summary["split"].map(base_split) == split)]
     ratios = rows["split"].str.extract(r"SNR (\S+) dB")[0].astype(float)
     if not ratios.notna().any():
         raise ValueError(f"The summary has no {metric!r} of {[*labels]} at any SNR, want some.")

@@ -23,7 +23,7 @@ import yaml
 from lab41_sce.article import claims, draw, original
 from lab41_sce.article.timing import COLUMNS
 from lab41_sce.atomic_write import write_whole
-from lab41_sce.data.evaluation_set import main_split
+from lab41_sce.data.splits import headline_split
 from lab41_sce.errors import UserError
 from lab41_sce.reporting import tables
 from lab41_sce.reporting.figures import save
@@ -99,7 +99,7 @@ def judge(run: Path, timing: Path | None, ablation: Path | None, noisy: Path | N
     (scores, mixtures), config = _scored(run), _config(run)
     compared = config["method"]["name"] == "sce" and "deep_clustering" in set(scores["system"])
     if compared and config["mixtures"]["n_speakers"] == 2:
-        judged = [claims.beats_deep_clustering(scores, mixtures, main_split(scores["split"]))]
+        judged = [claims.beats_deep_clustering(scores, mixtures, headline_split(scores["split"]))]
     else:
         judged = [missing("SCE separates better than deep clustering on FF, FM and All, but not on MM",
                           "the main run did not compare the two on two speakers at once")]
@@ -117,12 +117,12 @@ def judge(run: Path, timing: Path | None, ablation: Path | None, noisy: Path | N
                    ("Identities are not needed to separate", "Similar voices have similar vectors")]
     if ablation is not None:
         scores, mixtures = _scored(ablation)
-        judged += [claims.choices_inside(scores, mixtures, _variants(ablation), main_split(scores["split"]))]
+        judged += [claims.choices_inside(scores, mixtures, _variants(ablation), headline_split(scores["split"]))]
     else:
         judged += [missing("The recipe's choices inside SCE are the better ones", "there is no --ablation")]
     if noisy is not None:
         scores, mixtures = _scored(noisy)
-        judged += [claims.stands_noise(scores, mixtures, split=main_split(scores["split"]))]
+        judged += [claims.stands_noise(scores, mixtures, split=headline_split(scores["split"]))]
     else:
         judged += [missing("SCE separates in noise if it is trained with it (left open by the article)",
                            "there is no --noisy")]
@@ -144,7 +144,7 @@ def compose(folders: dict[str, Path], judged: list[claims.Claim], pictures: list
                         tables.markdown(claims.growth_with_speakers(measured))]
     if "noisy" in folders:
         scores, mixtures = _scored(folders["noisy"])
-        noise = claims.by_noise(scores, mixtures, split=main_split(scores["split"]))
+        noise = claims.by_noise(scores, mixtures, split=headline_split(scores["split"]))
         details += [f"Mean {claims.METRIC} (dB) by kind of noise, trained with noise:", tables.markdown(noise),
                     _picture(IN_NOISE)]
     for what in [what for what in ("ablation", "noisy") if what in folders]:

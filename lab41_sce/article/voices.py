@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.signal import welch
 from scipy.stats import rankdata
 
-from lab41_sce.data.splits import BySpeaker
+from lab41_sce.data.splits import SpeakerIndex
 
 PITCH_HZ = (60.0, 400.0)  # what is looked for
 SECONDS = 20.0  # of each speaker; more changes a median little
@@ -30,7 +30,7 @@ def describe(speech, utterances: pd.DataFrame, speakers: Sequence[str]) -> tuple
         Median pitch in Hz `[P]` (NaN where there is none), and long-term spectra in dB `[P, 129]`.
     """
     pitches, spectra = [], []
-    groups, names = BySpeaker(utterances), utterances["utterance"].to_numpy(object)
+    groups, names = SpeakerIndex(utterances), utterances["utterance"].to_numpy(object)
     numbers = {speaker: number for number, speaker in enumerate(groups.speakers)}
     for speaker in speakers:
         parts, left = [], round(SECONDS * speech.sample_rate_hz)

@@ -1,1 +1,1 @@
-"""Speech of known speakers becomes splits, mixtures to train on, and frozen evaluation sets."""
+"""Corpora of single speakers become splits, mixtures for training, and fixed evaluation sets."""

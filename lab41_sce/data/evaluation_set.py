@@ -1,23 +1,35 @@
-"""Frozen lists of mixtures to score on: one row of a CSV file is one mixture, whoever reads it.
+"""A split becomes an evaluation set: a table, kept as CSV, each row of which defines one mixture completely.
 
-A row has `mixture` (its id), `split`, `kind`, `sample_rate_hz`, `length` (samples) and, for each source i from 1,
-`speaker_i`, `utterance_i`, `start_i` (samples) and `gain_i` (a factor). With noise it has `noise` (its kind),
-`noise_seed` and `snr_db`, too, and `noise_files` tells lists of different folders of noise apart.
+| column | content |
+| --- | --- |
+| `mixture` | id of the mixture |
+| `split` | such as "unseen", or "unseen, SNR 5 dB" |
+| `kind` | the sexes of the speakers in their order, such as "FM" |
+| `sample_rate_hz`, `length` | sample rate in Hz, N in samples |
+| `speaker_i`, `utterance_i` | for each source i from 1: speaker id and utterance |
+| `start_i`, `gain_i` | for each source i: first sample in the utterance, and the factor that sets its level |
+| `noise`, `noise_seed`, `snr_db` | with noise only: its kind, the seed of its samples, its ratio in dB |
+| `noise_files` | with a folder of noise only: a checksum of the names and sizes of its files |
 """
 
 import itertools
 import logging
 import zlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
 
-from lab41_sce.data.splits import BySpeaker
-from lab41_sce.errors import UserError
 from lab41_sce.data.mixture import Mixture, level_gains
+from lab41_sce.data.noise import Noise, scale_to_snr
 from lab41_sce.data.speech import Speech
-from lab41_sce.data.noise import Noise, scaled
+from lab41_sce.data.splits import SpeakerIndex, base_split, noisy_split
+from lab41_sce.errors import UserError
+
+MIN_LEVEL_RATIO = 0.3  # of an excerpt to its utterance: -10 dB; quieter excerpts are mostly pauses
+MAX_DRAWS = 20  # of an excerpt that is not mostly a pause
 
 logger = logging.getLogger(__name__)
 
@@ -34,23 +46,25 @@ def draw_evaluation_set(
     seed: int = 0,
     join: bool = False,
 ) -> pd.DataFrame:
-    """Draw a frozen list of mixtures, the same number of each kind that the split's speakers allow.
+    """Draw an evaluation set with the same number of mixtures of each kind that the speakers of the split allow.
 
     Args:
         speech: the signals.
         utterances: table with the column `split`.
-        split: which split to draw from: "in-set", "validation" or "unseen".
+        split: the split to draw from: "in-set", "validation" or "unseen".
         n_speakers: S.
-        n_per_kind: mixtures of each ordered kind (FF, FM, MF, MM).
-        seconds: length of a mixture.
-        pre_emphasis: coefficient under which levels are measured.
-        level_range_db: as in `TrainingMixtures`.
-        seed: of the draw.
-        join: let every speaker say all utterances in a row, for mixtures longer than an utterance.
+        n_per_kind: number of mixtures of each kind. For S = 2 the kinds are "FF", "FM", "MF" and "MM".
+        seconds: duration of a mixture.
+        pre_emphasis: coefficient of the pre-emphasis after which levels are measured.
+        level_range_db: each level is drawn uniformly from plus and minus half of this range.
+        seed: of the random draw.
+        join: whether to concatenate all utterances of a speaker, for mixtures that are longer than an utterance.
 
     Returns:
-        A row for each mixture. Kinds are the sexes of the speakers in their order: "FF", "FM", "MF", "MM", or "FFF"
-        and so on for three speakers.
+        The evaluation set, a row for each mixture.
+
+    Raises:
+        UserError: the split has too few speakers with long enough utterances for every kind.
     """
     length = round(seconds * speech.sample_rate_hz)
     table = utterances[utterances["split"] == split]
@@ -58,7 +72,7 @@ def draw_evaluation_set(
         rows = table.sort_values("utterance").groupby(["speaker", "sex"], as_index=False)
         table = rows.agg({"utterance": "+".join})
     table = table[np.array([speech.length(name) >= length for name in table["utterance"]], bool)]
-    groups, names = BySpeaker(table), table["utterance"].to_numpy(object)
+    groups, names = SpeakerIndex(table), table["utterance"].to_numpy(object)
     numbers = {speaker: number for number, speaker in enumerate(groups.speakers)}
     speakers = {sex: np.array(sorted(of_sex["speaker"].unique())) for sex, of_sex in table.groupby("sex")}
     rng = np.random.default_rng([seed, sum(map(ord, split))])
@@ -75,8 +89,10 @@ def draw_evaluation_set(
             drawn = {sex: list(rng.choice(speakers[sex], kind.count(sex), replace=False)) for sex in sorted(set(kind))}
             for place, sex in enumerate(kind, start=1):
                 speaker = drawn[sex].pop()
-                of_speaker = names[groups.rows_of(numbers[speaker])]
-                row |= _draw_source(rng, speech, of_speaker, speaker, length, pre_emphasis, level_range_db, place)
+                utterance, start, gain = _draw_source(rng, speech, names[groups.rows_of(numbers[speaker])], length,
+                                                      pre_emphasis, level_range_db)
+                row |= {f"speaker_{place}": speaker, f"utterance_{place}": utterance, f"start_{place}": start,
+                        f"gain_{place}": gain}
             rows.append(row)
     if not rows:
         raise UserError(f"the split '{split}' has too few speakers with utterances of {seconds:.2f} s for mixtures of "
@@ -86,53 +102,56 @@ def draw_evaluation_set(
 
 
 def add_noise(mixtures: pd.DataFrame, noise: Noise, snr_db: tuple[float, float], seed: int = 0) -> pd.DataFrame:
-    """Give every mixture of a list noise; what is mixed stays the same.
+    """Add noise to every mixture of an evaluation set; its speech stays the same.
 
     Args:
-        mixtures: evaluation list.
-        noise: its kinds are taken in turns.
-        snr_db: lowest and highest signal-to-noise ratio; every mixture gets one between them.
-        seed: of the draw; the noise itself depends on it and on the mixture, not on `snr_db`.
+        mixtures: evaluation set.
+        noise: its kinds are taken in turn.
+        snr_db: lowest and highest signal-to-noise ratio; the ratio of each mixture is drawn uniformly between them.
+        seed: of the random draw; the samples of the noise depend on this seed and on the mixture, not on `snr_db`.
 
     Returns:
-        The list with the columns `noise`, `noise_seed`, `snr_db` and, of a folder of noise, `noise_files`.
+        The evaluation set with the columns `noise`, `noise_seed`, `snr_db` and, for a folder of noise, `noise_files`.
     """
     seeds = [zlib.crc32(f"{seed} {mixture}".encode()) for mixture in mixtures["mixture"]]
     shares = np.random.default_rng(seed).random(len(mixtures))
     levels_db = np.round(snr_db[0] + (snr_db[1] - snr_db[0]) * shares, 2)
-    turns = [noise.kinds[number % len(noise.kinds)] for number in range(len(mixtures))]
-    return mixtures.assign(noise=turns, noise_seed=seeds, snr_db=levels_db,
+    kinds = [noise.kinds[number % len(noise.kinds)] for number in range(len(mixtures))]
+    return mixtures.assign(noise=kinds, noise_seed=seeds, snr_db=levels_db,
                            **({"noise_files": noise.fingerprint} if noise.fingerprint else {}))
 
 
-def at_snr(mixtures: pd.DataFrame, noise: Noise, snr_db: float, seed: int = 0) -> pd.DataFrame:
-    """Make a split of its own of a list of mixtures with noise at one signal-to-noise ratio (see `add_noise`)."""
-    about = f", SNR {snr_db:g} dB"
+def add_noise_at(mixtures: pd.DataFrame, noise: Noise, snr_db: float, seed: int = 0) -> pd.DataFrame:
+    """Add noise at one signal-to-noise ratio to an evaluation set (see `add_noise`), and rename its splits accordingly.
+
+    Args:
+        mixtures: evaluation set.
+        noise: its kinds are taken in turn.
+        snr_db: signal-to-noise ratio of all mixtures.
+        seed: of the noise.
+
+    Returns:
+        The evaluation set with noise; splits and ids of mixtures end in, for example, ", SNR 5 dB".
+    """
     noisy = add_noise(mixtures, noise, (snr_db, snr_db), seed)
-    return noisy.assign(mixture=noisy["mixture"] + about, split=noisy["split"] + about)
+    renamed = {column: [noisy_split(name, snr_db) for name in noisy[column]] for column in ("mixture", "split")}
+    return noisy.assign(**renamed)
 
 
-def speech_split(split: str) -> str:
-    """Return the split that the speech of a split such as "unseen, SNR 5 dB" is of."""
-    return split.partition(",")[0]
+def load_mixture(speech: Speech, row: Mapping[str, Any] | pd.Series, noise: Noise | None = None) -> Mixture:
+    """Make the mixture that a row of an evaluation set defines.
 
+    Args:
+        speech: the signals.
+        row: of the evaluation set.
+        noise: needed for a row with noise.
 
-def snr_db(split: str) -> float:
-    """Return the signal-to-noise ratio of a split such as "unseen, SNR 5 dB"; infinity without noise."""
-    return float(split.rpartition("SNR ")[2].removesuffix(" dB")) if "SNR " in split else float("inf")
-
-
-def main_split(splits) -> str:
-    """Return the split to judge by, of the names of some: unseen speakers, if there are any."""
-    names = [speech_split(split) for split in splits]
-    return "unseen" if "unseen" in names else names[0]
-
-
-def load_mixture(speech: Speech, row, noise: Noise | None = None) -> Mixture:
-    """Return the mixture of one row of an evaluation list; `noise` draws that of lists with noise.
+    Returns:
+        The mixture, with the signals of its sources and its noise.
 
     Raises:
-        UserError: the row speaks of an utterance that is not there, or of samples that it does not have.
+        UserError: the row names an utterance that is not in the corpus, or samples that the utterance does not have.
+        ValueError: the row has noise, and `noise` is None.
     """
     excerpts, speakers, length = [], [], int(row["length"])
     for place in itertools.count(1):
@@ -140,10 +159,11 @@ def load_mixture(speech: Speech, row, noise: Noise | None = None) -> Mixture:
         if not isinstance(name, str):
             break
         start, gain, available = int(row[f"start_{place}"]), row[f"gain_{place}"], speech.length(name)
-        # A second more, since what a file's header says of its length may be a bit less than is decoded.
+        # One second of tolerance: a file may have slightly more samples than its header states.
         if not (0 <= start < start + length <= available + speech.sample_rate_hz and np.isfinite(gain)):
-            raise UserError(f"the mixture {row['mixture']} is to have {length} samples from {start} on of {name}, "
-                            f"which has {available}, {gain:g} times as loud; use a list that was made of this corpus.")
+            raise UserError(f"the mixture {row['mixture']} needs {length} samples of {name} from sample {start} on, "
+                            f"times {gain:g}, but it has {available} samples; use an evaluation set that was drawn "
+                            "from this corpus.")
         excerpt = speech.excerpt(name, start, length)
         excerpts.append((excerpt - excerpt.mean()) * np.float32(gain))
         speakers.append(str(row[f"speaker_{place}"]))
@@ -151,23 +171,23 @@ def load_mixture(speech: Speech, row, noise: Noise | None = None) -> Mixture:
     if not isinstance(row.get("noise"), str):
         return Mixture(sources, tuple(speakers))
     if noise is None:
-        raise ValueError("Got a row of a mixture with noise, and nothing that draws noise.")
+        raise ValueError(f"The mixture {row['mixture']} has noise, but `noise` is None.")
     drawn = noise.draw(row["noise"], np.random.default_rng(int(row["noise_seed"])), sources.shape[1],
-                       speech_split(row["split"]), speakers)
-    return Mixture(sources, tuple(speakers), scaled(drawn, sources.sum(axis=0), row["snr_db"]))
+                       base_split(row["split"]), speakers)
+    return Mixture(sources, tuple(speakers), scale_to_snr(drawn, sources.sum(axis=0), row["snr_db"]))
 
 
-def _draw_source(rng, speech, names, speaker, length, pre_emphasis, level_range_db, place) -> dict:
-    """Draw an excerpt of a speaker's utterances that is not mostly a pause, and its gain."""
+def _draw_source(rng: np.random.Generator, speech: Speech, names: np.ndarray, length: int, pre_emphasis: float,
+                 level_range_db: float) -> tuple[str, int, float]:
+    """Draw an excerpt that is not mostly a pause: its utterance, its first sample and its gain."""
     name = names[rng.integers(len(names))]
     whole = speech.excerpt(name, 0, speech.length(name))
-    usual = lfilter([1, -pre_emphasis], 1, whole).std()
-    for _ in range(20):
+    usual_level = lfilter([1, -pre_emphasis], 1, whole).std()
+    for _ in range(MAX_DRAWS):
         start = int(rng.integers(len(whole) - length + 1))
         excerpt = whole[start : start + length]
-        if lfilter([1, -pre_emphasis], 1, excerpt).std() > 0.3 * usual:  # within 10 dB
+        if lfilter([1, -pre_emphasis], 1, excerpt).std() > MIN_LEVEL_RATIO * usual_level:
             break
     level_db = level_range_db * (rng.random() - 0.5)
     gain = float(level_gains(excerpt - excerpt.mean(), pre_emphasis, level_db))
-    return {f"speaker_{place}": speaker, f"utterance_{place}": name, f"start_{place}": start,
-            f"gain_{place}": float(f"{gain:.6g}")}
+    return name, start, float(f"{gain:.6g}")  # the gain as it is written to the CSV file

@@ -1,4 +1,8 @@
-"""Excerpts are brought to their levels, and a mixture is their sum and that of noise."""
+"""Excerpts `[S, N]` are scaled to their levels; a mixture `[N]` is their sum, plus noise.
+
+The level of an excerpt is the standard deviation of its first-order difference `x[n] - a x[n - 1]` (pre-emphasis), in
+dB. At the same level speakers sound about equally loud (the protocol of arXiv 1705.04662).
+"""
 
 from dataclasses import dataclass
 
@@ -7,11 +11,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Mixture:
-    """Hold one mixture whose truth is known.
+    """Hold one mixture with its true sources.
 
     Attributes:
         sources: float32 `[S, N]`.
-        speakers: their ids.
+        speakers: ids of the S speakers, if known.
         noise: float32 `[N]`, or None.
     """
 
@@ -27,17 +31,17 @@ class Mixture:
 
     @property
     def n_speakers(self) -> int:
-        """S."""
+        """The number of sources, S."""
         return len(self.sources)
 
 
 def normalise(excerpts: np.ndarray, pre_emphasis: float, levels_db: np.ndarray | float = 0.0) -> np.ndarray:
-    """Bring excerpts to zero mean and to a level, measured after pre-emphasis.
+    """Subtract the mean of each excerpt, and scale it to its level.
 
     Args:
         excerpts: float32 `[..., N]`.
-        pre_emphasis: coefficient of the first-order difference.
-        levels_db: `[...]`, the standard deviation after pre-emphasis in dB.
+        pre_emphasis: coefficient a of the first-order difference.
+        levels_db: `[...]`, levels in dB.
 
     Returns:
         float32 `[..., N]`; a silent excerpt stays silent.
@@ -47,6 +51,15 @@ def normalise(excerpts: np.ndarray, pre_emphasis: float, levels_db: np.ndarray |
 
 
 def level_gains(excerpts: np.ndarray, pre_emphasis: float, levels_db: np.ndarray | float) -> np.ndarray:
-    """Compute the factor that brings each excerpt `[..., N]` to its level (see `normalise`): float32 `[...]`."""
+    """Compute the factor that scales each excerpt to its level.
+
+    Args:
+        excerpts: float32 `[..., N]`, with zero mean.
+        pre_emphasis: coefficient a of the first-order difference.
+        levels_db: `[...]`, levels in dB.
+
+    Returns:
+        float32 `[...]`.
+    """
     deviation = (excerpts[..., 1:] - pre_emphasis * excerpts[..., :-1]).std(axis=-1)
     return (10.0 ** (np.asarray(levels_db) / 20.0) / np.maximum(deviation, 1e-6)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The signals of a table of utterances: decoded once into memory, or read from disk when they are needed."""
+"""A table of utterances becomes signals: excerpts `[N]`, from memory or read from disk on demand."""
 
 from collections.abc import Sequence
 
@@ -8,19 +8,20 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from lab41_sce import audio
-from lab41_sce.data import store
+from lab41_sce.data.store_reader import read_stored_excerpt
 from lab41_sce.errors import UserError
 
 
 class Speech:
-    """Hold the signals of a table of utterances, decoded once in memory or on the fly from disk.
+    """Provide the signals of a table of utterances at one sample rate.
 
     Args:
-        utterances: table with the columns `utterance`, `path`, `seconds`, and perhaps `speed`: how much faster than
-            the file. One of a store has `start` and `stop`, too, and is always read from disk, by seeking
-            (`corpora/store.py`).
-        sample_rate_hz: rate of all signals.
-        in_memory: True keeps every signal as 16-bit samples (72 MB an hour at 10 kHz); False decodes each excerpt anew.
+        utterances: table with the columns `utterance`, `path` and `seconds`, and optionally `speed`, the factor by
+            which an utterance is played faster than its file. The table of a store also has `start` and `stop`; its
+            utterances are always read from disk (`store_reader.py`).
+        sample_rate_hz: sample rate of all signals in Hz.
+        in_memory: True decodes every signal once and keeps its 16-bit samples (72 MB an hour at 10 kHz); False decodes
+            each excerpt when it is requested.
     """
 
     def __init__(self, utterances: pd.DataFrame, sample_rate_hz: int, in_memory: bool = True):
@@ -30,29 +31,42 @@ class Speech:
         self._speeds = utterances.get("speed", pd.Series(1.0, utterances.index)).to_numpy(float)
         self._stored = utterances[["start", "stop"]].to_numpy() if "start" in utterances else None
         samples = utterances["seconds"].to_numpy(float) * sample_rate_hz
-        self._lengths = (samples if self._stored is None else np.rint(samples)).astype(int)  # a store's are exact
-        self._signals = []
+        # The durations of a store are exact multiples of the sample period, apart from rounding errors.
+        self._lengths = (samples if self._stored is None else np.rint(samples)).astype(int)
+        self._signals: list[np.ndarray] = []
         if in_memory and self._stored is None:
             read = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(
                 delayed(self._whole)(row) for row in range(len(self._paths)))
             self._signals = [*tqdm(read, "reading speech", len(self._paths), unit=" files", leave=False, disable=None)]
             self._lengths = np.fromiter(map(len, self._signals), int, len(self._signals))
 
-    def _whole(self, row):
-        """Read an utterance, int16 `[N]`. Played faster, a signal has fewer samples: those of a lower rate."""
+    def _whole(self, row: int) -> np.ndarray:
+        """Read an utterance, int16 `[N]`; at a higher speed it has fewer samples, as if resampled to a lower rate."""
         return audio.to_int16(audio.read_mono(self._paths[row], self.sample_rate_hz / self._speeds[row]))
 
     def length(self, utterance: str) -> int:
-        """Return the number of samples of an utterance; of "a+b", utterances a and b in a row, the sum."""
+        """Return the number of samples of an utterance, or of the joined utterances "a+b"."""
         return int(sum(self._lengths[row] for row in self._parts(utterance)))
 
     def lengths(self, utterances: Sequence[str]) -> np.ndarray:
-        """Return the number of samples of each of some utterances, int `[len(utterances)]`."""
+        """Return the number of samples of each utterance, int `[len(utterances)]`."""
         return self._lengths[np.fromiter(map(self._rows.__getitem__, utterances), int, len(utterances))]
 
     def excerpt(self, utterance: str, start: int, length: int) -> np.ndarray:
-        """Return the samples from `start` on, float32 `[length]`, with zeros behind the end of an utterance or row."""
-        excerpt, begin = np.zeros(length, np.float32), 0  # where the part begins in the row
+        """Return an excerpt of an utterance.
+
+        Args:
+            utterance: its name, or names joined by "+": their signals are concatenated.
+            start: first sample.
+            length: N, samples.
+
+        Returns:
+            float32 `[N]`, with zeros after the end of the utterance.
+
+        Raises:
+            UserError: the corpus has no such utterance, or its file cannot be read any more.
+        """
+        excerpt, begin = np.zeros(length, np.float32), 0  # `begin`: first sample of the part in the joined utterance
         for row in self._parts(utterance):
             first, last = max(start, begin), min(start + length, begin + self._lengths[row])
             if first < last:
@@ -61,19 +75,20 @@ class Speech:
             begin += self._lengths[row]
         return excerpt
 
-    def _parts(self, utterance):
-        """List the rows of an utterance, or of several in a row."""
+    def _parts(self, utterance: str) -> list[int]:
+        """Return the row of an utterance, or the rows of joined utterances."""
         parts = [utterance] if utterance in self._rows else str(utterance).split("+")
         if unknown := [part for part in parts if part not in self._rows]:
-            raise UserError(f"there is no utterance {unknown[0]!r} in this corpus; use the corpus that the list of "
-                            "mixtures was made of.")
+            raise UserError(f"there is no utterance {unknown[0]!r} in this corpus; use the corpus that the evaluation "
+                            "set was drawn from.")
         return [self._rows[part] for part in parts]
 
-    def _read(self, row, start, stop):
-        """Return the samples from `start` to before `stop` of an utterance; fewer where a file is shorter than told."""
+    def _read(self, row: int, start: int, stop: int) -> np.ndarray:
+        """Return the samples `start` to `stop - 1` of an utterance; fewer if the file ends earlier."""
         if self._signals:
             return self._signals[row][start:stop] / np.float32(audio.FULL_SCALE)
         rate = self.sample_rate_hz / self._speeds[row]
         if self._stored is not None:
-            return store.read(self._paths[row], *self._stored[row], start / rate, (stop - start) / rate, rate)
+            first, end = self._stored[row]
+            return read_stored_excerpt(self._paths[row], first, end, start / rate, (stop - start) / rate, rate)
         return audio.read_excerpt(self._paths[row], start / rate, (stop - start) / rate, rate)

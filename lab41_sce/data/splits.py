@@ -1,19 +1,22 @@
-"""A table of utterances becomes splits: who is trained on, and who stays unknown.
+"""A table of utterances becomes splits that keep training, validation and evaluation apart.
 
 Every utterance gets one of five splits (column `split`):
 
-| split | speakers | utterances | for |
+| split | speakers | utterances | purpose |
 | --- | --- | --- | --- |
 | `train` | trained | 80 % | training mixtures |
-| `train-validation` | trained | 10 % | the training loss on utterances not trained on |
-| `in-set` | trained | 10 % | scoring on known voices |
-| `validation` | never trained | all | early stopping, choice of the checkpoint, tuning |
-| `unseen` | never trained, never tuned on | all | scoring on unknown voices |
+| `train-validation` | trained | 10 % | the training loss on other utterances |
+| `in-set` | trained | 10 % | evaluation on speakers that are known from training |
+| `validation` | not trained | all | early stopping, choice of the checkpoint, tuning |
+| `unseen` | neither trained nor tuned on | all | evaluation on unknown speakers |
 
-80/10/10 within a speaker is the original's split; a speaker with fewer than five utterances gives all to training.
+The original code also divides the utterances of a speaker into 80/10/10 %. All utterances of a speaker with fewer than
+five are in `train`.
+
+With noise at one signal-to-noise ratio, a split has a name such as "unseen, SNR 5 dB".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -33,25 +36,25 @@ def split(
     validation_fraction: float = 0.1,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Assign every utterance to a split, balanced by sex, drawn from a seed.
+    """Assign every utterance to a split, at random, balanced by sex.
 
     Args:
-        utterances: table of `corpora.librispeech.load`.
-        n_speakers: speakers in a mixture; each split of unknown speakers gets at least as many of each sex.
-        unseen_subsets: if given, exactly the speakers of these subsets are unseen.
-        unseen_fraction: else, this share of the speakers of each sex is unseen.
-        validation_fraction: share of the other speakers of each sex that is kept for validation.
-        seed: of the draw.
+        utterances: table of `load_corpus`.
+        n_speakers: S, speakers in a mixture; `validation` and `unseen` get at least S speakers of each sex.
+        unseen_subsets: if given, the unseen speakers are those of these subsets.
+        unseen_fraction: otherwise, the fraction of the speakers of each sex that is unseen.
+        validation_fraction: fraction of the other speakers of each sex that is used for validation.
+        seed: of the random draw.
 
     Returns:
-        The same table with the column `split`.
+        The table with the column `split` added.
 
     Raises:
-        UserError: too few speakers.
+        UserError: there are too few speakers.
     """
     rng = np.random.default_rng([seed, 1])
-    groups = BySpeaker(utterances)
-    sexes = utterances["sex"].to_numpy()[groups.rows[groups.bounds[:-1]]]  # of the speakers, as all below
+    groups = SpeakerIndex(utterances)
+    sexes = utterances["sex"].to_numpy()[groups.rows[groups.bounds[:-1]]]  # [P], like `splits`
     splits = np.full(len(groups.speakers), SPLITS.index("train"), np.int8)
     given = utterances["subset"].isin(list(unseen_subsets)).to_numpy()
     splits[groups.numbers[given]] = SPLITS.index("unseen")
@@ -64,7 +67,7 @@ def split(
         if len(speakers) < n_unseen + n_validation + 1:
             raise UserError(
                 f"the corpus has {len(speakers)} speakers of sex {sex}, but mixtures of {n_speakers} need at least "
-                f"{n_unseen + n_validation + 1} (training, validation and unseen ones are kept apart); add speech."
+                f"{n_unseen + n_validation + 1} (training, validation and `unseen` need different ones); add speech."
             )
         splits[speakers[:n_unseen]] = SPLITS.index("unseen")
         splits[speakers[n_unseen : n_unseen + n_validation]] = SPLITS.index("validation")
@@ -72,28 +75,28 @@ def split(
     if len(trained) < n_speakers:
         raise UserError(f"{len(trained)} speakers are left to train on, but a mixture "
                         f"needs {n_speakers}; add speech or lower mixtures.n_speakers.")
-    of_rows = splits[groups.numbers]
+    row_splits = splits[groups.numbers]
     for speaker in trained.tolist():
         order = rng.permutation(groups.rows_of(speaker))
         held_out = max(1, round(0.1 * len(order))) if len(order) >= 5 else 0
-        of_rows[order[:held_out]] = SPLITS.index("in-set")
-        of_rows[order[held_out : 2 * held_out]] = SPLITS.index("train-validation")
-    table = utterances.assign(split=np.array(SPLITS)[of_rows])
+        row_splits[order[:held_out]] = SPLITS.index("in-set")
+        row_splits[order[held_out : 2 * held_out]] = SPLITS.index("train-validation")
+    table = utterances.assign(split=np.array(SPLITS)[row_splits])
     verify(table)
     return table
 
 
-class BySpeaker:
-    """Find the utterances of a speaker at once: looking through a million rows takes long.
+class SpeakerIndex:
+    """Index the rows of a table by speaker, so that a million rows need not be searched for each speaker.
 
     Args:
         utterances: table with the column `speaker`.
 
     Attributes:
-        speakers: ids of the P speakers, sorted; a speaker's place is its number here.
-        numbers: int `[rows]`, the speaker of each row.
-        rows: int `[rows]`, the places of the rows, those of a speaker in a row and in the order of the table.
-        bounds: int `[P + 1]`, where each speaker's begin in `rows`, and the end.
+        speakers: ids of the P speakers, sorted; the position of a speaker in this list is its number.
+        numbers: int `[rows]`, the speaker number of each row.
+        rows: int `[rows]`, the row positions sorted by speaker, and in the order of the table for each speaker.
+        bounds: int `[P + 1]`; the rows of speaker i are `rows[bounds[i] : bounds[i + 1]]`.
     """
 
     def __init__(self, utterances: pd.DataFrame):
@@ -103,20 +106,20 @@ class BySpeaker:
         self.bounds = np.searchsorted(self.numbers[self.rows], np.arange(len(self.speakers) + 1))
 
     def rows_of(self, number: int) -> np.ndarray:
-        """Return the places of a speaker's rows in the table, int `[n]`."""
+        """Return the row positions of the speaker with that number, int `[n]`."""
         return self.rows[self.bounds[number] : self.bounds[number + 1]]
 
 
 def perturb_speed(table: pd.DataFrame, speeds: Sequence[float]) -> pd.DataFrame:
-    """Add the training utterances at other speeds: pitch, formants and pace change a little, as within any voice.
+    """Add the training utterances at other speeds, which changes pitch, formants and tempo (speed perturbation).
 
     Args:
         table: as `split` returns it.
-        speeds: different factors; without 1 among them, nothing is trained on as it was recorded.
+        speeds: different factors; without 1 among them, `train` has no utterance at its recorded speed.
 
     Returns:
-        The table with the column `speed`, and its training utterances once for each speed; the names of those at
-        another speed than 1 end in "@" and the speed.
+        The table with the column `speed`, and its training utterances once for each speed. The name of an utterance at
+        another speed than 1 ends in "@" and the speed.
     """
     table = table.assign(speed=1.0)
     is_train = table["split"] == "train"
@@ -129,21 +132,42 @@ def perturb_speed(table: pd.DataFrame, speeds: Sequence[float]) -> pd.DataFrame:
 
 
 def verify(table: pd.DataFrame) -> None:
-    """Raise ValueError if a speaker or an utterance stands on both sides of a split."""
+    """Raise ValueError if an utterance occurs twice, or a speaker in two of trained, `validation` and `unseen`."""
     if table["utterance"].duplicated().any():
-        raise ValueError(f"utterance {table.loc[table['utterance'].duplicated(), 'utterance'].iloc[0]} stands twice.")
-    side = table["split"].where(~table["split"].isin(TRAINED_SPEAKERS), "trained")
-    sides = side.groupby(table["speaker"]).nunique()
-    if (sides > 1).any():
-        raise ValueError(f"speaker {sides.index[sides > 1][0]} is in more than one of trained, validation, unseen.")
+        raise ValueError(f"utterance {table.loc[table['utterance'].duplicated(), 'utterance'].iloc[0]} occurs twice.")
+    roles = table["split"].where(~table["split"].isin(TRAINED_SPEAKERS), "trained")
+    n_roles = roles.groupby(table["speaker"]).nunique()
+    if (n_roles > 1).any():
+        raise ValueError(f"speaker {n_roles.index[n_roles > 1][0]} is in more than one of trained, validation, unseen.")
 
 
 def trained_speakers(table: pd.DataFrame) -> list[str]:
-    """List the trained speakers' ids in the order of their numbers: women, then men."""
+    """Return the ids of the trained speakers in the order of their numbers: women, then men."""
     trained = table[table["split"] == "train"].drop_duplicates("speaker")
     return trained.sort_values(["sex", "speaker"])["speaker"].to_list()
 
 
-def _share(fraction: float, total: int, least: int) -> int:
-    """Round a share of some speakers, at least as many as one mixture needs; no share gives none."""
-    return max(round(fraction * total), least) if fraction > 0 else 0
+def noisy_split(split: str, snr_db: float) -> str:
+    """Return the name of a split with noise, such as "unseen, SNR 5 dB"."""
+    return f"{split}, SNR {snr_db:g} dB"
+
+
+def base_split(split: str) -> str:
+    """Return the split whose speech a split with noise contains: "unseen" for "unseen, SNR 5 dB"."""
+    return split.partition(",")[0]
+
+
+def split_snr_db(split: str) -> float:
+    """Return the signal-to-noise ratio in the name of a split, in dB; infinity for a split without noise."""
+    return float(split.rpartition("SNR ")[2].removesuffix(" dB")) if "SNR " in split else float("inf")
+
+
+def headline_split(splits: Iterable[str]) -> str:
+    """Return the split whose scores are the main result: "unseen" if it is among `splits`, else the first."""
+    names = [base_split(split) for split in splits]
+    return "unseen" if "unseen" in names else names[0]
+
+
+def _share(fraction: float, total: int, minimum: int) -> int:
+    """Return the rounded fraction of a number of speakers, at least `minimum`; 0 if the fraction is 0."""
+    return max(round(fraction * total), minimum) if fraction > 0 else 0

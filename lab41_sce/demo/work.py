@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 
 from lab41_sce import audio
 from lab41_sce.audio.recording import Recording
-from lab41_sce.data import librispeech
+from lab41_sce.data.corpus import EMBEDDED_ROOT, EMBEDDED_SUBSET, load_corpus
 from lab41_sce.data.mixture import Mixture, normalise
 from lab41_sce.demo.systems import Systems
 from lab41_sce.errors import UserError
@@ -148,7 +148,7 @@ def open_sound(path: str | Path, limits: Limits) -> Sound:
 @cache
 def speakers() -> dict[str, str]:
     """List the embedded corpus's speakers: what the page calls them, such as "3 (woman)", and their ids."""
-    table = librispeech.load(None, [librispeech.EMBEDDED_SUBSET], check="headers")
+    table = load_corpus(None, [EMBEDDED_SUBSET], check="headers")
     sexes = table.drop_duplicates("speaker").set_index("speaker")["sex"]
     return {f"{speaker} ({'woman' if sexes[speaker] == 'F' else 'man'})": speaker
             for speaker in sorted(sexes.index, key=int)}
@@ -176,7 +176,7 @@ def make_mixture(first: str, second: str, level_db: float, sentence: int = 1, sa
             raise UserError(f"there is no speaker {name!r} in the embedded corpus; choose from the list.")
     excerpts = []
     for speaker in (speakers()[first], speakers()[second]):
-        files = sorted((librispeech.EMBEDDED_ROOT / librispeech.EMBEDDED_SUBSET / speaker).glob("*/*.ogg"))
+        files = sorted((EMBEDDED_ROOT / EMBEDDED_SUBSET / speaker).glob("*/*.ogg"))
         excerpts.append(audio.read_mono(files[(int(sentence) - 1) % len(files)], sample_rate_hz))
     length = min(map(len, excerpts))
     levels_db = np.array([level_db / 2, -level_db / 2])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lab41_sce.data.librispeech import EMBEDDED_SUBSET
+from lab41_sce.data.corpus import EMBEDDED_SUBSET
 from lab41_sce.data.splits import TRAINED_SPEAKERS
 from lab41_sce.errors import UserError
 from lab41_sce.pretrained import MODEL

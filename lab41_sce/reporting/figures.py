@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lab41_sce.atomic_write import write_whole
-from lab41_sce.data.evaluation_set import snr_db, speech_split
+from lab41_sce.data.splits import base_split, split_snr_db
 from lab41_sce.errors import UserError
 
 DPI = 150
@@ -66,7 +66,7 @@ def ordered_kinds(kinds: Iterable[str]) -> list[str]:
 
 def ordered_splits(splits: Iterable[str]) -> list[str]:
     """Order splits for reading, each once: by name, those with noise last and from the cleanest on."""
-    return sorted(set(splits), key=lambda split: (speech_split(split), -snr_db(split)))
+    return sorted(set(splits), key=lambda split: (base_split(split), -split_snr_db(split)))
 
 
 def training_curves(history: pd.DataFrame) -> Figure:

@@ -8,7 +8,7 @@ import pytest
 
 from lab41_sce.article import claims
 from lab41_sce.article.claims import FAILS, HOLDS, UNTOLD
-from lab41_sce.data.evaluation_set import snr_db
+from lab41_sce.data.splits import split_snr_db
 
 
 def summary(means, system, split="unseen", width=0.5):
@@ -200,4 +200,4 @@ def test_noise(noisy, gain, verdict):
 
 def test_a_split_tells_its_ratio():
     splits = ("unseen", "unseen, SNR -5 dB", "in-set, SNR 2.5 dB")
-    assert [snr_db(split) for split in splits] == [np.inf, -5, 2.5]
+    assert [split_snr_db(split) for split in splits] == [np.inf, -5, 2.5]

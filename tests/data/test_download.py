@@ -1,4 +1,4 @@
-"""Downloads against a server on this machine that can resume, cut connections, or do neither."""
+"""`lab41_sce.data.download`, against a local server that resumes downloads, drops connections, or ignores ranges."""
 
 import gzip
 import hashlib
@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from lab41_sce.data.download import ARCHIVES, Archive, download
+from lab41_sce.data.download import ARCHIVES, Archive, download_subsets
 from lab41_sce.errors import UserError
 
 SUBSET = "train-clean-5"
@@ -20,17 +20,17 @@ SPEAKERS = b"19 | F | train-clean-100 | 25.19 | Kara Shallenberg\n"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serve `server.files`, as honestly as the server's settings allow."""
+    """Serve `server.files`, with the faults that the server's settings ask for."""
 
     def do_GET(self):
         server = self.server
-        asked = self.headers.get("Range")
-        server.ranges_asked.append(asked)
+        requested = self.headers.get("Range")
+        server.requested_ranges.append(requested)
         content = server.files.get(self.path)
         if content is None:
             self.send_error(404)
             return
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and server.resumes else 0
+        start = int(requested.removeprefix("bytes=").removesuffix("-")) if requested and server.resumes else 0
         if start and start >= len(content):
             self.send_error(416)
             return
@@ -49,10 +49,10 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server():
-    """A local mirror; `cuts` lists after how many bytes each of the next answers breaks off."""
+    """A local mirror; `cuts` lists the number of bytes after which each of the next responses breaks off."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.files, server.cuts, server.resumes = {}, [], True
-    server.ranges_asked, server.bytes_sent = [], 0
+    server.requested_ranges, server.bytes_sent = [], 0
     server.url = f"http://127.0.0.1:{server.server_port}"
     # The default poll of 0.5 s would make each test's shutdown wait.
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -64,7 +64,7 @@ def server():
 
 
 def tar_gz(*members):
-    """An archive of (name, content) pairs and ready TarInfo objects."""
+    """Make an archive of (name, content) pairs and of TarInfo objects."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for member in members:
@@ -91,7 +91,7 @@ def catalogue_of(content, subset=SUBSET):
 def fetch(server, root, content, catalogue=None):
     """Serve `content` as the archive of SUBSET and download it."""
     server.files[f"/31/{SUBSET}.tar.gz"] = content
-    download([SUBSET], root, server.url, catalogue=catalogue or catalogue_of(content), retry_wait_seconds=0.0)
+    download_subsets([SUBSET], root, server.url, catalogue=catalogue or catalogue_of(content), retry_wait_seconds=0.0)
 
 
 def tree(folder):
@@ -117,11 +117,11 @@ def test_resumes_after_a_cut(server, tmp_path, place):
     server.cuts = [cut]
     fetch(server, tmp_path, content)
     assert tree(tmp_path) == COMPLETE
-    assert server.ranges_asked == [None, f"bytes={cut}-"]
+    assert server.requested_ranges == [None, f"bytes={cut}-"]
     assert server.bytes_sent == len(content)
 
 
-def test_many_cuts_are_survived_while_data_arrives(server, tmp_path):
+def test_many_dropped_connections_are_retried_while_data_arrives(server, tmp_path):
     server.cuts = [10_000] * 12
     fetch(server, tmp_path, corpus_archive())
     assert tree(tmp_path) == COMPLETE
@@ -131,7 +131,7 @@ def test_gives_up_when_nothing_arrives_and_keeps_the_part(server, tmp_path):
     server.cuts = [1000] + [0] * 10
     with pytest.raises(UserError, match="could not be reached"):
         fetch(server, tmp_path, corpus_archive())
-    assert len(server.ranges_asked) == 4
+    assert len(server.requested_ranges) == 4
     assert (tmp_path / f"{SUBSET}.tar.gz.part").stat().st_size == 1000
 
 
@@ -140,7 +140,7 @@ def test_continues_the_part_of_an_earlier_run(server, tmp_path):
     (tmp_path / f"{SUBSET}.tar.gz.part").write_bytes(content[:1000])
     fetch(server, tmp_path, content)
     assert tree(tmp_path) == COMPLETE
-    assert server.ranges_asked == ["bytes=1000-"]
+    assert server.requested_ranges == ["bytes=1000-"]
 
 
 def test_complete_part_is_not_sent_again(server, tmp_path):
@@ -166,12 +166,12 @@ def test_wrong_checksum_is_refused_and_removed(server, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_archive_laid_there_by_hand_is_used(server, tmp_path):
+def test_an_archive_downloaded_by_hand_is_used(server, tmp_path):
     content = corpus_archive()
     (tmp_path / f"{SUBSET}.tar.gz").write_bytes(content)
     fetch(server, tmp_path, content)
     assert tree(tmp_path) == COMPLETE
-    assert server.ranges_asked == []
+    assert server.requested_ranges == []
 
 
 def link(kind):
@@ -209,7 +209,7 @@ def test_absolute_member_is_refused(server, tmp_path):
 
 
 def test_archive_that_grows_without_end_is_refused(server, tmp_path):
-    """A few kilobytes that become 30 MB: no recording is packed so well."""
+    """A few kilobytes unpack to 30 MB, which no recording does."""
     zeros = (f"LibriSpeech/{SUBSET}/19/198/19-198-0000.flac", bytes(30_000_000))
     with pytest.raises(UserError, match="could not be unpacked and has been deleted .*times its own size"):
         fetch(server, tmp_path, tar_gz(zeros))
@@ -218,7 +218,7 @@ def test_archive_that_grows_without_end_is_refused(server, tmp_path):
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME], ids=["pax", "long name"])
 def test_a_header_that_grows_without_end_is_refused(server, tmp_path, kind):
-    """It never becomes a file: tarfile would keep it in memory."""
+    """It is no file: tarfile would keep it in memory."""
     info = tarfile.TarInfo("long")
     info.type, info.size = kind, 30_000_000
     content = gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(info.size))
@@ -227,7 +227,7 @@ def test_a_header_that_grows_without_end_is_refused(server, tmp_path, kind):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_member_with_impossible_times_is_told(server, tmp_path):
+def test_a_member_with_an_impossible_time_is_an_error(server, tmp_path):
     info = tarfile.TarInfo(f"LibriSpeech/{SUBSET}/a.flac")
     info.mtime = 10**30
     with pytest.raises(UserError, match="could not be unpacked"):
@@ -248,9 +248,9 @@ def test_bad_archive_is_one_clear_error_and_leaves_nothing(server, tmp_path, con
 
 def test_unpacked_subset_is_skipped_without_a_request(server, tmp_path):
     fetch(server, tmp_path, corpus_archive())
-    server.ranges_asked.clear()
+    server.requested_ranges.clear()
     fetch(server, tmp_path, corpus_archive())
-    assert server.ranges_asked == []
+    assert server.requested_ranges == []
 
 
 def test_remains_of_a_killed_run_do_not_reach_the_corpus(server, tmp_path):
@@ -267,31 +267,31 @@ def test_the_longer_list_of_speakers_stays(server, tmp_path):
     assert (tmp_path / "SPEAKERS.TXT").read_bytes() == SPEAKERS * 2
 
 
-def test_offline_says_what_to_do(tmp_path):
+def test_the_error_without_a_connection_names_the_remedies(tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(UserError, match="could not be reached") as caught:
-            download([SUBSET], tmp_path, url, retry_wait_seconds=0.0)
+            download_subsets([SUBSET], tmp_path, url, retry_wait_seconds=0.0)
     for hint in (f"{url}/31/{SUBSET}.tar.gz", "connect to the internet", "by hand", "corpus.root"):
         assert hint in str(caught.value)
 
 
-def test_missing_file_is_not_asked_for_twice(server, tmp_path):
+def test_a_missing_file_is_requested_once(server, tmp_path):
     with pytest.raises(UserError, match="HTTP status 404"):
-        download([SUBSET], tmp_path, server.url, retry_wait_seconds=0.0)
-    assert server.ranges_asked == [None]
+        download_subsets([SUBSET], tmp_path, server.url, retry_wait_seconds=0.0)
+    assert server.requested_ranges == [None]
 
 
 def test_unknown_subset_names_the_known_ones(tmp_path):
     root = tmp_path / "corpus"
-    with pytest.raises(UserError, match="no LibriSpeech subset 'train-clean-6'") as caught:
-        download([SUBSET, "train-clean-6"], root)
+    with pytest.raises(UserError, match="no LibriSpeech subset 'train-clean-6' to download") as caught:
+        download_subsets([SUBSET, "train-clean-6"], root)
     assert all(name in str(caught.value) for name in ARCHIVES)
     assert not root.exists()
 
 
-def test_unwritable_root_says_so(server, tmp_path):
+def test_a_root_that_cannot_be_written_is_an_error(server, tmp_path):
     root = tmp_path / "corpus"
     root.write_text("a file where the folder should be")
     with pytest.raises(UserError, match="could not be written"):
@@ -300,7 +300,7 @@ def test_unwritable_root_says_so(server, tmp_path):
 
 def test_failing_write_keeps_the_part(server, tmp_path):
     resource = pytest.importorskip("resource", reason="limits on file sizes exist on Unix only")
-    archive = corpus_archive()  # once: a second one would have another time inside
+    archive = corpus_archive()  # made once: a second archive would contain another time
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # stands in for a full disk
     try:

@@ -1,13 +1,14 @@
-"""Noise: spectra, levels, who babbles, which files, and its place in mixtures."""
+"""`lab41_sce.data.noise`: spectra, levels, the speakers of babble, the files of a folder, and noise in training."""
 
 import numpy as np
 import pytest
 import soundfile
 from scipy.signal import welch
 
-from lab41_sce.data import librispeech, splits
-from lab41_sce.data.evaluation_set import add_noise, at_snr, draw_evaluation_set, load_mixture, speech_split
-from lab41_sce.data.noise import Noise, scaled
+from lab41_sce.data import splits
+from lab41_sce.data.corpus import load_corpus
+from lab41_sce.data.evaluation_set import add_noise, draw_evaluation_set
+from lab41_sce.data.noise import Noise, scale_to_snr
 from lab41_sce.data.sampler import TrainingMixtures
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
@@ -17,7 +18,7 @@ RATE = 10000
 
 @pytest.fixture(scope="module")
 def utterances(corpus_root):
-    return splits.split(librispeech.load(corpus_root, ["train"]), 2)
+    return splits.split(load_corpus(corpus_root, ["train"]), 2)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_speech_shaped_noise_has_the_spectrum_of_the_speech(noise, speech, utter
     powers = [welch(signal / signal.std(), nperseg=512)[1] for signal in
               (speech.excerpt(name, 0, speech.length(name)) for name in first)]
     expected, got = np.mean(powers, axis=0), welch(drawn, nperseg=512)[1]
-    loud = slice(5, 200)
+    loud = slice(5, 200)  # bins
     difference_db = 10 * np.log10(got[loud] / expected[loud])
     assert np.abs(difference_db - difference_db.mean()).max() < 2 and np.ptp(10 * np.log10(expected[loud])) > 10
 
@@ -65,41 +66,41 @@ def test_a_draw_follows_from_its_seed_and_has_unit_power(noise, kind):
 
 
 class Recorder:
-    """Stand in for `Speech`: constant signals, and a note of who was asked for."""
+    """Stand in for `Speech`: the same signal for every utterance, and a list of the requested utterances."""
 
     sample_rate_hz = RATE
 
     def __init__(self):
-        self.asked = []
+        self.requested = []
 
     def length(self, utterance):
         return 30000
 
     def excerpt(self, utterance, start, length):
-        self.asked.append(utterance)
+        self.requested.append(utterance)
         return np.random.default_rng(0).standard_normal(length)
 
 
-def test_babble_is_six_people_of_the_split_who_do_not_talk_in_the_mixture(utterances):
+def test_babble_is_six_speakers_of_the_split_who_are_not_in_the_mixture(utterances):
     recorder = Recorder()
     table = utterances.assign(split=np.where(utterances["speaker"].astype(int) % 3 == 0, "unseen", "train"))
     of_utterance = table.set_index("utterance")["speaker"]
     train = sorted(table.loc[table["split"] == "train", "speaker"].unique())
     noise = Noise(recorder, table)
     for seed in range(20):
-        recorder.asked.clear()
+        recorder.requested.clear()
         noise.draw("babble", np.random.default_rng(seed), 10000, "train", train[:2])
-        talkers = set(of_utterance[recorder.asked])
-        assert len(recorder.asked) == len(talkers) == 6 and talkers <= set(train[2:])
+        talkers = set(of_utterance[recorder.requested])
+        assert len(recorder.requested) == len(talkers) == 6 and talkers <= set(train[2:])
     with pytest.raises(UserError, match="the split 'unseen' has 2"):
         noise.draw("babble", np.random.default_rng(0), 10000, "unseen", sorted(set(of_utterance) - set(train))[:2])
     noise.require(["train", "validation"], 2)
     with pytest.raises(UserError, match="the split 'unseen' has 2"):
         noise.require(["train", "unseen"], 2)
-    Noise(recorder, table, ["white"]).require(["unseen"], 2)  # no babble, no need
+    Noise(recorder, table, ["white"]).require(["unseen"], 2)  # other kinds need no speakers
 
 
-def test_a_folder_keeps_some_files_for_scoring(speech, utterances, tmp_path):
+def test_a_folder_keeps_some_files_for_evaluation(speech, utterances, tmp_path):
     for number in range(10):  # each file is a tone of its own
         tone = np.sin(2 * np.pi * (500 + 100 * number) * np.arange(8000) / 16000)
         (tmp_path / str(number)).mkdir()
@@ -111,27 +112,27 @@ def test_a_folder_keeps_some_files_for_scoring(speech, utterances, tmp_path):
     assert before == Noise(speech, utterances, [], tmp_path).fingerprint
     assert Noise(speech, utterances).fingerprint is None
 
-    def heard(split):
+    def drawn_tones(split):
         tones = set()
         for seed in range(60):
             drawn = noise.draw("folder", np.random.default_rng(seed), 12000, split)  # longer than the file
             tones.add(round(np.abs(np.fft.rfft(drawn)).argmax() * RATE / 12000, -2))
         return tones
 
-    assert heard("unseen") == {1300, 1400}  # the last fifth
-    assert heard("train") == heard("validation") == {500, 600, 700, 800, 900, 1000, 1100, 1200}
+    assert drawn_tones("unseen") == {1300, 1400}  # the last fifth
+    assert drawn_tones("train") == drawn_tones("validation") == {500, 600, 700, 800, 900, 1000, 1100, 1200}
     soundfile.write(tmp_path / "more.wav", np.ones(100), 16000)
     assert Noise(speech, utterances, ["folder"], tmp_path).fingerprint != before
 
 
-def test_a_folder_must_be_there_and_hold_enough(speech, utterances, tmp_path):
-    with pytest.raises(UserError, match="is no folder"):
+def test_a_folder_must_exist_and_hold_enough_audio(speech, utterances, tmp_path):
+    with pytest.raises(UserError, match="is not a folder"):
         Noise(speech, utterances, ["folder"], tmp_path / "none")
     with pytest.raises(UserError, match="holds 0 audio files"):
         Noise(speech, utterances, ["folder"], tmp_path)
     for name in ("a.wav", "b.wav"):
         soundfile.write(tmp_path / name, np.ones(100), 16000)
-    (tmp_path / "._a.wav").write_bytes(b"what another system leaves beside a file")
+    (tmp_path / "._a.wav").write_bytes(b"a file of metadata, as macOS adds")
     Noise(speech, utterances, ["folder"], tmp_path)
     silent = tmp_path / "silent"
     silent.mkdir()
@@ -152,12 +153,12 @@ def test_a_folder_must_be_there_and_hold_enough(speech, utterances, tmp_path):
         Noise(speech, utterances, ["folder"], tmp_path)
 
 
-def test_scaling_gives_the_ratio():
+def test_scaled_noise_has_the_wanted_ratio():
     rng = np.random.default_rng(0)
     speech, noise = 3 * rng.standard_normal(50000), rng.standard_normal(50000)
     noise /= np.sqrt(np.mean(noise**2))
     for snr_db in (-5, 0, 15):
-        powers = np.mean(speech**2), np.mean(scaled(noise, speech, snr_db) ** 2)
+        powers = np.mean(speech**2), np.mean(scale_to_snr(noise, speech, snr_db) ** 2)
         assert 10 * np.log10(powers[0] / powers[1]) == pytest.approx(snr_db, abs=1e-3)
 
 
@@ -175,26 +176,3 @@ def test_training_mixtures_have_noise_between_two_ratios_and_the_same_speech(spe
     assert -5 <= snr_db.min() < 0 and 10 < snr_db.max() <= 15
     streamed = next(iter(noisy.dataset().take(1).as_numpy_iterator()))
     np.testing.assert_array_equal(streamed["noise"], batch["noise"])
-
-
-def test_evaluation_lists_with_noise(speech, utterances):
-    mixtures = draw_evaluation_set(speech, utterances, "unseen", 2, 4, 1.5, 0.95)
-    every = Noise(speech, utterances, ["white", "pink"])
-    loud, quiet = (at_snr(mixtures, every, snr_db) for snr_db in (-5, 10))
-    assert set(loud["split"]) == {"unseen, SNR -5 dB"} and speech_split("unseen, SNR -5 dB") == "unseen"
-    assert loud["noise"].value_counts().to_dict() == {"white": 8, "pink": 8}
-    assert not set(loud["mixture"]) & set(quiet["mixture"])
-    assert loud["noise_seed"].equals(quiet["noise_seed"]) and loud["noise_seed"].nunique() == 16
-    others = add_noise(draw_evaluation_set(speech, utterances, "validation", 2, 4, 1.5, 0.95), every, (-5, 15))
-    assert not set(others["noise_seed"]) & set(loud["noise_seed"])  # no model is chosen on the noise of the scores
-    for (_, clean_row), (_, loud_row), (_, quiet_row) in zip(mixtures.iterrows(), loud.iterrows(), quiet.iterrows(),
-                                                            strict=True):
-        clean = load_mixture(speech, clean_row)
-        noisy, less = (load_mixture(speech, row, every) for row in (loud_row, quiet_row))
-        np.testing.assert_array_equal(noisy.sources, clean.sources)
-        np.testing.assert_allclose(noisy.signal, clean.signal + noisy.noise)
-        np.testing.assert_allclose(noisy.noise, less.noise * 10 ** (15 / 20), rtol=1e-4, atol=1e-5)
-        ratio_db = 10 * np.log10(np.mean(clean.signal**2) / np.mean(noisy.noise**2))
-        assert ratio_db == pytest.approx(-5, abs=0.01) and clean.noise is None
-    cluster_variance = others["snr_db"]
-    assert -5 <= cluster_variance.min() < 2 and 8 < cluster_variance.max() <= 15

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lab41_sce.data import librispeech, splits
+from lab41_sce.data import splits
+from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.evaluation_set import draw_evaluation_set
 from lab41_sce.data.speech import Speech
 from lab41_sce.evaluation import saved_model
@@ -24,7 +25,7 @@ KEYS = ["mixture", "system", "metric"]
 
 def scores():
     """Score the shipped model, factorisation and an oracle on a frozen list of the embedded corpus."""
-    front_end, table = FrontEnd(), splits.split(librispeech.load(None, ["synthetic"], check="headers"), 2)
+    front_end, table = FrontEnd(), splits.split(load_corpus(None, ["synthetic"], check="headers"), 2)
     speech = Speech(table[table["split"] == "unseen"], front_end.sample_rate_hz)
     mixtures = draw_evaluation_set(speech, table, "unseen", n_speakers=2, n_per_kind=2, seconds=2.56, pre_emphasis=0.95)
     setup = Setup(front_end, None, 2, tuple(splits.trained_speakers(table)), speech, table[table["split"] == "train"])

@@ -7,7 +7,8 @@ import soundfile
 from hydra import compose, initialize_config_dir
 
 from lab41_sce import experiment
-from lab41_sce.data import librispeech, splits
+from lab41_sce.data import splits
+from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.evaluation_set import draw_evaluation_set, load_mixture
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.data.speech import Speech
@@ -18,7 +19,7 @@ from lab41_sce.methods.base import Setup
 
 @pytest.fixture(scope="module")
 def listed(corpus_root):
-    utterances = splits.split(librispeech.load(corpus_root, ["train"]), 2)
+    utterances = splits.split(load_corpus(corpus_root, ["train"]), 2)
     speech = Speech(utterances, 10000)
     return speech, draw_evaluation_set(speech, utterances, "unseen", 2, 1, 1.5, 0.95)
 

@@ -11,7 +11,7 @@ import pytest
 from lab41_sce import audio, separate
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.windows import plan
-from lab41_sce.data.librispeech import EMBEDDED_SUBSET
+from lab41_sce.data.corpus import EMBEDDED_SUBSET
 from lab41_sce.evaluation.metrics import si_sdr_improvement
 from lab41_sce.pretrained import MODEL
 from lab41_sce.separation import streaming

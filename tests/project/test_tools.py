@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from lab41_sce.data.librispeech import EMBEDDED_ROOT, load
+from lab41_sce.data.corpus import EMBEDDED_ROOT, load_corpus
 from lab41_sce.errors import UserError
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -27,7 +27,7 @@ def shipped(tmp_path_factory):
     model = EmbeddingModel(FrontEnd(), blstm(257, 3, n_layers=1, units=4), unit_norm=True)
     model.predict_on_batch(np.zeros((1, 1000), np.float32))
     model.save(folder / "model.keras")
-    table = load(None, ["synthetic"], check="headers")
+    table = load_corpus(None, ["synthetic"], check="headers")
     by_sex = table.groupby("sex")["speaker"].unique()
     split = {speaker: name for speakers in by_sex
              for name, some in (("unseen", speakers[:3]), ("validation", speakers[3:6])) for speaker in some}
@@ -169,7 +169,7 @@ def test_speech_is_packed_to_travel(shipped, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["pack_speech", str(EMBEDDED_ROOT), str(tmp_path / "splits.csv"),
                                       str(tmp_path / "pack"), "--parts", "2"])
     pack_speech.main()
-    tables = [load(tmp_path / f"pack_{part}", ["synthetic"]) for part in (1, 2)]
+    tables = [load_corpus(tmp_path / f"pack_{part}", ["synthetic"]) for part in (1, 2)]
     table = pd.concat(tables).set_index("utterance")
     assert min(map(len, tables)) >= 2 and sorted(table.index) == sorted(few["utterance"])
     for name, row in table.iterrows():

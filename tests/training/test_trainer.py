@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab41_sce.data import librispeech, splits
+from lab41_sce.data import splits
+from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.sampler import TrainingMixtures
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
@@ -27,7 +28,7 @@ def settings(**changes):
 
 @pytest.fixture(scope="module")
 def mixtures(corpus_root):
-    utterances = splits.split(librispeech.load(corpus_root, ["train"]), 2)
+    utterances = splits.split(load_corpus(corpus_root, ["train"]), 2)
     speakers = splits.trained_speakers(utterances)
     speech = Speech(utterances, 10000)
     return {split: TrainingMixtures(speech, utterances[utterances["split"] == split], speakers, seconds=0.5,
@@ -183,7 +184,7 @@ def test_a_broken_loss_stops_and_keeps_the_last_good_weights(mixtures, tmp_path)
 def test_speech_that_vanishes_is_told_and_training_goes_on_once_it_is_back(corpus_root, tmp_path):
     root = tmp_path / "corpus"
     shutil.copytree(corpus_root, root)
-    utterances = splits.split(librispeech.load(root, ["train"]), 2)
+    utterances = splits.split(load_corpus(root, ["train"]), 2)
     train_table = utterances[utterances["split"] == "train"]
     mixtures = TrainingMixtures(Speech(utterances, 10000, in_memory=False), train_table,
                                 splits.trained_speakers(utterances), seconds=0.5, batch_size=2)

@@ -1,0 +1,1 @@
+"""The command lines: each module parses its arguments, calls the package, and prints."""

@@ -1,0 +1,63 @@
+"""`lab41-sce store`: a corpus in LibriSpeech's layout becomes a store, for corpora that are larger than memory.
+
+    lab41-sce store CORPUS_ROOT STORE_FOLDER --subsets train-clean-100 test-other
+    lab41-sce experiment +exp=two_speaker corpus=store corpus.root=STORE_FOLDER
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab41_sce.data.corpus import load_corpus
+from lab41_sce.data.store_reader import load_store
+from lab41_sce.data.store_writer import write_store
+from lab41_sce.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make a store.
+
+    Args:
+        arguments: of the command line; those of the process if None.
+
+    Returns:
+        The exit status: 0 if the store is complete, 1 after an error, 130 after an interruption.
+    """
+    parser = argparse.ArgumentParser(
+        "lab41-sce store", description="Decode and resample the speech of a corpus once, into a few large files.",
+        epilog="Repeat an interrupted command to continue. Exit status: 0 complete, 1 error, 2 wrong arguments, "
+               "130 interrupted.")
+    parser.add_argument("root", type=Path, metavar="CORPUS_ROOT", help="folder with SPEAKERS.TXT and the subsets")
+    parser.add_argument("folder", type=Path, metavar="STORE_FOLDER", help="folder of the store to make")
+    parser.add_argument("--subsets", nargs="+", required=True, metavar="NAME", help="such as train-clean-100")
+    parser.add_argument("--sample-rate", type=int, default=10_000, metavar="HZ",
+                        help="sample rate of the front end that will use the store (default: %(default)s)")
+    parser.add_argument("--min-seconds", type=float, default=1.0, metavar="SECONDS",
+                        help="minimum duration of an utterance (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=-1, metavar="N",
+                        help="number of threads that decode (default: one per core)")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(format="%(message)s")
+    try:
+        if options.sample_rate < 1:
+            raise UserError(f"--sample-rate {options.sample_rate} is not possible; give a rate in Hz, such as 10000.")
+        if options.jobs < -1 or options.jobs == 0:
+            raise UserError(f"--jobs {options.jobs} is not possible; give a number of threads, or -1 for one per core.")
+        utterances = load_corpus(options.root, options.subsets, min_seconds=options.min_seconds, check="headers")
+        write_store(utterances, options.folder, options.sample_rate, options.jobs)
+        table = load_store(options.folder)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: finished shards are kept; repeat the command to continue", file=sys.stderr)
+        return 130
+    print(f"{options.folder}: {len(table)} utterances of {table['speaker'].nunique()} speakers, "
+          f"{table['seconds'].sum() / 3600:.1f} hours at {options.sample_rate} Hz")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
