@@ -35,8 +35,8 @@ class Recording:
     def __init__(self, source: np.ndarray | soundfile.SoundFile, sample_rate_hz: int, name: str = "the signal",
                  channels: str | int = "each", n_samples: int | None = None):
         self._source, self.sample_rate_hz, self.name, self._selection = source, sample_rate_hz, name, channels
-        in_memory = isinstance(source, np.ndarray)
-        self.n_channels, stated_samples = source.shape if in_memory else (source.channels, source.frames)
+        self.n_channels, stated_samples = (source.shape if isinstance(source, np.ndarray)
+                                           else (source.channels, source.frames))
         self.n_samples = n_samples or stated_samples
         if channels != "each":
             if channels != "mix" and not 1 <= int(channels) <= self.n_channels:

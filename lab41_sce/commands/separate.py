@@ -135,7 +135,7 @@ def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Pa
     try:
         separator = load_separator(options.model, options.call)
         recording = recording or Recording.open(path, options.channels)
-        return _separate(separator, recording, options, inputs, enrolled, existing)
+        return separate_recording(separator, recording, options, inputs, enrolled, existing)
     except UserError as error:
         return Outcome([], [], str(error))
     except Exception as error:  # the other recordings must go on
@@ -145,8 +145,9 @@ def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Pa
                                "to see the traceback.")
 
 
-def _separate(separator, recording, options, inputs, enrolled, existing):
-    """Separate an opened recording and write the files."""
+def separate_recording(separator: Any, recording: Recording, options: argparse.Namespace, inputs: Collection[Path],
+                       enrolled: np.ndarray | None, existing: Collection[Path] | None) -> Outcome:
+    """Separate an opened recording and write the files; arguments as in `separate_file`."""
     from lab41_sce.separation.voice_files import summarise, write_voice_files
 
     path = Path(recording.name)

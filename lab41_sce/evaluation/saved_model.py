@@ -41,8 +41,9 @@ def build(setup: Setup, path: str | Path, changes: Mapping[str, Any] | None = No
     Raises:
         UserError: there is no model at `path`, its sample rate differs, or it has no such attribute.
     """
-    of_this_run = setup.folder is not None and str(path).startswith("systems/")
-    place = setup.folder / path if of_this_run else MODEL if path == "pretrained" else Path(path)
+    place, of_this_run = MODEL if path == "pretrained" else Path(path), False
+    if setup.folder is not None and str(path).startswith("systems/"):
+        place, of_this_run = setup.folder / path, True
     load = cache(lambda: _load(place, changes or {}, setup.front_end.sample_rate_hz))
     known_speakers = set() if of_this_run else _known_speakers(place, setup.utterances)
 

@@ -152,7 +152,7 @@ class MaskModel(keras.Model):
         return self.estimate(magnitude(*self.front_end.analyse(mixtures)), training)
 
     def estimate(self, mixture: Tensor, training: bool = False) -> Tensor:
-        """Estimate the masks of magnitudes `[B, T, F]`: `[B, S, T, F]`, or the masks of the segments that `cut` gives."""
+        """Estimate the masks of magnitudes `[B, T, F]`: `[B, S, T, F]`, or those of the segments that `cut` gives."""
         outputs = self.network(self.cut(self.front_end(mixture)), training=training)
         return MASKS[self.mask](outputs)
 

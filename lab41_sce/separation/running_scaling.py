@@ -1,4 +1,4 @@
-"""Magnitudes of the parts of a recording become the network's input, as the front end would compute it for the whole."""
+"""Magnitudes of the parts of a recording become the network's input, scaled by the statistics of the whole."""
 
 from functools import cached_property
 

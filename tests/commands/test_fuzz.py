@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf.errors import OmegaConfBaseException
 
-from lab41_sce import separate
+from lab41_sce.commands import separate
 from lab41_sce.audio.recording import Recording
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation import metrics
@@ -111,7 +111,7 @@ def separator():
 def voices_of(separator, signal, rate_hz, n_speakers):
     """Separate, and look at the voices; None where that was refused in a sentence."""
     try:
-        voices = separator.separate(signal, rate_hz, n_speakers)
+        voices = separator.separate(signal, rate_hz, n_speakers).voices
     except UserError as error:
         said_clearly(error)
         return None
