@@ -40,12 +40,11 @@ class WindowReader:
     Args:
         recording: the recording.
         front_end: of the model.
-        max_bytes: of the signals that are kept for the next use.
     """
 
-    def __init__(self, recording: Recording, front_end: FrontEnd, max_bytes: float = MAX_KEPT_BYTES):
+    def __init__(self, recording: Recording, front_end: FrontEnd):
         self.recording, self.front_end = recording, front_end
-        self._bytes_left = max_bytes
+        self._bytes_left: float = MAX_KEPT_BYTES
         self._kept: dict[Window, WindowSignals] = {}
 
     def read(self, window: Window) -> WindowSignals:

@@ -268,7 +268,8 @@ def test_saved_model_gives_the_same_in_a_new_process(tmp_path):
             "numpy.save(folder + '/masks.npy', estimate_masks(model, numpy.load(folder + '/mixture.npy'), 2))")
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
     np.testing.assert_array_equal(np.load(tmp_path / "fixed.npy"), method.model.fixed_attractors.numpy())
-    np.testing.assert_allclose(np.load(tmp_path / "masks.npy"), estimate_masks(method.model, sources.sum(axis=0), 2), atol=1e-6)
+    expected = estimate_masks(method.model, sources.sum(axis=0), 2)
+    np.testing.assert_allclose(np.load(tmp_path / "masks.npy"), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("n_speakers, options", [

@@ -58,7 +58,8 @@ def test_a_single_voice_has_no_confidence():
 
 def test_parts_can_be_joined():
     whole = activity_of([[(0.0, 6.0)], [(2.0, 9.0)]])
-    parts = [SpeakerActivity(whole.powers[:, part], whole.margins[part], whole.magnitudes[part], FRAME_SECONDS, 0.0, 5.0)
+    parts = [SpeakerActivity(whole.powers[:, part], whole.margins[part], whole.magnitudes[part], FRAME_SECONDS, 0.0,
+                             5.0)
              for part in (slice(0, 133), slice(133, None))]
     joined = SpeakerActivity.concatenate(parts, duration_seconds=10.0)
     assert joined.segments() == whole.segments() and joined.confidence() == whole.confidence()
@@ -72,7 +73,8 @@ def test_frames_may_begin_before_the_recording():
 
 
 def test_no_segment_ends_after_the_recording():
-    activity = SpeakerActivity.concatenate([activity_of([[(0.0, 4.2)], [(1.0, 4.2)]], seconds=4.2)], duration_seconds=3.99)
+    part = activity_of([[(0.0, 4.2)], [(1.0, 4.2)]], seconds=4.2)
+    activity = SpeakerActivity.concatenate([part], duration_seconds=3.99)
     assert len(activity.confidence_by_second()) == 4
     assert max(end for of_voice in activity.segments() for _, end in of_voice) == 3.99
 

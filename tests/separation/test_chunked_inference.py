@@ -27,7 +27,8 @@ def test_interleaved_sequences_are_embedded_separately(tiny_model, n_frames, hop
     assert embeddings.shape == (n_frames, 257, 3)
     for sequence in range(min(hop_reduction, n_frames)):
         own = features[sequence::hop_reduction]
-        padded = np.pad(own, [(0, -(-n_frames // hop_reduction) - len(own)), (0, 0)])  # all sequences have the same length
+        length = -(-n_frames // hop_reduction)  # all sequences have the same length
+        padded = np.pad(own, [(0, length - len(own)), (0, 0)])
         alone = tiny_model.network.predict_on_batch(padded[None])[0, : len(own)]
         np.testing.assert_allclose(embeddings[sequence::hop_reduction], alone, atol=1e-6)
 

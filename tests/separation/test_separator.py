@@ -17,6 +17,7 @@ from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.models.mask_model import MaskModel
 from lab41_sce.models.networks import blstm
+from lab41_sce.separation import window_signals
 from lab41_sce.separation.separator import Separator, separate
 
 
@@ -174,3 +175,19 @@ def test_the_shipped_model_separates_by_default():
     result = separate(EXAMPLES / "mixture.wav")
     assert result.voices.shape[0] == result.n_speakers == result.count.n_speakers == 2
     assert separate(EXAMPLES / "mixture.wav", speakers=1).voices.shape == (1, result.voices.shape[1])
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_windows_are_read_once_within_the_memory_budget(tiny_model, channels, monkeypatch):
+    """Without the budget every window is read again for each step; the voices are equal bit by bit."""
+    recording, reads = Recording.of(noise(20, 16000, channels).T, 16000), []
+    read = recording.read
+    monkeypatch.setattr(recording, "read", lambda *samples: reads.append(samples) or read(*samples))
+    separator, counts, voices = Separator(tiny_model, window_seconds=6.4), [], []
+    for max_bytes in (window_signals.MAX_KEPT_BYTES, 0):
+        monkeypatch.setattr(window_signals, "MAX_KEPT_BYTES", max_bytes)
+        reads.clear()
+        voices.append(separator.separate(recording, n_speakers=2).voices)
+        counts.append(len(reads))
+    assert counts == [3, 9] and len({*reads}) == 3
+    np.testing.assert_array_equal(voices[0], voices[1])
