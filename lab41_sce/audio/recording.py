@@ -116,7 +116,7 @@ class Recording:
                             "scale; repair or export it again.")
         return samples
 
-    def _read_all_channels(self, start, stop):
+    def _read_all_channels(self, start: int, stop: int) -> np.ndarray:
         """Read a part of all channels, float32 `[C, n]`."""
         if isinstance(self._source, np.ndarray):
             return self._source[:, start:stop]

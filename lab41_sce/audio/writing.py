@@ -9,6 +9,7 @@ import signal as system_signals
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -101,11 +102,12 @@ def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int,
 class _RawFile(io.FileIO):
     """A new file that keeps its write error: libsndfile reports none for a write that fails while it closes."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path):
         super().__init__(path, "wb+")
-        self.error = None
+        self.path = path
+        self.error: OSError | None = None
 
-    def write(self, data):
+    def write(self, data: Any) -> int:
         written = 0
         try:
             while written < len(data):  # on a full disk, a partial write raises no error
@@ -116,12 +118,13 @@ class _RawFile(io.FileIO):
 
 
 @contextlib.contextmanager
-def _delayed_interrupt():
+def _delayed_interrupt() -> Iterator[None]:
     """Delay Ctrl-C until the block ends: an exception in a callback of libsndfile would be lost."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread receives Ctrl-C
         yield
         return
-    interrupts, handler = [], system_signals.getsignal(system_signals.SIGINT)
+    interrupts: list[tuple] = []
+    handler = system_signals.getsignal(system_signals.SIGINT)
     system_signals.signal(system_signals.SIGINT, lambda *arguments: interrupts.append(arguments))
     try:
         yield
@@ -131,9 +134,9 @@ def _delayed_interrupt():
         handler(*interrupts[0])
 
 
-def _open_encoder(raw_file, sample_rate_hz, n_channels, n_samples):
+def _open_encoder(raw_file: _RawFile, sample_rate_hz: int, n_channels: int, n_samples: int) -> soundfile.SoundFile:
     """Open an encoder: WAV as floats, since a voice can exceed the mixture's peak, FLAC with 24 bits."""
-    suffix = raw_file.name.suffix.lower()
+    suffix = raw_file.path.suffix.lower()
     if suffix == ".ogg" and sample_rate_hz > MAX_OGG_RATE_HZ:
         raise ValueError(f"OGG has no more than {MAX_OGG_RATE_HZ} Hz")
     large = 4 * n_samples * n_channels > MAX_WAV_BYTES
@@ -142,7 +145,7 @@ def _open_encoder(raw_file, sample_rate_hz, n_channels, n_samples):
                                format="RF64" if large and suffix == ".wav" else suffix[1:].upper())
 
 
-def _write_blocks(encoder, signal):
+def _write_blocks(encoder: soundfile.SoundFile, signal: np.ndarray) -> None:
     """Write a signal `[C, n]` in blocks: libvorbis copies each call's samples to the stack."""
     for start in range(0, signal.shape[1], BLOCK_SAMPLES):
         block = signal[:, start : start + BLOCK_SAMPLES].T
@@ -151,7 +154,7 @@ def _write_blocks(encoder, signal):
 
 
 @contextlib.contextmanager
-def _user_errors(path, raw_files=()):
+def _user_errors(path: Path, raw_files: Sequence[_RawFile] = ()) -> Iterator[None]:
     """Turn errors while writing into one UserError; the error of a raw file is the more precise reason."""
     try:
         try:

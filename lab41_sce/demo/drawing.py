@@ -10,11 +10,14 @@ Figures are narrow, so that their text is readable on a telephone. The colours a
 import io
 import json
 import math
+from typing import Any
 
 import numpy as np
 from matplotlib import cm, colormaps
+from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from lab41_sce.article.figures import COLOUR_STEPS, LEVEL, SPEAKER_COLOURS, Grid
 from lab41_sce.demo.results import PROJECTION_RANGE_DB, Projection, Result
@@ -145,27 +148,27 @@ def png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def _figure(height):
+def _figure(height: float) -> Figure:
     """Make a narrow figure."""
     figure = figures.new_figure(height)
     figure.set_size_inches(WIDTH_INCHES, height)
     return figure
 
 
-def _show(panel, image, result, **options):
+def _show(panel: Axes, image: np.ndarray, result: Result, **options: Any) -> AxesImage:
     """Draw an image `[T, F]`, or in colour `[T, F, 3]`."""
-    grid = Grid.of(result.front_end)
-    extent = [edge * step for count, step in zip(image.shape, grid) for edge in (-0.5, count - 0.5)]
+    seconds, hz = Grid.of(result.front_end)
+    extent = -0.5 * seconds, (image.shape[0] - 0.5) * seconds, -0.5 * hz, (image.shape[1] - 0.5) * hz
     if "cmap" in options:
         options["cmap"] = colormaps[options["cmap"]].resampled(COLOUR_STEPS)
     return panel.imshow(np.swapaxes(image, 0, 1), origin="lower", aspect="auto", extent=extent, **options)
 
 
-def _voice(number):
+def _voice(number: int) -> str:
     """Name a voice and its colour."""
     return f"voice {number + 1} ({COLOUR_NAMES[number]})"
 
 
-def _list(parts):
+def _list(parts: list[str]) -> str:
     """Join texts with commas and "and"."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

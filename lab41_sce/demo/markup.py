@@ -96,6 +96,6 @@ def colour(number: int) -> str:
     return "#" + "".join(f"{round(255 * part):02x}" for part in SPEAKER_COLOURS[number])
 
 
-def _decibels(value):
+def _decibels(value: float) -> str:
     """Format a score; a dash for a missing one."""
     return "–" if np.isnan(value) else f"{value:.1f}"

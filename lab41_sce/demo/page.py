@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gradio as gr
@@ -19,7 +19,7 @@ from lab41_sce.examples import FOLDER
 EXAMPLE, MIXTURE, OWN = "An example", "A mixture of two speakers", "A recording of your own"
 EXAMPLES = {"A woman and a man": "mixture.wav", "Two women (hard)": "two_women.wav",
             "Three people (hard)": "three_people.wav"}
-VOICES = {"Count them": "auto", "1": 1, "2": 2, "3": 3}
+VOICES: dict[str, int | str] = {"Count them": "auto", "1": 1, "2": 2, "3": 3}
 SOFT, BINARY = "Soft, as the system estimates them", "Binary: each bin belongs to one voice"
 # Rotates the plot in the browser, so that no mouse is needed.
 ROTATE_SCRIPT = """(degrees, plot) => {
@@ -61,7 +61,7 @@ class Page:
             page.unload(self.leave)
         return page
 
-    def _build_inputs(self):
+    def _build_inputs(self) -> tuple[list, gr.Audio, gr.Button, gr.Button, gr.HTML]:
         """Build the inputs and the buttons."""
         gr.HTML("<h2>Sound</h2>")
         kind = gr.Radio([EXAMPLE, MIXTURE, OWN], value=EXAMPLE, label="Source")
@@ -90,7 +90,7 @@ class Page:
         inputs = [kind, example, first, second, level_db, sentence, recording, voices, system, masks]
         return inputs, recording, go, stop, status
 
-    def _build_outputs(self):
+    def _build_outputs(self) -> list:
         """Build the outputs."""
         gr.HTML("<h2>Result</h2>")
         sounds = gr.HTML("<p>Choose a sound and press <b>Separate</b>.</p>", elem_id="sounds")
@@ -103,13 +103,13 @@ class Page:
         turn.input(None, [turn, plot], [plot], js=ROTATE_SCRIPT, show_progress="hidden")
         return [sounds, pictures, space, plot, caption, turn]
 
-    def separate(self, kind, example, first, second, level_db, sentence, recording, voices, system, masks,
-                 request: gr.Request) -> Iterator[list]:
+    def separate(self, kind: str, example: str, first: str, second: str, level_db: float, sentence: int,
+                 recording: str | None, voices: str, system: str, masks: str, request: gr.Request) -> Iterator[list]:
         """Separate the chosen sound; yield progress, then the result or a sentence about the error."""
         visitor, started = request.session_hash, time.monotonic()
         nothing = [gr.skip()] * 6
 
-        def work(progress):
+        def work(progress: Callable[[float], None]) -> Result:
             sound = self._sound(kind, example, (first, second, level_db, sentence), recording)
             return separate_sound(sound, Choices(system, VOICES[voices], masks == BINARY), self.systems, progress)
 
@@ -152,7 +152,7 @@ class Page:
         """Delete the data of a visitor who has closed the page."""
         self.visitors.leave(request.session_hash)
 
-    def _sound(self, kind, example, mixture, recording) -> Sound:
+    def _sound(self, kind: str, example: str, mixture: tuple, recording: str | None) -> Sound:
         """Return the chosen sound."""
         if kind == EXAMPLE:
             return open_sound(FOLDER / EXAMPLES[example], self.limits)

@@ -30,7 +30,7 @@ class Headers:
     async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
         """Process a request."""
 
-        async def send_more(message):
+        async def send_more(message: dict) -> None:
             if message["type"] == "http.response.start":
                 message = message | {"headers": [*message["headers"], *self._headers]}
             await send(message)

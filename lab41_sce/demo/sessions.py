@@ -59,7 +59,7 @@ class Job:
         if self._error:
             raise self._error
 
-    def _run(self, work):
+    def _run(self, work: Callable[[Callable[[float], None]], object]) -> None:
         """Wait for other jobs, then run the work."""
         try:
             while not _ONE_AT_A_TIME.acquire(timeout=0.1):
@@ -72,12 +72,12 @@ class Job:
         except Exception as error:  # `watch` raises it
             self._error = error
 
-    def _advance(self, share):
+    def _advance(self, share: float) -> None:
         """Add to the share of the work that is done."""
         self._raise_if_stopped()
         self.share = min((self.share or 0.0) + share, 1.0)
 
-    def _raise_if_stopped(self):
+    def _raise_if_stopped(self) -> None:
         if self._stop.is_set():
             raise Stopped
 
@@ -138,6 +138,6 @@ class Visitors:
             self.leave(visitor)
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def _delete_folder(self, visitor):
+    def _delete_folder(self, visitor: str) -> None:
         if folder := self._folders.pop(visitor, None):
             shutil.rmtree(folder, ignore_errors=True)

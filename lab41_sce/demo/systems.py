@@ -69,7 +69,7 @@ class Systems:
 class Factorisation:
     """Give blind factorisation (`methods/nmf.py`) the interface of a model: a front end, and masks of a signal."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.front_end = FrontEnd()
         self._masks = nmf.blind(Setup(self.front_end, blstm, 2))
 

@@ -130,7 +130,7 @@ class EmbeddingModel(keras.Model):
         parts = {name: keras.saving.deserialize_keras_object(config.pop(name)) for name in ("front_end", "network")}
         return cls(**parts, **config)
 
-    def _normalise(self, embeddings):
+    def _normalise(self, embeddings: Tensor) -> Tensor:
         return unit_length(embeddings) if self.unit_norm else embeddings
 
 

@@ -36,13 +36,14 @@ def synthesise_voices(front_end: FrontEnd, masks: np.ndarray, signals: WindowSig
     return voices + shares[:, None] * remainder
 
 
-def _resample_to_length(signals, from_hz, to_hz, length):
+def _resample_to_length(signals: np.ndarray, from_hz: float, to_hz: float, length: int) -> np.ndarray:
     """Resample signals `[C, N]` to `[C, length]`; rounding may lose samples at the end, which become zeros."""
     resampled = [audio.resample(signal, from_hz, to_hz)[:length] for signal in signals]
     return np.stack([np.pad(signal, (0, length - len(signal))) for signal in resampled])
 
 
-def _high_band_shares(front_end, masks, spectrograms, n_samples, sample_rate_hz):
+def _high_band_shares(front_end: FrontEnd, masks: np.ndarray, spectrograms: np.ndarray, n_samples: int,
+                      sample_rate_hz: int) -> np.ndarray:
     """Compute the share of each voice in the highest bins, for every sample: `[S, n]`, sums to one."""
     high = slice(round(HIGH_BINS * masks.shape[2]), None)
     weights = (np.abs(spectrograms) ** 2).mean(axis=0)[:, high] + 1e-12  # [T, bins]

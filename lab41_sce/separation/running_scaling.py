@@ -64,7 +64,7 @@ class RunningScaling:
         return ((features - mean) / max(deviation, 1e-6)).astype(np.float32)
 
     @cached_property
-    def _mean_and_deviation(self):
+    def _mean_and_deviation(self) -> tuple[float, float]:
         loudest_db = self.LOWEST_DB + (np.arange(len(self.counts)) + 0.5) * self.FRAME_STEP_DB
         below_db = 20 * np.log10(self.peak) - loudest_db
         counts = np.clip(0.5 + (self.PAUSE_DB - below_db) / self.RAMP_DB, 0, 1) @ self.counts
@@ -73,12 +73,12 @@ class RunningScaling:
         mean = np.average(levels, weights=counts[filled])
         return mean, np.sqrt(np.average((levels - mean) ** 2, weights=counts[filled]))
 
-    def _places(self, magnitude, step_db):
+    def _places(self, magnitude: np.ndarray, step_db: float) -> np.ndarray:
         """Return the indices of magnitudes on an axis of the counts."""
         level_db = 20.0 * np.log10(np.maximum(magnitude, 10.0 ** (self.LOWEST_DB / 20)))
         last = round((self.HIGHEST_DB - self.LOWEST_DB) / step_db) - 1
         return np.clip((level_db - self.LOWEST_DB) / step_db, 0, last).astype(int)
 
-    def _compress(self, magnitude):
+    def _compress(self, magnitude: np.ndarray) -> np.ndarray:
         magnitude = np.minimum(magnitude, self.peak).astype(np.float32)
         return ops.convert_to_numpy(self.front_end.compress(magnitude, np.float32(self.peak)))

@@ -167,7 +167,7 @@ class Separator:
         archive.add_endpoint("serve", self.model.call, [keras.InputSpec("float32", (None, None))])
         archive.write_out(str(folder), verbose=False)
 
-    def _require_verification_threshold(self):
+    def _require_verification_threshold(self) -> None:
         """Raise UserError if the model cannot recognise a speaker in another recording."""
         if getattr(self.model, "verification_threshold", None) is None:
             raise UserError("this model cannot find a person, because its verification threshold was not measured; "

@@ -27,7 +27,7 @@ from lab41_sce.separation.resynthesis import synthesise_voices
 from lab41_sce.separation.running_scaling import RunningScaling
 from lab41_sce.separation.speaker_count import RANGE_DB as COUNT_RANGE_DB
 from lab41_sce.separation.speaker_count import count_speakers
-from lab41_sce.separation.window_signals import WindowReader, first_frame_seconds, frame_seconds
+from lab41_sce.separation.window_signals import WindowReader, WindowSignals, first_frame_seconds, frame_seconds
 
 FADE_SECONDS = 0.05  # of the cross-fade between windows
 MAX_CLUSTERING_WINDOWS, MAX_CLUSTERING_EMBEDDINGS = 24, 100_000
@@ -136,7 +136,7 @@ class VoiceStream:
             self._advance(window, MAGNITUDES_COST)
         return scaling
 
-    def _sample_embeddings(self, range_db):
+    def _sample_embeddings(self, range_db: float) -> tuple[np.ndarray, np.ndarray]:
         """Return embeddings of active bins, `[n, K]`, and their magnitudes `[n]`, from evenly spaced windows."""
         windows = self.windows[:: math.ceil(len(self.windows) / MAX_CLUSTERING_WINDOWS)]
         peak, samples = self._scaling.peak, []
@@ -151,9 +151,10 @@ class VoiceStream:
             if len(places) > most:
                 places = places[np.random.default_rng(0).choice(len(places), most, replace=False)]
             samples.append((embeddings[tuple(places.T)], magnitudes[tuple(places.T)]))
-        return map(np.concatenate, zip(*samples, strict=True))
+        embeddings, magnitudes = map(np.concatenate, zip(*samples, strict=True))
+        return embeddings, magnitudes
 
-    def _separate_window(self, window):
+    def _separate_window(self, window: Window) -> np.ndarray:
         """Return the voices of a window and its context, `[S, C, n]`; remember activity and details."""
         signals, own = self._reader.read(window), self._own_frames(window)
         self._reader.forget(window)
@@ -169,7 +170,7 @@ class VoiceStream:
                 None if embeddings is None else embeddings[own][:missing].copy()))
         return synthesise_voices(self._front_end, masks, signals, self._recording.sample_rate_hz)
 
-    def _masks(self, window, signals):
+    def _masks(self, window: Window, signals: WindowSignals) -> tuple[np.ndarray, np.ndarray | None]:
         """Return masks `[S, T, F]` of a window and the embeddings `[T, F, K]` that they come from, if any."""
         embeddings = None
         if self._embeds:
@@ -183,13 +184,13 @@ class VoiceStream:
             masks = (masks.argmax(axis=0) == np.arange(len(masks))[:, None, None]).astype(np.float32)
         return masks, embeddings
 
-    def _hidden_outputs(self, window, magnitudes):
+    def _hidden_outputs(self, window: Window, magnitudes: np.ndarray) -> np.ndarray:
         """Run the hidden layers on the magnitudes `[T, F]` of a window."""
         hidden = hidden_outputs(self._model, self._scaling(magnitudes))
         self._advance(window, HIDDEN_COST)
         return hidden
 
-    def _own_frames(self, window):
+    def _own_frames(self, window: Window) -> slice:
         """Return the frames of a window without those of its context, as a slice."""
         samples_per_frame = frame_seconds(self._front_end) * self._recording.sample_rate_hz
         first = round((window.start - window.context_start) / samples_per_frame)
@@ -197,6 +198,6 @@ class VoiceStream:
             return slice(first, None)
         return slice(first, first + round((window.stop - window.start) / samples_per_frame))
 
-    def _advance(self, window, cost):
+    def _advance(self, window: Window, cost: float) -> None:
         """Report the share of the work that is done with one step for a window."""
         self._progress(cost * (window.context_stop - window.context_start) / self._total_cost)

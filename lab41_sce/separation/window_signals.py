@@ -72,13 +72,13 @@ class WindowReader:
         if self._kept.pop(window, None):
             self._bytes_left += self._size(window)
 
-    def _mean_magnitudes(self, samples):
+    def _mean_magnitudes(self, samples: np.ndarray) -> np.ndarray:
         return np.abs(self.front_end.spectrogram(self._resample(samples.mean(axis=0))))
 
-    def _resample(self, signal):
+    def _resample(self, signal: np.ndarray) -> np.ndarray:
         return audio.resample(signal, self.recording.sample_rate_hz, self.front_end.sample_rate_hz)
 
-    def _size(self, window):
+    def _size(self, window: Window) -> float:
         """Estimate the bytes of a window's signals."""
         n_samples = window.context_stop - window.context_start
         n_resampled = n_samples * self.front_end.sample_rate_hz / self.recording.sample_rate_hz
