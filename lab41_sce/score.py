@@ -27,7 +27,7 @@ from lab41_sce.errors import UserError
 from lab41_sce.evaluation.bootstrap import summarise
 from lab41_sce.evaluation.metrics import METRICS, score_mixture
 from lab41_sce.process_pool import ENGINES, workers
-from lab41_sce.separate import recordings
+from lab41_sce.separation.output_paths import list_recordings
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.jobs < -1 or options.jobs == 0:
             raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1.")
-        errors = score_files(recordings(options.mixtures), options.references, options.voices, options.out,
+        errors = score_files(list_recordings(options.mixtures), options.references, options.voices, options.out,
                              options.parallel_backend, options.jobs)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

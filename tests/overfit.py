@@ -11,6 +11,7 @@ from lab41_sce.evaluation.metrics import best_si_sdr
 from lab41_sce.methods.base import Setup
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.models.networks import blstm
+from lab41_sce.separation.chunked_inference import estimate_masks
 
 PITCHES_HZ = (220, 110, 160)
 
@@ -58,4 +59,4 @@ def overfit(build, n_speakers=2, updates=100, learning_rate=0.01, network=None, 
         return best_si_sdr(sources, estimates).mean()
 
     binary, ratio = levels == levels.max(axis=0), levels / levels.sum(axis=0)
-    return si_sdr(method.model.masks(mixture, n_speakers)), si_sdr(binary), si_sdr(ratio)
+    return si_sdr(estimate_masks(method.model, mixture, n_speakers)), si_sdr(binary), si_sdr(ratio)

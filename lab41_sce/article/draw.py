@@ -122,12 +122,13 @@ def _of_model(run: Path, config: dict) -> dict[str, Callable[[], Figure]]:
     import keras
 
     from lab41_sce.models.embedding_model import EmbeddingModel
-    from lab41_sce.separation.separator import Separator
+    from lab41_sce.models.loading import load_model
+    from lab41_sce.separation.chunked_inference import embed, estimate_masks
 
     name = config["method"]["name"]
     if not (run / "systems" / name / "model.keras").exists():
         return {}
-    model, speakers = Separator.load(run / "systems" / name).model, _speakers(run, config)
+    model, speakers = load_model(run / "systems" / name), _speakers(run, config)
     n_known = None if speakers is None else len(speakers)
     steps = {"figure_4_network": lambda: draw_network(model, name.replace("_", " "), n_known)}
     if (example := _example(run)) is None:
@@ -140,14 +141,14 @@ def _of_model(run: Path, config: dict) -> dict[str, Callable[[], Figure]]:
     grid = article.Grid.of(model.front_end)
 
     def masking():
-        masks = model.masks(mixture, len(sources))
+        masks = estimate_masks(model, mixture, len(sources))
         _, order = linear_sum_assignment(np.einsum("rtf,stf->rs", parts * levels, masks), maximize=True)
         return article.masking(levels, masks[order], parts, grid)
 
     def vectors():
         keras.utils.set_random_seed(config["seed"])
         untrained = type(model).from_config(model.get_config())
-        embeddings = {"before training": untrained.embed(mixture), "after training": model.embed(mixture)}
+        embeddings = {"before training": embed(untrained, mixture), "after training": embed(model, mixture)}
         return article.principal_components(embeddings, parts, levels, model.range_db)
 
     steps |= {"figure_1_components": lambda: article.components(levels, parts, grid),

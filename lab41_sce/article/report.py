@@ -91,7 +91,7 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
 
 def judge(run: Path, timing: Path | None, ablation: Path | None, noisy: Path | None) -> list[claims.Claim]:
     """Judge every claim, in the order of the report; what was not measured cannot be told."""
-    from lab41_sce.separation.separator import Separator
+    from lab41_sce.models.loading import load_model
 
     def missing(title, how):
         return claims.Claim(title, claims.UNTOLD, f"Not measured here: {how}.")
@@ -110,7 +110,7 @@ def judge(run: Path, timing: Path | None, ablation: Path | None, noisy: Path | N
     system = run / "systems" / config["method"]["name"]
     if (system / "speakers.csv").exists():
         speakers = pd.read_csv(system / "speakers.csv", dtype={"speaker": str})
-        judged += [claims.knows_no_identity(Separator.load(system).model, speakers["speaker"].to_list()),
+        judged += [claims.knows_no_identity(load_model(system), speakers["speaker"].to_list()),
                    claims.similar_voices_are_near(speakers)]
     else:
         judged += [missing(title, f"the main run has no speakers.csv of {config['method']['name']}") for title in

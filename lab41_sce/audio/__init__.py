@@ -1,19 +1,17 @@
-"""Audio files are read, written and resampled; a recording is read in parts, in windows."""
+"""Audio files become signals and signals become audio files; a recording is read in parts."""
 
-from lab41_sce.audio.files import (
-    FULL_SCALE,
+from lab41_sce.audio.reading import (
     count_samples,
     decodable,
     decode,
+    load_audio,
     open_file,
     read,
     read_excerpt,
     read_mono,
     resample,
-    to_int16,
-    write,
-    writers,
 )
+from lab41_sce.audio.writing import FULL_SCALE, open_writers, to_int16, write
 
-__all__ = ["FULL_SCALE", "count_samples", "decodable", "decode", "open_file", "read", "read_excerpt", "read_mono",
-           "resample", "to_int16", "write", "writers"]
+__all__ = ["FULL_SCALE", "count_samples", "decodable", "decode", "load_audio", "open_file", "open_writers", "read",
+           "read_excerpt", "read_mono", "resample", "to_int16", "write"]

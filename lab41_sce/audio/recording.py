@@ -1,10 +1,9 @@
-"""A recording, in a file or in memory, is read in parts: float32 `[C, N]` from any place to any other.
+"""A recording, in a file or in memory, is read in parts: float32 `[C, n]` between any two samples.
 
     recording = Recording.open("meeting.flac")
-    part = recording.read(0, 16000)  # the first second
+    first_second = recording.read(0, recording.sample_rate_hz)
 
-Nothing but the parts that are read is kept, so that an hour takes no more memory than a minute. Windows (`plan`) say
-which parts those are: they overlap, so that a model hears some of what comes before and after.
+A file is decoded only where it is read, so memory does not grow with its length.
 """
 
 from pathlib import Path
@@ -15,45 +14,50 @@ import soundfile
 from lab41_sce import audio
 from lab41_sce.errors import UserError
 
-MAX_HZ = 2**31 - 1  # that a file can have; soxr does not come back from 1e15
-MAX_SAMPLE = 1e9  # full scales: what is larger has no finite square
+MAX_RATE_HZ = 2**31 - 1  # the largest rate that a file can have; soxr does not return at 1e15 Hz
+MAX_SAMPLE = 1e9  # times full scale; the squares of larger samples are not finite in float32
 
 
 class Recording:
     """Give access to the samples of a recording.
 
     Args:
-        channels: `[C, N]` or an open `soundfile.SoundFile`.
-        sample_rate_hz: its rate.
-        name: of the recording, for messages.
-        take: "each" channel, the "mix" of all, or the number of one, from 1.
-        n_samples: its length, where a file's header may be wrong about it.
+        source: samples, float32 `[C, N]`, or an open `soundfile.SoundFile`.
+        sample_rate_hz: in Hz.
+        name: of the recording, for messages; the path of a file.
+        channels: "each" for all channels, "mix" for their mean, or the number of one channel, from 1.
+        n_samples: length in samples; None for the length that the source states.
 
     Raises:
         UserError: there is no such channel.
     """
 
-    def __init__(self, channels, sample_rate_hz: int, name: str = "the signal", take: str | int = "each",
-                 n_samples: int | None = None):
-        self._channels, self.sample_rate_hz, self.name, self._take = channels, sample_rate_hz, name, take
-        in_memory = isinstance(channels, np.ndarray)
-        self.n_channels, self.n_samples = channels.shape if in_memory else (channels.channels, channels.frames)
-        self.n_samples = n_samples or self.n_samples
-        if take != "each":
-            if take != "mix" and not 1 <= int(take) <= self.n_channels:
-                raise UserError(f"{name} has {self.n_channels} channels and no number {take}; choose 1 to "
+    def __init__(self, source: np.ndarray | soundfile.SoundFile, sample_rate_hz: int, name: str = "the signal",
+                 channels: str | int = "each", n_samples: int | None = None):
+        self._source, self.sample_rate_hz, self.name, self._selection = source, sample_rate_hz, name, channels
+        self.n_channels, stated_samples = (source.shape if isinstance(source, np.ndarray)
+                                           else (source.channels, source.frames))
+        self.n_samples = n_samples or stated_samples
+        if channels != "each":
+            if channels != "mix" and not 1 <= int(channels) <= self.n_channels:
+                raise UserError(f"{name} has {self.n_channels} channels and no channel {channels}; choose 1 to "
                                 f"{self.n_channels}, mix or each.")
             self.n_channels = 1
 
     @classmethod
     def of(cls, signal: np.ndarray, sample_rate_hz: int) -> "Recording":
-        """Wrap a signal `[N]` or `[C, N]`: floats, or integers of which the largest are full scale.
+        """Wrap a signal in memory.
+
+        Args:
+            signal: `[N]` or `[C, N]`; floats, or integers, which are divided by their full scale.
+            sample_rate_hz: in Hz.
 
         Raises:
-            UserError: it has another shape, no samples, or some that are not finite, or the rate is none.
+            UserError: the signal has another shape, no samples or samples that are not finite, or the rate is not
+                a whole number of Hz.
         """
         whole = isinstance(sample_rate_hz, (int, np.integer)) and not isinstance(sample_rate_hz, bool)
-        if not whole or not 1 <= sample_rate_hz <= MAX_HZ:
+        if not whole or not 1 <= sample_rate_hz <= MAX_RATE_HZ:
             raise UserError(f"a sample rate of {sample_rate_hz!r} is not possible; give whole Hz, such as 16000.")
         signal = np.asarray(signal)
         if np.issubdtype(signal.dtype, np.integer):
@@ -71,42 +75,58 @@ class Recording:
         return cls(channels, int(sample_rate_hz))
 
     @classmethod
-    def open(cls, path: str | Path, take: str | int = "each") -> "Recording":
-        """Open a file that libsndfile can decode (WAV, FLAC, OGG, MP3, ...); `take` as above.
+    def open(cls, path: str | Path, channels: str | int = "each") -> "Recording":
+        """Open an audio file.
+
+        Args:
+            path: a file that libsndfile can decode (WAV, FLAC, OGG, MP3, ...).
+            channels: see `Recording`.
 
         Raises:
-            UserError: the file is missing, a directory, no audio or empty, or has no such channel.
+            UserError: as in `audio.open_file`, or there is no such channel.
         """
         file = audio.open_file(path)
-        return cls(file, file.samplerate, str(path), take, audio.count_samples(file))
+        return cls(file, file.samplerate, str(path), channels, audio.count_samples(file))
+
+    @property
+    def seconds(self) -> float:
+        """Return the length in seconds."""
+        return self.n_samples / self.sample_rate_hz
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Read the samples from `start` to before `stop`, which must lie within the recording: float32 `[C, n]`.
+        """Read a part of the recording.
+
+        Args:
+            start: the first sample.
+            stop: the sample after the last one, at most `n_samples`.
+
+        Returns:
+            float32 `[C, stop - start]`.
 
         Raises:
-            UserError: a file ends too early, or a sample is not finite.
+            UserError: the file ends before `stop`, or a sample is not finite.
         """
-        channels = self._read(start, stop)
-        if self._take == "mix":
-            channels = channels.mean(axis=0, keepdims=True)
-        elif self._take != "each":
-            channels = channels[[int(self._take) - 1]]
-        if not (np.abs(channels) <= MAX_SAMPLE).all():
-            raise UserError(f"{self.name} holds NaN or infinite samples, or some beyond {MAX_SAMPLE:g} times full scale; "
-                            "repair or export it again.")
-        return channels
+        samples = self._read_all_channels(start, stop)
+        if self._selection == "mix":
+            samples = samples.mean(axis=0, keepdims=True)
+        elif self._selection != "each":
+            samples = samples[[int(self._selection) - 1]]
+        if not (np.abs(samples) <= MAX_SAMPLE).all():
+            raise UserError(f"{self.name} contains samples that are NaN, infinite or beyond {MAX_SAMPLE:g} times full "
+                            "scale; repair or export it again.")
+        return samples
 
-    def _read(self, start, stop):
-        """Read all channels."""
-        if isinstance(self._channels, np.ndarray):
-            return self._channels[:, start:stop]
+    def _read_all_channels(self, start: int, stop: int) -> np.ndarray:
+        """Read a part of all channels, float32 `[C, n]`."""
+        if isinstance(self._source, np.ndarray):
+            return self._source[:, start:stop]
         try:
-            self._channels.seek(start)
-            part = audio.decode(self._channels, stop - start).T
+            self._source.seek(start)
+            samples = audio.decode(self._source, stop - start).T
         except soundfile.LibsndfileError as error:
             reason = str(error).rstrip(".")
             raise UserError(f"{self.name} cannot be decoded to its end ({reason}); export it again.") from None
-        if part.shape[1] != stop - start:
-            raise UserError(f"{self.name} ends at sample {start + part.shape[1]}, but its header promises "
+        if samples.shape[1] != stop - start:
+            raise UserError(f"{self.name} ends at sample {start + samples.shape[1]}, but its header states "
                             f"{self.n_samples}; export it again.")
-        return np.ascontiguousarray(part)
+        return np.ascontiguousarray(samples)

@@ -1,4 +1,7 @@
-"""A recording is cut into windows that overlap, so that a model has context before and after each."""
+"""A recording is divided into windows, each with overlapping context before and after it.
+
+A window starts where a sample of the recording, a sample at the model's rate and a frame of the model coincide.
+"""
 
 import math
 from typing import NamedTuple
@@ -9,31 +12,39 @@ WINDOW_SECONDS = 60.0
 
 
 class Window(NamedTuple):
-    """Say which samples of a recording a window is for, and which the model gets to hear for it."""
+    """Give the samples of a recording that a window covers, and those that the model receives for it.
+
+    Attributes:
+        start: the first sample that the window covers.
+        stop: the sample after the last one that it covers.
+        context_start: the first sample that the model receives, at most `start`.
+        context_stop: the sample after the last one that the model receives, at least `stop`.
+    """
 
     start: int
     stop: int
-    outer_start: int
-    outer_stop: int
+    context_start: int
+    context_stop: int
 
 
-def plan(recording: Recording, front_end, grid_frames: int, window_seconds: float = WINDOW_SECONDS) -> list[Window]:
-    """Cut a recording into windows that start where a frame, a sample of the model and one of the recording coincide.
+def plan_windows(recording: Recording, model_rate_hz: int, hop_length: int, grid_frames: int,
+                 window_seconds: float = WINDOW_SECONDS) -> list[Window]:
+    """Divide a recording into windows.
 
     Args:
-        recording: what to cut.
-        front_end: a `FrontEnd`.
-        grid_frames: they begin at multiples of so many frames, and the model hears at least as many more on both sides.
-        window_seconds: about how long they are.
+        recording: the recording.
+        model_rate_hz: sample rate of the model, in Hz.
+        hop_length: samples of the model between frames.
+        grid_frames: windows start at multiples of this number of frames; the context has at least as many frames.
+        window_seconds: approximate length of a window.
 
     Returns:
-        The windows, in order; one if the recording is short.
+        The windows in order; one window for a short recording.
     """
-    common = math.gcd(recording.sample_rate_hz, front_end.sample_rate_hz)
-    unit = math.lcm(grid_frames * front_end.hop_length, front_end.sample_rate_hz // common)  # samples of the model
-    seconds = unit / front_end.sample_rate_hz
-    unit = unit // (front_end.sample_rate_hz // common) * (recording.sample_rate_hz // common)  # of the recording
-    length = max(round(window_seconds / seconds), 1) * unit
+    common_hz = math.gcd(recording.sample_rate_hz, model_rate_hz)
+    model_unit = math.lcm(grid_frames * hop_length, model_rate_hz // common_hz)  # samples at the model's rate
+    unit = model_unit // (model_rate_hz // common_hz) * (recording.sample_rate_hz // common_hz)  # of the recording
+    length = max(round(window_seconds / (model_unit / model_rate_hz)), 1) * unit
     if recording.n_samples <= length + unit:
         return [Window(0, recording.n_samples, 0, recording.n_samples)]
     starts = range(0, recording.n_samples - unit, length)

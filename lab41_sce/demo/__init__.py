@@ -1,1 +1,1 @@
-"""A page to separate recordings on, to look at how, and to listen: `python -m lab41_sce.demo`."""
+"""A page in the browser to separate recordings, play the voices and look at masks and embeddings."""

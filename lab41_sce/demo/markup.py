@@ -1,6 +1,6 @@
-"""A result becomes HTML: players to hear and download, a table of scores, pictures with captions.
+"""A result becomes HTML: players with downloads, a table of scores, figures with captions.
 
-Pictures travel inside the page; sounds are files in the visitor's private folder, which the server hands out by name.
+Figures are embedded in the page; sounds are files in the visitor's private folder, which the server serves by name.
 """
 
 import base64
@@ -14,20 +14,23 @@ import pandas as pd
 from lab41_sce import audio
 from lab41_sce.article.figures import SPEAKER_COLOURS
 from lab41_sce.demo import drawing
-from lab41_sce.demo.work import METRICS, Result
+from lab41_sce.demo.results import METRICS, Result
 
-ROUTE = "gradio_api/file="  # where Gradio serves the files of folders that it may
-FULL_SCALE = 0.99
+FILE_ROUTE = "gradio_api/file="  # address of the files that Gradio serves
+MAX_PEAK = 0.99  # of full scale
 
 
 def players(result: Result, folder: Path) -> str:
-    """Write the sound and its voices as WAV files (16 bits, one scale for all), and players for them.
+    """Write the sound and its voices as WAV files (16 bits, one scale for all).
 
     Args:
-        result: what to hear.
+        result: the result.
         folder: of the visitor.
+
+    Returns:
+        HTML with a player for each file.
     """
-    scale = min(1.0, FULL_SCALE / max(np.abs(result.voices).max(), np.abs(result.sound.signal).max(), 1e-9))
+    scale = min(1.0, MAX_PEAK / max(np.abs(result.voices).max(), np.abs(result.sound.signal).max(), 1e-9))
     parts = [("the mixture", "mixture", result.sound.signal, "currentColor")]
     for number, voice in enumerate(result.voices, start=1):
         parts.append((f"voice {number}", f"voice_{number}", voice, colour(number - 1)))
@@ -35,7 +38,7 @@ def players(result: Result, folder: Path) -> str:
     for title, stem, signal, shade in parts:
         file = folder / f"{stem}.wav"
         audio.write(file, signal * scale, result.sound.sample_rate_hz, "PCM_16")
-        source = ROUTE + quote(str(file))
+        source = FILE_ROUTE + quote(str(file))
         cards.append(
             f'<section class="player"><h3><span class="swatch" style="background:{shade}"></span>{title.capitalize()}'
             f'</h3><audio controls preload="metadata" src="{source}" data-name="{stem}" aria-label="'
@@ -45,18 +48,18 @@ def players(result: Result, folder: Path) -> str:
 
 
 def summary(result: Result, system: str) -> str:
-    """Say in a paragraph what was done and how sure it is."""
-    n_voices = len(result.voices)
-    sentences = [f"{result.sound.seconds:.1f} s at {result.sound.sample_rate_hz} Hz became "
-                 f"{n_voices} voice{'s' if n_voices > 1 else ''}, by {system}."]
-    if result.count:
-        sentences.append(f"Counted: {result.count}.")
-    sentences.append(drawing.confidence(result.frames))
+    """Describe the separation and its confidence in a paragraph."""
+    n_voices = result.separation.n_speakers
+    sentences = [f"{result.sound.seconds:.1f} s at {result.sound.sample_rate_hz} Hz were "
+                 f"separated into {n_voices} voice{'s' if n_voices > 1 else ''} by {system}."]
+    if result.separation.count:
+        sentences.append(f"Speaker count: {result.separation.count}.")
+    sentences.append(drawing.confidence(result.separation.activity))
     return f"<p>{escape(' '.join(sentences))}</p>"
 
 
 def scores(table: pd.DataFrame | None) -> str:
-    """Write a table of scores; nothing if the truth is not known."""
+    """Format the scores as a table; an empty text if the sources are unknown."""
     if table is None:
         return ""
     heads = "".join(f'<th scope="col">{metric} (dB)</th>' for metric in METRICS)
@@ -64,17 +67,17 @@ def scores(table: pd.DataFrame | None) -> str:
                    + "".join(f'<td data-metric="{metric}">{_decibels(table.loc[name, metric])}</td>'
                              for metric in METRICS) + "</tr>" for name in table.index)
     note = "" if table.iloc[0].notna().any() else (
-        " Another number of voices than of speakers was asked for, so they cannot be compared with the truth.")
+        " The number of voices differs from the number of speakers, so the voices cannot be scored.")
     return ('<table class="scores"><caption>Means over the two speakers; larger is better. SDRi is the improvement of '
-            f"the SDR over the mixture. The ideal binary mask knows the speakers.{note}</caption>"
-            f'<thead><tr><th scope="col">what</th>{heads}</tr></thead><tbody>{rows}</tbody></table>')
+            f"the SDR over the mixture. The ideal binary mask is computed from the sources.{note}</caption>"
+            f'<thead><tr><th scope="col">signal</th>{heads}</tr></thead><tbody>{rows}</tbody></table>')
 
 
 def pictures(result: Result) -> str:
-    """Draw spectrogram, masks and who speaks when, each with a caption that tells its facts."""
+    """Draw the spectrogram, the masks and the activity of the voices, each with a caption."""
     drawn = [("spectrogram", "Spectrogram with its bins coloured by voice", drawing.spectrogram(result)),
              ("masks", "The mask of each voice", drawing.masks(result)),
-             ("speech", "Who speaks when, and the confidence", drawing.who_speaks_when(result.frames))]
+             ("speech", "Who speaks when, and the confidence", drawing.who_speaks_when(result.separation.activity))]
     return "".join(
         f'<figure id="{name}"><h3>{title}</h3><img alt="{title}; described below." src="data:image/png;base64,'
         f'{base64.b64encode(drawing.png(figure)).decode()}"><figcaption>{escape(caption)}</figcaption></figure>'
@@ -82,16 +85,17 @@ def pictures(result: Result) -> str:
 
 
 def message(text: str, share: float | None = None, failed: bool = False) -> str:
-    """Write a line about what is going on, for eyes and screen readers, with a bar if a share of the work is given."""
+    """Format a status message, also for screen readers, with a progress bar if the share of the work done is given."""
     bar = "" if share is None else f'<progress max="1" value="{share:.2f}" aria-label="Progress"></progress>'
     kind = 'class="status failed" role="alert"' if failed else 'class="status" role="status"'
     return f"<div {kind}>{escape(text)}{bar}</div>"
 
 
 def colour(number: int) -> str:
-    """Return the colour of a voice, from 0, for the page."""
+    """Return the colour of a voice, numbered from 0, in CSS notation."""
     return "#" + "".join(f"{round(255 * part):02x}" for part in SPEAKER_COLOURS[number])
 
 
-def _decibels(value):
+def _decibels(value: float) -> str:
+    """Format a score; a dash for a missing one."""
     return "–" if np.isnan(value) else f"{value:.1f}"

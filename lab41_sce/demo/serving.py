@@ -1,13 +1,14 @@
-"""The page meets its visitors: where it listens, how it looks, and that it asks nothing of any other host."""
+"""The page becomes a web server: address, style, and headers that allow no request to other hosts."""
 
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
 
 from lab41_sce.demo.page import Page
 
-# Browsers enforce it: nothing is fetched from elsewhere, and nothing sent there. (plotly compiles its shaders' code.)
+# Browsers block every request to another host. plotly needs 'unsafe-eval' to compile its shaders.
 OWN_HOST_ONLY = ("default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; base-uri 'self'; form-action 'self'; "
                  "object-src 'none'")
 SYSTEM_FONTS = ["system-ui", "sans-serif"]
@@ -15,16 +16,21 @@ STYLE = (Path(__file__).parent / "page.css").read_text("utf-8")
 
 
 class Headers:
-    """Add headers to every answer of an ASGI application."""
+    """Add headers to every response of an ASGI application.
 
-    def __init__(self, app, headers: dict[str, str]):
+    Args:
+        app: the application.
+        headers: to add, by name.
+    """
+
+    def __init__(self, app: Any, headers: dict[str, str]):
         self._app = app
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
-    async def __call__(self, scope, receive, send):
-        """Answer a request."""
+    async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
+        """Process a request."""
 
-        async def send_more(message):
+        async def send_more(message: dict) -> None:
             if message["type"] == "http.response.start":
                 message = message | {"headers": [*message["headers"], *self._headers]}
             await send(message)
@@ -33,12 +39,12 @@ class Headers:
 
 
 def serve(page: Page, host: str, port: int | None) -> None:
-    """Show the page until it is interrupted, then delete what visitors have left.
+    """Serve the page until it is interrupted, then delete all files of visitors.
 
     Args:
-        page: what to show.
-        host: to listen at.
-        port: of it; None for the first free one from 7860.
+        page: to serve.
+        host: address of the server.
+        port: of the server; None for the first free one from 7860.
     """
     theme = gr.themes.Default(font=SYSTEM_FONTS, font_mono=["ui-monospace", "monospace"])
     headers = {"Content-Security-Policy": OWN_HOST_ONLY, "Referrer-Policy": "no-referrer"}

@@ -1,7 +1,7 @@
-"""Every visitor gets a private folder and one piece of work at a time, and both end when the visitor leaves.
+"""Every visitor has a private folder and one job at a time; both are deleted when the visitor leaves.
 
-A folder's name cannot be guessed, and nobody but this program's user may look into it. Work runs in a thread of its
-own, one after the other over all visitors; whoever waits or works can be stopped.
+The name of a folder cannot be guessed, and only the user who runs this program can read it. Each job has its own
+thread. One job runs at a time; a waiting or running job can be stopped.
 """
 
 import secrets
@@ -9,41 +9,47 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-_ONE_AT_A_TIME = threading.Lock()  # the machine's cores and memory are for one separation
+_ONE_AT_A_TIME = threading.Lock()  # one separation uses all cores
 
 
 class Stopped(Exception):
-    """The visitor does not want the result any more."""
+    """The visitor has stopped the job."""
 
 
 class Job:
-    """Run a piece of work in a thread, watch it, stop it.
+    """Run work in a thread.
 
     Args:
-        work: is given a function to call with the share of the work that was done since the last call; what it
-            returns is the result.
+        work: receives a function to call with the share of the work done since the last call, and returns the result.
 
     Attributes:
-        share: of the work that is done; None while other visitors' work is.
+        share: of the work that is done; None while the job waits for other visitors' jobs.
+        result: of the work; None until it is done.
     """
 
     def __init__(self, work: Callable[[Callable[[float], None]], object]):
-        self.share, self.result, self._error = None, None, None
+        self.share: float | None = None
+        self.result: Any = None
+        self._error: Exception | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the work to stop; it does where it next tells its progress."""
+        """Stop the work at its next progress report."""
         self._stop.set()
 
     def watch(self, seconds: float = 0.2) -> Iterator[float | None]:
-        """Yield `share` every so many seconds until the work ends or is stopped; then `result` is there.
+        """Yield `share` at regular intervals until the job ends.
+
+        Args:
+            seconds: between two values.
 
         Raises:
-            Stopped: it was stopped. (At once, even if the thread still has to notice.)
-            Exception: what the work raised.
+            Stopped: the job was stopped; raised at once, even if the thread is still running.
+            Exception: the exception that the work raised.
         """
         while self._thread.is_alive() and not self._stop.is_set():
             yield self.share
@@ -53,42 +59,46 @@ class Job:
         if self._error:
             raise self._error
 
-    def _run(self, work):
+    def _run(self, work: Callable[[Callable[[float], None]], object]) -> None:
+        """Wait for other jobs, then run the work."""
         try:
             while not _ONE_AT_A_TIME.acquire(timeout=0.1):
-                self._go_on()
+                self._raise_if_stopped()
             try:
                 self.share = 0.0
                 self.result = work(self._advance)
             finally:
                 _ONE_AT_A_TIME.release()
-        except Exception as error:  # told to whoever watches
+        except Exception as error:  # `watch` raises it
             self._error = error
 
-    def _advance(self, share):
-        self._go_on()
-        self.share = min(self.share + share, 1.0)
+    def _advance(self, share: float) -> None:
+        """Add to the share of the work that is done."""
+        self._raise_if_stopped()
+        self.share = min((self.share or 0.0) + share, 1.0)
 
-    def _go_on(self):
+    def _raise_if_stopped(self) -> None:
         if self._stop.is_set():
             raise Stopped
 
 
 class Visitors:
-    """Keep what belongs to each visitor.
+    """Keep the folder, the job and the uploads of each visitor.
 
     Args:
-        root: folder for theirs; made if need be. It and all in it are deleted by `close`.
+        root: parent of the visitors' folders, made if necessary; `close` deletes it.
     """
 
     def __init__(self, root: Path):
         self.root = Path(root)
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folders, self._jobs, self._uploads = {}, {}, {}
+        self._folders: dict[str, Path] = {}
+        self._jobs: dict[str, Job] = {}
+        self._uploads: dict[str, set[Path]] = {}
         self._lock = threading.Lock()
 
     def folder(self, visitor: str) -> Path:
-        """Return a visitor's folder, empty: what was in it is deleted."""
+        """Return a new, empty folder for a visitor; the old one is deleted."""
         with self._lock:
             self._delete_folder(visitor)
             self._folders[visitor] = folder = self.root / secrets.token_hex(16)
@@ -96,25 +106,25 @@ class Visitors:
             return folder
 
     def start(self, visitor: str, work: Callable) -> Job:
-        """Start a visitor's work (see `Job`), and stop what ran before."""
+        """Stop a visitor's job and start a new one (see `Job`)."""
         self.cancel(visitor)
         self._jobs[visitor] = Job(work)
         return self._jobs[visitor]
 
     def cancel(self, visitor: str) -> bool:
-        """Stop a visitor's work; tell whether there was any."""
+        """Stop a visitor's job; return whether there was one."""
         job = self._jobs.pop(visitor, None)
         if job:
             job.stop()
         return job is not None
 
     def hold(self, visitor: str, upload: str | Path) -> None:
-        """Remember a file that a visitor has uploaded, to delete it when nobody who uploaded it is left."""
+        """Register a visitor's upload; it is deleted when all visitors who uploaded it have left."""
         with self._lock:
             self._uploads.setdefault(visitor, set()).add(Path(upload))
 
     def leave(self, visitor: str) -> None:
-        """Stop a visitor's work and delete the visitor's folder and uploads."""
+        """Stop a visitor's job and delete the visitor's folder and uploads."""
         self.cancel(visitor)
         with self._lock:
             self._delete_folder(visitor)
@@ -123,11 +133,11 @@ class Visitors:
                     upload.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Delete everything."""
+        """Delete the data of all visitors."""
         for visitor in {*self._folders, *self._jobs, *self._uploads}:
             self.leave(visitor)
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def _delete_folder(self, visitor):
+    def _delete_folder(self, visitor: str) -> None:
         if folder := self._folders.pop(visitor, None):
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,9 +1,10 @@
-"""Names that stand on the page become what separates: a `Separator` for each system.
+"""Names of systems on the page become a `Separator` for each.
 
-The shipped model and blind factorisation are always there; a run's folder brings every model that it has trained.
+The shipped model and blind factorisation are always available; the folder of a run adds every model that it trained.
 """
 
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -14,20 +15,21 @@ from lab41_sce.errors import UserError
 from lab41_sce.methods import nmf
 from lab41_sce.methods.base import Setup
 from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.networks import blstm
 from lab41_sce.separation.separator import Separator
 
 SHIPPED, FACTORISATION = "source-contrastive estimation", "blind factorisation (NMF)"
 
 
 class Systems:
-    """Load each system when it is first asked for, and keep it.
+    """Load each system on first use, and keep it.
 
     Args:
-        model: a model to take in place of the shipped one: see `Separator.load`.
+        model: a model to offer instead of the shipped one, see `Separator.load`.
         run: folder of a run whose trained models are offered, too.
 
     Attributes:
-        names: of the systems, the first of them the usual one.
+        names: of the systems; the first is the default.
 
     Raises:
         UserError: the run has no trained models.
@@ -35,21 +37,23 @@ class Systems:
 
     def __init__(self, model: str | Path | None = None, run: str | Path | None = None):
         first = SHIPPED if model is None else Path(model).name
-        self._loaders = {first: Separator.from_pretrained if model is None else lambda: Separator.load(model),
-                         FACTORISATION: lambda: Separator(Factorisation())}
+        self._loaders: dict[str, Callable[[], Separator]] = {
+            first: Separator.from_pretrained if model is None else partial(Separator.load, model),
+            FACTORISATION: lambda: Separator(Factorisation())}
         if run is not None:
             files = sorted(Path(run).glob("systems/*/model.keras"))
             if not files:
-                raise UserError(f"{run} holds no trained model; give the folder of a run that has trained, such as "
+                raise UserError(f"{run} contains no trained model; give the folder of a run that has trained, such as "
                                 "runs/reproduce.")
             for file in files:
                 label = f"{file.parent.name.replace('_', ' ')} (of {Path(run).name})"
                 self._loaders[label] = partial(Separator.load, file)
         self.names = [*self._loaders]
-        self._loaded, self._lock = {}, threading.Lock()
+        self._loaded: dict[str, Separator] = {}
+        self._lock = threading.Lock()
 
     def load(self, name: str) -> Separator:
-        """Return a system's `Separator`.
+        """Return the `Separator` of a system.
 
         Raises:
             UserError: there is no such system, or its model cannot be loaded.
@@ -63,19 +67,19 @@ class Systems:
 
 
 class Factorisation:
-    """Give blind factorisation (`methods/nmf.py`) the face of a model: a front end, and masks of a signal."""
+    """Give blind factorisation (`methods/nmf.py`) the interface of a model: a front end, and masks of a signal."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.front_end = FrontEnd()
-        self._masks = nmf.blind(Setup(self.front_end, None, 2))
+        self._masks = nmf.blind(Setup(self.front_end, blstm, 2))
 
-    def masks(self, signal: np.ndarray, n_speakers: int) -> np.ndarray:
-        """Estimate masks of a signal `[N]`: float32 `[S, T, F]`."""
-        return self._masks(_Heard(signal, n_speakers))
+    def masks(self, mixture: np.ndarray, n_speakers: int) -> np.ndarray:
+        """Estimate the masks of a signal `[N]`: float32 `[S, T, F]`."""
+        return self._masks(_UnknownMixture(mixture, n_speakers))
 
 
-class _Heard(NamedTuple):
-    """What a system that is not told the sources may look at of a `Mixture`."""
+class _UnknownMixture(NamedTuple):
+    """Provide the attributes of a `Mixture` that do not need its sources."""
 
     signal: np.ndarray
     n_speakers: int

@@ -1,61 +1,69 @@
-"""A model that an earlier run has trained, scored as it is, or with another way from its vectors to masks."""
+"""A trained model becomes a system to score: a function from a `Mixture` to masks `[S, T, F]`.
+
+The model is that of an earlier run, of a system of this run, or the shipped one; its inference can be changed.
+"""
 
 import logging
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lab41_sce.data.corpus import EMBEDDED_SUBSET
+from lab41_sce.data.mixture import Mixture
 from lab41_sce.data.splits import TRAINED_SPEAKERS
 from lab41_sce.errors import UserError
+from lab41_sce.evaluation.scoring import System
+from lab41_sce.methods.base import Setup
+from lab41_sce.models.loading import SeparationModel, load_model
 from lab41_sce.pretrained import MODEL
+from lab41_sce.separation.chunked_inference import estimate_masks
 
 logger = logging.getLogger(__name__)
 
 
-def build(setup, path: str | Path, changes: Mapping | None = None):
-    """Return the system of a trained model; one that this run trains itself is loaded when it first separates.
+def build(setup: Setup, path: str | Path, changes: Mapping[str, Any] | None = None) -> System:
+    """Build the system of a trained model.
 
     Args:
-        setup: a `Setup`.
-        path: see `Separator.load`; or, in the folder of the run itself, a system that it trains, as "systems/sce"; or
-            "pretrained" for the model that is shipped with the package.
+        setup: of the run that scores the system.
+        path: see `load_model`; "systems/NAME" for a system that this run trains, which is loaded when it first
+            separates; or "pretrained" for the shipped model.
         changes: attributes of the model to set, such as `{"soft_scale": None}`.
 
     Returns:
-        A function of a `Mixture`. It raises UserError if the model was trained or chosen with a speaker of the mixture
-        who is unseen here.
+        A function of a `Mixture`. It raises UserError if the model was trained or selected with a speaker of the
+        mixture who counts as unseen in this run.
 
     Raises:
-        UserError: there is no model at `path`, or it has another sample rate or lacks an attribute to change.
+        UserError: there is no model at `path`, its sample rate differs, or it has no such attribute.
     """
-    own = setup.folder is not None and str(path).startswith("systems/")
-    place = setup.folder / path if own else MODEL if path == "pretrained" else Path(path)
+    place, of_this_run = MODEL if path == "pretrained" else Path(path), False
+    if setup.folder is not None and str(path).startswith("systems/"):
+        place, of_this_run = setup.folder / path, True
     load = cache(lambda: _load(place, changes or {}, setup.front_end.sample_rate_hz))
-    heard = set() if own else _heard_speakers(place, setup.utterances)
+    known_speakers = set() if of_this_run else _known_speakers(place, setup.utterances)
 
-    def masks(mixture):
-        if unfair := heard & set(mixture.speakers) - set(setup.speakers):
-            raise UserError(f"the model at {path} was trained or chosen with speaker {min(unfair)}, who is unseen "
-                            "here; score it on other speakers, or train it on the same splits.")
-        return load().masks(mixture.signal, mixture.n_speakers)
+    def masks(mixture: Mixture) -> np.ndarray:
+        if unfair := known_speakers & set(mixture.speakers) - set(setup.speakers):
+            raise UserError(f"the model at {path} was trained or selected with speaker {min(unfair)}, who counts as "
+                            "unseen here; score it on other speakers, or train it on the same splits.")
+        return estimate_masks(load(), mixture.signal, mixture.n_speakers)
 
-    if not own:
-        # Now, so that what is wrong with it is told before anything is trained.
+    if not of_this_run:  # load it now, so that a mistake is reported before anything is trained
         masks.front_end = load().front_end  # type: ignore[attr-defined]
     return masks
 
 
-def _load(place, changes, sample_rate_hz):
-    """Load a model and change it."""
-    from lab41_sce.separation.separator import Separator  # which imports the methods
-
-    model = Separator.load(place).model
+def _load(place: Path, changes: Mapping[str, Any], sample_rate_hz: int) -> SeparationModel:
+    """Load a model and change its attributes."""
+    model = load_model(place)
     if model.front_end.sample_rate_hz != sample_rate_hz:
-        raise UserError(f"the model at {place} hears {model.front_end.sample_rate_hz} Hz, the mixtures here have "
-                        f"{sample_rate_hz}; set front_end.sample_rate_hz to its.")
+        raise UserError(f"the model at {place} has a sample rate of {model.front_end.sample_rate_hz} Hz, the mixtures "
+                        f"here have {sample_rate_hz} Hz; set front_end.sample_rate_hz to the rate of the model.")
     for name, value in changes.items():
         if not hasattr(model, name):
             raise UserError(f"changes.{name}={value} is not possible: the model at {place} has no {name}.")
@@ -63,23 +71,23 @@ def _load(place, changes, sample_rate_hz):
     return model
 
 
-def _heard_speakers(place, utterances):
-    """Return the ids of the speakers that a model was trained or chosen with, as far as the run around it tells."""
+def _known_speakers(place: Path, utterances: pd.DataFrame | None) -> set[str]:
+    """Return the ids of the speakers that a model was trained or selected with, from the splits.csv of its run."""
     for folder in (place, *place.parents[:3]):
         if (folder / "splits.csv").is_file():
             splits = pd.read_csv(folder / "splits.csv", dtype=str)
-            if utterances is not None and _of_embedded_corpus(splits) != _of_embedded_corpus(utterances):
-                return set()  # other people, whatever their ids
+            if utterances is not None and _is_embedded_corpus(splits) != _is_embedded_corpus(utterances):
+                return set()  # equal ids are different people
             trained = set(splits.loc[splits["split"] == "train", "utterance"])
             if utterances is not None and (others := trained - set(utterances["utterance"])):
-                logger.warning("The model at %s was trained on %d utterances that are not for training here: its "
-                               "in-set scores may be of some that it knows.", place, len(others))
+                logger.warning("The model at %s was trained on %d utterances that are not in the training split here: "
+                               "its in-set scores may include utterances that it was trained on.", place, len(others))
             return set(splits.loc[splits["split"].isin([*TRAINED_SPEAKERS, "validation"]), "speaker"])
-    logger.warning("Nothing around the model at %s says (splits.csv) with whom it was trained: its scores may be of "
-                   "speakers that it knows.", place)
+    logger.warning("There is no splits.csv with the model at %s, so its training speakers are unknown: its scores may "
+                   "include speakers that it was trained on.", place)
     return set()
 
 
-def _of_embedded_corpus(utterances):
-    """Tell whether utterances are of the embedded corpus, whose ids of speakers mean nothing elsewhere."""
+def _is_embedded_corpus(utterances: pd.DataFrame) -> bool:
+    """Return whether utterances are from the embedded corpus, whose speaker ids have no meaning in LibriSpeech."""
     return set(utterances["subset"]) == {EMBEDDED_SUBSET}

@@ -20,13 +20,14 @@ from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
 from lab41_sce.evaluation.metrics import score_mixtures, si_sdr_improvement
 from lab41_sce.models.clustering import oracle_centroid_masks
+from lab41_sce.separation.chunked_inference import embed, estimate_masks
 
 System = Callable[[Mixture], np.ndarray]
 
 
 def trained_system(model) -> System:
     """Return the system of a trained model: masks by the mixture and the number of speakers alone."""
-    return lambda mixture: model.masks(mixture.signal, mixture.n_speakers)
+    return lambda mixture: estimate_masks(model, mixture.signal, mixture.n_speakers)
 
 
 def oracle_centroid_system(model) -> System:
@@ -34,7 +35,8 @@ def oracle_centroid_system(model) -> System:
 
     def masks(mixture):
         levels = np.abs(model.front_end.spectrogram(np.stack([mixture.signal, *mixture.sources])))
-        return oracle_centroid_masks(model.embed(mixture.signal), levels[0], levels[1:], model.range_db, model.soft_scale)
+        embeddings = embed(model, mixture.signal)
+        return oracle_centroid_masks(embeddings, levels[0], levels[1:], model.range_db, model.soft_scale)
 
     return masks
 
@@ -83,7 +85,7 @@ def validate(model, speech: Speech, mixtures: pd.DataFrame, noise: Noise | None 
     improvements = {}
     for _, row in mixtures.iterrows():
         mixture = load_mixture(speech, row, noise)
-        masks = model.masks(mixture.signal, mixture.n_speakers)
+        masks = estimate_masks(model, mixture.signal, mixture.n_speakers)
         estimates = apply_masks(model.front_end, mixture.signal, masks)
         gain = si_sdr_improvement(mixture.sources, mixture.signal, estimates)
         improvements.setdefault("".join(sorted(row["kind"])), []).append(gain)

@@ -1,21 +1,24 @@
-"""Attractors, one point for each source among the vectors, become masks `[S, T, F]` (`methods/attractor.py`)."""
+"""Attractors, one point for each source in the embedding space, give masks `[S, T, F]` (`methods/attractor.py`)."""
 
 import itertools
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from lab41_sce.errors import UserError
-from lab41_sce.methods.all_reduce import all_reduce_mean
+from lab41_sce.models import Tensor
+from lab41_sce.models.all_reduce import all_reduce_mean
 from lab41_sce.models.embedding_model import EmbeddingModel
+from lab41_sce.models.front_end import FrontEnd
 
 MASKS = ("softmax", "sigmoid")
 ATTRACTORS = ("kmeans", "fixed")
 
 
-def attractor_masks(embeddings, attractors, mask):
-    """Turn vectors and attractors into masks.
+def attractor_masks(embeddings: Tensor, attractors: Tensor, mask: str) -> Tensor:
+    """Compute masks from embeddings and attractors.
 
     Args:
         embeddings: float32 `[B, T, F, K]`.
@@ -29,18 +32,18 @@ def attractor_masks(embeddings, attractors, mask):
     return ops.softmax(scores, axis=1) if mask == "softmax" else ops.sigmoid(scores)
 
 
-def match(attractors, fixed):
-    """Reorder the attractors of each mixture so that together they are nearest to the fixed ones.
+def match(attractors: Tensor, fixed: Tensor) -> Tensor:
+    """Reorder the attractors of each mixture to minimise their total squared distance to the fixed attractors.
 
     Args:
         attractors: float32 `[B, S, K]`, in any order.
         fixed: float32 `[S, K]`.
 
     Returns:
-        float32 `[B, S, K]`, in the order of the fixed ones: the best of all S! permutations.
+        float32 `[B, S, K]`, in the best of all S! orders.
     """
     permutations = np.array(list(itertools.permutations(range(fixed.shape[0]))))  # [S!, S]
-    # The sum of |a_s - f_s|^2 is least where that of <a_s, f_s> is largest: lengths do not depend on the order.
+    # The sum of |a_s - f_s|^2 is smallest where the sum of <a_s, f_s> is largest, because the order changes no length.
     products = ops.einsum("bpsk,sk->bp", ops.take(attractors, permutations, axis=1), fixed)
     best = ops.take(permutations, ops.argmax(products, axis=1), axis=0)  # [B, S]
     return ops.take_along_axis(attractors, best[..., None], axis=1)
@@ -48,25 +51,26 @@ def match(attractors, fixed):
 
 @keras.saving.register_keras_serializable("lab41_sce")
 class AttractorModel(EmbeddingModel):
-    """Map waveforms `[B, N]` to vectors `[B, T, F, K]`, and one waveform to masks.
+    """Map waveforms `[B, N]` to embeddings `[B, T, F, K]`, and embeddings to masks by attractors.
 
     Args:
         front_end: a `FrontEnd` layer.
         network: Keras model from `[B, T, F]` to `[B, T, F, K]`.
-        n_speakers: S, of the fixed attractors.
-        unit_norm: scale every vector to length one.
+        n_speakers: S, the number of fixed attractors.
+        unit_norm: scale every embedding to length one.
         scale: factor of every inner product; of use with unit norms.
         mask: "softmax" or "sigmoid", see `attractor_masks`.
-        attractors: where those of a new mixture come from: "kmeans" or "fixed".
-        range_db: bins at most this far below the peak make the attractors, in training (where all count alike, as in
-            the article) as in k-means (where they count by magnitude, as for the other systems).
+        attractors: source of the attractors of a new mixture: "kmeans" or "fixed".
+        range_db: range below the spectral peak within which bins define the attractors, in dB. In training these bins
+            have equal weights, as in the article; in k-means they are weighted by magnitude, as in the other systems.
 
     Raises:
-        UserError: there is no such mask, or there are no such attractors.
+        UserError: `mask` or `attractors` is unknown.
     """
 
-    def __init__(self, front_end, network, n_speakers, unit_norm=False, scale=1.0, mask="softmax", attractors="kmeans",
-                 range_db=25.0, **kwargs):
+    def __init__(self, front_end: FrontEnd, network: keras.Model, n_speakers: int, unit_norm: bool = False,
+                 scale: float = 1.0, mask: str = "softmax", attractors: str = "kmeans", range_db: float = 25.0,
+                 **kwargs: Any):
         for name, value, choices in (("mask", mask, MASKS), ("attractors", attractors, ATTRACTORS)):
             if value not in choices:
                 raise UserError(f"{name}={value} is unknown; choose from {', '.join(choices)}.")
@@ -75,28 +79,33 @@ class AttractorModel(EmbeddingModel):
         self.scale = scale
         self.mask = mask
         self.attractors = attractors
-        # Equal ones would leave the first matches to rounding. Random directions settle them, and so small a length
-        # drowns in the first means.
+        # Equal attractors would leave the first matches to rounding, so their directions are random. They are so short
+        # that the first means outweigh them.
         self.fixed_attractors = self.add_weight(
             shape=(n_speakers, network.output_shape[-1]), initializer=keras.initializers.RandomNormal(stddev=1e-3),
             trainable=False, aggregation="mean", name="fixed_attractors",
         )
 
     @property
-    def clusters(self):
-        """Whether masks come from clustering, so that true centres are their ceiling."""
+    def clusters(self) -> bool:
+        """Return whether masks come from clustering, so that oracle centroids are an upper bound for the model."""
         return self.attractors == "kmeans" and self.mask == "softmax"
 
-    def follow(self, attractors, momentum):
-        """Move the fixed attractors towards the mean of those of a batch, `[B, S, K]`, matched one by one."""
+    def follow(self, attractors: Tensor, momentum: float) -> None:
+        """Move the fixed attractors towards the mean attractors of a batch.
+
+        Args:
+            attractors: float32 `[B, S, K]`, in any order; each mixture's are matched to the fixed attractors.
+            momentum: share of the fixed attractors that is kept, 0 to 1.
+        """
         mean = all_reduce_mean(ops.mean(match(attractors, self.fixed_attractors), axis=0))
         self.fixed_attractors.assign(momentum * self.fixed_attractors + (1.0 - momentum) * mean)
 
-    def centroids(self, vectors, magnitudes, n_speakers):
-        """Find the attractors of the voices, `[S, K]`; fixed ones do not depend on the vectors.
+    def centroids(self, vectors: np.ndarray, magnitudes: np.ndarray, n_speakers: int) -> np.ndarray:
+        """Find the attractor of each speaker; arguments and result as in `EmbeddingModel.centroids`.
 
         Raises:
-            UserError: the attractors are fixed, and not S of them.
+            UserError: the attractors are fixed, and their number is not `n_speakers`.
         """
         if self.attractors == "kmeans":
             return super().centroids(vectors, magnitudes, n_speakers)
@@ -106,17 +115,19 @@ class AttractorModel(EmbeddingModel):
                             "attractors=kmeans.")
         return self.fixed_attractors.numpy()
 
-    def masks_from(self, vectors, centroids):
-        """Turn vectors `[T, F, K]` and attractors `[S, K]` into masks `[S, T, F]`.
+    def masks_from_centroids(self, embeddings: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+        """Compute masks from embeddings `[T, F, K]` and attractors `[S, K]`.
 
-        Softmax masks sum to one over S; sigmoid masks need not, so that the voices may add up to more or less than the
-        mixture.
+        Returns:
+            float32 `[S, T, F]`. Softmax masks sum to one over S; sigmoid masks need not, so the voices may add up to
+            more or less than the mixture.
         """
-        return ops.convert_to_numpy(attractor_masks(vectors[None], self.scale * centroids[None], self.mask))[0]
+        masks = attractor_masks(embeddings[None], self.scale * centroids[None], self.mask)
+        return ops.convert_to_numpy(masks)[0]
 
-    def get_config(self):
-        """Return the arguments, for serialisation."""
-        config = super().get_config() | {name: getattr(self, name) for name in
-                                         ("n_speakers", "scale", "mask", "attractors")}
-        del config["soft_scale"]  # is scale
+    def get_config(self) -> dict:
+        """Return the arguments of the constructor, for serialisation."""
+        names = ("n_speakers", "scale", "mask", "attractors")
+        config = super().get_config() | {name: getattr(self, name) for name in names}
+        del config["soft_scale"]  # equals scale
         return config

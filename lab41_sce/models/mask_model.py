@@ -1,13 +1,16 @@
-"""A mixture `[N]` becomes masks `[S, T, F]`, from a network with one output for each speaker.
+"""A waveform `[N]` becomes masks `[S, T, F]`, by a network with one output for each speaker.
 
-This is the model that `pit.py` and `recurrent_mask.py` train and that a run saves; the error that both of them
-minimise is here, too. A network for any number of frames (BLSTM) is given the utterance whole. One that sees a fixed
-number of frames (CNN) is given segments: its features are those of the whole utterance, scaled and then cut, in
-training and in separation. It may name the speakers differently in each segment, so separation lets segments overlap
-by half and gives each the order that agrees best with the one before.
+This is the model that `methods/pit.py` and `methods/recurrent_mask.py` train and that a run saves. The error that both
+minimise is here, too.
+
+A network for any number of frames (BLSTM) processes the whole utterance. A network for a fixed number of frames (CNN)
+processes segments: the features of the whole utterance are scaled and then cut, in training and in separation. The
+network may order the speakers differently in each segment. Separation therefore lets segments overlap by half, and
+gives each segment the order that agrees best with the segment before.
 """
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,21 +19,24 @@ from scipy.optimize import linear_sum_assignment
 
 import lab41_sce.models.networks  # noqa: F401, registers the layers of a saved network
 from lab41_sce.errors import UserError
-from lab41_sce.models.front_end import magnitude
+from lab41_sce.models import Tensor
+from lab41_sce.models.front_end import FrontEnd, magnitude
+
+BATCH_SEGMENTS = 32  # that the network processes at once
 
 
-def softmax_masks(outputs):
-    """Turn a network's outputs `[B, T, F, S]` into masks `[B, S, T, F]` by the softmax over S."""
+def softmax_masks(outputs: Tensor) -> Tensor:
+    """Compute masks `[B, S, T, F]` from a network's outputs `[B, T, F, S]` by the softmax over S."""
     return ops.moveaxis(ops.softmax(outputs, axis=-1), -1, 1)
 
 
-def ratio_masks(outputs, floor=1e-4):
-    """Turn outputs into masks by their shares `|y_s| / sum_r |y_r|` (arXiv 1502.04149).
+def ratio_masks(outputs: Tensor, floor: float = 1e-4) -> Tensor:
+    """Compute masks as shares of the outputs, `|y_s| / sum_r |y_r|` (arXiv 1502.04149).
 
     Args:
         outputs: `[B, T, F, S]`.
-        floor: added to the sum, and 1/S of it to each: equal shares where all outputs vanish, and a slope of at most
-            1 / floor near there.
+        floor: added to the sum, and 1/S of it to each term. The shares are equal where all outputs vanish, and the
+            slope near zero is at most 1 / floor.
 
     Returns:
         Masks, `[B, S, T, F]`, that sum to one over S.
@@ -42,7 +48,7 @@ def ratio_masks(outputs, floor=1e-4):
 MASKS = {"softmax": softmax_masks, "ratio": ratio_masks}
 
 
-def reconstruction_errors(masks, mixture, sources):
+def reconstruction_errors(masks: Tensor, mixture: Tensor, sources: Tensor) -> Tensor:
     """Compare every masked mixture with every source.
 
     Args:
@@ -51,8 +57,8 @@ def reconstruction_errors(masks, mixture, sources):
         sources: magnitudes `[B, S, T, F]`.
 
     Returns:
-        `[B, S, S]`: the energy of (mask s times mixture) minus source r, divided by the mixture's energy, so that the
-        level does not matter. In silence all are about 0.
+        `[B, S, S]`: the energy of (mask s times mixture) minus source r, divided by the mixture's energy, so that it
+        does not depend on the level. In silence all errors are about 0.
     """
     estimates = masks * mixture[:, None]
     errors = ops.sum(ops.square(estimates[:, :, None] - sources[:, None]), axis=(3, 4))
@@ -61,27 +67,27 @@ def reconstruction_errors(masks, mixture, sources):
 
 
 def evenly_spaced_starts(n_frames: int, segment_frames: int) -> np.ndarray:
-    """Return where the fewest segments start that cover all frames, evenly spread: integers `[n]`."""
+    """Return the first frames of the fewest, evenly spaced segments that cover all frames: integers `[n]`."""
     n_segments = math.ceil(n_frames / segment_frames)
     return np.linspace(0, max(n_frames - segment_frames, 0), n_segments).round().astype(int)
 
 
 def overlapping_starts(n_frames: int, segment_frames: int) -> np.ndarray:
-    """Return where segments start that overlap by half, the last one by more: integers `[n]`."""
+    """Return the first frames of segments that overlap by half, the last one by more: integers `[n]`."""
     last = max(n_frames - segment_frames, 0)
     return np.append(np.arange(0, last, max(segment_frames // 2, 1)), last)
 
 
-def cut(spectrograms, starts, segment_frames: int):
+def cut(spectrograms: Tensor, starts: np.ndarray, segment_frames: int) -> Tensor:
     """Cut spectrograms into segments.
 
     Args:
         spectrograms: `[B, T, F]` or `[B, S, T, F]`.
         starts: integers `[n]`, the first frame of each segment.
-        segment_frames: frames of a segment; if T is less, the last frame is repeated.
+        segment_frames: frames of a segment; if there are fewer frames, the last one is repeated.
 
     Returns:
-        `[B * n, segment_frames, F]` or `[B * n, S, segment_frames, F]`: the n segments of an item in a row.
+        `[B * n, segment_frames, F]` or `[B * n, S, segment_frames, F]`; the n segments of an item are consecutive.
     """
     frames = np.minimum(starts[:, None] + np.arange(segment_frames), spectrograms.shape[-2] - 1)
     segments = ops.moveaxis(ops.take(spectrograms, frames, axis=-2), -3, 1)  # [B, n, ...]
@@ -89,13 +95,13 @@ def cut(spectrograms, starts, segment_frames: int):
 
 
 def join(masks: np.ndarray, starts: np.ndarray, mixture: np.ndarray) -> np.ndarray:
-    """Put the masks of overlapping segments together: each in the order of the one before, then cross-faded.
+    """Join the masks of overlapping segments: each is put in the order of the one before, then they are cross-faded.
 
     Args:
         masks: `[n, S, segment_frames, F]`; they sum to one over S.
         starts: integers `[n]`, see `overlapping_starts`.
-        mixture: magnitudes `[T, F]`. Two orders agree as far as their masks correlate in the common frames, bins
-            weighted by magnitude.
+        mixture: magnitudes `[T, F]`. The agreement of two orders is the correlation of their masks in the common
+            frames, with bins weighted by magnitude.
 
     Returns:
         Masks, float32 `[S, T, F]`, that sum to one over S.
@@ -119,17 +125,18 @@ def join(masks: np.ndarray, starts: np.ndarray, mixture: np.ndarray) -> np.ndarr
 
 @keras.saving.register_keras_serializable("lab41_sce")
 class MaskModel(keras.Model):
-    """Map waveforms `[B, N]` to masks `[B, S, T, F]`, and one waveform to masks.
+    """Map waveforms `[B, N]` to masks `[B, S, T, F]`, and one waveform of any length to masks.
 
     Args:
         front_end: a `FrontEnd` layer.
         network: Keras model from `[B, T, F]` to `[B, T, F, S]`.
         n_speakers: S.
-        mask: what makes the network's outputs masks, "softmax" or "ratio".
-        segment_frames: T of a network that takes no other; None for one that takes any.
+        mask: function from the network's outputs to masks, "softmax" or "ratio".
+        segment_frames: T of a network for a fixed number of frames; None for a network for any number.
     """
 
-    def __init__(self, front_end, network, n_speakers, mask="softmax", segment_frames=None, **kwargs):
+    def __init__(self, front_end: FrontEnd, network: keras.Model, n_speakers: int, mask: str = "softmax",
+                 segment_frames: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         if mask not in MASKS:
             raise ValueError(f"mask '{mask}' must be one of {', '.join(MASKS)}.")
@@ -138,36 +145,36 @@ class MaskModel(keras.Model):
         self.n_speakers = n_speakers
         self.mask = mask
         self.segment_frames = segment_frames
-        self.built = True  # as its parts are
+        self.built = True  # its parts are built
 
-    def call(self, mixtures, training=False):
-        """Estimate masks of waveforms: float32 `[B, N]` to those of `estimate`."""
+    def call(self, mixtures: Tensor, training: bool = False) -> Tensor:
+        """Estimate the masks of waveforms, float32 `[B, N]`; the result is that of `estimate`."""
         return self.estimate(magnitude(*self.front_end.analyse(mixtures)), training)
 
-    def estimate(self, mixture, training=False):
-        """Estimate masks of magnitudes: `[B, T, F]` to `[B, S, T, F]`, or to those of the segments of `cut`."""
+    def estimate(self, mixture: Tensor, training: bool = False) -> Tensor:
+        """Estimate the masks of magnitudes `[B, T, F]`: `[B, S, T, F]`, or those of the segments that `cut` gives."""
         outputs = self.network(self.cut(self.front_end(mixture)), training=training)
         return MASKS[self.mask](outputs)
 
-    def cut(self, spectrograms):
-        """Cut spectrograms into the segments to train on (see `cut` above); a network for any T gets them whole."""
+    def cut(self, spectrograms: Tensor) -> Tensor:
+        """Cut spectrograms into training segments (see the function `cut`); a network for any T receives them whole."""
         if self.segment_frames is None:
             return spectrograms
         starts = evenly_spaced_starts(spectrograms.shape[-2], self.segment_frames)
         return cut(spectrograms, starts, self.segment_frames)
 
-    def masks(self, mixture, n_speakers):
+    def masks(self, mixture: np.ndarray, n_speakers: int) -> np.ndarray:
         """Estimate a mask for each speaker of a mixture.
 
         Args:
             mixture: float32 array `[N]` at the front end's rate.
-            n_speakers: S, the model's own.
+            n_speakers: S; must be the number that the model was built for.
 
         Returns:
             Masks, float32 `[S, T, F]`, that sum to one over S.
 
         Raises:
-            UserError: another number of speakers.
+            UserError: the model was built for another number of speakers.
         """
         if n_speakers != self.n_speakers:
             raise UserError(f"this model separates {self.n_speakers} speakers and cannot separate {n_speakers}; "
@@ -176,19 +183,19 @@ class MaskModel(keras.Model):
         segment_frames = self.segment_frames or levels.shape[1]
         starts = overlapping_starts(levels.shape[1], segment_frames)
         segments = ops.convert_to_numpy(cut(self.front_end(levels), starts, segment_frames))
-        batches = [segments[first : first + 32] for first in range(0, len(segments), 32)]  # (predict is slow to start)
+        batches = [segments[first : first + BATCH_SEGMENTS] for first in range(0, len(segments), BATCH_SEGMENTS)]
         outputs = np.concatenate([self.network.predict_on_batch(batch) for batch in batches])
         masks = ops.convert_to_numpy(MASKS[self.mask](outputs))
         return join(masks, starts, ops.convert_to_numpy(levels)[0])
 
-    def get_config(self):
-        """Return the arguments, for serialisation."""
+    def get_config(self) -> dict:
+        """Return the arguments of the constructor, for serialisation."""
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("front_end", "network")}
         names = ("n_speakers", "mask", "segment_frames")
         return super().get_config() | parts | {name: getattr(self, name) for name in names}
 
     @classmethod
-    def from_config(cls, config):
-        """Make the model that `get_config` described."""
+    def from_config(cls, config: dict) -> "MaskModel":
+        """Make a model from the result of `get_config`."""
         parts = {name: keras.saving.deserialize_keras_object(config.pop(name)) for name in ("front_end", "network")}
         return cls(**parts, **config)

@@ -87,7 +87,7 @@ def who_speaks_when(frames: SpeakerActivity, colours: Sequence = COLOURS) -> Fig
         lowest.stairs(confidence, np.arange(len(confidence) + 1), color="black", baseline=None)
         lowest.set_ylim(0, 1)
         lowest.set_ylabel("Confidence")
-    lowest.set_xlim(0, max(len(frames.magnitudes) * frames.seconds, 1e-3))
+    lowest.set_xlim(0, max(len(frames.magnitudes) * frames.frame_seconds, 1e-3))
     lowest.set_xlabel("Time (s)")
     return figure
 

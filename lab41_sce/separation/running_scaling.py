@@ -1,35 +1,41 @@
-"""Magnitudes of the parts of a recording are compressed and scaled as the front end would do it for the whole."""
+"""Magnitudes of the parts of a recording become the network's input, scaled by the statistics of the whole."""
 
 from functools import cached_property
 
 import numpy as np
 from keras import ops
 
+from lab41_sce.models.front_end import FrontEnd
+
 
 class RunningScaling:
-    """Compress and scale the parts of a recording as the front end would the whole, which need not be in memory.
+    """Compress and scale the parts of a recording by the statistics of the whole, which need not be in memory.
 
-    Two things that mixtures in training do not have are left aside. Events much louder than the speech, such as doors,
-    count as no louder than `EVENT_DB` above what is left without the loudest quarter of a second (of more than 50
-    seconds, half a percent). And long pauses count little in the mean and the variance.
+    First `add` every part, then call the object with each part. Two effects that training mixtures do not have are
+    limited:
+
+    - Events much louder than the speech, such as slamming doors, count as at most `EVENT_DB` above the loudest frame
+      that remains without the loudest quarter of a second (beyond 50 seconds: without the loudest half percent).
+    - Long pauses have a small weight in the mean and the variance.
 
     Args:
         front_end: a `FrontEnd`.
     """
 
     EVENT_SECONDS, EVENT_SHARE, EVENT_DB = 0.25, 0.005, 10.0
-    PAUSE_DB, RAMP_DB = 40.0, 10.0  # frames whose loudest bin is about so far below the peak begin to count less
+    PAUSE_DB, RAMP_DB = 40.0, 10.0  # the weight of a frame falls around this level below the peak, over this range
     STEP_DB, FRAME_STEP_DB, LOWEST_DB, HIGHEST_DB = 0.1, 1.0, -240.0, 280.0
 
-    def __init__(self, front_end):
+    def __init__(self, front_end: FrontEnd):
         self.front_end = front_end
         self.n_levels = round((self.HIGHEST_DB - self.LOWEST_DB) / self.STEP_DB)
         n_loudest = round((self.HIGHEST_DB - self.LOWEST_DB) / self.FRAME_STEP_DB)
-        self.counts = np.zeros((n_loudest, self.n_levels), np.int64)  # of bins by their frame's loudest and their level
-        self.loudest, self.lowest = [], np.inf
+        self.counts = np.zeros((n_loudest, self.n_levels), np.int64)  # of bins: frame level, level
+        self.loudest: list[np.ndarray] = []
+        self.lowest = np.inf
 
     def add(self, magnitude: np.ndarray) -> None:
-        """Count the levels of a part, `[T, F]`."""
+        """Add the magnitudes `[T, F]` of a part to the statistics."""
         rows = self._places(magnitude.max(axis=1), self.FRAME_STEP_DB)
         places = rows[:, None] * self.n_levels + self._places(magnitude, self.STEP_DB)
         self.counts += np.bincount(places.ravel(), minlength=self.counts.size).reshape(self.counts.shape)
@@ -40,14 +46,14 @@ class RunningScaling:
 
     @cached_property
     def peak(self) -> float:
-        """The largest magnitude, or what one counts as that is larger still."""
+        """Return the largest magnitude, or the limit for louder events."""
         loudest = np.sort(np.concatenate(self.loudest))[::-1]
         event = round(self.EVENT_SECONDS * self.front_end.sample_rate_hz / self.front_end.hop_length)
         usual = loudest[min(max(event, round(self.EVENT_SHARE * len(loudest))), len(loudest) // 4)]
         return float(min(loudest[0], usual * 10 ** (self.EVENT_DB / 20)))
 
     def __call__(self, magnitude: np.ndarray) -> np.ndarray:
-        """Compress and scale a part, `[T, F]`, by the counts of all parts: float32 `[T, F]`."""
+        """Compress and scale the magnitudes `[T, F]` of a part: float32 `[T, F]`."""
         features = self._compress(magnitude)
         if not self.peak:  # silence
             return np.zeros_like(features)
@@ -58,7 +64,7 @@ class RunningScaling:
         return ((features - mean) / max(deviation, 1e-6)).astype(np.float32)
 
     @cached_property
-    def _mean_and_deviation(self):
+    def _mean_and_deviation(self) -> tuple[float, float]:
         loudest_db = self.LOWEST_DB + (np.arange(len(self.counts)) + 0.5) * self.FRAME_STEP_DB
         below_db = 20 * np.log10(self.peak) - loudest_db
         counts = np.clip(0.5 + (self.PAUSE_DB - below_db) / self.RAMP_DB, 0, 1) @ self.counts
@@ -67,12 +73,12 @@ class RunningScaling:
         mean = np.average(levels, weights=counts[filled])
         return mean, np.sqrt(np.average((levels - mean) ** 2, weights=counts[filled]))
 
-    def _places(self, magnitude, step_db):
-        """Tell which row or column of the counts magnitudes belong to."""
+    def _places(self, magnitude: np.ndarray, step_db: float) -> np.ndarray:
+        """Return the indices of magnitudes on an axis of the counts."""
         level_db = 20.0 * np.log10(np.maximum(magnitude, 10.0 ** (self.LOWEST_DB / 20)))
         last = round((self.HIGHEST_DB - self.LOWEST_DB) / step_db) - 1
         return np.clip((level_db - self.LOWEST_DB) / step_db, 0, last).astype(int)
 
-    def _compress(self, magnitude):
+    def _compress(self, magnitude: np.ndarray) -> np.ndarray:
         magnitude = np.minimum(magnitude, self.peak).astype(np.float32)
         return ops.convert_to_numpy(self.front_end.compress(magnitude, np.float32(self.peak)))

@@ -1,161 +1,174 @@
-"""A recording becomes one signal for each speaker.
+"""A trained model and a recording become one signal for each speaker.
 
-    separator = Separator.load("runs/two_speaker_embedded")
-    voices = separator.separate(signal, sample_rate_hz, n_speakers=2)  # [S, N]
+    separator = Separator.from_pretrained()
+    result = separator.separate("talk.wav")  # result.voices: float32 [S, N]
 
-A long recording goes through the network in windows that overlap, but its vectors are clustered once, so a voice keeps
-its number from the first second to the last, and memory does not grow with the length (`streaming.py`).
-
-The model hears up to about 4.5 kHz (its own rate is 10 kHz). What lies above is shared out by the masks of the highest
-bins below, so that the voices sum to the recording.
-
-A model that gives masks instead of vectors cannot name the voices alike in all windows. It gets the recording at once,
-which takes about 0.25 GB a minute.
+An embedding model processes a long recording in overlapping windows (`streaming.py`). Its embeddings are clustered
+once, so a voice keeps its number, and memory is bounded. A model that estimates masks directly could order the voices
+differently in each window, so it processes the whole recording at once, in about 0.25 GB a minute.
 """
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
-import yaml
 
-# The classes of a saved model must be registered before it is loaded.
-import lab41_sce.models.attractor_model
-import lab41_sce.models.embedding_model
-import lab41_sce.models.mask_model  # noqa: F401
 from lab41_sce.audio.recording import Recording
+from lab41_sce.audio.windows import WINDOW_SECONDS
 from lab41_sce.errors import UserError
+from lab41_sce.models.loading import load_model
 from lab41_sce.pretrained import MODEL
-from lab41_sce.separation.streaming import Separation
+from lab41_sce.separation.result import Separation
+from lab41_sce.separation.streaming import VoiceStream
 
-MAX_SPEAKERS = 100  # each takes the memory of a recording
+MAX_SPEAKERS = 100  # each needs the memory of a recording
+
+
+def separate(source: str | Path | np.ndarray | Recording, sample_rate_hz: int | None = None,
+             speakers: int | str = "auto", model: str | Path | None = None) -> Separation:
+    """Separate a recording into one voice for each speaker.
+
+    Args:
+        source: an audio file, of which the mean of the channels is separated; or a signal `[N]` or `[C, N]`.
+        sample_rate_hz: of a signal, in Hz; None for a file.
+        speakers: number of speakers, 1 to 100, or "auto" to count up to three.
+        model: a `.keras` file or the folder of a run; None for the shipped model.
+
+    Returns:
+        The result; its `voices` are float32 `[S, N]`, or `[S, C, N]` of a signal with several channels, at the
+        rate of the recording.
+
+    Raises:
+        UserError: the file, the signal or the model cannot be used, or the number of speakers is not possible.
+
+    Example:
+        >>> import lab41_sce as sce
+        >>> voices = sce.separate("talk.wav").voices  # doctest: +SKIP
+    """
+    separator = Separator.from_pretrained() if model is None else Separator.load(model)
+    return separator.separate(source, sample_rate_hz, speakers)
 
 
 class Separator:
-    """Hold a trained model and separate recordings of any rate and length with it.
+    """Separate recordings of any sample rate and length with a trained model.
 
     Args:
-        model: a Keras model with a `front_end` and `masks(mixture, n_speakers)`, such as an `EmbeddingModel`.
+        model: an `EmbeddingModel`, a `MaskModel`, or another object with their `front_end` and a method
+            `masks(mixture, n_speakers)`.
+        window_seconds: approximate length of the windows of a long recording.
     """
 
-    def __init__(self, model):
-        self.model = model
+    def __init__(self, model: Any, window_seconds: float = WINDOW_SECONDS):
+        self.model, self.window_seconds = model, window_seconds
 
     @classmethod
     def from_pretrained(cls) -> "Separator":
-        """Load the model that is shipped with the package (MODEL_CARD.md says what it is)."""
+        """Load the shipped model (`pretrained/MODEL_CARD.md` describes it)."""
         return cls.load(MODEL)
 
     @classmethod
     def load(cls, path: str | Path) -> "Separator":
-        """Load a `.keras` file, or the best model of a run's folder or of one of its `systems/`.
+        """Load a model; arguments and errors as in `models.loading.load_model`."""
+        return cls(load_model(path))
 
-        Raises:
-            UserError: there is none, or it is not a separation model.
-        """
-        file = Path(path)
-        file = _model_of(file) if file.is_dir() else file
-        if not file.is_file():
-            raise UserError(f"there is no model at {file}; give the folder of a run that has trained, "
-                            "or a .keras file.")
-        if file.suffix != ".keras":
-            raise UserError(f"{file} is no model; give the folder of a run that has trained, or a .keras file.")
-        try:
-            model = keras.saving.load_model(file)
-        except Exception as error:  # whatever Keras makes of a file that a stranger, or nobody, has written
-            told = str(error).rpartition("Exception encountered: ")[2]  # Keras tells the whole configuration before it
-            reason = [*told.strip().splitlines(), type(error).__name__][0]
-            raise UserError(f"{file} cannot be loaded as a model ({reason}); give a .keras file of a run.") from None
-        if not hasattr(model, "masks"):
-            raise UserError(f"{file} holds a Keras model that cannot separate; give model.keras of a run.")
-        return cls(model)
-
-    def separate(self, signal: np.ndarray, sample_rate_hz: int, n_speakers: int | str = 2) -> np.ndarray:
-        """Separate a signal.
+    def separate(self, source: str | Path | np.ndarray | Recording, sample_rate_hz: int | None = None,
+                 n_speakers: int | str = "auto", **options: Any) -> Separation:
+        """Separate a recording.
 
         Args:
-            signal: `[N]` or `[C, N]`; masks come from the mean of the channels.
-            sample_rate_hz: its rate.
-            n_speakers: S, from 1 to 100, or "auto" to count them.
+            source: an audio file, of which the mean of the channels is separated; a signal `[N]` or `[C, N]`; or a
+                `Recording`. The masks of several channels come from their mean.
+            sample_rate_hz: of a signal, in Hz; None for a file or a `Recording`.
+            n_speakers: S, 1 to 100, or "auto" to count up to three.
+            **options: `enrolled`, `binary_masks`, `keep_seconds` and `progress`, see `open`.
 
         Returns:
-            One signal for each speaker, float32 `[S, N]` or `[S, C, N]`, at the recording's rate. They sum to the
-            signal (of integers: divided by full scale), if the model's masks sum to one.
+            The result; its `voices` are float32 `[S, N]`, or `[S, C, N]` of a signal `[C, N]` or a `Recording`, at
+            the rate of the recording.
 
         Raises:
-            UserError: a number of speakers below one, or a signal that is empty or not finite.
+            UserError: as in `open`, or the recording cannot be read.
         """
-        voices = np.concatenate([*self.open(Recording.of(signal, sample_rate_hz), n_speakers)], axis=-1)
-        return voices if np.ndim(signal) == 2 else voices[:, 0]
+        if isinstance(source, (str, Path)):
+            recording, one_channel = Recording.open(source, "mix"), True
+        elif isinstance(source, Recording):
+            recording, one_channel = source, False
+        else:
+            recording, one_channel = Recording.of(source, sample_rate_hz), np.ndim(source) == 1  # type: ignore[arg-type]
+        stream = self.open(recording, n_speakers, **options)
+        voices = np.concatenate([*stream], axis=-1)  # [S, C, N]
+        return stream.result(voices[:, 0] if one_channel else voices)
 
-    def open(self, recording: Recording, n_speakers: int | str = "auto", first: np.ndarray | None = None,
-             progress: Callable[[float], None] | None = None) -> "Separation":
-        """Find the voices of a recording; iterating over what comes back separates it part by part.
+    def open(self, recording: Recording, n_speakers: int | str = "auto", enrolled: np.ndarray | None = None, *,
+             binary_masks: bool = False, keep_seconds: float = 0.0,
+             progress: Callable[[float], object] | None = None) -> VoiceStream:
+        """Find the speakers of a recording, and return a stream of their voices.
+
+        Memory does not grow with the length of the recording if the caller writes each part of the stream.
 
         Args:
-            recording: what to separate.
-            n_speakers: as in `separate`.
-            first: the vector of a person (see `voice`) whose voice should come first.
-            progress: is called now and then with the share of the work that was done; all shares sum to one.
+            recording: the recording.
+            n_speakers: S, 1 to 100, or "auto" to count up to three.
+            enrolled: embedding of the speaker whose voice should come first (`speaker_embedding`).
+            binary_masks: assign each bin to the voice with the largest mask.
+            keep_seconds: length of the start of the recording whose masks, magnitudes and embeddings the result
+                contains (`Separation.details`).
+            progress: called with the share of the work done since the last call; all shares sum to one.
 
         Raises:
-            UserError: the model cannot do what is asked for.
+            UserError: the number of speakers is not possible, the recording cannot be read, or the model has no
+                measured threshold for counting or for finding a speaker.
         """
         possible = (isinstance(n_speakers, (int, np.integer)) and not isinstance(n_speakers, bool)
                     and 1 <= n_speakers <= MAX_SPEAKERS)
         if n_speakers != "auto" and not possible:
-            raise UserError(f"{n_speakers!r} speakers cannot be separated; ask for 1 to {MAX_SPEAKERS}, or for "
+            raise UserError(f"{n_speakers!r} speakers cannot be separated; give a number from 1 to {MAX_SPEAKERS}, or "
                             "\"auto\".")
         if n_speakers == "auto" and getattr(self.model, "cluster_variance", None) is None:
-            raise UserError("nobody has measured how close to each other this model puts the vectors of a voice, so it "
-                            "cannot count voices; say how many people talk.")
-        if first is not None:
+            raise UserError("this model cannot count speakers, because its cluster variance was not measured; give the "
+                            "number of speakers.")
+        if enrolled is not None:
             self._require_verification_threshold()
-        return Separation(self.model, recording, n_speakers, first, progress)
+        stream = VoiceStream(self.model, recording, n_speakers, enrolled, binary_masks, keep_seconds,
+                             self.window_seconds, progress or (lambda share: None))
+        _ = stream.speakers  # found now, so that mistakes are reported before anything is written
+        return stream
+
+    def speaker_embedding(self, recording: Recording) -> np.ndarray:
+        """Compute the embedding of a speaker who talks alone in a recording.
+
+        Returns:
+            float32 `[K]`, of length one.
+
+        Raises:
+            UserError: the recording is silent, or the model's verification threshold was not measured.
+        """
+        self._require_verification_threshold()
+        centroids = self.open(recording, 1).speakers.centroids
+        assert centroids is not None  # a model with a verification threshold has embeddings
+        [centroid] = centroids
+        if not centroid.any():
+            raise UserError(f"{recording.name} is silent; give a few seconds of one person who talks alone.")
+        return centroid / np.linalg.norm(centroid)
 
     def to_saved_model(self, folder: str | Path) -> None:
-        """Write the model for TensorFlow programs that have neither Keras nor this package, as a SavedModel.
+        """Export the model as a SavedModel, for TensorFlow programs without Keras and without this package.
 
-        Its endpoint `serve` takes waveforms at the model's rate, float32 `[B, N]`. A model of vectors answers with
-        those of all bins, `[B, T, F, K]`; others with what their network says. (`model.save("model.keras")` keeps the
-        Keras model.)
+        Its endpoint `serve` maps waveforms at the model's rate, float32 `[B, N]`, to the result of the model's `call`:
+        embeddings `[B, T, F, K]` or masks `[B, S, T, F]`. (`model.save("model.keras")` writes the Keras model.)
 
         Args:
-            folder: to make, or to replace the files of.
+            folder: made if necessary; its files are replaced.
         """
         archive = keras.export.ExportArchive()
         archive.track(self.model)
         archive.add_endpoint("serve", self.model.call, [keras.InputSpec("float32", (None, None))])
         archive.write_out(str(folder), verbose=False)
 
-    def speaker_embedding(self, recording: Recording) -> np.ndarray:
-        """Describe the voice of a person who talks alone in a recording: float32 `[K]`, of length one.
-
-        Raises:
-            UserError: the recording is silent, or the model does not know voices again.
-        """
-        self._require_verification_threshold()
-        centroids = self.open(recording, 1).centroids
-        assert centroids is not None  # since the model knows voices again
-        [centroid] = centroids
-        if not centroid.any():
-            raise UserError(f"{recording.name} is silent; give a few seconds of a person who talks alone.")
-        return centroid / np.linalg.norm(centroid)
-
-    def _require_verification_threshold(self):
-        """Raise UserError if the model does not know a voice again in another recording."""
+    def _require_verification_threshold(self) -> None:
+        """Raise UserError if the model cannot recognise a speaker in another recording."""
         if getattr(self.model, "verification_threshold", None) is None:
-            raise UserError("nobody has measured how alike this model makes one person's voice in two recordings, so "
-                            "it cannot find a person; use the model that is shipped.")
-
-
-def _model_of(folder: Path) -> Path:
-    """Return the model file of a folder: its own, or that of the method of the run that it holds."""
-    if not (folder / "config.yaml").is_file():
-        return folder / "model.keras"
-    try:
-        name = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))["method"]["name"]
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):  # not the configuration of a run
-        return folder / "model.keras"
-    return folder / "systems" / str(name) / "model.keras"
+            raise UserError("this model cannot find a person, because its verification threshold was not measured; "
+                            "use the shipped model.")

@@ -1,86 +1,90 @@
-"""The vectors of a recording say how many people talk: 1, 2 or 3.
+"""The embeddings of a recording become the number of people who talk: 1, 2 or 3.
 
-Training pulls the vectors of one speaker together. So those of one voice lie close around a single centre, those of two
-voices around two and around no single one, and so on: the count is the smallest number of clusters whose vectors lie
-close to their centres.
+Training moves the embeddings of one speaker together. The embeddings of one voice lie close to one centroid, those of
+two voices close to two centroids and not to one, and so on. The count is the smallest number of clusters whose mean
+squared distance to the centroids is below the model's threshold.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lab41_sce.models.clustering import fit_centroids
 
-MAX_COUNTED = 3
-RANGE_DB = 30.0  # bins further below the peak do not count; all others count alike, so that a quiet voice does, too
-VECTORS = 5000  # are enough: with 2,000 the spreads are the same to three digits
-CLOSE = 0.08  # so near to the threshold, as a share of it, the count is wrong in a third of the validation mixtures
+MAX_SPEAKERS = 3
+RANGE_DB = 30.0  # bins further below the peak are left out; the others have equal weights, so quiet voices count
+MAX_EMBEDDINGS = 5000  # with 2,000 the variances agree to three digits
+UNCERTAIN_SHARE = 0.08  # so close to the threshold, a third of the counts of validation mixtures are wrong
 
 
 @dataclass(frozen=True)
-class Count:
-    """Hold how many people talk and why.
+class SpeakerCount:
+    """Hold the number of speakers and the reason for it.
 
     Attributes:
         n_speakers: the number.
-        spreads: for 1, 2, ... clusters: mean squared distance of the vectors from their centres.
-        spread: what it is at most where each cluster is a voice.
+        cluster_variances: mean squared distance of the embeddings from their centroids, for 1, 2, ... clusters.
+        threshold: the number is the smallest whose cluster variance is below this.
     """
 
     n_speakers: int
     cluster_variances: tuple[float, ...]
-    cluster_variance: float
+    threshold: float
 
-    def __str__(self):
-        """Say it in a sentence."""
+    def __str__(self) -> str:
+        """Explain the number in a sentence."""
         if not self.cluster_variances:
-            return "nobody is heard: the recording comes back as one voice"
+            return "the recording is silent: one voice is returned"
         people = "1 person talks" if self.n_speakers == 1 else f"{self.n_speakers} people talk"
-        scatter = ", ".join(f"{cluster_variance:.2f} if {n}" for n, cluster_variance in enumerate(self.cluster_variances, start=1))
-        counted = f"{people} (the sounds of each scatter by {scatter}; less than {self.cluster_variance:g} is usual)"
+        variances = ", ".join(f"{variance:.2f} with {n} {'cluster' if n == 1 else 'clusters'}"
+                              for n, variance in enumerate(self.cluster_variances, start=1))
+        sentence = f"{people} (cluster variance {variances}; threshold {self.threshold:g})"
         if self.alternative:
-            counted += f"; a close call, it could be {self.alternative}: say how many, if you know"
-        return counted
+            sentence += f"; close to the threshold, it could be {self.alternative}: give the number if you know it"
+        return sentence
 
     @property
     def alternative(self) -> int | None:
-        """The number that it would be had the threshold been a little, `CLOSE`, lower or higher; None if the same."""
+        """Return the number with a threshold `UNCERTAIN_SHARE` lower or higher; None if both give the same."""
         most = len(self.cluster_variances) + 1
-        numbers = {decide(self.cluster_variances, self.cluster_variance * factor, most) for factor in (1 - CLOSE, 1 + CLOSE)}
+        numbers = {smallest_fit(self.cluster_variances, self.threshold * factor, most)
+                   for factor in (1 - UNCERTAIN_SHARE, 1 + UNCERTAIN_SHARE)}
         return next(iter(numbers - {self.n_speakers}), None)
 
 
-def mean_squared_distance(vectors: np.ndarray, centroids: np.ndarray) -> float:
-    """Measure how far vectors lie from the nearest centre: mean squared distance.
+def mean_squared_distance(embeddings: np.ndarray, centroids: np.ndarray) -> float:
+    """Compute the mean squared distance of embeddings from their nearest centroid.
 
     Args:
-        vectors: float32 `[n, K]`, n at least 1.
-        centres: `[S, K]`.
+        embeddings: float32 `[n, K]`, n at least 1.
+        centroids: `[S, K]`.
 
     Returns:
-        At least 0; of unit vectors, at most about 1.
+        At least 0; for embeddings of length one, at most about 1.
     """
     # |v - c|^2 = |v|^2 - 2 (<v, c> - |c|^2 / 2)
-    nearness = (vectors @ centroids.T - 0.5 * (centroids**2).sum(axis=1)).max(axis=1)
-    return float(np.mean((vectors**2).sum(axis=1) - 2 * nearness))
+    nearness = (embeddings @ centroids.T - 0.5 * (centroids**2).sum(axis=1)).max(axis=1)
+    return float(np.mean((embeddings**2).sum(axis=1) - 2 * nearness))
 
 
-def decide(cluster_variances, cluster_variance: float, most: int = MAX_COUNTED) -> int:
-    """Return the smallest number of clusters, from 1 on, whose spread is small enough; else `most`."""
-    return next((n for n, value in enumerate(cluster_variances, start=1) if value < cluster_variance), most)
+def smallest_fit(cluster_variances: Sequence[float], threshold: float, most: int = MAX_SPEAKERS) -> int:
+    """Return the smallest number of clusters, from 1, whose variance is below the threshold; else `most`."""
+    return next((n for n, variance in enumerate(cluster_variances, start=1) if variance < threshold), most)
 
 
-def count_speakers(vectors: np.ndarray, cluster_variance: float, most: int = MAX_COUNTED) -> Count:
-    """Count the speakers; silence is one.
+def count_speakers(embeddings: np.ndarray, threshold: float, most: int = MAX_SPEAKERS) -> SpeakerCount:
+    """Count the speakers of a recording; silence counts as one.
 
     Args:
-        vectors: of bins at most `RANGE_DB` below the peak, float32 `[n, K]`.
-        spread: the largest spread of voices, see `EmbeddingModel`.
-        most: the largest number to think of.
+        embeddings: of bins at most `RANGE_DB` below the peak, float32 `[n, K]`.
+        threshold: the model's `cluster_variance` (see `EmbeddingModel`).
+        most: the largest number to return.
     """
-    if not len(vectors):
-        return Count(1, (), cluster_variance)
-    vectors = vectors[:: -(-len(vectors) // VECTORS)]
-    equal_weights = np.ones(len(vectors), np.float32)
-    cluster_variances = tuple(mean_squared_distance(vectors, fit_centroids(vectors, equal_weights, n)) for n in range(1, most))
-    return Count(decide(cluster_variances, cluster_variance, most), cluster_variances, cluster_variance)
+    if not len(embeddings):
+        return SpeakerCount(1, (), threshold)
+    embeddings = embeddings[:: -(-len(embeddings) // MAX_EMBEDDINGS)]
+    equal_weights = np.ones(len(embeddings), np.float32)
+    cluster_variances = tuple(mean_squared_distance(embeddings, fit_centroids(embeddings, equal_weights, n))
+                              for n in range(1, most))
+    return SpeakerCount(smallest_fit(cluster_variances, threshold, most), cluster_variances, threshold)

@@ -1,79 +1,108 @@
-"""The voices of one recording, window by window: what `separation.Separator` does the work with.
+"""A recording becomes voices, window by window.
 
-    levels of all windows -> scaling of the network's input
-    vectors of some       -> the number of speakers, and a centre for each
-    every window          -> masks -> voices
+    magnitudes of all windows -> scaling of the network's input
+    embeddings of some        -> number of speakers, and a centroid for each
+    each window               -> masks -> voices
 
-What is kept are the centres, so a voice keeps its number, and, of the windows that made them, what the network's hidden
-layers said: the last layer makes the vectors, which are a lot of data, of it once more.
+The centroids are fixed before the first voice is separated, so a voice keeps its number from the first window to the
+last. For the windows that determine the centroids, the outputs of the hidden layers are kept: they are small, and the
+last layer computes the large embeddings from them again.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from lab41_sce import audio
 from lab41_sce.audio.recording import Recording
-from lab41_sce.audio.windows import Window, plan
+from lab41_sce.audio.windows import WINDOW_SECONDS, Window, plan_windows
 from lab41_sce.models.clustering import active_bins
+from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.separation.activity import SpeakerActivity
+from lab41_sce.separation.chunked_inference import OWN_FRAMES, embeddings_of_hidden, hidden_outputs
+from lab41_sce.separation.result import FoundSpeakers, Separation, SpectralDetails
+from lab41_sce.separation.resynthesis import synthesise_voices
 from lab41_sce.separation.running_scaling import RunningScaling
 from lab41_sce.separation.speaker_count import RANGE_DB as COUNT_RANGE_DB
-from lab41_sce.separation.speaker_count import Count, count_speakers
+from lab41_sce.separation.speaker_count import count_speakers
+from lab41_sce.separation.window_signals import WindowReader, WindowSignals, first_frame_seconds, frame_seconds
 
-FADE_SECONDS = 0.05
-WINDOWS_TO_FIT, VECTORS_TO_FIT = 24, 100_000
-LEVELS_COST, VOICES_COST = 0.1, 0.3  # of measuring levels, of making voices; the network's hidden layers cost 1
-HIGH_BINS = 0.7  # of the model's band: masks above here speak for what it does not hear
+FADE_SECONDS = 0.05  # of the cross-fade between windows
+MAX_CLUSTERING_WINDOWS, MAX_CLUSTERING_EMBEDDINGS = 24, 100_000
+# Computing time relative to that of the hidden layers, for the progress.
+MAGNITUDES_COST, HIDDEN_COST, VOICES_COST = 0.1, 1.0, 0.3
 
 
-class Separation:
-    """The voices of one recording. Iterating yields their signals part by part, float32 `[S, C, n]`, in order.
+class VoiceStream:
+    """Separate a recording part by part; `Separator.open` makes it.
 
-    Attributes:
-        n_speakers: S.
-        count: the `Count`, if the speakers were counted.
-        centres: float32 `[S, K]`, of the voices; None of a model that gives masks.
-        likeness: cosine of each voice with the person who should come first, `[S]`, falling; None if nobody should.
-        frames: after the iteration, what is known of every frame (`Frames`).
+    Iterating yields the next samples of all voices, float32 `[S, C, n]`, in order. Afterwards `result` returns what
+    is known of them.
+
+    Args:
+        model: see `Separator`.
+        recording: the recording.
+        n_speakers: S, or "auto" to count the speakers.
+        enrolled: embedding `[K]` of the speaker whose voice should come first; None for no order.
+        binary_masks: assign each bin to the voice with the largest mask.
+        keep_seconds: length of the start of the recording whose masks, magnitudes and embeddings the result contains.
+        window_seconds: approximate length of a window.
+        progress: called with the share of the work done since the last call; all shares sum to one.
     """
 
-    def __init__(self, model, recording: Recording, n_speakers: int | str, first=None, progress=None):
-        self._model, self._recording, self._progress = model, recording, progress or (lambda share: None)
-        self.count: Count | None = None
-        self.centroids: np.ndarray | None = None
-        self.similarity: np.ndarray | None = None
-        self.frames: SpeakerActivity | None = None
-        self._hidden = {}  # by window, of those that made the centres
-        if not hasattr(model, "centroids"):
-            self.n_speakers = n_speakers
-            self._windows = [Window(0, recording.n_samples, 0, recording.n_samples)]
-            self._work = VOICES_COST * _heard(self._windows)
-            return
-        self._windows = plan(recording, model.front_end, model.grid_frames)
-        fitted = self._windows[:: math.ceil(len(self._windows) / WINDOWS_TO_FIT)]
-        self._work = (LEVELS_COST + 1 + VOICES_COST) * _heard(self._windows)
-        self.n_speakers, self.centroids = self._fit(fitted, n_speakers)
-        if first is not None:
-            similarity = self.centroids @ first / np.maximum(np.linalg.norm(self.centroids, axis=1), 1e-12)
-            order = np.argsort(-similarity)
-            self.centroids, self.similarity = self.centroids[order], similarity[order]
+    def __init__(self, model: Any, recording: Recording, n_speakers: int | str, enrolled: np.ndarray | None = None,
+                 binary_masks: bool = False, keep_seconds: float = 0.0, window_seconds: float = WINDOW_SECONDS,
+                 progress: Callable[[float], object] = lambda share: None):
+        self._model, self._recording, self._progress = model, recording, progress
+        self._n_speakers, self._enrolled = n_speakers, enrolled
+        self._binary_masks, self._keep_seconds = binary_masks, keep_seconds
+        self._front_end = model.front_end
+        self._reader = WindowReader(recording, model.front_end)
+        self._hidden: dict[Window, np.ndarray] = {}  # of the windows that determine the centroids
+        self._activity: list[SpeakerActivity] = []
+        self._details: list[SpectralDetails] = []
+        self._embeds = isinstance(model, EmbeddingModel)
+        if self._embeds:
+            self.windows = plan_windows(recording, model.front_end.sample_rate_hz, model.front_end.hop_length,
+                                        OWN_FRAMES * model.hop_reduction, window_seconds)
+            cost = MAGNITUDES_COST + HIDDEN_COST + VOICES_COST
+        else:  # masks of different windows could be in different orders
+            self.windows = [Window(0, recording.n_samples, 0, recording.n_samples)]
+            cost = VOICES_COST
+        self._total_cost = cost * sum(window.context_stop - window.context_start for window in self.windows)
+
+    @cached_property
+    def speakers(self) -> FoundSpeakers:
+        """Find the number of speakers and their centroids; computed once, before any voice.
+
+        Raises:
+            UserError: the recording cannot be read, or the model cannot separate this number of speakers.
+        """
+        if not self._embeds:
+            return FoundSpeakers(int(self._n_speakers))
+        model, count = self._model, None
+        count_now = self._n_speakers == "auto"
+        embeddings, magnitudes = self._sample_embeddings(COUNT_RANGE_DB if count_now else model.range_db)
+        if count_now:
+            count = count_speakers(embeddings, model.cluster_variance)
+        n_speakers = count.n_speakers if count else int(self._n_speakers)
+        loud = active_bins(magnitudes, model.range_db, self._scaling.peak)
+        centroids = model.centroids(embeddings[loud], magnitudes[loud], n_speakers)
+        if self._enrolled is None:
+            return FoundSpeakers(n_speakers, count, centroids)
+        similarity = centroids @ self._enrolled / np.maximum(np.linalg.norm(centroids, axis=1), 1e-12)
+        order = np.argsort(-similarity)
+        found = bool(similarity[order[0]] >= model.verification_threshold)
+        return FoundSpeakers(n_speakers, count, centroids[order], similarity[order], found)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Separate window by window; neighbours are cross-faded where they meet."""
-        fade, before, frames = round(FADE_SECONDS * self._recording.sample_rate_hz), None, []
-        for window in self._windows:
-            channels = self._recording.read(window.outer_start, window.outer_stop)
-            heard = np.stack([self._to_model(channel) for channel in channels])
-            spectrograms, own = self._model.front_end.spectrogram(heard), self._own_frames(window)
-            masks = self._masks(window, heard, spectrograms)
-            frames.append(SpeakerActivity.of(masks[:, own], np.abs(spectrograms).mean(axis=0)[own], self._frame_seconds,
-                                    self._first_centre))
-            voices = self._model.front_end.synthesise(spectrograms * masks[:, None], heard.shape[1])
-            voices = self._complete(voices, masks, spectrograms, heard, channels)
-            voices = voices[..., window.start - window.outer_start :]
+        """Separate window by window; neighbouring windows are cross-faded."""
+        fade, before = round(FADE_SECONDS * self._recording.sample_rate_hz), None
+        self._activity, self._details = [], []
+        for window in self.windows:
+            voices = self._separate_window(window)[..., window.start - window.context_start :]
             if before is not None:
                 ramp = np.linspace(0, 1, before.shape[-1], dtype=np.float32)
                 voices[..., : len(ramp)] = ramp * voices[..., : len(ramp)] + (1 - ramp) * before
@@ -81,113 +110,94 @@ class Separation:
             before = voices[..., length : length + fade].copy()
             self._advance(window, VOICES_COST)
             yield voices[..., :length]
-        self.frames = SpeakerActivity.join(frames, self._recording.n_samples / self._recording.sample_rate_hz)
 
-    @property
-    def found(self) -> bool | None:
-        """Whether the first voice is that of the person who should come first; None if nobody should."""
-        return None if self.similarity is None else bool(self.similarity[0] >= self._model.verification_threshold)
+    def result(self, voices: np.ndarray | None = None) -> Separation:
+        """Return the result, after the iteration.
 
-    @property
-    def _frame_seconds(self):
-        return self._model.front_end.hop_length / self._model.front_end.sample_rate_hz
-
-    @property
-    def _first_centre(self):
-        """Where the first frame is centred, in seconds: before the start, unless frames overlap by half."""
-        front_end = self._model.front_end
-        return (front_end.hop_length - front_end.frame_length / 2) / front_end.sample_rate_hz
+        Args:
+            voices: to put into the result; None if they were written part by part.
+        """
+        activity = SpeakerActivity.concatenate(self._activity, self._recording.seconds)
+        details = None
+        if self._details:
+            masks = np.concatenate([part.masks for part in self._details], axis=1)
+            magnitudes = np.concatenate([part.magnitudes for part in self._details])
+            embeddings = [part.embeddings for part in self._details if part.embeddings is not None]
+            details = SpectralDetails(masks, magnitudes, np.concatenate(embeddings) if embeddings else None)
+        return Separation(self._recording.sample_rate_hz, voices, self.speakers, activity, activity.confidence(),
+                          details)
 
     @cached_property
     def _scaling(self) -> RunningScaling:
-        """The scaling of the network's input over the whole recording."""
-        scaling = RunningScaling(self._model.front_end)
-        for window in self._windows:
-            scaling.add(self._levels(window)[self._own_frames(window)])
-            self._advance(window, LEVELS_COST)
+        """Measure the scaling of the network's input over the whole recording."""
+        scaling = RunningScaling(self._front_end)
+        for window in self.windows:
+            scaling.add(self._reader.magnitudes(window)[self._own_frames(window)])
+            self._advance(window, MAGNITUDES_COST)
         return scaling
 
-    def _fit(self, windows, n_speakers):
-        """Return the number of speakers, counted if that is asked for, and the centres of their vectors."""
-        range_db = COUNT_RANGE_DB if n_speakers == "auto" else self._model.range_db
-        samples = []
+    def _sample_embeddings(self, range_db: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return embeddings of active bins, `[n, K]`, and their magnitudes `[n]`, from evenly spaced windows."""
+        windows = self.windows[:: math.ceil(len(self.windows) / MAX_CLUSTERING_WINDOWS)]
+        peak, samples = self._scaling.peak, []
         for window in windows:
-            levels = self._levels(window)
-            self._hidden[window] = self._listen(window, levels)
-            samples.append(self._sample(window, levels, VECTORS_TO_FIT // len(windows), range_db))
-        vectors, magnitudes = map(np.concatenate, zip(*samples))
-        if n_speakers == "auto":
-            self.count = count_speakers(vectors, self._model.cluster_variance)
-            n_speakers = self.count.n_speakers
-        loud = active_bins(magnitudes, self._model.range_db, self._scaling.peak)
-        return n_speakers, self._model.centroids(vectors[loud], magnitudes[loud], n_speakers)
+            own, magnitudes = self._own_frames(window), self._reader.magnitudes(window)
+            self._hidden[window] = self._hidden_outputs(window, magnitudes)
+            embeddings = embeddings_of_hidden(self._model, self._hidden[window], len(magnitudes))[own]
+            magnitudes = magnitudes[own]
+            without_events = magnitudes.max(axis=1, keepdims=True) <= peak
+            places = np.argwhere(without_events & active_bins(magnitudes, range_db, peak))
+            most = MAX_CLUSTERING_EMBEDDINGS // len(windows)
+            if len(places) > most:
+                places = places[np.random.default_rng(0).choice(len(places), most, replace=False)]
+            samples.append((embeddings[tuple(places.T)], magnitudes[tuple(places.T)]))
+        embeddings, magnitudes = map(np.concatenate, zip(*samples, strict=True))
+        return embeddings, magnitudes
 
-    def _sample(self, window, levels, most, range_db):
-        """Return vectors of audible bins of a window, `[n, K]`, and their magnitudes `[n]`; of many, some."""
-        own = self._own_frames(window)
-        vectors, levels = self._model.vectors(self._hidden[window], len(levels))[own], levels[own]
-        no_event = levels.max(axis=1, keepdims=True) <= self._scaling.peak
-        places = np.argwhere(no_event & active_bins(levels, range_db, self._scaling.peak))
-        if len(places) > most:
-            places = places[np.random.default_rng(0).choice(len(places), most, replace=False)]
-        return vectors[tuple(places.T)], levels[tuple(places.T)]
+    def _separate_window(self, window: Window) -> np.ndarray:
+        """Return the voices of a window and its context, `[S, C, n]`; remember activity and details."""
+        signals, own = self._reader.read(window), self._own_frames(window)
+        self._reader.forget(window)
+        masks, embeddings = self._masks(window, signals)
+        mean_magnitudes = np.abs(signals.spectrograms).mean(axis=0)
+        self._activity.append(SpeakerActivity.from_masks(
+            masks[:, own], mean_magnitudes[own], frame_seconds(self._front_end), first_frame_seconds(self._front_end)))
+        n_kept = sum(len(part.magnitudes) for part in self._details)
+        missing = round(self._keep_seconds / frame_seconds(self._front_end)) - n_kept
+        if missing > 0:
+            self._details.append(SpectralDetails(
+                masks[:, own][:, :missing].copy(), signals.magnitudes[own][:missing].copy(),
+                None if embeddings is None else embeddings[own][:missing].copy()))
+        return synthesise_voices(self._front_end, masks, signals, self._recording.sample_rate_hz)
 
-    def _masks(self, window, heard, spectrograms):
-        """Return masks `[S, T, F]` for a window, of channels `[C, N]` and their spectrograms `[C, T, F]`."""
-        if self.centroids is None:
-            return self._model.masks(heard.mean(axis=0), self.n_speakers)
-        hidden = self._hidden[window] if window in self._hidden else self._listen(window, self._levels(window))
-        return self._model.masks_from(self._model.vectors(hidden, spectrograms.shape[1]), self.centroids)
+    def _masks(self, window: Window, signals: WindowSignals) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return masks `[S, T, F]` of a window and the embeddings `[T, F, K]` that they come from, if any."""
+        embeddings = None
+        if self._embeds:
+            hidden = self._hidden.get(window)
+            hidden = self._hidden_outputs(window, signals.magnitudes) if hidden is None else hidden
+            embeddings = embeddings_of_hidden(self._model, hidden, len(signals.magnitudes))
+            masks = self._model.masks_from_centroids(embeddings, self.speakers.centroids)
+        else:
+            masks = self._model.masks(signals.resampled.mean(axis=0), self.speakers.n_speakers)
+        if self._binary_masks:
+            masks = (masks.argmax(axis=0) == np.arange(len(masks))[:, None, None]).astype(np.float32)
+        return masks, embeddings
 
-    def _listen(self, window, levels):
-        """Return what the hidden layers say of a window, of its levels `[T, F]`."""
-        hidden = self._model.hidden(self._scaling(levels))
-        self._advance(window, 1.0)
+    def _hidden_outputs(self, window: Window, magnitudes: np.ndarray) -> np.ndarray:
+        """Run the hidden layers on the magnitudes `[T, F]` of a window."""
+        hidden = hidden_outputs(self._model, self._scaling(magnitudes))
+        self._advance(window, HIDDEN_COST)
         return hidden
 
-    def _advance(self, window, cost):
-        """Tell that something that costs so much was done for a window."""
-        self._progress(cost * _heard([window]) / self._work)
+    def _own_frames(self, window: Window) -> slice:
+        """Return the frames of a window without those of its context, as a slice."""
+        samples_per_frame = frame_seconds(self._front_end) * self._recording.sample_rate_hz
+        first = round((window.start - window.context_start) / samples_per_frame)
+        if window.stop == window.context_stop:
+            return slice(first, None)
+        return slice(first, first + round((window.stop - window.start) / samples_per_frame))
 
-    def _levels(self, window):
-        """Return the magnitudes `[T, F]` of the mean of the channels in a window and around it."""
-        mono = self._recording.read(window.outer_start, window.outer_stop).mean(axis=0)
-        return np.abs(self._model.front_end.spectrogram(self._to_model(mono)))
-
-    def _to_model(self, signal):
-        return audio.resample(signal, self._recording.sample_rate_hz, self._model.front_end.sample_rate_hz)
-
-    def _own_frames(self, window):
-        """Say which frames of what is heard for a window are its own, as a slice."""
-        per_frame = self._frame_seconds * self._recording.sample_rate_hz
-        first = round((window.start - window.outer_start) / per_frame)
-        last = window.stop == window.outer_stop
-        return slice(first, None if last else first + round((window.stop - window.start) / per_frame))
-
-    def _complete(self, voices, masks, spectrograms, heard, channels):
-        """Bring voices `[S, C, N]` to the recording's rate, and share out what `[C, n]` holds beyond what is heard."""
-        length = channels.shape[1]
-        voices = np.stack([self._from_model(of_speaker, length) for of_speaker in voices])
-        rest = channels - self._from_model(heard, length)
-        return voices + self._shares(masks, spectrograms, length)[:, None] * rest
-
-    def _from_model(self, signals, length):
-        """Bring signals `[C, N]` back to the recording's rate and length; resampling may round a sample away."""
-        rates = self._model.front_end.sample_rate_hz, self._recording.sample_rate_hz
-        back = [audio.resample(signal, *rates)[:length] for signal in signals]
-        return np.stack([np.pad(signal, (0, length - len(signal))) for signal in back])
-
-    def _shares(self, masks, spectrograms, length):
-        """Tell whose the sound above the model's band is: shares `[S, length]` that sum to one."""
-        high = slice(round(HIGH_BINS * masks.shape[2]), None)
-        weights = (np.abs(spectrograms) ** 2).mean(axis=0)[:, high] + 1e-12  # [T, bins]
-        shares = (masks[:, :, high] * weights).sum(axis=2)
-        shares /= np.maximum(shares.sum(axis=0), 1e-12)
-        seconds = np.arange(length) / self._recording.sample_rate_hz
-        of_frames = self._first_centre + np.arange(masks.shape[1]) * self._frame_seconds
-        return np.stack([np.interp(seconds, of_frames, share) for share in shares]).astype(np.float32)
-
-
-def _heard(windows: list[Window]) -> int:
-    """Add up the samples that the model hears for some windows."""
-    return sum(window.outer_stop - window.outer_start for window in windows)
+    def _advance(self, window: Window, cost: float) -> None:
+        """Report the share of the work that is done with one step for a window."""
+        self._progress(cost * (window.context_stop - window.context_start) / self._total_cost)

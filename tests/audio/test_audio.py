@@ -1,4 +1,4 @@
-"""Reading, resampling and writing; files that appear whole or not at all."""
+"""Reading, resampling and writing; files appear complete or not at all."""
 
 import os
 import resource
@@ -28,13 +28,23 @@ def test_written_signals_are_read_back(tmp_path, suffix):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_load_audio_keeps_channels_and_resamples(tmp_path):
+    audio.write(tmp_path / "mono.wav", tone(44100), 44100)
+    audio.write(tmp_path / "stereo.wav", np.stack([tone(44100), -tone(44100)]), 44100)
+    mono, rate_hz = audio.load_audio(tmp_path / "mono.wav")
+    assert mono.shape == (44100,) and mono.dtype == np.float32 and rate_hz == 44100
+    stereo, rate_hz = audio.load_audio(tmp_path / "stereo.wav", 10000)
+    assert stereo.shape == (2, 10000) and rate_hz == 10000
+    np.testing.assert_allclose(stereo[1, 200:-200], -tone(10000)[200:-200], atol=1e-3)
+
+
 @pytest.mark.parametrize("suffix", [".ogg", ".mp3"])
 def test_minutes_of_a_lossy_format(tmp_path, suffix):
-    """libvorbis puts what it is given at once on the stack, which is soon full."""
+    """libvorbis copies the samples of one call to the stack, which can overflow."""
     path, part = tmp_path / f"long{suffix}", tone(44100, 60)
     audio.write(path, np.tile(part, 3), 44100)
     assert abs(audio.read(path)[0].shape[1] - 180 * 44100) < 0.1 * 44100
-    with audio.writers([path], 44100, 2, 180 * 44100) as write:
+    with audio.open_writers([path], 44100, 2, 180 * 44100) as write:
         for _ in range(3):
             write(np.stack([[part, part]]))
     channels, _ = audio.read(path)
@@ -49,7 +59,7 @@ def test_channels_are_averaged_and_rates_converted(tmp_path):
     np.testing.assert_allclose(mono[200:-200], tone(10000)[200:-200], atol=1e-3)
 
 
-def test_an_excerpt_is_a_part_of_the_whole(tmp_path):
+def test_an_excerpt_equals_that_part_of_the_file(tmp_path):
     audio.write(tmp_path / "tone.flac", tone(16000, seconds=3), 16000)
     whole = audio.read_mono(tmp_path / "tone.flac", 16000)
     part = audio.read_excerpt(tmp_path / "tone.flac", 1.25, 0.5, 16000)
@@ -58,8 +68,8 @@ def test_an_excerpt_is_a_part_of_the_whole(tmp_path):
     assert len(audio.read_excerpt(tmp_path / "tone.flac", 9, 1, 16000)) == 0
 
 
-def test_a_header_that_promises_too_much_takes_no_memory(tmp_path):
-    """FLAC has 36 bits for the number of samples: 250 GB."""
+def test_memory_does_not_follow_a_wrong_header(tmp_path):
+    """A FLAC header can state 36 bits of samples: 250 GB."""
     soundfile.write(tmp_path / "a.flac", 0.1 * np.ones(30_000), 16000)
     data = bytearray((tmp_path / "a.flac").read_bytes())
     data[21:26] = bytes([data[21] | 15]) + b"\xff" * 4
@@ -69,24 +79,24 @@ def test_a_header_that_promises_too_much_takes_no_memory(tmp_path):
         audio.read(tmp_path / "a.flac")
 
 
-def test_samples_that_are_no_numbers_are_told(tmp_path):
+def test_samples_that_are_not_finite_are_refused(tmp_path):
     soundfile.write(tmp_path / "bad.wav", np.array([0.0, np.nan, 1.0]), 16000, subtype="FLOAT")
     with pytest.raises(UserError, match="NaN or infinite"):
         audio.read(tmp_path / "bad.wav")
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
-def test_a_full_disk_leaves_no_part_of_a_file(tmp_path, suffix):
-    """libsndfile buffers, and says nothing if there is no space when it closes."""
+def test_a_full_disk_leaves_no_incomplete_file(tmp_path, suffix):
+    """libsndfile reports no error if the disk is full when it closes a file."""
     path, signal = tmp_path / f"voice{suffix}", np.random.default_rng(0).standard_normal(160000).astype(np.float32) / 5
-    with audio.writers([path], 16000, 1, len(signal)) as write:
+    with audio.open_writers([path], 16000, 1, len(signal)) as write:
         write(signal[None, None])
     before = path.read_bytes()
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     for missing in (200, len(before) // 2, len(before)):
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) - missing, unlimited[1]))
         try:
-            with pytest.raises(UserError, match="File too large"), audio.writers(
+            with pytest.raises(UserError, match="File too large"), audio.open_writers(
                     [path], 16000, 1, len(signal)) as write:
                 write(signal[None, None])
         finally:
@@ -94,8 +104,8 @@ def test_a_full_disk_leaves_no_part_of_a_file(tmp_path, suffix):
         assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
-def test_a_length_that_the_header_does_not_tell_is_told(tmp_path):
-    """An MP3 of varying bitrate without its first, describing frame, and a FLAC that was streamed."""
+def test_files_without_a_length_are_refused(tmp_path):
+    """An MP3 of variable bitrate without its Xing header, and a FLAC that was streamed."""
     loud = np.concatenate([np.random.default_rng(0).standard_normal(80000) / 5, np.zeros(160000)]).astype(np.float32)
     soundfile.write(tmp_path / "whole.mp3", loud, 16000, bitrate_mode="VARIABLE")
     data = (tmp_path / "whole.mp3").read_bytes()
@@ -108,14 +118,14 @@ def test_a_length_that_the_header_does_not_tell_is_told(tmp_path):
     for suffix in (".mp3", ".flac"):
         with audio.open_file(tmp_path / f"whole{suffix}") as file:
             assert audio.count_samples(file) == len(loud)
-        with pytest.raises(UserError, match="does not tell how long it is"):
+        with pytest.raises(UserError, match="does not state its length"):
             audio.open_file(tmp_path / f"streamed{suffix}")
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 16000, 44100])
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 20.0])
-def test_whole_mp3_files_are_as_long_as_they_say(tmp_path, rate_hz, seconds):
-    """With a picture before the sound, too, whose bytes may look like frames."""
+def test_the_length_of_mp3_files_is_right(tmp_path, rate_hz, seconds):
+    """Also with a picture before the sound, whose bytes can look like frames."""
     path = tmp_path / "whole.mp3"
     soundfile.write(path, tone(rate_hz, seconds), rate_hz)
     picture = np.random.default_rng(0).bytes(300_000)
@@ -127,12 +137,12 @@ def test_whole_mp3_files_are_as_long_as_they_say(tmp_path, rate_hz, seconds):
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
-def test_an_interruption_while_writing_leaves_nothing(tmp_path, suffix):
-    """Python calls our handler (some runners have another) at any moment, also in functions that libsndfile calls."""
+def test_an_interrupted_write_leaves_no_file(tmp_path, suffix):
+    """Python can run the handler of Ctrl-C at any moment, also in callbacks of libsndfile."""
     part, voice = tone(44100, 2)[None, None], tmp_path / f"voice{suffix}"
     usual = system_signals.signal(system_signals.SIGINT, system_signals.default_int_handler)
     try:
-        with pytest.raises(KeyboardInterrupt), audio.writers([voice], 44100, 1, 44100 * 200) as write:
+        with pytest.raises(KeyboardInterrupt), audio.open_writers([voice], 44100, 1, 44100 * 200) as write:
             threading.Timer(0.1, os.kill, (os.getpid(), system_signals.SIGINT)).start()
             end = time.monotonic() + 10
             while time.monotonic() < end:
@@ -142,7 +152,7 @@ def test_an_interruption_while_writing_leaves_nothing(tmp_path, suffix):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_mp3_that_was_cut_is_as_long_as_what_is_there(tmp_path):
+def test_the_length_of_a_truncated_mp3_is_that_of_its_samples(tmp_path):
     soundfile.write(tmp_path / "whole.mp3", tone(16000, 10), 16000)
     data = (tmp_path / "whole.mp3").read_bytes()
     (tmp_path / "cut.mp3").write_bytes(data[: len(data) // 2])
@@ -151,7 +161,7 @@ def test_an_mp3_that_was_cut_is_as_long_as_what_is_there(tmp_path):
         assert len(file.read()) == audio.count_samples(file)
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path):
+def test_a_failed_write_keeps_the_old_file(tmp_path):
     path = tmp_path / "voice.wav"
     audio.write(path, tone(8000), 8000)
     before = path.read_bytes()
@@ -162,11 +172,11 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
-def test_what_encoders_would_crash_at(tmp_path):
-    """libvorbis at 768 kHz, LAME at numbers without bounds: as voices of a damaged file may be."""
+def test_inputs_at_which_encoders_would_crash(tmp_path):
+    """libvorbis crashes at 768 kHz, LAME at very large samples, which the voices of a damaged file can have."""
     with pytest.raises(UserError, match="loud.ogg could not be written .OGG has no more than 200000 Hz"), \
-            audio.writers([tmp_path / "loud.ogg"], 768000, 1, 300):
+            audio.open_writers([tmp_path / "loud.ogg"], 768000, 1, 300):
         pass
-    with audio.writers([tmp_path / "loud.mp3"], 48000, 2, 1) as write:
+    with audio.open_writers([tmp_path / "loud.mp3"], 48000, 2, 1) as write:
         write(np.full((1, 2, 1), 1e30, np.float32))
     assert [file.name for file in tmp_path.iterdir()] == ["loud.mp3"]

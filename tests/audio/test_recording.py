@@ -1,153 +1,49 @@
-"""Separation where the truth is known: a made-up network tells low sounds from high ones."""
-
-import itertools
-from functools import partial
+"""A recording, in a file or in memory, is read in parts."""
 
 import numpy as np
 import pytest
+import soundfile
 
 from lab41_sce.audio.recording import Recording
 from lab41_sce.errors import UserError
-from lab41_sce.models.embedding_model import EmbeddingModel
-from lab41_sce.models.front_end import FrontEnd
-from lab41_sce.separation import streaming
-from lab41_sce.separation.separator import Separator
 
 RATE_HZ = 16000
 
 
-class Bands:
-    """A network whose vectors say whether a bin lies below an edge, and whether all of a frame is loud."""
-
-    def __init__(self, edge_hz):
-        self.edge_hz = edge_hz
-
-    def predict_on_batch(self, features):
-        is_low = np.linspace(0, 5000, features.shape[2]) < self.edge_hz
-        is_broad = np.broadcast_to(features.mean(axis=2, keepdims=True) > 0.5, features.shape)
-        return np.stack([is_low & ~is_broad, ~is_low & ~is_broad, is_broad], axis=-1).astype(np.float32)
-
-
-def separator(edge_hz=1000, hop_length=256):
-    model = EmbeddingModel(FrontEnd(hop_length=hop_length), Bands(edge_hz))
-    model.cluster_variance, model.verification_threshold = 0.5, 0.5
-    return Separator(model)
-
-
-def tone(hz, seconds, spans=None, rate_hz=RATE_HZ):
-    """Return a tone that sounds in some spans, pairs of seconds."""
-    time = np.arange(round(seconds * rate_hz)) / rate_hz
-    sounds = np.ones_like(time, bool) if spans is None else sum((time >= a) & (time < b) for a, b in spans) > 0
-    return (0.1 * sounds * np.sin(2 * np.pi * hz * time)).astype(np.float32)
-
-
-def power_at(signal, hz):
-    """Return the share of a signal's power that lies within 50 Hz of a frequency."""
-    power = np.abs(np.fft.rfft(signal)) ** 2
-    near = np.abs(np.fft.rfftfreq(len(signal), 1 / RATE_HZ) - hz) < 50
-    return power[near].sum() / power.sum()
-
-
-@pytest.fixture
-def short_windows(monkeypatch):
-    monkeypatch.setattr(EmbeddingModel, "grid_frames", 20)  # `Bands` looks at a frame for itself
-    monkeypatch.setattr(streaming, "plan", partial(streaming.plan, window_seconds=2.0))
-
-
-@pytest.mark.parametrize("hz", [300, 3000])
-def test_the_enrolled_person_comes_first(hz):
-    """Whoever is asked for, though clustering has an order of its own."""
-    low_and_high = separator()
-    mixture = Recording.of(tone(300, 3) + tone(3000, 3), RATE_HZ)
-    person = low_and_high.speaker_embedding(Recording.of(tone(hz + 50, 2), RATE_HZ))
-    found = low_and_high.open(mixture, 2, person)
-    voices = np.concatenate([*found], axis=-1)[:, 0]
-    assert found.found and found.similarity[0] > 0.9 > found.similarity[1]
-    assert power_at(voices[0], hz) > 0.9 > 0.1 > power_at(voices[1], hz)
-
-
-def test_frames_of_windows_are_where_the_sounds_are(short_windows):
-    spans = [(1.0, 4.5), (6.0, 9.0)], [(3.0, 7.1)]
-    signal = tone(700, 10, spans[0]) + tone(1500, 10, spans[1])
-    separation_ = separator().open(Recording.of(signal, RATE_HZ), 2)
-    assert len([*separation_]) > 3  # windows
-    found = sorted(separation_.frames.segments(), key=len, reverse=True)
-    for of_voice, wanted in zip(found, spans, strict=True):
-        np.testing.assert_allclose(of_voice, wanted, atol=0.06)
-    assert len(separation_.frames.magnitudes) == pytest.approx(10 * 10000 / 256, abs=2)
-
-
-@pytest.mark.parametrize("hop_length", [256, 128])
-@pytest.mark.parametrize("seconds", [0.7, 5.3])
-def test_a_click_is_timed_right_at_any_hop(hop_length, seconds, short_windows):
-    click = np.zeros(8 * RATE_HZ, np.float32)
-    click[round(seconds * RATE_HZ)] = 1
-    separation_ = separator(hop_length=hop_length).open(Recording.of(click, RATE_HZ), 1)
-    list(separation_)
-    frames = separation_.frames
-    times = frames.first + frames.seconds * np.arange(len(frames.magnitudes))
-    assert np.average(times, weights=frames.magnitudes**2) == pytest.approx(seconds, abs=0.006)
-
-
-def test_windows_are_faded_into_each_other(short_windows):
-    """Masks that change from window to window must not make clicks."""
-    changing = separator()
-    shares = itertools.cycle([(0.9, 0.1), (0.1, 0.9)])
-    changing.model.masks_from = lambda vectors, centroids: np.stack(
-        [np.full(vectors.shape[:2], share, np.float32) for share in next(shares)])
-    voices = changing.separate(tone(100, 10), RATE_HZ)
-    assert 0.05 < np.abs(voices).max()
-    levels = np.abs(voices[0]).reshape(-1, RATE_HZ // 4).max(axis=1)
-    assert levels.max() > 5 * levels.min()  # the masks did change
-    steepest = np.abs(np.diff(tone(100, 1))).max()
-    assert np.abs(np.diff(voices)).max() < 1.2 * steepest
-
-
-def test_what_the_model_cannot_hear_goes_to_whom_its_highest_bins_belong():
-    first, second = [(0.0, 2.0), (4.0, 5.0)], [(2.0, 4.0), (5.0, 6.0)]
-    signal = tone(4000, 6, first) + tone(6000, 6, first) + tone(4400, 6, second) + tone(7000, 6, second)
-    signal += 5 * tone(700, 6, second)  # the first voice speaks then, too, but not so high
-    voices = separator(edge_hz=4200).separate(signal, RATE_HZ)
-    loudness = {hz: [power_at(voice, hz) * np.square(voice).sum() for voice in voices]
-                for hz in (700, 4000, 6000, 4400, 7000)}
-    first_voice = np.argmax(loudness[700])
-    for hz, owner in ((4000, first_voice), (6000, first_voice), (4400, 1 - first_voice), (7000, 1 - first_voice)):
-        assert loudness[hz][owner] > 10 * loudness[hz][1 - owner], hz
-
-
-def test_a_burst_is_no_voice():
-    rng = np.random.default_rng(0)
-    signal = tone(700, 6) + tone(1500, 6) + 1e-4 * rng.standard_normal(6 * RATE_HZ).astype(np.float32)
-    burst = np.zeros_like(signal)
-    for start in (40000, 60000):
-        burst[start : start + 1500] = 50 * rng.standard_normal(1500)
-    voices = separator().separate(signal + burst, RATE_HZ)[:, :32000]
-    assert sorted(np.argmax([power_at(voice, hz) for voice in voices]) for hz in (700, 1500)) == [0, 1]
-    assert max(power_at(voice, 700) for voice in voices) > 0.95
+def test_a_file_is_read_in_parts(tmp_path):
+    signal = 0.1 * np.random.default_rng(0).standard_normal((48000, 2)).astype(np.float32)
+    for suffix in (".wav", ".flac", ".ogg", ".mp3"):
+        soundfile.write(tmp_path / f"talk{suffix}", signal, 16000)
+        whole, _ = soundfile.read(tmp_path / f"talk{suffix}", dtype="float32", always_2d=True)
+        recording = Recording.open(tmp_path / f"talk{suffix}")
+        assert (recording.n_channels, recording.n_samples, recording.seconds) == (2, len(whole), len(whole) / 16000)
+        for start, stop in ((0, 5000), (5000, 9000), (2000, 7000), (40000, len(whole))):
+            np.testing.assert_allclose(recording.read(start, stop), whole[start:stop].T, atol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32])
-def test_integers_are_of_full_scale(dtype):
-    info, signal = np.iinfo(dtype), tone(300, 1) + tone(3000, 1)
+def test_integers_are_divided_by_their_full_scale(dtype):
+    info, signal = np.iinfo(dtype), np.sin(0.1 * np.arange(RATE_HZ)).astype(np.float32) / 5
     half = (info.max - info.min + 1) / 2
     integers = np.round(signal * half + (info.max + info.min + 1) / 2).astype(dtype)
     np.testing.assert_allclose(Recording.of(integers, RATE_HZ).read(0, RATE_HZ)[0], signal, atol=1.1 / half)
 
 
-def test_what_is_no_rate_signal_or_number_is_told():
-    good, two = separator(), tone(300, 1)
-    for rate_hz in (0, -1, 16000.5, "16000", None):
-        with pytest.raises(UserError, match="sample rate"):
-            good.separate(two, rate_hz)
-    for n_speakers in ("2", None, 2.5, -1):
-        with pytest.raises(UserError, match="cannot be separated"):
-            good.separate(two, RATE_HZ, n_speakers)
-    with pytest.raises(UserError, match="give floats or integers"):
-        good.separate(np.array(["a", "b"]), RATE_HZ)
-    assert good.separate(two, np.int64(RATE_HZ), np.int64(2)).shape == (2, RATE_HZ)
+@pytest.mark.parametrize(("channels", "expected"), [("each", [[1, 3], [3, 5]]), ("mix", [[2, 4]]), (2, [[3, 5]])])
+def test_channels_are_selected(tmp_path, channels, expected):
+    soundfile.write(tmp_path / "stereo.wav", np.array([[1, 3], [3, 5]]) / 8, RATE_HZ, "FLOAT")
+    recording = Recording.open(tmp_path / "stereo.wav", channels)
+    assert recording.n_channels == len(expected)
+    np.testing.assert_allclose(8 * recording.read(0, 2), expected)
+
+
+def test_a_missing_channel_is_refused(tmp_path):
+    soundfile.write(tmp_path / "mono.wav", np.zeros(10), RATE_HZ)
+    with pytest.raises(UserError, match="has 1 channels and no channel 2; choose 1 to 1, mix or each"):
+        Recording.open(tmp_path / "mono.wav", 2)
 
 
 @pytest.mark.parametrize("rate_hz", [True, 0, -8000, 16000.0, 2**31, "16000", None])
-def test_a_rate_that_is_none_is_refused(rate_hz):
+def test_impossible_sample_rates_are_refused(rate_hz):
     with pytest.raises(UserError, match="give whole Hz"):
-        Recording.of(tone(300, 0.1), rate_hz)
+        Recording.of(np.ones(1600, np.float32), rate_hz)

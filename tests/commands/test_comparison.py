@@ -62,7 +62,7 @@ def test_one_command_compares_every_system_and_goes_on_with_what_is_missing(tmp_
 def check_that_every_model_separates(systems):
     """Load each in a process that knows no more than the command line does."""
     code = ("import sys, numpy; from lab41_sce.separation import Separator; "
-            "print([Separator.load(folder).separate(numpy.ones(9000), 10000).shape for folder in sys.argv[1:]]); "
+            "print([Separator.load(folder).separate(numpy.ones(9000), 10000, 2).voices.shape for folder in sys.argv[1:]]); "
             "Separator.load(sys.argv[1]).separate(numpy.ones(9000), 10000, 3)")
     folders = [systems / name for name in ["recurrent_mask", *TRAINED[:-1]]]
     result = subprocess.run([sys.executable, "-c", code, *folders], capture_output=True, text=True, check=False)

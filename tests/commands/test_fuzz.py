@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf.errors import OmegaConfBaseException
 
-from lab41_sce import separate
 from lab41_sce.audio.recording import Recording
+from lab41_sce.commands import separate
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation import metrics
 from lab41_sce.models.clustering import fit_centroids, masks_from_centroids
@@ -48,7 +48,8 @@ def leaves(values, name=""):
 
 
 SETTINGS = [*leaves(yaml.safe_load((experiment_settings.CONFIG_PATH / "config.yaml").read_text("utf-8"))),
-            "network.units", "method.build.loss_frame_stride", "method.name", "corpus.root", "corpus.subsets", "nothing"]
+            "network.units", "method.build.loss_frame_stride", "method.name", "corpus.root", "corpus.subsets",
+            "nothing"]
 NO_FILES = {
     "pipe": lambda path: os.mkfifo(path), "circle": lambda path: path.symlink_to(path),
     "device": lambda path: path.symlink_to("/dev/zero"), "dangling": lambda path: path.symlink_to("missing"),
@@ -100,7 +101,8 @@ def untrained():
     keras.utils.set_random_seed(1)
     front_end = FrontEnd()
     network = blstm(front_end.n_bins, n_outputs=3, n_layers=1, units=4)
-    return Separator(EmbeddingModel(front_end, network, unit_norm=True, soft_scale=5.0, cluster_variance=0.3, verification_threshold=0.5))
+    return Separator(EmbeddingModel(front_end, network, unit_norm=True, soft_scale=5.0, cluster_variance=0.3,
+                                    verification_threshold=0.5))
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +113,7 @@ def separator():
 def voices_of(separator, signal, rate_hz, n_speakers):
     """Separate, and look at the voices; None where that was refused in a sentence."""
     try:
-        voices = separator.separate(signal, rate_hz, n_speakers)
+        voices = separator.separate(signal, rate_hz, n_speakers).voices
     except UserError as error:
         said_clearly(error)
         return None

@@ -34,7 +34,7 @@ FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """Start the page with narrow limits; return its address and the folder that its visitors' folders are in."""
+    """Start the page with small limits; return its address and the parent folder of its visitors' folders."""
     folder = tmp_path_factory.mktemp("server")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -52,7 +52,7 @@ def server(tmp_path_factory):
             yield address, private
             process.terminate()
             assert process.wait(30) == 0, (folder / "log.txt").read_text()
-            assert not private.exists()  # with all that visitors have left
+            assert not private.exists()  # with all files of visitors
         finally:
             process.kill()
     assert "A separation failed" not in (folder / "log.txt").read_text()
@@ -116,14 +116,14 @@ def separate(page):
 
 
 def done(page):
-    """Wait for a result to be shown; a mistake's sentence fails the test."""
-    page.locator("#status .status", has_text=re.compile("Done|mistake")).wait_for()
+    """Wait for a result; an error message fails the test."""
+    page.locator("#status .status", has_text=re.compile("Done|error in the program")).wait_for()
     assert "Done" in status(page)
     page.locator("audio[data-name]").first.wait_for()
 
 
 def upload(page, file):
-    """Choose a file, and wait for what the page says of it."""
+    """Upload a file, and return the status message about it."""
     choose(page, "A recording of your own")
     before = status(page)
     page.locator("input[type=file]").first.set_input_files(str(file))
@@ -174,13 +174,13 @@ def test_it_separates_the_example_and_plays_a_voice(visit):
     for picture in page.locator("figure img").all():
         assert picture.get_attribute("alt") and picture.evaluate("one => one.naturalWidth") > 300
     captions = " ".join(page.locator("figcaption").all_inner_texts())
-    assert all(word in captions for word in ("Of the energy", "audible bins", "speaks", "Confidence"))
-    assert page.locator("table.scores").count() == 0  # the truth is not known
+    assert all(word in captions for word in ("Of the energy", "active bins", "speaks", "Confidence"))
+    assert page.locator("table.scores").count() == 0  # the sources are unknown
     page.locator(".js-plotly-plot canvas").first.wait_for()
     keep_picture(page, "desktop")
 
 
-def test_the_vectors_turn_without_a_mouse(visit):
+def test_the_embeddings_turn_without_a_mouse(visit):
     page = visit()
     separate(page)
     done(page)
@@ -192,7 +192,7 @@ def test_the_vectors_turn_without_a_mouse(visit):
     for _ in range(4):
         slider.press("ArrowRight")
     page.wait_for_function(f"Math.abs({camera} - {before}) > 0.2")
-    assert "voices' centres are" in page.locator("#vectors-caption").inner_text()
+    assert "nearest centroids" in page.locator("#vectors-caption").inner_text()
 
 
 def test_it_works_with_the_keyboard_alone(visit):
@@ -228,7 +228,7 @@ def test_it_makes_a_mixture_and_scores_it(visit):
     choose(page, "3")
     separate(page)
     page.locator("audio[data-name=voice_3]").wait_for()
-    assert "cannot be compared" in page.locator("table.scores").inner_text()
+    assert "cannot be scored" in page.locator("table.scores").inner_text()
 
 
 def test_it_fits_a_telephone(visit):
@@ -241,12 +241,12 @@ def test_it_fits_a_telephone(visit):
     keep_picture(page, "phone")
 
 
-def test_what_cannot_be_taken_gets_a_sentence(visit, server, tmp_path):
+def test_unusable_recordings_give_a_sentence(visit, server, tmp_path):
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF" + bytes(2000))
     page = visit()
-    said = upload(page, broken)
-    assert "broken.wav is not audio that can be decoded" in said and str(server[1]) not in said
+    message = upload(page, broken)
+    assert "broken.wav is not audio that can be decoded" in message and str(server[1]) not in message
     separate(page)
     page.locator("#status [role=alert]").wait_for()
 
@@ -255,9 +255,10 @@ def test_what_cannot_be_taken_gets_a_sentence(visit, server, tmp_path):
     page = visit()
     choose(page, "A recording of your own")
     page.locator("input[type=file]").first.set_input_files(str(write_sound(tmp_path / "large.wav", 200)))
-    page.get_by_text(re.compile("exceed the maximum.+large.wav")).first.wait_for()  # told by the browser ...
+    page.get_by_text(re.compile("exceed the maximum.+large.wav")).first.wait_for()  # refused in the browser ...
     file = {"name": "large.wav", "mimeType": "audio/wav", "buffer": (tmp_path / "large.wav").read_bytes()}
-    assert page.request.post(f"{server[0]}gradio_api/upload", multipart={"files": file}).status == 413  # ... or not
+    response = page.request.post(f"{server[0]}gradio_api/upload", multipart={"files": file})
+    assert response.status == 413  # ... and by the server
     assert not [*server[1].rglob("large.wav")]
     for opened in page.context.browser.contexts:
         for shown in opened.pages:
@@ -276,7 +277,7 @@ def test_a_long_run_can_be_cancelled(visit, tmp_path):
     time.sleep(1)
     assert "Cancelled" in status(page) and cancel.is_disabled() and page.locator("audio[data-name]").count() == 0
     choose(page, "An example")
-    separate(page)  # waits for no more than the step that was under way
+    separate(page)  # waits only for the step that was running
     done(page)
     assert durations(page) == pytest.approx([EXAMPLE_SECONDS] * 3, abs=0.05)
 
@@ -295,7 +296,7 @@ def test_a_recording_is_made_with_the_microphone(visit):
     assert min(durations(page)) > 1
 
 
-def test_two_visitors_at_once_never_meet(visit, server, tmp_path):
+def test_two_visitors_at_once_are_separate(visit, server, tmp_path):
     one, other = visit(), visit()
     for number, page in enumerate((one, other)):
         upload(page, write_sound(tmp_path / f"{number}.wav", 3 + number, seed=number))
@@ -311,4 +312,4 @@ def test_two_visitors_at_once_never_meet(visit, server, tmp_path):
     one.context.close()
     private = server[1] / Path(address).parent.name
     wait(lambda: not private.exists() and not [*server[1].rglob("0.wav")])
-    assert sound(other, "voice_1")[1] == others  # whose visitor is still there
+    assert sound(other, "voice_1")[1] == others  # this visitor is still there

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab41_sce import audio, process_pool, score, separate
+from lab41_sce import audio, process_pool, score
+from lab41_sce.commands import separate
 from lab41_sce.errors import UserError
+from lab41_sce.separation import voice_files
 from lab41_sce.separation.separator import Separator
 
 
@@ -105,17 +107,16 @@ def test_a_job_may_be_done_twice(tiny_model, tmp_path, monkeypatch, capsys):
     audio.write(path, 0.1 * np.random.default_rng(0).standard_normal(8000), 8000)
     options = separate.parse([str(path), "--speakers", "2", "--out-dir", str(voices), "--jobs", "2"])
     separate.check_choices(options)
-    options.call = ""
-    first, again = (separate.separate_file(path, options, [path], before=[]) for _ in range(2))
+    first, again = (separate.separate_file(path, options, [path], existing=[]) for _ in range(2))
     assert first == again and [output.name for output in again.outputs] == ["a_1.wav", "a_2.wav"]
-    kept = separate.separate_file(path, options, [path], before=first.outputs[1:])
+    kept = separate.separate_file(path, options, [path], existing=first.outputs[1:])
     assert "a_1.wav exists already; add --force" in kept.error
 
 
 def test_recordings_of_one_stem_have_places_of_their_own(tiny_model, tmp_path, monkeypatch):
     places = set()
     monkeypatch.setattr(separate, "load_separator", lambda *_: Separator(tiny_model))
-    monkeypatch.setattr(separate, "write_extras", lambda *_: places.update(tmp_path.glob("voices/.*")))
+    monkeypatch.setattr(voice_files, "write_extras", lambda *_: places.update(tmp_path.glob("voices/.*")))
     for name in ("a.wav", "a.flac"):
         audio.write(tmp_path / name, 0.1 * np.random.default_rng(0).standard_normal(8000), 8000)
     command = [*(str(tmp_path / name) for name in ("a.wav", "a.flac")), "--speakers", "2"]
@@ -127,10 +128,10 @@ def test_what_nobody_expected_stops_no_other_recording(tiny_model, tmp_path, mon
     def fail_at_b(separator, recording, *_):
         if recording.name.endswith("b.wav"):
             raise RuntimeError("out of memory")
-        return separate.Done([Path(recording.name)], [])
+        return separate.Outcome([Path(recording.name)], [])
 
     monkeypatch.setattr(separate, "load_separator", lambda *_: Separator(tiny_model))
-    monkeypatch.setattr(separate, "_separate", fail_at_b)
+    monkeypatch.setattr(separate, "separate_recording", fail_at_b)
     for stem in "abc":
         audio.write(tmp_path / f"{stem}.wav", np.zeros(800), 8000)
     assert separate.main([str(tmp_path), "--out-dir", str(tmp_path / "voices")]) == 1

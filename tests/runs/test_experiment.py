@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 
-from lab41_sce import experiment, separate
+from lab41_sce import experiment
+from lab41_sce.commands import separate
 from lab41_sce.article.draw import CAPTIONS
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.errors import UserError

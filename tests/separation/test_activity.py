@@ -1,4 +1,4 @@
-"""`lab41_sce.separation.activity`: who speaks when, and how sure the masks are, from masks that are known."""
+"""`SpeakerActivity`: segments and confidence of known masks."""
 
 from dataclasses import replace
 
@@ -10,8 +10,8 @@ from lab41_sce.separation.activity import SpeakerActivity, rttm
 FRAME_SECONDS = 0.025
 
 
-def frames_of(spans, seconds=10.0, sure=1.0):
-    """Make frames in which voice s speaks in `spans[s]` (pairs of seconds), with masks that are `sure`."""
+def activity_of(spans, seconds=10.0, margin=1.0):
+    """Make the activity of voices that speak in `spans[s]` (pairs of seconds), with masks of a given margin."""
     n_frames = round(seconds / FRAME_SECONDS)
     speaks = np.zeros((len(spans), n_frames), bool)
     for voice, of_voice in enumerate(spans):
@@ -22,68 +22,70 @@ def frames_of(spans, seconds=10.0, sure=1.0):
         present = np.flatnonzero(speaks[:, frame])
         for bin_number in range(8):
             owner[present[bin_number % len(present)] if len(present) else 0, frame, bin_number] = 1.0
-    masks = sure * owner + (1 - sure) / len(spans)
+    masks = margin * owner + (1 - margin) / len(spans)
     magnitude = np.where(speaks.any(axis=0), 1.0, 1e-4)[:, None] * np.ones(8)
-    return SpeakerActivity.of(masks, magnitude, FRAME_SECONDS)
+    return SpeakerActivity.from_masks(masks, magnitude, FRAME_SECONDS)
 
 
 def test_segments_are_where_the_voices_are():
     spans = [[(1.0, 4.0), (6.0, 9.0)], [(3.0, 7.0)]]
-    segments = frames_of(spans).segments()
+    segments = activity_of(spans).segments()
     for found, wanted in zip(segments, spans, strict=True):
         np.testing.assert_allclose(found, wanted, atol=2 * FRAME_SECONDS)
 
 
 def test_short_pauses_are_bridged_and_short_sounds_left_out():
     spans = [[(0.0, 2.0), (2.2, 5.0), (8.0, 10.0)], [(6.0, 6.1), (6.8, 7.8)]]
-    first, second = frames_of(spans).segments()
+    first, second = activity_of(spans).segments()
     np.testing.assert_allclose(first, [(0.0, 5.0), (8.0, 10.0)], atol=2 * FRAME_SECONDS)
     np.testing.assert_allclose(second, [(6.8, 7.8)], atol=2 * FRAME_SECONDS)
 
 
-@pytest.mark.parametrize("sure", [0.0, 0.3, 1.0])
-def test_confidence_is_the_margin_of_the_masks(sure):
-    frames = frames_of([[(0.0, 6.0)], [(0.0, 4.0)]], sure=sure)
-    assert frames.confidence() == pytest.approx(sure, abs=0.01)
-    by_second = frames.confidence_by_second()
+@pytest.mark.parametrize("margin", [0.0, 0.3, 1.0])
+def test_confidence_is_the_margin_of_the_masks(margin):
+    activity = activity_of([[(0.0, 6.0)], [(0.0, 4.0)]], margin=margin)
+    assert activity.confidence() == pytest.approx(margin, abs=0.01)
+    by_second = activity.confidence_by_second()
     assert len(by_second) == 10
-    np.testing.assert_allclose(by_second[:6], sure, atol=0.01)
+    np.testing.assert_allclose(by_second[:6], margin, atol=0.01)
     assert np.isnan(by_second[7:]).all()
 
 
-def test_one_voice_has_nothing_to_be_confused_with():
-    frames = frames_of([[(0.0, 5.0)]])
-    assert np.isnan(frames.confidence()) and np.isnan(frames.confidence_by_second()).all()
+def test_a_single_voice_has_no_confidence():
+    activity = activity_of([[(0.0, 5.0)]])
+    assert np.isnan(activity.confidence()) and np.isnan(activity.confidence_by_second()).all()
 
 
-def test_parts_are_the_whole():
-    whole = frames_of([[(0.0, 6.0)], [(2.0, 9.0)]])
-    parts = [SpeakerActivity(whole.levels[:, part], whole.margins[part], whole.magnitudes[part], FRAME_SECONDS, 0.0, 5.0)
+def test_parts_can_be_joined():
+    whole = activity_of([[(0.0, 6.0)], [(2.0, 9.0)]])
+    parts = [SpeakerActivity(whole.powers[:, part], whole.margins[part], whole.magnitudes[part], FRAME_SECONDS, 0.0,
+                             5.0)
              for part in (slice(0, 133), slice(133, None))]
-    joined = SpeakerActivity.join(parts, duration=10.0)
+    joined = SpeakerActivity.concatenate(parts, duration_seconds=10.0)
     assert joined.segments() == whole.segments() and joined.confidence() == whole.confidence()
 
 
 def test_frames_may_begin_before_the_recording():
-    whole = frames_of([[(1.0, 6.0)], [(2.0, 9.0)]])
-    earlier = replace(whole, first=-0.5)
+    whole = activity_of([[(1.0, 6.0)], [(2.0, 9.0)]])
+    earlier = replace(whole, first_frame_seconds=-0.5)
     np.testing.assert_allclose(np.array(earlier.segments()), np.array(whole.segments()) - 0.5)
     assert len(earlier.confidence_by_second()) == 10 and np.isnan(earlier.confidence_by_second()[9])
 
 
-def test_nothing_is_after_the_end():
-    frames = SpeakerActivity.join([frames_of([[(0.0, 4.2)], [(1.0, 4.2)]], seconds=4.2)], duration=3.99)
-    assert len(frames.confidence_by_second()) == 4
-    assert max(end for of_voice in frames.segments() for _, end in of_voice) == 3.99
+def test_no_segment_ends_after_the_recording():
+    part = activity_of([[(0.0, 4.2)], [(1.0, 4.2)]], seconds=4.2)
+    activity = SpeakerActivity.concatenate([part], duration_seconds=3.99)
+    assert len(activity.confidence_by_second()) == 4
+    assert max(end for of_voice in activity.segments() for _, end in of_voice) == 3.99
 
 
 def test_silence_has_no_segments_and_no_confidence():
-    frames = SpeakerActivity.of(np.full((2, 40, 8), 0.5), np.zeros((40, 8)), FRAME_SECONDS)
-    assert frames.segments() == [[], []]
-    assert np.isnan(frames.confidence()) and np.isnan(frames.confidence_by_second()).all()
+    activity = SpeakerActivity.from_masks(np.full((2, 40, 8), 0.5), np.zeros((40, 8)), FRAME_SECONDS)
+    assert activity.segments() == [[], []]
+    assert np.isnan(activity.confidence()) and np.isnan(activity.confidence_by_second()).all()
 
 
-def test_rttm_has_ten_fields_a_line_in_the_order_of_time():
+def test_rttm_lines_have_ten_fields_and_are_ordered_by_time():
     lines = rttm("two people", [[(0.0, 1.5), (4.0, 5.0)], [(1.0, 2.25)]]).splitlines()
     assert lines == ["SPEAKER two_people 1 0.000 1.500 <NA> <NA> voice_1 <NA> <NA>",
                      "SPEAKER two_people 1 1.000 1.250 <NA> <NA> voice_2 <NA> <NA>",

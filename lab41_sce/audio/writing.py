@@ -1,0 +1,169 @@
+"""Signals become audio files, whole or part by part; a file appears complete or not at all.
+
+Conventions: a signal is float32 of shape `[N]` (one channel) or `[C, N]` (several); full scale is 1.0.
+"""
+
+import contextlib
+import io
+import signal as system_signals
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from lab41_sce.atomic_write import temporary_name, write_whole
+from lab41_sce.errors import UserError
+
+FULL_SCALE = 32767  # of 16-bit samples
+MAX_OGG_RATE_HZ = 200_000  # libvorbis crashes at 768 kHz
+MAX_LOSSY_LEVEL = 100.0  # times full scale, in MP3 and OGG: LAME aborts at larger samples
+MAX_WAV_BYTES = 2**32 - 2**12  # a WAV header cannot state more
+BLOCK_SAMPLES = 2**16  # encoded at once
+
+
+def to_int16(signal: np.ndarray) -> np.ndarray:
+    """Round a signal to 16-bit samples of the same shape and clip it at full scale."""
+    return np.round(np.clip(signal, -1, 1) * FULL_SCALE).astype(np.int16)
+
+
+def write(path: str | Path, signal: np.ndarray, sample_rate_hz: int, subtype: str | None = None) -> None:
+    """Write a signal to a file whose suffix selects the format; the file appears complete or not at all.
+
+    Args:
+        path: the file to make; `.wav`, `.flac` or `.ogg`.
+        signal: float32 `[N]` or `[C, N]`.
+        sample_rate_hz: in Hz.
+        subtype: encoding by its libsndfile name, such as "PCM_16" or "FLOAT"; None for the default of the format.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    path, channels = Path(path), np.atleast_2d(signal)
+
+    def encode(temporary: Path) -> None:
+        with soundfile.SoundFile(temporary, "w", sample_rate_hz, len(channels), subtype) as file:
+            _write_blocks(file, channels)
+
+    try:
+        write_whole(path, encode)
+    except (soundfile.LibsndfileError, ValueError, TypeError) as error:
+        raise UserError(f"{path} could not be written ({str(error).rstrip('.')}); check the folder, "
+                        "the free space and the suffix (.wav, .flac or .ogg).") from None
+
+
+@contextlib.contextmanager
+def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int,
+                 n_samples: int) -> Iterator[Callable[[np.ndarray], None]]:
+    """Open several files to write part by part; all of them appear at the end, complete, or none does.
+
+    Args:
+        paths: files to make; `.wav`, `.flac`, `.ogg` or `.mp3`, in folders that exist.
+        sample_rate_hz: in Hz.
+        n_channels: C.
+        n_samples: length of the files in samples.
+
+    Yields:
+        A function that writes the next part of all files, float32 `[len(paths), C, n]`.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    temporary_files = [temporary_name(path) for path in paths]
+
+    def write_part(signals: np.ndarray) -> None:
+        with _user_errors(paths[0], raw_files), _delayed_interrupt():
+            for encoder, signal in zip(encoders, signals, strict=True):
+                _write_blocks(encoder, signal)
+
+    raw_files: list[_RawFile] = []
+    encoders: list[soundfile.SoundFile] = []
+    try:
+        try:
+            with _user_errors(paths[0], raw_files), _delayed_interrupt():
+                for temporary in temporary_files:
+                    raw_files.append(_RawFile(temporary))
+                    encoders.append(_open_encoder(raw_files[-1], sample_rate_hz, n_channels, n_samples))
+            yield write_part
+        finally:
+            with _user_errors(paths[0], raw_files), _delayed_interrupt():  # closing writes the last samples
+                for file in [*encoders, *raw_files]:
+                    file.close()
+        with _user_errors(paths[0]):
+            for temporary, path in reversed([*zip(temporary_files, paths, strict=True)]):  # the first file comes last
+                temporary.replace(path)
+    finally:
+        for temporary in temporary_files:
+            temporary.unlink(missing_ok=True)
+
+
+class _RawFile(io.FileIO):
+    """A new file that keeps its write error: libsndfile reports none for a write that fails while it closes."""
+
+    def __init__(self, path: Path):
+        super().__init__(path, "wb+")
+        self.path = path
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        written = 0
+        try:
+            while written < len(data):  # on a full disk, a partial write raises no error
+                written += super().write(data[written:])
+        except OSError as error:
+            self.error = error
+        return written
+
+
+@contextlib.contextmanager
+def _delayed_interrupt() -> Iterator[None]:
+    """Delay Ctrl-C until the block ends: an exception in a callback of libsndfile would be lost."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread receives Ctrl-C
+        yield
+        return
+    interrupts: list[tuple] = []
+    handler = system_signals.getsignal(system_signals.SIGINT)
+    system_signals.signal(system_signals.SIGINT, lambda *arguments: interrupts.append(arguments))
+    try:
+        yield
+    finally:
+        system_signals.signal(system_signals.SIGINT, handler)
+    if interrupts and callable(handler):
+        handler(*interrupts[0])
+
+
+def _open_encoder(raw_file: _RawFile, sample_rate_hz: int, n_channels: int, n_samples: int) -> soundfile.SoundFile:
+    """Open an encoder: WAV as floats, since a voice can exceed the mixture's peak, FLAC with 24 bits."""
+    suffix = raw_file.path.suffix.lower()
+    if suffix == ".ogg" and sample_rate_hz > MAX_OGG_RATE_HZ:
+        raise ValueError(f"OGG has no more than {MAX_OGG_RATE_HZ} Hz")
+    large = 4 * n_samples * n_channels > MAX_WAV_BYTES
+    subtype = {".wav": "FLOAT", ".flac": "PCM_24"}.get(suffix)
+    return soundfile.SoundFile(raw_file, "w", sample_rate_hz, n_channels, subtype,
+                               format="RF64" if large and suffix == ".wav" else suffix[1:].upper())
+
+
+def _write_blocks(encoder: soundfile.SoundFile, signal: np.ndarray) -> None:
+    """Write a signal `[C, n]` in blocks: libvorbis copies each call's samples to the stack."""
+    for start in range(0, signal.shape[1], BLOCK_SAMPLES):
+        block = signal[:, start : start + BLOCK_SAMPLES].T
+        lossy = encoder.format in ("MP3", "OGG")
+        encoder.write(np.clip(block, -MAX_LOSSY_LEVEL, MAX_LOSSY_LEVEL) if lossy else block)
+
+
+@contextlib.contextmanager
+def _user_errors(path: Path, raw_files: Sequence[_RawFile] = ()) -> Iterator[None]:
+    """Turn errors while writing into one UserError; the error of a raw file is the more precise reason."""
+    try:
+        try:
+            yield
+        finally:
+            for raw_file in raw_files:
+                if raw_file.error:
+                    raise raw_file.error
+    except (soundfile.LibsndfileError, OSError, ValueError, TypeError, AssertionError) as error:
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise UserError(f"{path} could not be written ({reason}); check the folder, "
+                        "the free space and the suffix (.wav, .flac, .ogg or .mp3).") from None

@@ -1,0 +1,258 @@
+"""Separate recordings from the command line.
+
+    lab41-sce separate mixture.wav --out-dir voices
+
+writes voices/mixture_1.wav, voices/mixture_2.wav and so on, one file for each speaker, in the format and at the rate
+of the input.
+"""
+
+import argparse
+import functools
+import os
+import sys
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from lab41_sce.audio.recording import Recording
+from lab41_sce.errors import UserError
+from lab41_sce.separation.output_paths import (
+    ACTIVITY,
+    JSON,
+    MAX_VOICES,
+    RTTM,
+    SPECTROGRAMS,
+    OutputPaths,
+    check_outputs,
+    list_recordings,
+)
+
+DRAWN_SECONDS = 60  # of the spectrograms
+MIN_BAR_SECONDS = 60  # a shorter recording has no progress bar
+BAR = "{desc}: {percentage:3.0f} %|{bar}| {elapsed} < {remaining}"
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser("lab41-sce separate", description="Write one file for each speaker.")
+    parser.add_argument("files", nargs="+", metavar="FILE",
+                        help="recordings (WAV, FLAC, OGG, MP3), or folders that contain them")
+    parser.add_argument("--model", type=Path, metavar="RUN_OR_FILE",
+                        help="folder of a run, or a .keras file (default: the shipped model)")
+    parser.add_argument("--speakers", default="auto", metavar="auto|N",
+                        help="number of speakers (default: counted, up to 3)")
+    parser.add_argument("--enroll", type=Path, metavar="FILE",
+                        help="recording of one person who talks alone; the voice of this person comes first")
+    parser.add_argument("--out-dir", default=Path("."), type=Path, metavar="DIR",
+                        help="folder for the voices (default: the current folder)")
+    parser.add_argument("--channels", default="mix", metavar="mix|each|N",
+                        help="separate the mean of the channels (default), each channel with the masks of the mean, or "
+                             "one channel")
+    parser.add_argument("--plot", action="store_true",
+                        help="draw spectrograms of the voices (first minute) and the times when each speaks, as PNG")
+    parser.add_argument("--json", action="store_true", help="write times, confidence and speaker count as JSON")
+    parser.add_argument("--rttm", action="store_true", help="write the times when each voice speaks as RTTM")
+    parser.add_argument("--force", action="store_true", help="replace existing files")
+    parser.add_argument("--jobs", type=int, metavar="N",
+                        help="number of processes for several recordings (default: 1; -1: one for each core, which is "
+                             "the default on a cluster)")
+    parser.add_argument("--parallel-backend", choices=("loky", "dask", "ray"), default="loky",
+                        help="run the processes on this machine (loky, default) or on a cluster")
+    return parser.parse_args(arguments)
+
+
+def check_choices(options: argparse.Namespace) -> None:
+    """Convert `--speakers` and `--channels` to numbers and the files to paths.
+
+    Raises:
+        UserError: a value is not possible.
+    """
+    if "" in options.files:
+        raise UserError("an empty name was given for a file; give the path of a recording.")
+    options.files = [Path(file) for file in options.files]
+    for name, words, most in (("speakers", ("auto",), MAX_VOICES), ("channels", ("mix", "each"), 1024)):
+        value = getattr(options, name)
+        if value in words:
+            continue
+        if not value.isdecimal() or not 1 <= int(value) <= most:
+            raise UserError(f"--{name} {value} is not possible; give {', '.join(words)} or a number from 1 to {most}.")
+        setattr(options, name, int(value))
+    on_cluster = options.parallel_backend != "loky"
+    if options.jobs is None:
+        options.jobs = -1 if on_cluster else 1
+    if options.jobs < -1 or options.jobs == 0:
+        raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1 for one for each "
+                        "core.")
+    if on_cluster:  # its processes may have other working folders
+        options.files = [file.absolute() for file in options.files]
+        options.out_dir, options.model, options.enroll = (
+            path and path.absolute() for path in (options.out_dir, options.model, options.enroll))
+    options.call = uuid.uuid4().hex
+    if options.out_dir.exists() and not options.out_dir.is_dir():
+        raise UserError(f"--out-dir {options.out_dir} is a file; choose another folder.")
+
+
+def output_paths(path: Path, options: argparse.Namespace) -> OutputPaths:
+    """Name the outputs of a recording."""
+    wanted = {SPECTROGRAMS: options.plot, ACTIVITY: options.plot, JSON: options.json, RTTM: options.rttm}
+    return OutputPaths(path, options.out_dir, tuple(ending for ending in wanted if wanted[ending]))
+
+
+class Outcome(NamedTuple):
+    """Report what happened to a recording: files written, sentences about the result, the error if there was one."""
+
+    outputs: list[Path]
+    sentences: list[str]
+    error: str | None = None
+
+
+@functools.lru_cache(maxsize=1)  # once in a process
+def load_separator(model: Path | None, call: str) -> Any:
+    """Load a `Separator`. The id of the call makes a process that outlives the call load the model again."""
+    from lab41_sce.separation.separator import Separator  # imports TensorFlow, after the options are checked
+
+    return Separator.load(model) if model else Separator.from_pretrained()
+
+
+def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Path],
+                  enrolled: np.ndarray | None = None, recording: Recording | None = None,
+                  existing: Collection[Path] | None = None) -> Outcome:
+    """Separate one file, in any process.
+
+    Args:
+        path: of the recording.
+        options: the command line.
+        inputs: files that no voice may replace.
+        enrolled: embedding of the speaker whose voice should come first (`Separator.speaker_embedding`).
+        recording: the opened file, if it is open.
+        existing: of several recordings, the outputs of this one that existed before the call. Other outputs are from
+            a first attempt in a lost process, and may be replaced. None: there is only one recording.
+    """
+    try:
+        separator = load_separator(options.model, options.call)
+        recording = recording or Recording.open(path, options.channels)
+        return separate_recording(separator, recording, options, inputs, enrolled, existing)
+    except UserError as error:
+        return Outcome([], [], str(error))
+    except Exception as error:  # the other recordings must go on
+        if existing is None:
+            raise
+        return Outcome([], [], f"{path} could not be separated ({type(error).__name__}: {error}); separate it alone "
+                               "to see the traceback.")
+
+
+def separate_recording(separator: Any, recording: Recording, options: argparse.Namespace, inputs: Collection[Path],
+                       enrolled: np.ndarray | None, existing: Collection[Path] | None) -> Outcome:
+    """Separate an opened recording and write the files; arguments as in `separate_file`."""
+    from lab41_sce.separation.voice_files import summarise, write_voice_files
+
+    path = Path(recording.name)
+    paths = output_paths(path, options)
+    no_bar = recording.seconds < MIN_BAR_SECONDS or options.jobs != 1  # bars of several processes would overlap
+    with tqdm(total=1 + 1e-9, desc=path.name, bar_format=BAR, leave=False, disable=no_bar or None) as bar:
+        stream = separator.open(recording, options.speakers, enrolled, progress=bar.update)
+        outputs = paths.all(stream.speakers.n_speakers)
+        retried = existing is not None and not {*outputs} & {*existing}
+        check_outputs(inputs, outputs, options.force or retried)
+        separation, peak = write_voice_files(stream, recording, paths, draw_extras)
+    sentences = summarise(separation, outputs[0], peak, paths.leftovers(separation.n_speakers))
+    return Outcome(outputs, [f"{path.name}: {sentence}" for sentence in sentences])
+
+
+def draw_extras(extras: Mapping[str, Path], separation: Any, recording: Recording, voices: Sequence[Path]) -> None:
+    """Draw the spectrograms of a recording and its voices, and the activity of the speakers, if requested."""
+    if ACTIVITY not in extras:
+        return
+    from lab41_sce.reporting import figures, sound_figures
+
+    n_drawn = min(recording.n_samples, round(DRAWN_SECONDS * recording.sample_rate_hz))
+    panels = {Path(part.name).name: part.read(0, min(n_drawn, part.n_samples)).mean(axis=0)
+              for part in (recording, *map(Recording.open, voices))}
+    figures.save(sound_figures.spectrograms(panels, recording.sample_rate_hz), extras[SPECTROGRAMS])
+    figures.save(sound_figures.who_speaks_when(separation.activity), extras[ACTIVITY])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Separate every file; return 0, or 1 after a sentence about each file that could not be separated."""
+    try:
+        options = parse(arguments)
+        check_choices(options)
+        return int(not separate_all(options))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        sys.exit("interrupted: finished recordings are kept, no file is incomplete; run the same command to continue")
+
+
+def separate_all(options: argparse.Namespace) -> bool:
+    """Check the outputs of all recordings, separate those that are missing, and return whether all succeeded.
+
+    Raises:
+        UserError: the files to write, the enrolled person's recording or the model cannot be used.
+    """
+    paths = list_recordings(options.files)
+    several = paths != options.files or len(paths) > 1
+    inputs = [*paths, *([options.enroll] if options.enroll else [])]
+    min_speakers = 1 if options.speakers == "auto" else options.speakers
+    outputs = {path: output_paths(path, options).all(min_speakers) for path in paths}
+    check_outputs(inputs, [output for path in paths for output in outputs[path]], options.force or several)
+    if several and not options.force:
+        paths = _without_finished(paths, outputs)
+        if not paths:
+            return True
+    # A recording that cannot be read is reported before the model is loaded; one of several must not stop the others.
+    person = Recording.open(options.enroll, "mix") if options.enroll else None
+    only = None if several else Recording.open(paths[0], options.channels)
+    separator = load_separator(options.model, options.call)
+    enrolled = separator.speaker_embedding(person) if person else None
+    if only:
+        return report(separate_file(paths[0], options, inputs, enrolled, only))
+    return separate_files(paths, options, inputs, enrolled)
+
+
+def _without_finished(paths: list[Path], outputs: Mapping[Path, list[Path]]) -> list[Path]:
+    """Leave out recordings whose voices exist, after a message: an earlier call may have been interrupted."""
+    finished = [path for path in paths if all(output.exists() for output in outputs[path])]
+    if finished:
+        names = f"{finished[0]}" if len(finished) == 1 else f"{finished[0]} to {finished[-1]}"
+        print(f"skipped, because their voices exist: {len(finished)} of {len(paths)} recordings ({names}); "
+              "add --force to separate them again", file=sys.stderr)
+    return [path for path in paths if path not in finished]
+
+
+def separate_files(paths: list[Path], options: argparse.Namespace, inputs: Collection[Path],
+                   enrolled: np.ndarray | None = None) -> bool:
+    """Separate several files in one or several processes, report each outcome, and return whether all succeeded.
+
+    Raises:
+        UserError: the processes cannot be started, or were lost.
+    """
+    from joblib import delayed
+
+    from lab41_sce.process_pool import workers
+
+    places = {os.path.realpath(path): path for path in inputs}
+
+    def job(path: Path) -> Any:
+        outputs = output_paths(path, options).all(MAX_VOICES)
+        in_the_way = [places[place] for place in map(os.path.realpath, outputs) if place in places]
+        return delayed(separate_file)(path, options, in_the_way, enrolled, existing=[*filter(Path.exists, outputs)])
+
+    with workers(options.parallel_backend, options.jobs) as run:
+        outcomes = run(map(job, paths))
+        return all([report(outcome) for outcome in tqdm(outcomes, "separating", len(paths), unit=" files",
+                                                        disable=len(paths) == 1)])
+
+
+def report(outcome: Outcome) -> bool:
+    """Print the outcome of a recording; return whether it succeeded."""
+    for sentence in [*outcome.sentences, *([f"error: {outcome.error}"] if outcome.error else [])]:
+        tqdm.write(sentence, file=sys.stderr)
+    for output in outcome.outputs:
+        tqdm.write(str(output))
+    return not outcome.error

@@ -1,0 +1,119 @@
+"""A file, or the names of two speakers, become a `Sound` to separate, with or without known sources."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from lab41_sce import audio
+from lab41_sce.audio.recording import Recording
+from lab41_sce.data.corpus import EMBEDDED_ROOT, EMBEDDED_SUBSET, load_corpus
+from lab41_sce.data.mixture import normalise
+from lab41_sce.errors import UserError
+from lab41_sce.models.front_end import FrontEnd
+
+MIXTURE_PEAK = 0.9  # of full scale
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limit the size and the length of a recording.
+
+    Attributes:
+        megabytes: of the file.
+        seconds: of the sound.
+    """
+
+    megabytes: float = 20.0
+    seconds: float = 120.0
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Hold a recording to separate.
+
+    Attributes:
+        signal: float32 `[N]`, the mean of the channels.
+        sample_rate_hz: in Hz.
+        name: to display.
+        sources: float32 `[S, N]` of a generated mixture; None if they are unknown.
+    """
+
+    signal: np.ndarray
+    sample_rate_hz: int
+    name: str
+    sources: np.ndarray | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Return the length in seconds."""
+        return len(self.signal) / self.sample_rate_hz
+
+
+def open_sound(path: str | Path, limits: Limits) -> Sound:
+    """Read a recording.
+
+    Args:
+        path: see `audio.open_file`.
+        limits: of the file.
+
+    Raises:
+        UserError: the file is too large or too long, or cannot be read. The sentence contains the name of the file
+            without its folder, which is private to the server.
+    """
+    path = Path(path)
+    try:
+        megabytes = path.stat().st_size / 1e6 if path.is_file() else 0.0
+        if megabytes > limits.megabytes:
+            raise UserError(f"{path.name} has {megabytes:.1f} MB, and this page accepts at most {limits.megabytes:g} "
+                            "MB; shorten it, or save it as FLAC or MP3.")
+        recording = Recording.open(path, "mix")
+        if recording.seconds > limits.seconds:
+            raise UserError(f"{path.name} lasts {recording.seconds:.0f} s, and this page accepts at most "
+                            f"{limits.seconds:g} s; cut it, or use the command lab41-sce separate, which accepts any "
+                            "length.")
+        return Sound(recording.read(0, recording.n_samples)[0], recording.sample_rate_hz, path.stem)
+    except UserError as error:
+        raise UserError(str(error).replace(str(path), path.name)) from None
+
+
+@cache
+def speakers() -> dict[str, str]:
+    """List the speakers of the embedded corpus: their names on the page, such as "3 (woman)", and their ids."""
+    table = load_corpus(None, [EMBEDDED_SUBSET], check="headers")
+    sexes = table.drop_duplicates("speaker").set_index("speaker")["sex"]
+    return {f"{speaker} ({'woman' if sexes[speaker] == 'F' else 'man'})": speaker
+            for speaker in sorted(sexes.index, key=int)}
+
+
+def make_mixture(first: str, second: str, level_db: float, sentence: int = 1, sample_rate_hz: int = 10000) -> Sound:
+    """Mix one sentence each of two speakers of the embedded corpus.
+
+    Args:
+        first: name of a speaker, see `speakers`.
+        second: name of another speaker.
+        level_db: level of the first speaker relative to the second, in dB.
+        sentence: number of the sentence of both, from 1; after a speaker's last sentence comes the first again.
+        sample_rate_hz: of the mixture.
+
+    Returns:
+        A mixture as long as the shorter sentence, with its sources.
+
+    Raises:
+        UserError: both names are equal, or there is no such speaker.
+    """
+    if first == second:
+        raise UserError(f"speaker {first} was chosen twice; choose two different speakers.")
+    for name in (first, second):
+        if name not in speakers():
+            raise UserError(f"there is no speaker {name!r} in the embedded corpus; choose one from the list.")
+    excerpts = []
+    for speaker in (speakers()[first], speakers()[second]):
+        files = sorted((EMBEDDED_ROOT / EMBEDDED_SUBSET / speaker).glob("*/*.ogg"))
+        excerpts.append(audio.read_mono(files[(int(sentence) - 1) % len(files)], sample_rate_hz))
+    length = min(map(len, excerpts))
+    levels_db = np.array([level_db / 2, -level_db / 2])
+    sources = normalise(np.stack([excerpt[:length] for excerpt in excerpts]), FrontEnd().pre_emphasis, levels_db)
+    sources *= MIXTURE_PEAK / np.abs(sources.sum(axis=0)).max()
+    return Sound(sources.sum(axis=0), sample_rate_hz, f"speakers {first} and {second}", sources)

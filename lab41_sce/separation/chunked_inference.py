@@ -1,0 +1,105 @@
+"""A trained model and a mixture of any length `[N]` become embeddings `[T, F, K]` and masks `[S, T, F]`.
+
+The cells of an LSTM drift away from their states in training after several seconds. An embedding network therefore
+processes excerpts of `EXCERPT_FRAMES`, about as long as those in training, and of each excerpt only the `OWN_FRAMES`
+in the middle are used.
+"""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from lab41_sce.models import Tensor
+from lab41_sce.models.clustering import active_bins
+from lab41_sce.models.embedding_model import EmbeddingModel, split_interleaved_frames, split_network
+from lab41_sce.models.front_end import magnitude
+
+OWN_FRAMES, EXCERPT_FRAMES = 125, 250
+MAX_BATCH_EXCERPTS = 64  # that the network processes at once
+
+
+def estimate_masks(model: Any, mixture: np.ndarray, n_speakers: int) -> np.ndarray:
+    """Estimate a mask for each speaker of a mixture.
+
+    Args:
+        model: an `EmbeddingModel`, a `MaskModel`, or another object with their `front_end` and a method
+            `masks(mixture, n_speakers)`.
+        mixture: float32 `[N]`, at the rate of the model's front end.
+        n_speakers: S.
+
+    Returns:
+        float32 `[S, T, F]`. They sum to one over S, except the sigmoid masks of an `AttractorModel`.
+
+    Raises:
+        UserError: the model separates another number of speakers.
+    """
+    if not isinstance(model, EmbeddingModel):
+        return model.masks(mixture, n_speakers)
+    magnitudes = ops.convert_to_numpy(magnitude(*model.front_end.analyse(mixture)))
+    embeddings = embed(model, mixture)
+    active = active_bins(magnitudes, model.range_db)
+    centroids = model.centroids(embeddings[active], magnitudes[active], n_speakers)
+    return model.masks_from_centroids(embeddings, centroids)
+
+
+def embed(model: EmbeddingModel, mixture: np.ndarray) -> np.ndarray:
+    """Compute the embeddings of a mixture, excerpt by excerpt.
+
+    Args:
+        model: the model.
+        mixture: float32 `[N]`, at the rate of the model's front end.
+
+    Returns:
+        float32 `[T, F, K]`.
+    """
+    features = ops.convert_to_numpy(model.front_end(magnitude(*model.front_end.analyse(mixture[None]))))[0]
+    return embeddings_of_hidden(model, hidden_outputs(model, features), len(features))
+
+
+def hidden_outputs(model: EmbeddingModel, features: Tensor) -> np.ndarray:
+    """Run all layers of the network but the last, many excerpts at a time.
+
+    Recurrent layers read their weights for every frame, so a batch of excerpts is much faster than one at a time. The
+    result is small: for example 128 numbers for each frame, instead of 5,000 in the embeddings.
+
+    Args:
+        model: the model, with R = `hop_reduction`.
+        features: input of the network, float32 `[T, F]`.
+
+    Returns:
+        float32 `[R, ceil(T / R), D]`.
+    """
+    sequences = ops.convert_to_numpy(split_interleaved_frames(np.asarray(features)[None], model.hop_reduction))
+    n_frames = sequences.shape[1]
+    length = min(n_frames, EXCERPT_FRAMES)
+    own_starts = np.arange(0, n_frames, OWN_FRAMES) if n_frames > length else np.array([0])
+    starts = np.clip(own_starts - (EXCERPT_FRAMES - OWN_FRAMES) // 2, 0, n_frames - length)
+    excerpts = np.concatenate([sequences[:, start : start + length] for start in starts])  # [n * R, length, F]
+    hidden_layers = split_network(model.network)[0]
+    outputs = np.concatenate([hidden_layers.predict_on_batch(excerpts[first : first + MAX_BATCH_EXCERPTS])
+                              for first in range(0, len(excerpts), MAX_BATCH_EXCERPTS)])
+    outputs = outputs.reshape(len(starts), model.hop_reduction, *outputs.shape[1:])  # [n, R, length, D]
+    own_stops = [*own_starts[1:], n_frames]
+    return np.concatenate([excerpt[:, own_start - start : own_stop - start] for excerpt, start, own_start, own_stop
+                           in zip(outputs, starts, own_starts, own_stops, strict=True)], axis=1)
+
+
+def embeddings_of_hidden(model: EmbeddingModel, hidden: np.ndarray, n_frames: int) -> np.ndarray:
+    """Run the last layer of the network.
+
+    Args:
+        model: the model, with R = `hop_reduction`.
+        hidden: result of `hidden_outputs`, float32 `[R, ceil(T / R), D]`.
+        n_frames: T.
+
+    Returns:
+        float32 `[T, F, K]`.
+    """
+    sequences = split_network(model.network)[1].predict_on_batch(hidden)  # [R, ceil(T / R), F, K]
+    # The same as `interleave_frames`, but without further copies of this large array.
+    embeddings = np.swapaxes(sequences, 0, 1).reshape(-1, *sequences.shape[2:])[:n_frames]
+    if model.unit_norm:
+        norms = np.sqrt(np.einsum("tfk,tfk->tf", embeddings, embeddings))
+        embeddings /= np.maximum(norms, 1e-12)[..., None]
+    return embeddings

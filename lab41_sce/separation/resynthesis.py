@@ -1,0 +1,54 @@
+"""Masks `[S, T, F]` and the signals of a window become voices `[S, C, n]` at the recording's rate.
+
+The model covers frequencies up to half of its own rate. The remainder above, samples minus resampled samples, is
+shared among the voices in proportion to their masks in the highest bins of the model, so that the voices sum to the
+recording.
+"""
+
+import numpy as np
+
+from lab41_sce import audio
+from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.separation.window_signals import WindowSignals, first_frame_seconds, frame_seconds
+
+HIGH_BINS = 0.7  # bins above this share of the model's band determine the shares of the remainder
+
+
+def synthesise_voices(front_end: FrontEnd, masks: np.ndarray, signals: WindowSignals,
+                      sample_rate_hz: int) -> np.ndarray:
+    """Apply masks to the spectrograms of a window.
+
+    Args:
+        front_end: of the model.
+        masks: float32 `[S, T, F]`.
+        signals: of the window, C channels of n samples.
+        sample_rate_hz: of the recording.
+
+    Returns:
+        Voices, float32 `[S, C, n]`. They sum to the samples of the window if the masks sum to one.
+    """
+    n_samples = signals.samples.shape[1]
+    voices = front_end.synthesise(signals.spectrograms * masks[:, None], signals.resampled.shape[1])  # [S, C, N]
+    rates = front_end.sample_rate_hz, sample_rate_hz
+    voices = np.stack([_resample_to_length(voice, *rates, n_samples) for voice in voices])
+    remainder = signals.samples - _resample_to_length(signals.resampled, *rates, n_samples)
+    shares = _high_band_shares(front_end, masks, signals.spectrograms, n_samples, sample_rate_hz)
+    return voices + shares[:, None] * remainder
+
+
+def _resample_to_length(signals: np.ndarray, from_hz: float, to_hz: float, length: int) -> np.ndarray:
+    """Resample signals `[C, N]` to `[C, length]`; rounding may lose samples at the end, which become zeros."""
+    resampled = [audio.resample(signal, from_hz, to_hz)[:length] for signal in signals]
+    return np.stack([np.pad(signal, (0, length - len(signal))) for signal in resampled])
+
+
+def _high_band_shares(front_end: FrontEnd, masks: np.ndarray, spectrograms: np.ndarray, n_samples: int,
+                      sample_rate_hz: int) -> np.ndarray:
+    """Compute the share of each voice in the highest bins, for every sample: `[S, n]`, sums to one."""
+    high = slice(round(HIGH_BINS * masks.shape[2]), None)
+    weights = (np.abs(spectrograms) ** 2).mean(axis=0)[:, high] + 1e-12  # [T, bins]
+    shares = (masks[:, :, high] * weights).sum(axis=2)
+    shares /= np.maximum(shares.sum(axis=0), 1e-12)
+    sample_times = np.arange(n_samples) / sample_rate_hz
+    frame_times = first_frame_seconds(front_end) + np.arange(masks.shape[1]) * frame_seconds(front_end)
+    return np.stack([np.interp(sample_times, frame_times, share) for share in shares]).astype(np.float32)

@@ -1,0 +1,136 @@
+"""The voices of a recording become files, with JSON and RTTM on request; all files appear together, or none does."""
+
+import contextlib
+import itertools
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lab41_sce import atomic_write, audio
+from lab41_sce.audio.recording import Recording
+from lab41_sce.errors import UserError
+from lab41_sce.separation.activity import Segments, rttm
+from lab41_sce.separation.output_paths import JSON, RTTM, OutputPaths
+from lab41_sce.separation.result import Separation
+from lab41_sce.separation.streaming import VoiceStream
+
+# Draws the pictures among the extra files: (extras by ending, result, recording, files of the voices).
+DrawExtras = Callable[[Mapping[str, Path], Separation, Recording, Sequence[Path]], None]
+
+
+def write_voice_files(stream: VoiceStream, recording: Recording, outputs: OutputPaths,
+                      draw: DrawExtras) -> tuple[Separation, float]:
+    """Separate a recording part by part into files.
+
+    Args:
+        stream: of the recording's voices.
+        recording: from a file.
+        outputs: names of the files, which were checked (`check_outputs`).
+        draw: draws the pictures among the extra files.
+
+    Returns:
+        The result, without the voices, and the largest absolute sample of all voices.
+
+    Raises:
+        UserError: the recording cannot be decoded, or a file cannot be written.
+    """
+    n_speakers = stream.speakers.n_speakers
+    parts = iter(stream)
+    first = next(parts)  # a recording that cannot be decoded leaves no folder
+    peak = 0.0
+    with _staged(outputs.all(n_speakers), recording, outputs.folder) as staged:
+        voices = [staged[voice] for voice in outputs.voices(n_speakers)]
+        with audio.open_writers(voices, recording.sample_rate_hz, recording.n_channels, recording.n_samples) as write:
+            for part in itertools.chain([first], parts):
+                write(part)
+                peak = max(peak, float(np.abs(part).max(initial=0.0)))
+        separation = stream.result()
+        extras = {ending: staged[extra] for ending, extra in outputs.extras.items()}
+        write_extras(extras, separation, recording, voices)
+        draw(extras, separation, recording, voices)
+    return separation, peak
+
+
+@contextlib.contextmanager
+def _staged(outputs: list[Path], recording: Recording, folder: Path) -> Iterator[dict[Path, Path]]:
+    """Yield a temporary path for each output, and move the files at the end: the first voice comes last."""
+    name = Path(recording.name).name
+    staging = folder / f".{name}.part"
+    staged = {output: staging / output.name for output in outputs}
+    atomic_write.make_folder(staging)
+    try:
+        yield staged
+        for output in reversed(staged):
+            staged[output].replace(output)
+    except OSError as error:
+        raise UserError(f"{name}: its voices could not be written to {folder} ({error.strerror}); "
+                        "choose another --out-dir.") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def write_extras(extras: Mapping[str, Path], separation: Separation, recording: Recording,
+                 voices: Sequence[Path]) -> None:
+    """Write the RTTM and JSON files among the extra files.
+
+    Args:
+        extras: files to write, by their endings.
+        separation: the result.
+        recording: from a file.
+        voices: files of the voices.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    segments = separation.activity.segments()
+    if RTTM in extras:
+        atomic_write.write_text(extras[RTTM], rttm(Path(recording.name).stem, segments))
+    if JSON in extras:
+        described = describe(separation, recording, voices, segments)
+        atomic_write.write_text(extras[JSON], json.dumps(described, indent=2))
+
+
+def describe(separation: Separation, recording: Recording, voices: Sequence[Path], segments: Segments) -> dict:
+    """Collect the result for a JSON file.
+
+    Returns:
+        Times in seconds, confidence from 0 to 1 or None, similarity as cosines.
+    """
+    confidence, *by_second = (None if math.isnan(value) else round(value, 3) for value in (
+        separation.confidence, *separation.activity.confidence_by_second().tolist()))
+    described = {
+        "file": Path(recording.name).name, "seconds": recording.seconds, "speakers": separation.n_speakers,
+        "confidence": confidence, "confidence_by_second": by_second,
+        "voices": [{"file": voice.name, "speaks": [[round(time, 3) for time in pair] for pair in of_voice]}
+                   for voice, of_voice in zip(voices, segments, strict=True)]}
+    if separation.count:
+        described["count"] = {"why": str(separation.count), "cluster_variances": separation.count.cluster_variances}
+    if separation.similarity is not None:
+        described["enrolled"] = {"found": separation.enrolled_found, "similarity": separation.similarity.tolist()}
+    return described
+
+
+def summarise(separation: Separation, first_voice: Path, peak: float, leftovers: Sequence[Path]) -> list[str]:
+    """Explain a result in sentences: the number of speakers, the enrolled speaker, clipping, files of earlier calls.
+
+    Args:
+        separation: the result.
+        first_voice: file of the first voice.
+        peak: largest absolute sample of all voices.
+        leftovers: see `OutputPaths.leftovers`.
+    """
+    sentences = [str(separation.count)] if separation.count else []
+    if separation.similarity is not None:
+        subject = "the first voice is" if separation.enrolled_found else "none of the voices is"
+        sentences.append(f"{subject} that of the enrolled person (similarity {separation.similarity[0]:.2f})")
+    if peak > 1:
+        clipped = ("the file is clipped; give a WAV file to avoid clipping" if first_voice.suffix == ".flac"
+                   else "players may clip it")
+        sentences.append(f"a voice has a peak of {peak:.2f} times full scale: {clipped}")
+    if leftovers:
+        sentences.append(f"these files are from an earlier call: {', '.join(map(str, leftovers))}")
+    return sentences

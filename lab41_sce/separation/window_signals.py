@@ -1,0 +1,96 @@
+"""A window of a recording becomes signals and spectrograms at the model's rate.
+
+    samples [C, n] -> resampled [C, N] -> spectrograms [C, T, F], magnitudes of the mean channel [T, F]
+
+Separation needs a window up to three times. Windows of short recordings are kept, within a budget of memory; windows
+beyond it are read again, so that memory does not grow with the length of a recording.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lab41_sce import audio
+from lab41_sce.audio.recording import Recording
+from lab41_sce.audio.windows import Window
+from lab41_sce.models.front_end import FrontEnd
+
+MAX_KEPT_BYTES = 256_000_000  # about 10 minutes of one channel
+
+
+class WindowSignals(NamedTuple):
+    """Hold the signals of a window and its context.
+
+    Attributes:
+        samples: at the recording's rate, float32 `[C, n]`.
+        resampled: at the model's rate, float32 `[C, N]`.
+        spectrograms: complex64 `[C, T, F]`.
+        magnitudes: of the mean of the channels, float32 `[T, F]`.
+    """
+
+    samples: np.ndarray
+    resampled: np.ndarray
+    spectrograms: np.ndarray
+    magnitudes: np.ndarray
+
+
+class WindowReader:
+    """Read, resample and transform the windows of a recording.
+
+    Args:
+        recording: the recording.
+        front_end: of the model.
+    """
+
+    def __init__(self, recording: Recording, front_end: FrontEnd):
+        self.recording, self.front_end = recording, front_end
+        self._bytes_left: float = MAX_KEPT_BYTES
+        self._kept: dict[Window, WindowSignals] = {}
+
+    def read(self, window: Window) -> WindowSignals:
+        """Return the signals of a window, and keep them if they fit into the budget."""
+        if window in self._kept:
+            return self._kept[window]
+        samples = self.recording.read(window.context_start, window.context_stop)
+        resampled = np.stack([self._resample(channel) for channel in samples])
+        spectrograms = self.front_end.spectrogram(resampled)
+        magnitudes = np.abs(spectrograms[0]) if len(samples) == 1 else self._mean_magnitudes(samples)
+        signals = WindowSignals(samples, resampled, spectrograms, magnitudes)
+        if self._size(window) <= self._bytes_left:
+            self._bytes_left -= self._size(window)
+            self._kept[window] = signals
+        return signals
+
+    def magnitudes(self, window: Window) -> np.ndarray:
+        """Return the magnitudes of the mean of the channels, float32 `[T, F]`."""
+        if window in self._kept or self._size(window) <= self._bytes_left:
+            return self.read(window).magnitudes
+        return self._mean_magnitudes(self.recording.read(window.context_start, window.context_stop))
+
+    def forget(self, window: Window) -> None:
+        """Free the memory of a window that is not needed again."""
+        if self._kept.pop(window, None):
+            self._bytes_left += self._size(window)
+
+    def _mean_magnitudes(self, samples: np.ndarray) -> np.ndarray:
+        return np.abs(self.front_end.spectrogram(self._resample(samples.mean(axis=0))))
+
+    def _resample(self, signal: np.ndarray) -> np.ndarray:
+        return audio.resample(signal, self.recording.sample_rate_hz, self.front_end.sample_rate_hz)
+
+    def _size(self, window: Window) -> float:
+        """Estimate the bytes of a window's signals."""
+        n_samples = window.context_stop - window.context_start
+        n_resampled = n_samples * self.front_end.sample_rate_hz / self.recording.sample_rate_hz
+        n_bins = n_resampled / self.front_end.hop_length * self.front_end.n_bins
+        return 4 * (self.recording.n_channels * (n_samples + n_resampled + 2 * n_bins) + n_bins)
+
+
+def frame_seconds(front_end: FrontEnd) -> float:
+    """Return the time between frames, in seconds."""
+    return front_end.hop_length / front_end.sample_rate_hz
+
+
+def first_frame_seconds(front_end: FrontEnd) -> float:
+    """Return the centre of the first frame, in seconds: negative if frames overlap by more than half."""
+    return (front_end.hop_length - front_end.frame_length / 2) / front_end.sample_rate_hz

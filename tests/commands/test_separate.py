@@ -1,0 +1,267 @@
+"""`lab41-sce separate`: files, messages and errors of the command."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+
+from lab41_sce.commands import separate
+from lab41_sce.separation import voice_files
+from lab41_sce.separation.separator import Separator
+
+
+@pytest.fixture
+def model_file(tiny_model, tmp_path):
+    tiny_model.predict_on_batch(np.zeros((1, 1000), np.float32))
+    tiny_model.save(tmp_path / "model.keras")
+    return tmp_path / "model.keras"
+
+
+@pytest.fixture
+def measured_file(tiny_model, tmp_path):
+    """Save a model with thresholds: it counts three speakers, and finds any enrolled person."""
+    tiny_model.predict_on_batch(np.zeros((1, 1000), np.float32))
+    tiny_model.cluster_variance, tiny_model.verification_threshold = 1e-6, -1.0
+    tiny_model.save(tmp_path / "measured.keras")
+    return tmp_path / "measured.keras"
+
+
+def noise(seconds, rate_hz, channels=1):
+    return 0.1 * np.random.default_rng(0).standard_normal((round(seconds * rate_hz), channels)).astype(np.float32)
+
+
+def test_a_single_voice_has_no_confidence(model_file, tmp_path):
+    soundfile.write(tmp_path / "talk.wav", noise(2, 16000), 16000)
+    arguments = [str(tmp_path / "talk.wav"), "--model", str(model_file), "--speakers", "1", "--out-dir", str(tmp_path)]
+    assert separate.main([*arguments, "--json", "--plot"]) == 0
+    written = json.loads((tmp_path / "talk.json").read_text())
+    assert written["confidence"] is None and written["confidence_by_second"] == [None, None]
+    assert (tmp_path / "talk_voices.png").exists()
+
+
+def test_one_file_is_written_for_each_speaker(model_file, tmp_path, capsys):
+    recording = tmp_path / "two people.flac"
+    soundfile.write(recording, noise(3, 44100, channels=2), 44100)
+    out = tmp_path / "voices"
+    arguments = [str(recording), "--model", str(model_file), "--speakers", "2", "--out-dir", str(out), "--plot"]
+    assert separate.main(arguments) == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "two people_1.flac", "two people_2.flac", "two people_spectrograms.png", "two people_voices.png"]
+    assert "two people_1.flac" in capsys.readouterr().out
+    for number in (1, 2):
+        info = soundfile.info(out / f"two people_{number}.flac")
+        assert (info.samplerate, info.channels, info.frames) == (44100, 1, 3 * 44100)
+    assert separate.main(arguments) == 1 and "--force" in capsys.readouterr().err
+    assert separate.main([*arguments, "--force"]) == 0
+
+
+def test_json_and_rttm_describe_the_voices(measured_file, tmp_path, capsys):
+    """The speakers are counted, one person is enrolled, and every channel is kept."""
+    recording, alone, out = tmp_path / "talk.wav", tmp_path / "alone.wav", tmp_path / "out"
+    signal = noise(3, 16000, channels=2)
+    signal[:19200] = 0  # silence in the first 1.2 seconds
+    soundfile.write(recording, signal, 16000, "FLOAT")
+    soundfile.write(alone, noise(2, 22050), 22050)
+    arguments = [str(recording), "--model", str(measured_file), "--out-dir", str(out)]
+    assert separate.main([*arguments, "--enroll", str(alone), "--channels", "each", "--json", "--rttm"]) == 0
+    written = json.loads((out / "talk.json").read_text())
+    names = [voice["file"] for voice in written["voices"]]
+    assert written["speakers"] == len(names) and names == [f"talk_{n}.wav" for n in range(1, len(names) + 1)]
+    assert written["seconds"] == 3.0 and len(written["confidence_by_second"]) == 3
+    assert written["confidence_by_second"][0] is None
+    assert 0 <= written["confidence_by_second"][2] <= 1 and 0 <= written["confidence"] <= 1
+    assert len(written["enrolled"]["similarity"]) == len(names) and written["enrolled"]["found"]
+    assert str(written["count"]["cluster_variances"][0])[:3] in written["count"]["why"]
+    messages = capsys.readouterr().err
+    assert written["count"]["why"] in messages and "is that of the enrolled person" in messages
+    lines = (out / "talk.rttm").read_text().splitlines()
+    assert lines and all(line.startswith("SPEAKER talk 1 ") for line in lines)
+    assert all(1.1 < float(line.split()[3]) < 3 for line in lines)
+    assert [pair[0] for voice in written["voices"] for pair in voice["speaks"]]
+    voices = sum(soundfile.read(out / name)[0] for name in names)
+    np.testing.assert_allclose(voices, signal, atol=1e-4)  # both channels
+
+
+def test_an_absent_enrolled_person_is_reported(measured_file, tmp_path, capsys):
+    model = keras.saving.load_model(measured_file)
+    model.verification_threshold = 1.01  # more than any cosine
+    model.save(tmp_path / "strict.keras")
+    for name in ("talk", "alone"):
+        soundfile.write(tmp_path / f"{name}.wav", noise(1, 10000), 10000)
+    soundfile.write(tmp_path / "silence.wav", np.zeros(10000), 10000)
+    arguments = [str(tmp_path / "talk.wav"), "--model", str(tmp_path / "strict.keras"), "--out-dir", str(tmp_path)]
+    assert separate.main([*arguments, "--enroll", str(tmp_path / "alone.wav")]) == 0
+    assert "none of the voices is that of the enrolled person" in capsys.readouterr().err
+    assert separate.main([*arguments, "--force", "--enroll", str(tmp_path / "silence.wav")]) == 1
+    assert "is silent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("choice", "channels", "wanted"), [("mix", 1, 0.75), ("each", 2, [1.0, 0.5]), ("2", 1, 0.5)])
+def test_channels_are_selected(model_file, tmp_path, choice, channels, wanted):
+    left = noise(1, 16000)
+    soundfile.write(tmp_path / "stereo.wav", np.hstack([left, 0.5 * left]), 16000, "FLOAT")
+    assert separate.main([str(tmp_path / "stereo.wav"), "--model", str(model_file), "--speakers", "2", "--channels",
+                          choice, "--out-dir", str(tmp_path)]) == 0
+    voices = sum(soundfile.read(tmp_path / f"stereo_{n}.wav", always_2d=True)[0] for n in (1, 2))
+    assert voices.shape[1] == channels
+    np.testing.assert_allclose(voices, left * wanted, atol=1e-4)
+
+
+def test_a_model_without_thresholds_neither_counts_nor_finds(model_file, tmp_path, capsys):
+    soundfile.write(tmp_path / "talk.wav", noise(1, 16000), 16000)
+    arguments = [str(tmp_path / "talk.wav"), "--model", str(model_file), "--out-dir", str(tmp_path)]
+    assert separate.main(arguments) == 1 and "give the number of speakers" in capsys.readouterr().err
+    assert separate.main([*arguments, "--speakers", "2", "--enroll", str(tmp_path / "talk.wav")]) == 1
+    assert "cannot find a person" in capsys.readouterr().err
+
+
+def test_a_folder_is_separated_file_by_file(model_file, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.wav", "b.FLAC", ".hidden.wav"):
+        soundfile.write(tmp_path / "in" / name, noise(1, 16000), 16000)
+    (tmp_path / "in" / "notes.txt").write_text("no audio")
+    assert separate.main([str(tmp_path / "in"), "--model", str(model_file), "--speakers", "2",
+                          "--out-dir", str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a_1.wav", "a_2.wav", "b_1.flac", "b_2.flac"]
+
+
+def interrupt(*arguments):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_batch_continues(model_file, tmp_path, capsys, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for name in "abc":
+        soundfile.write(tmp_path / "in" / f"{name}.wav", noise(1, 16000), 16000)
+    out = tmp_path / "out"
+    arguments = ["--model", str(model_file), "--speakers", "2", "--out-dir", str(out), "--json"]
+    with monkeypatch.context() as patched:
+        patched.setattr(voice_files, "describe", interrupt)  # after the voices, before the JSON file
+        with pytest.raises(SystemExit, match="interrupted: finished recordings are kept"):
+            separate.main([str(tmp_path / "in"), *arguments])
+    assert not list(out.iterdir())
+    assert separate.main([str(tmp_path / "in" / "a.wav"), *arguments]) == 0
+    before = (out / "a_1.wav").stat().st_mtime_ns
+    assert separate.main([str(tmp_path / "in"), *arguments]) == 0
+    printed = capsys.readouterr()
+    assert "1 of 3 recordings" in printed.err and "a.wav" in printed.err and "c_2.wav" in printed.out
+    assert (out / "a_1.wav").stat().st_mtime_ns == before and len(list(out.iterdir())) == 9
+    assert separate.main([str(tmp_path / "in"), *arguments]) == 0 and "3 of 3" in capsys.readouterr().err
+    assert separate.main([str(tmp_path / "in"), *arguments, "--force"]) == 0
+    assert (out / "a_1.wav").stat().st_mtime_ns > before
+
+
+def test_silence_gives_one_voice(measured_file, tmp_path, capsys):
+    silence = tmp_path / "silence.wav"
+    soundfile.write(silence, np.zeros(16000), 16000)
+    assert separate.main([str(silence), "--model", str(measured_file), "--out-dir", str(tmp_path)]) == 0
+    assert "the recording is silent" in capsys.readouterr().err and not (tmp_path / "silence_2.wav").exists()
+
+
+def test_a_voice_above_full_scale_is_reported(model_file, tmp_path, capsys):
+    for suffix, wanted in ((".wav", "players may clip it"), (".flac", "is clipped; give a WAV")):
+        soundfile.write(tmp_path / "loud.wav", 30 * noise(1, 16000), 16000, "FLOAT")
+        loud = tmp_path / f"loud{suffix}"
+        if suffix == ".flac":
+            soundfile.write(loud, np.clip(30 * noise(1, 16000), -1, 1), 16000)
+        arguments = [str(loud), "--model", str(model_file), "--speakers", "2", "--out-dir", str(tmp_path / suffix[1:])]
+        assert separate.main(arguments) == 0 and wanted in capsys.readouterr().err
+
+
+def test_files_of_an_earlier_call_are_kept_and_listed(model_file, tmp_path, capsys):
+    soundfile.write(tmp_path / "talk.wav", noise(1, 16000), 16000)
+    arguments = [str(tmp_path / "talk.wav"), "--model", str(model_file), "--out-dir", str(tmp_path), "--force"]
+    assert separate.main([*arguments, "--speakers", "3", "--json"]) == 0 and "earlier" not in capsys.readouterr().err
+    assert separate.main([*arguments, "--speakers", "2"]) == 0
+    left = tmp_path / "talk_3.wav", tmp_path / "talk.json"
+    assert f"are from an earlier call: {left[0]}, {left[1]}" in capsys.readouterr().err
+    assert all(map(Path.exists, left))
+
+
+def test_recordings_are_checked_before_the_model_is_loaded(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Separator, "from_pretrained", lambda: pytest.fail("the model was loaded"))
+    soundfile.write(tmp_path / "talk.wav", noise(1, 16000), 16000)
+    assert separate.main([str(tmp_path / "talk.wav"), "--channels", "3", "--out-dir", str(tmp_path / "voices")]) == 1
+    assert "no channel 3" in capsys.readouterr().err
+
+
+def test_recordings_are_never_replaced(model_file, tmp_path, capsys):
+    first, second = tmp_path / "talk.wav", tmp_path / "talk_1.wav"
+    (tmp_path / "other").mkdir()
+    for path in (first, second, tmp_path / "other" / "talk.wav"):
+        soundfile.write(path, noise(1, 16000), 16000)
+    before = second.read_bytes()
+    model = ["--model", str(model_file), "--out-dir", str(tmp_path), "--force"]
+    assert separate.main([str(first), str(second), *model]) == 1
+    assert separate.main([str(first), str(tmp_path / "other" / "talk.wav"), *model]) == 1
+    messages = capsys.readouterr().err
+    assert "is one of the given recordings" in messages and "would be written twice" in messages
+    assert second.read_bytes() == before and not (tmp_path / "talk_2.wav").exists()
+
+
+def test_a_long_recording_is_separated(model_file, tmp_path):
+    soundfile.write(tmp_path / "long.wav", noise(180, 8000), 8000)
+    arguments = ["--model", str(model_file), "--speakers", "2", "--out-dir", str(tmp_path)]
+    assert separate.main([str(tmp_path / "long.wav"), *arguments]) == 0
+    voices = sum(soundfile.read(tmp_path / f"long_{number}.wav")[0] for number in (1, 2))
+    np.testing.assert_allclose(voices, noise(180, 8000)[:, 0], atol=1e-3)
+
+
+def test_bad_input_gives_one_sentence(model_file, tmp_path, capsys):
+    text, empty, good = tmp_path / "text.wav", tmp_path / "empty.wav", tmp_path / "good.wav"
+    text.write_text("I am not audio")
+    (tmp_path / "folder").mkdir()
+    empty.write_bytes(b"")
+    soundfile.write(tmp_path / "none.wav", np.zeros(0), 16000)
+    soundfile.write(good, noise(1, 16000), 16000)
+    broken = tmp_path / "broken.keras"
+    broken.write_bytes(model_file.read_bytes()[:5000])
+    for name, contents in (("other", "method: sce"), ("binary", "\0\1"), ("list", "- 1")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(contents)
+    lengthy = tmp_path / f"{'x' * 245}.wav"
+    soundfile.write(lengthy, noise(1, 16000), 16000)
+    model = ["--model", str(model_file), "--out-dir", str(tmp_path / "out")]
+    for arguments, wanted in (
+        ([str(text), *model], "text.wav is not audio"),
+        ([str(empty), *model], "empty.wav is empty"),
+        ([str(tmp_path / "none.wav"), *model], "contains no samples"),
+        ([str(tmp_path / "folder"), *model], "contains no .wav"),
+        ([str(tmp_path / "absent.wav"), *model], "no such file"),
+        ([str(good), "--model", str(tmp_path / "absent"), "--out-dir", str(tmp_path)], "there is no model"),
+        ([str(good), "--model", str(good), "--out-dir", str(tmp_path)], "good.wav is no model"),
+        ([str(good), "--model", str(broken), "--out-dir", str(tmp_path)], "cannot be loaded as a model"),
+        *(([str(good), "--model", str(tmp_path / name), "--out-dir", str(tmp_path)], "there is no model")
+          for name in ("other", "binary", "list")),
+        (["", *model], "empty name"),
+        ([str(lengthy), *model], "too long for the name of a file"),
+        ([str(good), *model, "--speakers", "0"], "--speakers 0"),
+        ([str(good), *model, "--speakers", "two"], "auto or a number"),
+        ([str(good), *model, "--channels", "left"], "mix, each or a number"),
+        ([str(good), *model, "--channels", "2"], "has 1 channels and no channel 2"),
+        ([str(good), *model, "--enroll", str(text)], "text.wav is not audio"),
+        ([str(good), *model, "--speakers", "1000000"], "1 to 10"),
+        ([str(good), "--model", str(model_file), "--out-dir", str(text)], "is a file"),
+    ):
+        assert separate.main(arguments) == 1
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1 and lines[0].startswith("error: ") and wanted in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_file_does_not_stop_the_others(model_file, tmp_path, capsys):
+    soundfile.write(tmp_path / "good.wav", noise(1, 16000), 16000)
+    files = [str(tmp_path / "absent.wav"), str(tmp_path / "good.wav")]
+    arguments = ["--model", str(model_file), "--speakers", "2", "--out-dir", str(tmp_path / "out")]
+    assert separate.main([*files, *arguments]) == 1
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_circular_links_are_reported(tmp_path, capsys):
+    (tmp_path / "sound.wav").symlink_to(tmp_path / "sound.wav")
+    assert separate.main([str(tmp_path / "sound.wav"), "--out-dir", str(tmp_path)]) == 1
+    assert "sound.wav" in capsys.readouterr().err and len([*tmp_path.iterdir()]) == 1

@@ -1,0 +1,52 @@
+"""`load_model`: files, folders of runs, and files that are no model."""
+
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import yaml
+
+from lab41_sce.errors import UserError
+from lab41_sce.models.embedding_model import EmbeddingModel
+from lab41_sce.models.loading import load_model
+
+
+def test_a_run_gives_the_model_of_its_method(tiny_model, tmp_path):
+    folder = tmp_path / "systems" / "sce"
+    folder.mkdir(parents=True)
+    (tmp_path / "config.yaml").write_text(yaml.dump({"method": {"name": "sce"}}))
+    tiny_model.save(folder / "model.keras")
+    for path in (tmp_path, folder, folder / "model.keras"):
+        assert isinstance(load_model(path), EmbeddingModel)
+    with pytest.raises(UserError, match="there is no model at .*absent"):
+        load_model(tmp_path / "absent")
+
+
+def test_a_model_that_cannot_separate_is_refused(tmp_path):
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
+    with pytest.raises(UserError, match="other.keras contains a Keras model that cannot separate"):
+        load_model(tmp_path / "other.keras")
+
+
+def test_loading_an_untrusted_model_runs_no_code(tmp_path):
+    """A Lambda layer contains code; Keras's safe mode refuses it before any of it runs."""
+    trap = f"__import__('pathlib').Path({str(tmp_path / 'run')!r}).touch()"
+    layer = keras.layers.Lambda(eval(f"lambda x: ({trap}, x)[1]"), output_shape=(3,))
+    model = keras.Sequential([keras.Input((3,)), layer])
+    (tmp_path / "run").unlink(missing_ok=True)  # building the model may have run the code
+    model.save(tmp_path / "strange.keras")
+    with pytest.raises(UserError, match=r"strange.keras cannot be loaded as a model \(.*Lambda"):
+        load_model(tmp_path / "strange.keras")
+    assert not (tmp_path / "run").exists()
+    keras.saving.load_model(tmp_path / "strange.keras", safe_mode=False)(np.ones((1, 3)))
+    assert (tmp_path / "run").exists()  # the code would have run
+
+
+@pytest.mark.parametrize("config", [b"null", b"5", b"[" * 100_000, b"{}", b'{"class_name": "EmbeddingModel"}'])
+def test_files_that_are_no_model_are_refused(tmp_path, config):
+    with zipfile.ZipFile(tmp_path / "strange.keras", "w") as archive:
+        archive.writestr("config.json", config)
+        archive.writestr("metadata.json", b"{}")
+    with pytest.raises(UserError, match="strange.keras (cannot be loaded as a|contains a Keras) model"):
+        load_model(tmp_path / "strange.keras")

@@ -1,0 +1,193 @@
+"""`Separator`: recordings of any rate, length and number of channels become voices that sum to the recording."""
+
+from dataclasses import FrozenInstanceError
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+from conftest import hum
+
+from lab41_sce.audio.recording import Recording
+from lab41_sce.errors import UserError
+from lab41_sce.examples import FOLDER as EXAMPLES
+from lab41_sce.models.attractor_model import AttractorModel
+from lab41_sce.models.embedding_model import EmbeddingModel
+from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.mask_model import MaskModel
+from lab41_sce.models.networks import blstm
+from lab41_sce.separation import window_signals
+from lab41_sce.separation.separator import Separator, separate
+
+
+def noise(seconds, rate_hz, channels=1):
+    return 0.1 * np.random.default_rng(0).standard_normal((round(seconds * rate_hz), channels)).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 10000, 16000, 44100])
+@pytest.mark.parametrize("n_speakers", [1, 2, 3])
+def test_voices_sum_to_the_input(tiny_model, rate_hz, n_speakers):
+    signal = noise(3, rate_hz)[:, 0]
+    voices = Separator(tiny_model).separate(signal, rate_hz, n_speakers).voices
+    assert voices.shape == (n_speakers, len(signal)) and voices.dtype == np.float32
+    np.testing.assert_allclose(voices.sum(axis=0), signal, atol=1e-4)  # including frequencies above the model's band
+
+
+def test_channels_get_the_masks_of_their_mean(tiny_model):
+    left = noise(2, 16000)[:, 0]
+    separator = Separator(tiny_model)
+    voices = separator.separate(np.stack([left, 0.5 * left]), 16000, 2).voices
+    assert voices.shape == (2, 2, 32000)
+    np.testing.assert_allclose(voices[:, 1], 0.5 * voices[:, 0], atol=1e-5)
+    mean = separator.separate(0.75 * left, 16000, 2).voices
+    np.testing.assert_allclose(voices[:, 0], mean / 0.75, atol=1e-4)
+
+
+def test_a_file_gives_the_voices_of_the_mean_channel(tiny_model, tmp_path):
+    signal = noise(1, 16000, channels=2)
+    soundfile.write(tmp_path / "talk.wav", signal, 16000, "FLOAT")
+    result = Separator(tiny_model).separate(tmp_path / "talk.wav", n_speakers=2)
+    assert result.sample_rate_hz == 16000 and result.voices.shape == (2, 16000)
+    np.testing.assert_allclose(result.voices.sum(axis=0), signal.mean(axis=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("rate_hz", [10000, 16000, 44100])
+@pytest.mark.parametrize(("compression", "scaling"), [("log", "standard"), ("sqrt", "min_max")])
+def test_windows_agree_with_the_whole_recording(rate_hz, compression, scaling, monkeypatch):
+    """The difference is 60 dB below the voices, also where windows meet.
+
+    Both use the same centroids, because k-means on the embeddings of an untrained network depends on rounding.
+    """
+    front_end = FrontEnd(compression=compression, scaling=scaling)
+    keras.utils.set_random_seed(1)
+    model = EmbeddingModel(front_end, blstm(front_end.n_bins, 3, n_layers=1, units=4), True, soft_scale=2.0)
+    rng = np.random.default_rng(0)
+    signal = sum(hum(pitch_hz, 20.0, rate_hz, rng) for pitch_hz in (110, 210))
+    centroids = Separator(model).open(Recording.of(signal, rate_hz), 2).speakers.centroids
+    monkeypatch.setattr(model, "centroids", lambda *_: centroids)
+    whole = Separator(model).separate(signal, rate_hz, 2).voices
+    windowed = Separator(model, window_seconds=3.0)
+    assert len(windowed.open(Recording.of(signal, rate_hz), 2).windows) >= 5
+    parts = windowed.separate(signal, rate_hz, 2).voices
+    assert parts.shape == whole.shape
+    assert 10 * np.log10(np.square(parts - whole).mean() / np.square(whole).mean()) < -60
+    np.testing.assert_allclose(parts.sum(axis=0), signal, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["masks", "kmeans", "fixed"])
+def test_saved_models_of_other_kinds_separate(kind, tmp_path):
+    """A mask model, attractors by k-means and fixed attractors separate, and refuse what they cannot do."""
+    front_end, network = FrontEnd(), blstm(257, 2 if kind == "masks" else 4, n_layers=1, units=4)
+    if kind == "masks":
+        model = MaskModel(front_end, network, 2)
+    else:
+        model = AttractorModel(front_end, network, 2, attractors=kind)
+    model(np.zeros((1, 1000), np.float32))
+    model.save(tmp_path / "model.keras")
+    separator, signal = Separator.load(tmp_path / "model.keras"), noise(90, 8000)[:, 0]
+    voices = separator.separate(signal, 8000, 2).voices
+    assert voices.shape == (2, len(signal))
+    np.testing.assert_allclose(voices.sum(axis=0), signal, atol=1e-4)
+    with pytest.raises(UserError, match="cannot count speakers"):
+        separator.separate(signal, 8000, "auto")
+    with pytest.raises(UserError, match="cannot find a person"):
+        separator.speaker_embedding(Recording.of(signal, 8000))
+    if kind == "kmeans":
+        assert separator.separate(signal, 8000, 3).n_speakers == 3
+    else:
+        with pytest.raises(UserError, match="cannot separate 3|3 speakers cannot be separated"):
+            separator.separate(signal, 8000, 3)
+
+
+def test_the_same_input_gives_the_same_voices(tiny_model):
+    signal = noise(2, 10000)[:, 0]
+    separator = Separator(tiny_model)
+    first, second = (separator.separate(signal, 10000, 2).voices for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_silence_and_a_single_sample(tiny_model):
+    separator = Separator(tiny_model)
+    assert not separator.separate(np.zeros(5000), 10000, 2).voices.any()
+    assert np.isfinite(separator.separate(np.ones(1), 16000, 2).voices).all()
+
+
+def test_impossible_signals_are_refused(tiny_model):
+    separator = Separator(tiny_model)
+    for bad in (np.zeros(0), np.array([np.nan, 0]), np.zeros((2, 2, 2))):
+        with pytest.raises(UserError, match="finite samples"):
+            separator.separate(bad, 10000, 2)
+    with pytest.raises(UserError, match="more channels than samples"):  # soundfile's order of axes
+        separator.separate(np.zeros((100, 2)), 10000, 2)
+    with pytest.raises(UserError, match="0 speakers"):
+        separator.separate(np.zeros(100), 10000, 0)
+
+
+def test_progress_adds_up_to_one(tiny_model):
+    """An embedding model with one window and with two, and a mask model."""
+    mask_model = MaskModel(FrontEnd(), blstm(257, 2, n_layers=1, units=4), 2)
+    for model, seconds, steps in ((tiny_model, 40, 3), (tiny_model, 90, 6), (mask_model, 40, 1)):
+        shares = []
+        Separator(model).separate(noise(seconds, 8000)[:, 0], 8000, 2, progress=shares.append)
+        assert len(shares) == steps and min(shares) > 0 and sum(shares) == pytest.approx(1)
+
+
+def test_an_exported_model_computes_the_same_embeddings(tiny_model, tmp_path):
+    separator = Separator(tiny_model)
+    separator.to_saved_model(tmp_path / "exported")
+    waveforms = noise(1, 10000)[:, 0].reshape(2, 5000)
+    exported = tf.saved_model.load(tmp_path / "exported")
+    served = exported.serve(waveforms)
+    np.testing.assert_allclose(served, separator.model.predict_on_batch(waveforms), atol=1e-5)
+
+
+def test_the_result_keeps_the_requested_seconds(tiny_model):
+    """Masks, magnitudes and embeddings of the start, from more than one window."""
+    signal = noise(8, 10000)[:, 0]
+    whole = Separator(tiny_model).separate(signal, 10000, 2, keep_seconds=100.0).details
+    part = Separator(tiny_model, window_seconds=3.2).separate(signal, 10000, 2, keep_seconds=4.0).details
+    n_frames = round(4.0 * 10000 / 256)
+    assert part.masks.shape == (2, n_frames, 257) and part.embeddings.shape == (n_frames, 257, 3)
+    np.testing.assert_allclose(part.magnitudes, whole.magnitudes[:n_frames], atol=1e-3)
+    assert whole.masks.shape[1:] == tiny_model.front_end.spectrogram(signal).shape
+    assert Separator(tiny_model).separate(signal, 10000, 2).details is None
+
+
+def test_binary_masks_assign_each_bin_to_one_voice(tiny_model):
+    tiny_model.soft_scale = 1.0
+    signal, separator = noise(2, 10000)[:, 0], Separator(tiny_model)
+    soft, binary = (separator.separate(signal, 10000, 2, binary_masks=binary, keep_seconds=2.0).details.masks
+                    for binary in (False, True))
+    assert set(np.unique(binary)) == {0.0, 1.0} and 0.01 < soft.max(axis=0).min() < 0.99
+    np.testing.assert_array_equal(binary.argmax(axis=0), soft.argmax(axis=0))
+
+
+def test_a_result_cannot_be_changed(tiny_model):
+    result = Separator(tiny_model).separate(noise(1, 10000)[:, 0], 10000, 2)
+    with pytest.raises(FrozenInstanceError):
+        result.voices = None
+    with pytest.raises(FrozenInstanceError):
+        result.speakers.n_speakers = 3
+
+
+def test_the_shipped_model_separates_by_default():
+    result = separate(EXAMPLES / "mixture.wav")
+    assert result.voices.shape[0] == result.n_speakers == result.count.n_speakers == 2
+    assert separate(EXAMPLES / "mixture.wav", speakers=1).voices.shape == (1, result.voices.shape[1])
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_windows_are_read_once_within_the_memory_budget(tiny_model, channels, monkeypatch):
+    """Without the budget every window is read again for each step; the voices are equal bit by bit."""
+    recording, reads = Recording.of(noise(20, 16000, channels).T, 16000), []
+    read = recording.read
+    monkeypatch.setattr(recording, "read", lambda *samples: reads.append(samples) or read(*samples))
+    separator, counts, voices = Separator(tiny_model, window_seconds=6.4), [], []
+    for max_bytes in (window_signals.MAX_KEPT_BYTES, 0):
+        monkeypatch.setattr(window_signals, "MAX_KEPT_BYTES", max_bytes)
+        reads.clear()
+        voices.append(separator.separate(recording, n_speakers=2).voices)
+        counts.append(len(reads))
+    assert counts == [3, 9] and len({*reads}) == 3
+    np.testing.assert_array_equal(voices[0], voices[1])
