@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from lab41_sce.errors import UserError
-from lab41_sce.methods.all_reduce import all_reduce_mean
+from lab41_sce.models.all_reduce import all_reduce_mean
 from lab41_sce.methods.base import Method, bin_weights, ideal_assignment, magnitudes, mean_vectors
 from lab41_sce.models.embedding_model import EmbeddingModel, unit_length
 

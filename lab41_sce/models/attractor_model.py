@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from lab41_sce.errors import UserError
-from lab41_sce.methods.all_reduce import all_reduce_mean
+from lab41_sce.models.all_reduce import all_reduce_mean
 from lab41_sce.models.embedding_model import EmbeddingModel
 
 MASKS = ("softmax", "sigmoid")

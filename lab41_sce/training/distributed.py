@@ -22,7 +22,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lab41_sce.errors import UserError
-from lab41_sce.methods.all_reduce import all_reduce
+from lab41_sce.models.all_reduce import all_reduce
 
 STRATEGIES = ("mirrored", "multi_worker")
 TRIES = 3  # beginnings in a row without an update
