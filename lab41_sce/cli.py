@@ -51,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _help() -> str:
     """Return the help text: one line for each command."""
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {purpose}" for name, purpose in COMMANDS.items()]
-    return "\n".join(["usage: lab41-sce COMMAND [ARGUMENTS]", "       lab41-sce COMMAND --help | --help | --version", "",
-                      "Separate recordings of several speakers, and reproduce the experiments.", "", "commands:", *lines])
+    commands = "\n".join(f"  {name:{width}}  {purpose}" for name, purpose in COMMANDS.items())
+    return f"""usage: lab41-sce COMMAND [ARGUMENTS]
+       lab41-sce COMMAND --help | --help | --version
+
+Separate recordings of several speakers, and reproduce the experiments.
+
+commands:
+{commands}"""

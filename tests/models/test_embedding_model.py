@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
+from conftest import blstm
 
 from lab41_sce.models.embedding_model import EXCERPT_FRAMES, OWN_FRAMES, EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
-from lab41_sce.models.networks import blstm
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 7, 8])
@@ -65,7 +65,7 @@ def test_a_frame_is_heard_with_what_is_around_it_and_no_more(tiny_model, n_frame
 @pytest.mark.parametrize("n_frames", [1, 4, 7])
 def test_hidden_layers_and_the_last_one_make_the_network(n_frames, bottleneck_rank):
     features = np.random.default_rng(0).standard_normal((n_frames, 257)).astype(np.float32)
-    model = EmbeddingModel(FrontEnd(), blstm(257, 3, 2, 4, bottleneck_rank=bottleneck_rank))
+    model = EmbeddingModel(FrontEnd(), blstm(257, 3, n_layers=2, units=4, bottleneck_rank=bottleneck_rank))
     hidden = model.hidden(features)
     assert hidden[0].size <= 8 * n_frames  # not F * K
     expected = model.network.predict_on_batch(features[None])[0]

@@ -65,7 +65,7 @@ def test_a_cluster_without_processes_is_told(monkeypatch):
         raise TimeoutError("no worker after 10 seconds")
 
     monkeypatch.setattr(joblib.Parallel, "__enter__", wait)
-    with pytest.raises(UserError, match="no process that works"), process_pool.workers("loky", 2):
+    with pytest.raises(UserError, match="no worker process"), process_pool.workers("loky", 2):
         pass
 
 
