@@ -20,7 +20,7 @@ MODULES = {
     "Separator": "lab41_sce.separation.separator",
     "load_audio": "lab41_sce.audio",
     "score": "lab41_sce.evaluation.metrics",
-    "separate": "lab41_sce.separation",
+    "separate": "lab41_sce.separation.separator",
 }
 
 __all__ = ["__version__", *MODULES]

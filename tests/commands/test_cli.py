@@ -70,5 +70,6 @@ def test_the_help_of_a_command_loads_no_tensorflow(command):
 
 
 def test_the_package_runs_as_a_module():
-    result = subprocess.run([sys.executable, "-m", "lab41_sce", "--version"], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "lab41_sce", "--version"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout == f"lab41-sce {lab41_sce.__version__}\n"

@@ -73,7 +73,8 @@ def cnn_size(n_frames, n_bins, n_outputs, convolutions, filters, dense_units):
 
 @pytest.mark.parametrize("convolutions", [(2, 1, 1), (5, 3, 3)])
 def test_segment_cnn_has_the_size_of_its_layers(convolutions):
-    network = segment_cnn(257, 2, segment_frames=51, convolutions=convolutions, filters=(64, 128, 256), dense_units=1024)
+    network = segment_cnn(257, 2, segment_frames=51, convolutions=convolutions, filters=(64, 128, 256),
+                          dense_units=1024)
     assert network.input_shape == (None, 51, 257) and network.output_shape == (None, 51, 257, 2)
     assert network.count_params() == cnn_size(51, 257, 2, convolutions, (64, 128, 256), 1024)
 
