@@ -53,7 +53,7 @@ def loop_loss(masks, mixture, sources, weights):
 
 
 def random_case(seed=0, n_sources=2):
-    """Return embeddings, assignment, audible bins, mixture, sources and weights, in float64."""
+    """Return embeddings, assignment, active bins, mixture, sources and weights, in float64."""
     rng = np.random.default_rng(seed)
     embeddings, sources = rng.normal(size=(2, 3, 4, 5)), rng.random((2, n_sources, 3, 4))
     assignment = (sources == sources.max(axis=1, keepdims=True)).astype(float)
@@ -71,7 +71,7 @@ def loss_and_gradient(embeddings, assignment, active_bins, mixture, sources, wei
 
 
 def described(method, sources, range_db=25):
-    """Return magnitudes of sources [1, S, N] and mixture, who owns the bins, and which are audible, in NumPy."""
+    """Return magnitudes of sources [1, S, N] and mixture, the assignment of the bins, and the active bins, in NumPy."""
     levels = np.abs(method.model.front_end.spectrogram(sources))
     mixture = np.abs(method.model.front_end.spectrogram(sources.sum(axis=1)))
     assignment = (levels == levels.max(axis=1, keepdims=True)).astype(float)
@@ -170,7 +170,7 @@ def test_silence_gives_finite_gradients(loud):
 
 @pytest.mark.parametrize("options", [{}, {"mask": "sigmoid"}, {"unit_norm": True, "scale": 5.0, "range_db": 20}])
 def test_training_and_separation_agree_with_plain_loops(options):
-    """Assignment and audible bins are made here in NumPy; the level does not matter."""
+    """Assignment and active bins are made here in NumPy; the level does not matter."""
     method = tiny_method(attractors="fixed", loss_range_db=None, **options)
     sources = voices(seconds=0.2)[None]
     levels, mixture, assignment, active_bins = described(method, sources, options.get("range_db", 25))
@@ -185,7 +185,7 @@ def test_training_and_separation_agree_with_plain_loops(options):
 
 
 def test_training_differentiates_the_attractors_too():
-    """One step along the method's gradient changes the loss as much as the gradient says."""
+    """One step along the method's gradient changes the loss as much as the gradient predicts."""
     method, batch = tiny_method(), {"sources": voices(seconds=0.2)[None]}
     weights = method.trainable_variables[-1]  # the biases of the vectors
     with tf.GradientTape() as tape:

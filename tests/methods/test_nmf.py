@@ -1,4 +1,4 @@
-"""Factorisation of made-up voices: who is separated, in which order; masks; silence; repeatability."""
+"""Factorisation of synthetic voices: separation, order of the speakers, masks, silence, repeatability."""
 
 import numpy as np
 import pandas as pd

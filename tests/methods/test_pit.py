@@ -1,4 +1,4 @@
-"""The PIT loss against a search through all orders, symmetry, silence; the method; learning one mixture by heart."""
+"""The PIT loss against a search through all orders, symmetry, silence; the method; overfitting one mixture."""
 
 import itertools
 from functools import partial
@@ -142,12 +142,12 @@ def test_the_method_finds_an_order_for_each_segment():
 
 
 @pytest.mark.parametrize("n_speakers", [2, 3])
-def test_a_blstm_learns_a_mixture_by_heart(n_speakers):
+def test_a_blstm_overfits_one_mixture(n_speakers):
     separated_db, _, ideal_ratio_mask_db = overfit(build, n_speakers)
     assert separated_db > ideal_ratio_mask_db - 1.0
 
 
-def test_a_cnn_learns_a_mixture_by_heart():
+def test_a_cnn_overfits_one_mixture():
     separated_db, _, ideal_ratio_mask_db = overfit(partial(build, network=small_cnn, segment_frames=51),
                                                    learning_rate=0.003)
     assert separated_db > ideal_ratio_mask_db - 1.0

@@ -1,4 +1,4 @@
-"""The discriminative loss against a plain loop, the order of the speakers, and learning one mixture by heart."""
+"""The discriminative loss against a plain loop, the order of the speakers, and overfitting one mixture."""
 
 import keras
 import numpy as np
@@ -122,7 +122,7 @@ def test_the_method_takes_the_loss_of_the_ordered_sources():
 
 
 @pytest.mark.parametrize("n_speakers", [2, 3])
-def test_a_mixture_is_learned_by_heart(n_speakers):
+def test_one_mixture_is_overfitted(n_speakers):
     separated_db, _, ideal_ratio_mask_db = overfit(with_yaml_defaults("method/recurrent_mask", gamma=0.05), n_speakers)
     assert separated_db > ideal_ratio_mask_db - 1.0
 

@@ -264,7 +264,7 @@ def test_one_mixture_is_separated_like_by_its_ideal_mask(n_speakers):
 
 @pytest.mark.parametrize("missing", [*ARTICLE])
 def test_every_setting_must_be_given(tiny_model, missing):
-    """The defaults stand in experiments/method/sce.yaml only."""
+    """The only defaults are those of experiments/method/sce.yaml."""
     settings = {name: value for name, value in ARTICLE.items() if name != missing}
     with pytest.raises(TypeError, match=missing):
         SourceContrastiveEstimation(tiny_model, 5, **settings)

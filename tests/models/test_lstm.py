@@ -1,4 +1,4 @@
-"""`lab41_sce.models.lstm`: the same numbers, gradients and weights as Keras's own layers."""
+"""`BidirectionalLSTM` has the outputs, gradients and weights of Keras's own layers."""
 
 import keras
 import numpy as np
@@ -34,7 +34,7 @@ def outputs_and_gradients(network, sequences, training=False):
 
 @pytest.mark.parametrize("n_frames", [1, 2, 30])
 @pytest.mark.parametrize(("batch", "training"), [(1, False), (3, False), (3, True)])
-def test_it_is_kerass_own_layer(pair, batch, n_frames, training):
+def test_outputs_and_gradients_are_those_of_keras(pair, batch, n_frames, training):
     sequences = np.random.default_rng(0).standard_normal((batch, n_frames, 7)).astype(np.float32)
     (expected, expected_gradients), (found, found_gradients) = (outputs_and_gradients(layer, sequences, training)
                                                                for layer in pair)
@@ -93,7 +93,7 @@ def test_a_network_of_it_is_trained_saved_and_loaded(tmp_path):
     np.testing.assert_array_equal(again.predict_on_batch(sequences), network.predict_on_batch(sequences))
 
 
-def test_masks_get_kerass_own_loop(pair):
+def test_masks_run_the_loop_of_keras(pair):
     sequences = np.random.default_rng(0).standard_normal((2, 6, 7)).astype(np.float32)
     mask = tf.constant([[True] * 6, [True] * 4 + [False] * 2])
     theirs, ours = (layer(sequences, mask=mask) for layer in pair)
