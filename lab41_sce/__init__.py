@@ -1,7 +1,38 @@
-"""Recordings of people who speak at once in, one signal for each speaker out.
+"""Separate recordings of several people who speak at once into one signal for each speaker.
 
-A reproduction of source-contrastive estimation (Stephenson, Callier, Ganesh, Ni, 2017, arXiv:1705.04662) in Keras
-and TensorFlow: corpora, mixtures, networks, the article's systems, their training, scoring and report.
+    import lab41_sce as sce
+
+    voices = sce.separate("talk.wav").voices
+
+A reproduction of source-contrastive estimation (Stephenson, Callier, Ganesh and Ni, 2017, arXiv:1705.04662) in Keras
+and TensorFlow: corpora, mixtures, networks, the systems that the article compares, their training, scores and report.
+
+The names below are imported on first use, because TensorFlow takes seconds to load. `__init__.pyi` lists the same
+names for type checkers and editors.
 """
 
-__version__ = "0.1.0"
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.2.0"
+
+MODULES = {
+    "Separator": "lab41_sce.separation.separator",
+    "load_audio": "lab41_sce.audio",
+    "score": "lab41_sce.evaluation.metrics",
+    "separate": "lab41_sce.separation.separator",
+}
+
+__all__ = ["__version__", *MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module."""
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, including those that are not imported yet."""
+    return __all__

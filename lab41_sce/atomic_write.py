@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files are written whole or not at all: under a temporary name first, then renamed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,10 +7,13 @@ from lab41_sce.errors import UserError
 
 
 def make_folder(folder: str | Path) -> None:
-    """Make a folder, and those above it, if it is not there.
+    """Create a folder and its parents, unless they exist.
+
+    Args:
+        folder: path of the folder.
 
     Raises:
-        UserError: it cannot be made (a file of that name, no permission).
+        UserError: the folder cannot be created (a file has this name, or permission is missing).
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -19,16 +22,23 @@ def make_folder(folder: str | Path) -> None:
 
 
 def temporary_name(path: str | Path) -> Path:
-    """Name the file that becomes `path`: always the same, so that what a kill left is replaced next time."""
+    """Return the temporary name of a file; it is always the same, so that the next call replaces an abandoned file.
+
+    Args:
+        path: the final path.
+
+    Returns:
+        A hidden path in the same folder, with the same suffix.
+    """
     return Path(path).with_name(f".{Path(path).stem}.part{Path(path).suffix}")
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file under a temporary name, then rename it: a kill leaves what was there before.
+    """Write a file under its temporary name, then rename it; if the process is killed, the old file stays.
 
     Args:
-        path: the file to make or replace.
-        write: is given the temporary path, which has the same suffix and folder.
+        path: the file to create or replace.
+        write: writes to the path that it receives.
 
     Raises:
         UserError: the file cannot be written (no such folder, no permission, no space).
@@ -45,5 +55,13 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text (UTF-8) to a file, whole or not at all; raises like `write_whole`."""
+    """Write a text file in UTF-8, whole or not at all.
+
+    Args:
+        path: the file to create or replace.
+        text: its contents.
+
+    Raises:
+        UserError: see `write_whole`.
+    """
     write_whole(path, lambda temporary: temporary.write_text(text, "utf-8"))

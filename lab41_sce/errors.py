@@ -1,5 +1,5 @@
-"""The one exception whose text is meant for the person at the keyboard."""
+"""The exception whose message is meant for the user."""
 
 
 class UserError(Exception):
-    """A mistake or lack that the user can fix; its text is one sentence for them."""
+    """A mistake or lack that the user can fix; the message is one sentence that explains how."""

@@ -1,16 +1,16 @@
-"""Many independent jobs are spread over processes, or over the machines of a cluster, by joblib.
+"""Independent jobs run in many processes, on this machine or on a cluster, by joblib.
 
     with workers("dask", -1) as run:
         for result in run(joblib.delayed(function)(job) for job in jobs): ...
 
-| engine | where the processes are | which cluster |
+| engine | where the processes run | address of the cluster |
 | --- | --- | --- |
-| `loky` | on this machine | |
-| `dask` | on this machine, or on the cluster of a scheduler | `DASK_SCHEDULER_ADDRESS`, as in Dask's configuration |
-| `ray` | on this machine, or on a Ray cluster | `RAY_ADDRESS`, as Ray documents it |
+| `loky` | this machine | |
+| `dask` | this machine, or the cluster of a scheduler | `DASK_SCHEDULER_ADDRESS`, as in Dask's configuration |
+| `ray` | this machine, or a Ray cluster | `RAY_ADDRESS`, as in Ray's documentation |
 
-On a cluster, all machines see the same files under the same paths, and have this package installed. Dask and Ray bring
-a job that was lost with its process to another one; loky gives up.
+All machines of a cluster need this package, and the same files under the same paths. If a process is lost, Dask and Ray
+run its job in another one; loky stops.
 """
 
 import contextlib
@@ -27,15 +27,15 @@ ENGINES = ("loky", "dask", "ray")
 
 @contextlib.contextmanager
 def workers(engine: str = "loky", n_jobs: int = -1) -> Iterator[joblib.Parallel]:
-    """Start processes, or find those of a cluster.
+    """Start processes, or connect to those of a cluster.
 
     Args:
         engine: one of `ENGINES`.
-        n_jobs: processes on this machine; -1 for one each core, 1 (and loky) for this very process.
+        n_jobs: processes on this machine; -1 for one for each core, 1 (with loky) for the current process.
 
     Yields:
-        A `joblib.Parallel`: called with delayed jobs, it gives their results in order, as they come (Ray: all at the
-        end).
+        A `joblib.Parallel`: called with delayed jobs, it returns their results in order, each as soon as it is ready
+        (Ray: all at the end).
 
     Raises:
         UserError: the engine is not installed, its cluster cannot be reached, or loky lost a process.
@@ -46,17 +46,17 @@ def workers(engine: str = "loky", n_jobs: int = -1) -> Iterator[joblib.Parallel]
         elif engine == "ray":
             stack.enter_context(_ray(n_jobs))
         stack.enter_context(joblib.parallel_config(engine, n_jobs=n_jobs))
-        # Arrays travel by pipe (max_nbytes=None): memory maps would stay on disk until the last job.
+        # max_nbytes=None sends arrays by pipe: memory maps would stay on disk until the last job.
         parallel = joblib.Parallel(return_as="list" if engine == "ray" else "generator", max_nbytes=None)
         try:
             run = stack.enter_context(parallel)
         except TimeoutError as error:
-            raise UserError(f"the cluster has no process that works ({error}); start some.") from None
+            raise UserError(f"the cluster has no worker process ({error}); start some.") from None
         try:
             yield run
         except BrokenProcessPool:
-            raise UserError("a process was killed, perhaps for lack of memory; start fewer, and run again: what was "
-                            "finished is kept.") from None
+            raise UserError("a process was killed, perhaps for lack of memory; start fewer, and run again: finished "
+                            "work is kept.") from None
 
 
 def _missing(engine: str) -> UserError:
@@ -64,8 +64,8 @@ def _missing(engine: str) -> UserError:
 
 
 @contextlib.contextmanager
-def _dask(n_jobs):
-    """Connect to the scheduler that Dask's configuration names, or start processes here."""
+def _dask(n_jobs: int) -> Iterator[None]:
+    """Connect to the scheduler of Dask's configuration, or start processes on this machine."""
     try:
         import dask
         from dask.distributed import Client, KilledWorker, LocalCluster
@@ -74,30 +74,30 @@ def _dask(n_jobs):
     address = dask.config.get("scheduler-address", None)
     with contextlib.ExitStack() as stack:
         try:
-            where = address or stack.enter_context(LocalCluster(
+            scheduler = address or stack.enter_context(LocalCluster(
                 n_workers=joblib.effective_n_jobs(n_jobs), threads_per_worker=1, dashboard_address=None))
-            stack.enter_context(Client(where))
+            stack.enter_context(Client(scheduler))
         except (OSError, ValueError) as error:
-            raise UserError(f"the Dask scheduler {address or 'here'} cannot be reached ({error}); start it, or change "
-                            "DASK_SCHEDULER_ADDRESS.") from None
+            raise UserError(f"the Dask scheduler {address or 'on this machine'} cannot be reached ({error}); start it, "
+                            "or change DASK_SCHEDULER_ADDRESS.") from None
         try:
             yield
         except KilledWorker as error:
-            raise UserError(f"a job took its process down again and again ({error}); give the processes more memory, "
-                            "and run again: what was finished is kept.") from None
+            raise UserError(f"a job ended its process several times ({error}); give the processes more memory, and run "
+                            "again: finished work is kept.") from None
 
 
 @contextlib.contextmanager
-def _ray(n_jobs):
-    """Connect to the cluster that RAY_ADDRESS names, or start processes here."""
+def _ray(n_jobs: int) -> Iterator[None]:
+    """Connect to the cluster at RAY_ADDRESS, or start processes on this machine."""
     try:
         import ray
         from ray.util.joblib import register_ray
     except ImportError:
         raise _missing("ray") from None
-    here = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": joblib.effective_n_jobs(n_jobs)}
+    local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": joblib.effective_n_jobs(n_jobs)}
     try:
-        ray.init(**here, log_to_driver=False, include_dashboard=False)
+        ray.init(**local, log_to_driver=False, include_dashboard=False)
     except ConnectionError as error:
         raise UserError(f"the Ray cluster cannot be reached ({error}); start it, or change RAY_ADDRESS.") from None
     try:

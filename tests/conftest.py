@@ -1,4 +1,4 @@
-"""Shared by the tests: a tiny corpus of made-up voices in LibriSpeech's layout, and tiny models."""
+"""Shared by the tests: a small corpus of synthetic voices in LibriSpeech's layout, and small networks and models."""
 
 import os
 
@@ -10,7 +10,9 @@ import pytest
 import soundfile
 
 from lab41_sce.models.front_end import FrontEnd
-from lab41_sce.models.networks import blstm
+from lab41_sce.yaml_defaults import with_yaml_defaults
+
+blstm = with_yaml_defaults("network/blstm")  # for tests that give only the settings that matter to them
 
 
 def hum(pitch_hz, seconds, rate_hz, rng):

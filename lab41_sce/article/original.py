@@ -6,6 +6,7 @@ import pandas as pd
 
 from lab41_sce.article.timing import BINS, SIZE, UNITS
 from lab41_sce.reporting.tables import Table
+from lab41_sce.yaml_defaults import with_yaml_defaults
 
 BATCH, UPDATES = 256, 92_000
 FRAMES = BATCH * 40  # of an update
@@ -53,9 +54,7 @@ def differences(run: Path, config: dict) -> Table:
 
 def full_run(measured: pd.DataFrame | None) -> str:
     """Estimate how long the original's training would take."""
-    from lab41_sce.models.networks import blstm
-
-    parameters = blstm(BINS, SIZE, units=UNITS).count_params()
+    parameters = with_yaml_defaults("network/blstm", units=UNITS)(BINS, SIZE).count_params()
     operations = 6 * parameters * FRAMES * UPDATES
     text = (f"Its network of {parameters:,} parameters does about 6 operations for each parameter and frame, "
             f"{operations:.1e} in all: {operations / ASSUMED_FLOPS / 3600:.0f} hours on a GPU that keeps up "

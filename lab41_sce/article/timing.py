@@ -30,6 +30,7 @@ from tqdm import tqdm
 from lab41_sce.atomic_write import write_text, write_whole
 from lab41_sce.errors import UserError
 from lab41_sce.runs.run_directory import versions
+from lab41_sce.yaml_defaults import with_yaml_defaults
 
 # The article's sizes, and how far from them the losses are followed
 FRAMES, BINS, SIZE, UNITS, SPEAKERS, SOURCES = 40, 257, 40, 300, 251, 2
@@ -60,27 +61,29 @@ def update_steps(batch: int, frames: int, speakers: int, systems=NAIVE[:2]) -> d
     """Return a whole training update of each system, at the article's sizes."""
     import keras
 
-    from lab41_sce.methods import deep_clustering, sce
     from lab41_sce.methods.base import Setup, ideal_assignment, magnitudes
+    from lab41_sce.methods.deep_clustering import DeepClustering
     from lab41_sce.models.front_end import FrontEnd
-    from lab41_sce.models.networks import blstm
 
-    class NaiveDeepClustering(deep_clustering.DeepClustering):
+    class NaiveDeepClustering(DeepClustering):
         def call(self, batch, training=False):
             mixture, sources, _ = magnitudes(self.model.front_end, batch)
             return naive_affinity_loss(self.model.embeddings(mixture, training), ideal_assignment(sources))
 
-    def naive(setup, size):
-        return NaiveDeepClustering(deep_clustering.build(setup, size).model)
+    def naive(setup):
+        return NaiveDeepClustering(builders["deep_clustering"](setup).model, loss_range_db=None, weight_power=0.0)
 
-    builders: dict[str, Callable] = dict(zip(NAIVE, (sce.build, deep_clustering.build, naive), strict=True))
+    builders: dict[str, Callable] = {
+        "sce": with_yaml_defaults("method/sce_article", embedding_size=SIZE, unit_norm=True, seed=0),
+        "deep_clustering": with_yaml_defaults("method/deep_clustering", embedding_size=SIZE, weight_power=0.0),
+        "naive_deep_clustering": naive}
     rng = np.random.default_rng(0)
     sources = rng.standard_normal((batch, SOURCES, 256 * (frames - 1))).astype(np.float32)
     speaker_ids = np.array([rng.choice(speakers, SOURCES, replace=False) for _ in range(batch)], np.int32)
     steps: dict[str, Callable[[], None]] = {}
     for name in systems:
-        setup = Setup(FrontEnd(), partial(blstm, units=UNITS), SOURCES, tuple(map(str, range(speakers))))
-        method = builders[name](setup, SIZE)
+        setup = Setup(FrontEnd(), with_yaml_defaults("network/blstm", units=UNITS), SOURCES, tuple(map(str, range(speakers))))
+        method = builders[name](setup)
         method.compile(keras.optimizers.Adam())
         steps[name] = partial(method.train_on_batch, {"sources": sources, "speaker_ids": speaker_ids})
     return steps
@@ -102,7 +105,7 @@ def loss_steps(batch: int, frames: int, speakers: int, negatives: int = 0,
     assignment = tf.one_hot(owners, SOURCES, axis=1)
     weights = tf.ones((batch, frames, BINS))
     speaker_ids = tf.constant(np.stack([rng.choice(speakers, SOURCES, replace=False) for _ in range(batch)]), tf.int32)
-    table = SpeakerVectors(speakers, SIZE, unit_norm=True)
+    table = SpeakerVectors(speakers, SIZE, unit_norm=True, speaker_lr_multiplier=1.0)
     seeds = keras.random.SeedGenerator(0)
 
     def sce():

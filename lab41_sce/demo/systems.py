@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from lab41_sce.errors import UserError
-from lab41_sce.methods import nmf
 from lab41_sce.methods.base import Setup
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.models.networks import blstm
 from lab41_sce.separation.separator import Separator
+from lab41_sce.yaml_defaults import with_yaml_defaults
 
 SHIPPED, FACTORISATION = "source-contrastive estimation", "blind factorisation (NMF)"
 
@@ -71,7 +71,7 @@ class Factorisation:
 
     def __init__(self) -> None:
         self.front_end = FrontEnd()
-        self._masks = nmf.blind(Setup(self.front_end, blstm, 2))
+        self._masks = with_yaml_defaults("method/nmf_blind", seed=0)(Setup(self.front_end, blstm, 2))
 
     def masks(self, mixture: np.ndarray, n_speakers: int) -> np.ndarray:
         """Estimate the masks of a signal `[N]`: float32 `[S, T, F]`."""

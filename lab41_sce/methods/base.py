@@ -1,35 +1,49 @@
-"""What every system is given, and what training asks of one.
+"""What a system is built from, what training needs of it, and the steps that the losses share.
 
-A *system* is a function of a `Mixture` that returns masks `[S, T, F]`. A `build` function of this package gets a
-`Setup` and returns either such a function (nothing to train), or a `Method`: a loss, whose `model` separates.
+A *system* maps a `Mixture` to masks `[S, T, F]`. A `build` function of this package receives a `Setup` and returns
+either a system (nothing to train) or a `Method`: a loss whose `model` separates mixtures once it is trained.
+
+The shared steps, from signals to what a loss compares:
+
+    magnitudes        sources [B, S, N]                         -> magnitudes |X| [B, T, F] and |S_s| [B, S, T, F]
+    ideal_assignment  |S_s| [B, S, T, F]                        -> y [B, S, T, F], 1 for the loudest source of a bin
+    bin_weights       |X| [B, T, F]                             -> w [B, T, F], the weight of each bin in a loss
+    mean_vectors      v [B, T, F, K], y [B, S, T, F], w         -> sum w y_s v / sum w y_s, [B, S, K]
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 import pandas as pd
 from keras import ops
 
+from lab41_sce.data.mixture import Mixture
 from lab41_sce.data.speech import Speech
+from lab41_sce.models import Tensor
 from lab41_sce.models.frequency_response import respond
 from lab41_sce.models.front_end import FrontEnd, magnitude
+
+Batch: TypeAlias = Mapping[str, Tensor]
+System: TypeAlias = Callable[[Mixture], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Setup:
-    """Hold what a system may be built from; most need little of it.
+    """Hold what a system may be built from; most systems need only the first three.
 
     Attributes:
-        front_end: signals to spectrograms to network input.
-        network: the configured network, a function of `n_bins` (F) and `n_outputs` (C) that returns a Keras model
-            from `[B, T, F]` to `[B, T, F, C]`.
+        front_end: maps signals to spectrograms, and spectrograms to the network's input.
+        network: builds the configured network: a function of `n_bins` (F) and `n_outputs` (C) that returns a Keras
+            model from `[B, T, F]` to `[B, T, F, C]`.
         n_speakers: S, speakers in a mixture.
-        speakers: ids of the P known speakers; training's `speaker_ids` are places in this list. Women come first.
+        speakers: ids of the P known speakers, women first; the `speaker_ids` of training batches are indices into it.
         speech: the signals of the corpus.
-        utterances: table of the utterances to train on.
-        folder: of the run, where there will be trained systems.
+        utterances: table of the training utterances.
+        folder: folder of the run, which will hold its trained systems.
     """
 
     front_end: FrontEnd
@@ -42,41 +56,43 @@ class Setup:
 
 
 class Method(keras.Model):
-    """Map a batch of sources to the loss that `fit` minimises; subclasses say which, in `call`.
+    """Map a batch to the loss that `fit` minimises; each subclass defines its loss in `call`.
 
-    A batch is a dict of `sources`, float32 `[B, S, N]`, `speaker_ids`, int32 `[B, S]`, and perhaps `noise`, float32
-    `[B, N]`, and `responses`, what the sources are filtered by (`augmentation.py`). The mixture is the sum of the
-    sources and the noise.
+    A batch is a dict with `sources`, float32 `[B, S, N]`, and `speaker_ids`, int32 `[B, S]`. It may also have `noise`,
+    float32 `[B, N]`, and `responses`, float32 `[B, S, terms]`, the frequency responses that filter the sources
+    (`models/frequency_response.py`). The mixture is the sum of the sources and the noise.
 
     Args:
-        model: what separates: a Keras model with a `front_end` and `masks(mixture, n_speakers)`.
+        model: the Keras model that separates: it has a `front_end` and maps waveforms to embeddings or masks.
+        **kwargs: of `keras.Model`.
     """
 
-    def __init__(self, model, **kwargs):
+    def __init__(self, model: keras.Model, **kwargs: Any):
         super().__init__(**kwargs)
         self.model = model
-        self.built = True  # as its parts are
+        self.built = True  # its parts are built
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Tensor = None, sample_weight: Any = None,
+                     training: bool = True) -> Tensor:
         """Return the loss that `call` computed (for `keras.Model.fit`)."""
         return y_pred
 
 
-def magnitudes(front_end: FrontEnd, batch):
-    """Compute the magnitudes of what a batch is made of.
+def magnitudes(front_end: FrontEnd, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute the magnitude spectrograms of a batch.
 
     Args:
         front_end: a `FrontEnd`.
-        batch: as a `Method` gets it.
+        batch: see `Method`.
 
     Returns:
-        `[B, T, F]` of the mixtures; `[B, S, T, F]` of the sources; `[B, T, F]` of all speech, which is the mixtures'
-        where there is no noise. A bin should count by its speech: nobody can tell whose it is where noise is all.
+        Magnitudes of the mixtures, `[B, T, F]`; of the sources, `[B, S, T, F]`; of the speech without the noise,
+        `[B, T, F]`. The weight of a bin depends on its speech: a bin with nothing but noise belongs to no speaker.
     """
-    real, imaginary = front_end.analyse(batch["sources"])
+    real, imaginary = front_end.analyse(batch["sources"])  # [B, S, T, F] each
     if "responses" in batch:
         real, imaginary = respond(real, imaginary, batch["responses"], front_end.sample_rate_hz)
-    speech_real, speech_imaginary = ops.sum(real, axis=1), ops.sum(imaginary, axis=1)
+    speech_real, speech_imaginary = ops.sum(real, axis=1), ops.sum(imaginary, axis=1)  # [B, T, F] each
     mixture = speech = magnitude(speech_real, speech_imaginary)
     if "noise" in batch:
         noise_real, noise_imaginary = front_end.analyse(batch["noise"])
@@ -84,40 +100,47 @@ def magnitudes(front_end: FrontEnd, batch):
     return mixture, magnitude(real, imaginary), speech
 
 
-def ideal_assignment(sources):
-    """Tell the loudest source of each bin: magnitudes `[B, S, T, F]` to float32 ones and zeros of the same shape."""
+def ideal_assignment(sources: Tensor) -> Tensor:
+    """Assign each bin to its loudest source.
+
+    Args:
+        sources: magnitudes, float32 `[B, S, T, F]`.
+
+    Returns:
+        float32 `[B, S, T, F]`: 1 for the loudest source of a bin (the first of them in a tie), 0 for the others.
+    """
     return ops.one_hot(ops.argmax(sources, axis=1), sources.shape[1], axis=1)
 
 
-def bin_weights(levels, range_db: float | None, power: float = 0.0, emphasis=1.0):
-    """Say how much each bin counts in a loss.
+def bin_weights(speech: Tensor, range_db: float | None, power: float = 0.0, emphasis: Tensor = 1.0) -> Tensor:
+    """Compute the weight of each bin in a loss.
 
     Args:
-        levels: magnitudes of the speech, float32 `[B, T, F]`.
-        range_db: bins further than this below the peak of their mixture count 0; None leaves none out.
-        power: of the magnitude, relative to the peak, that the others count: 0 for all alike, 1 for the magnitude.
-        emphasis: float32 `[F]`, of the front end, to count by magnitudes as they are without pre-emphasis: those that
-            are heard, and that SDR measures.
+        speech: magnitudes of the speech, float32 `[B, T, F]`.
+        range_db: bins further than this below the peak of their mixture, in dB, weigh 0; None excludes no bin.
+        power: exponent of the magnitude relative to the peak: 0 weighs all bins alike, 1 weighs by magnitude.
+        emphasis: gain of the pre-emphasis in each frequency bin, float32 `[F]` (`FrontEnd.emphasis`). The magnitudes
+            are divided by this gain, so that they are those of the signal without pre-emphasis, as in the SDR.
 
     Returns:
-        float32 `[B, T, F]`, not negative.
+        float32 `[B, T, F]`, at least 0.
     """
-    relative = levels / ops.maximum(ops.max(levels, axis=(1, 2), keepdims=True), 1e-12)
+    relative = speech / ops.maximum(ops.max(speech, axis=(1, 2), keepdims=True), 1e-12)
     active_bins = 1.0 if range_db is None else ops.cast(relative >= 10.0 ** (-range_db / 20.0), "float32")
-    return active_bins * ops.divide(relative, emphasis) ** power  # (one of NumPy, the other perhaps on a GPU)
+    return active_bins * ops.divide(relative, emphasis) ** power  # ops, since emphasis is a NumPy array
 
 
-def mean_vectors(embeddings, assignment, weights):
-    """Average the vectors of the bins of each source.
+def mean_vectors(embeddings: Tensor, assignment: Tensor, weights: Tensor) -> Tensor:
+    """Average the embeddings of the bins of each source.
 
     Args:
         embeddings: float32 `[B, T, F, K]`.
         assignment: float32 `[B, S, T, F]`: 1 for the source that owns a bin, else 0.
-        weights: float32 `[B, T, F]`, at least 0, how much each bin counts.
+        weights: weight of each bin, float32 `[B, T, F]`, at least 0.
 
     Returns:
-        float32 `[B, S, K]`; zeros for a source without a bin.
+        Weighted means, float32 `[B, S, K]`; zeros for a source without a bin.
     """
-    owned = assignment * weights[:, None]
-    totals = ops.sum(owned, axis=(2, 3))[..., None]
+    owned = assignment * weights[:, None]  # [B, S, T, F]
+    totals = ops.sum(owned, axis=(2, 3))[..., None]  # [B, S, 1]
     return ops.einsum("bstf,btfk->bsk", owned, embeddings) / ops.maximum(totals, 1e-12)

@@ -1,18 +1,26 @@
-"""Deep clustering: vectors of bins of one source shall be alike, and those of different sources at right angles.
+"""Deep clustering: embeddings are parallel within a source and orthogonal between sources.
 
-With the N bins of a mixture as rows, V `[N, K]` holds their vectors of length one and Y `[N, S]` ones where a source
-is the loudest. `V V^T` says how alike any two bins are, `Y Y^T` which of them belong together, and the loss is
-`|V V^T - Y Y^T|^2` (arXiv 1508.04306). No speaker needs to be known, nor does the order of the sources matter.
+Let V `[N, K]` hold the unit embeddings of the N = T F bins of a mixture, and Y `[N, S]` a 1 where a source is the
+loudest. `V V^T` is the similarity of any two bins, `Y Y^T` whether they belong to the same source. The loss is
+
+    |V V^T - Y Y^T|^2
+
+(Hershey, Chen, Le Roux and Watanabe, arXiv 1508.04306). It needs no speaker identities, and the order of
+the sources does not matter. A new mixture is separated by k-means over its embeddings.
 """
+
+from typing import Any
 
 from keras import ops
 
-from lab41_sce.methods.base import Method, bin_weights, ideal_assignment, magnitudes
+from lab41_sce.methods.base import Batch, Method, Setup, bin_weights, ideal_assignment, magnitudes
+from lab41_sce.models import Tensor
 from lab41_sce.models.embedding_model import EmbeddingModel
 
 
-def build(setup, embedding_size, range_db=25.0, soft_scale=None, **options):
-    """Build the embedding model of a setup and what trains it.
+def build(setup: Setup, *, embedding_size: int, range_db: float, soft_scale: float | None,
+          **options: Any) -> "DeepClustering":
+    """Build the embedding model and its loss; `experiments/method/deep_clustering.yaml` has the defaults.
 
     Args:
         setup: a `Setup`.
@@ -22,54 +30,55 @@ def build(setup, embedding_size, range_db=25.0, soft_scale=None, **options):
         **options: see `DeepClustering`.
 
     Returns:
-        A `DeepClustering`; its `model` is the `EmbeddingModel`, whose vectors have length one.
+        A `DeepClustering`; its `model` is an `EmbeddingModel` with embeddings of length one.
     """
     network = setup.network(n_bins=setup.front_end.n_bins, n_outputs=embedding_size)
     model = EmbeddingModel(setup.front_end, network, True, range_db, soft_scale, name="separation_model")
     return DeepClustering(model, **options)
 
 
-def affinity_loss(embeddings, assignment, weights):
+def affinity_loss(embeddings: Tensor, assignment: Tensor, weights: Tensor) -> Tensor:
     """Compute the deep clustering loss.
 
     Args:
         embeddings: float32 `[B, T, F, K]`.
         assignment: float32 `[B, S, T, F]`: 1 for the source that owns a bin, else 0.
-        weights: float32 `[B, T, F]`, at least 0, how much each bin counts.
+        weights: weight of each bin, float32 `[B, T, F]`, at least 0.
 
     Returns:
-        Scalar: for each pair of bins of a mixture `(<v_i, v_j> - <y_i, y_j>)^2`, its weighted mean over all pairs (a
-        pair weighs w_i w_j), then the mean over the batch. Pairs are never listed: with W = diag(w / sum w) it is
-        `|V^T W V|^2 - 2 |V^T W Y|^2 + |Y^T W Y|^2`, of matrices K x K, K x S and S x S. The weights add up to one
-        before the products, so no sum grows with the number of bins, and rounding leaves an error of about 1e-7 (a
-        perfect fit may come out that much below zero, which no gradient notices).
+        Scalar: `(<v_i, v_j> - <y_i, y_j>)^2` of each pair of bins of a mixture, averaged over all pairs with the
+        weights w_i w_j, then averaged over the batch. The pairs are not listed: with W = diag(w / sum w), the loss is
+        `|V^T W V|^2 - 2 |V^T W Y|^2 + |Y^T W Y|^2`, of matrices K x K, K x S and S x S. The weights are divided by
+        their sum before the products, so that no sum grows with the number of bins. The rounding error is then about
+        1e-7, so a perfect fit may give a value that is negative by as much.
     """
-    shares = weights / ops.maximum(ops.sum(weights, axis=(1, 2), keepdims=True), 1e-12)
-    shared_embeddings = shares[..., None] * embeddings
-    affinity = ops.einsum("btfk,btfl->bkl", shared_embeddings, embeddings)
-    cross = ops.einsum("btfk,bstf->bks", shared_embeddings, assignment)
-    ideal = ops.einsum("brtf,bstf->brs", shares[:, None] * assignment, assignment)
-    energies = [ops.sum(ops.square(products), axis=(1, 2)) for products in (affinity, cross, ideal)]
+    shares = weights / ops.maximum(ops.sum(weights, axis=(1, 2), keepdims=True), 1e-12)  # [B, T, F]
+    weighted = shares[..., None] * embeddings  # [B, T, F, K]
+    affinity = ops.einsum("btfk,btfl->bkl", weighted, embeddings)  # V^T W V, [B, K, K]
+    cross = ops.einsum("btfk,bstf->bks", weighted, assignment)  # V^T W Y, [B, K, S]
+    ideal = ops.einsum("brtf,bstf->brs", shares[:, None] * assignment, assignment)  # Y^T W Y, [B, S, S]
+    energies = [ops.sum(ops.square(products), axis=(1, 2)) for products in (affinity, cross, ideal)]  # [B] each
     return ops.mean(energies[0] - 2.0 * energies[1] + energies[2])
 
 
 class DeepClustering(Method):
-    """Map batches of sources to the deep clustering loss.
+    """Map a batch of sources to the deep clustering loss.
 
     Args:
-        model: the `EmbeddingModel` to train, with vectors of length one.
-        loss_range_db: bins further than this below the speech's peak do not count; None counts all.
-        weight_power: of a bin's magnitude in its weight, see `base.bin_weights`; 0 is the article.
+        model: the `EmbeddingModel` to train, with embeddings of length one.
+        loss_range_db: bins further than this below the speech's peak, in dB, weigh 0; None includes all bins.
+        weight_power: exponent of a bin's magnitude in its weight (`base.bin_weights`); the article has 0.
+        **kwargs: of `keras.Model`.
     """
 
-    def __init__(self, model, loss_range_db=40.0, weight_power=0.0, **kwargs):
+    def __init__(self, model: EmbeddingModel, *, loss_range_db: float | None, weight_power: float, **kwargs: Any):
         super().__init__(model, **kwargs)
         self.loss_range_db = loss_range_db
         self.weight_power = weight_power
 
-    def call(self, batch, training=False):
-        """Compute the loss of a batch (`base.Method`): a scalar."""
+    def call(self, batch: Batch, training: bool = False) -> Tensor:
+        """Compute the loss of a batch (see `base.Method`), a scalar."""
         mixture, sources, speech = magnitudes(self.model.front_end, batch)
-        embeddings = self.model.embeddings(mixture, training)
-        weights = bin_weights(speech, self.loss_range_db, self.weight_power)
+        embeddings = self.model.embeddings(mixture, training)  # [B, T, F, K]
+        weights = bin_weights(speech, self.loss_range_db, self.weight_power)  # [B, T, F]
         return affinity_loss(embeddings, ideal_assignment(sources), weights)

@@ -1,106 +1,112 @@
-"""A mixture's magnitudes `[T, F]` are a sum of few spectra, each with its activation over time: masks by factorisation.
+"""Non-negative matrix factorisation (NMF): the magnitudes of a mixture `[T, F]` are a sum of few spectra over time.
 
-Non-negative matrix factorisation writes `|X| ~ W H`, activations `[T, J]` times components `[J, F]`, here by the
-multiplicative updates of the Kullback-Leibler divergence (Lee & Seung 2001; speech: Smaragdis 2007). Once every
-component belongs to a speaker, each speaker has a share of W H in every bin: the masks. How the components find their
-speakers is what differs:
+NMF factorises `|X| ~ W H` into activations W `[T, J]` times components H `[J, F]`, here by the multiplicative updates
+of the Kullback-Leibler divergence (Lee and Seung, NIPS 2000; speech: Smaragdis, 2007). Once each component belongs to a
+speaker, the mask of a speaker in a bin is the share of the speaker's components in W H. The two systems differ in how
+components find their speakers:
 
-- `supervised` learns components from each speaker's training utterances, and is told who talks in a mixture;
-- `blind` knows the mixture alone and groups its components by pitch. Real voices overlap in pitch, so expect little;
-  grouping by timbre (mel-frequency cepstra, Spiertz & Gnann, DAFx 2009) gave less on speech.
+- `supervised` learns components from each speaker's training utterances, and receives the speakers of a mixture;
+- `blind` uses the mixture alone, and groups its components by pitch. The pitches of real voices overlap, so it
+  separates little. Grouping by timbre (mel-frequency cepstra, Spiertz and Gnann, DAFx 2009) gave less on speech.
 
-Both stop after a fixed number of updates: many more fit the magnitudes better and separate worse.
+Both stop after a fixed number of updates: many more updates fit the magnitudes better and separate worse.
 """
 
 import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.decomposition import NMF, non_negative_factorization
 
+from lab41_sce.data.mixture import Mixture
 from lab41_sce.errors import UserError
+from lab41_sce.methods.base import Setup, System
 
-PITCHES_HZ = 80.0, 300.0  # of voices
+MIN_PITCH_HZ, MAX_PITCH_HZ = 80.0, 300.0  # of voices
 
 
-def supervised(setup, n_components=20, beta_loss="kullback-leibler", max_iter=15, seed=0):
-    """Build the system that knows the voices of its training speakers and is told which of them talk.
+def supervised(setup: Setup, *, n_components: int, beta_loss: str, max_iter: int, seed: int) -> System:
+    """Build the system that knows its training speakers; `experiments/method/nmf_supervised.yaml` has the defaults.
 
     Args:
-        setup: a `Setup` with `speech` and `utterances`; a speaker is learnt when first met.
+        setup: a `Setup` with `speech` and `utterances`. The components of a speaker are learnt when the speaker is
+            first in a mixture.
         n_components: spectra for each speaker.
         beta_loss: divergence to minimise: "kullback-leibler" or "frobenius".
-        max_iter: updates, in learning a speaker and in separating.
-        seed: of the first guess.
+        max_iter: updates, both to learn a speaker and to separate.
+        seed: of the initial factors.
 
     Returns:
         A function of a `Mixture` that returns masks, float32 `[S, T, F]`, in the order of its speakers; they sum to
         one over S. It raises UserError if a speaker of the mixture has no training utterance.
     """
+    assert setup.speech is not None and setup.utterances is not None
+    speech, utterances = setup.speech, setup.utterances.groupby("speaker")["utterance"].apply(list).to_dict()
     options = {"solver": "mu", "beta_loss": beta_loss, "max_iter": max_iter, "tol": 0.0}
-    names = setup.utterances.groupby("speaker")["utterance"].apply(list).to_dict()
-    learnt = {}
+    learnt: dict[str, np.ndarray] = {}
 
-    def components(speaker):
+    def components(speaker: str) -> np.ndarray:  # [J, F]
         if speaker not in learnt:
-            frames = np.concatenate([_levels(setup, setup.speech.excerpt(name, 0, setup.speech.length(name)))
-                                     for name in names[speaker]])
+            frames = np.concatenate([_magnitudes(setup, speech.excerpt(name, 0, speech.length(name)))
+                                     for name in utterances[speaker]])
             spectra = NMF(n_components, init="random", random_state=seed, **options).fit(frames).components_
             learnt[speaker] = spectra / np.maximum(spectra.sum(axis=1, keepdims=True), 1e-12)
         return learnt[speaker]
 
-    def masks(mixture):
-        if not mixture.speakers or not names.keys() >= set(mixture.speakers):
+    def masks(mixture: Mixture) -> np.ndarray:
+        if not mixture.speakers or not utterances.keys() >= set(mixture.speakers):
             raise UserError(f"supervised factorisation needs mixtures of speakers with training utterances, got "
                             f"{mixture.speakers}; score it in-set only.")
-        spectra = np.concatenate([components(speaker) for speaker in mixture.speakers])
-        activations, _, _ = non_negative_factorization(_levels(setup, mixture.signal), H=spectra, update_H=False,
+        spectra = np.concatenate([components(speaker) for speaker in mixture.speakers])  # [S J, F]
+        activations, _, _ = non_negative_factorization(_magnitudes(setup, mixture.signal), H=spectra, update_H=False,
                                                        n_components=len(spectra), **options)
-        return _ratio_masks(activations, spectra, np.repeat(np.arange(mixture.n_speakers), n_components),
-                            mixture.n_speakers)
+        owners = np.repeat(np.arange(mixture.n_speakers), n_components)
+        return _ratio_masks(activations, spectra, owners, mixture.n_speakers)
 
     return masks
 
 
-def blind(setup, n_components=40, max_iter=50, power=0.33, seed=0):
-    """Build the system that groups the components of a mixture by their pitch.
+def blind(setup: Setup, *, n_components: int, max_iter: int, power: float, seed: int) -> System:
+    """Build the system that groups components by pitch; `experiments/method/nmf_blind.yaml` has the defaults.
 
     Args:
         setup: a `Setup`.
         n_components: spectra for each mixture.
         max_iter: updates.
-        power: of the speakers' magnitudes in the masks; below 1 the masks are softer, which forgives wrong groups.
-        seed: of the first guesses.
+        power: exponent of the speakers' magnitudes in the masks. Below 1 the masks are softer, so that a component in
+            the wrong group does less harm.
+        seed: of the initial factors and of k-means.
 
     Returns:
         A function of a `Mixture` that returns masks, float32 `[S, T, F]`, in arbitrary but repeatable order; they sum
         to one over S.
     """
 
-    def masks(mixture):
+    def masks(mixture: Mixture) -> np.ndarray:
         factorisation = NMF(n_components, init="random", solver="mu", beta_loss="kullback-leibler",
                             max_iter=max_iter, tol=0.0, random_state=seed)
-        activations = factorisation.fit_transform(_levels(setup, mixture.signal))
+        activations = factorisation.fit_transform(_magnitudes(setup, mixture.signal))
         spectra = factorisation.components_
         log_periods = _log_periods(spectra, setup.front_end.sample_rate_hz)
-        groups = KMeans(mixture.n_speakers, n_init=10, random_state=seed).fit_predict(log_periods[:, None])
-        return _ratio_masks(activations, spectra, groups, mixture.n_speakers, power)
+        owners = KMeans(mixture.n_speakers, n_init=10, random_state=seed).fit_predict(log_periods[:, None])
+        return _ratio_masks(activations, spectra, owners, mixture.n_speakers, power)
 
     return masks
 
 
-def _levels(setup, signal):
+def _magnitudes(setup: Setup, signal: np.ndarray) -> np.ndarray:
     """Compute the magnitudes of a signal `[N]`: float32 `[T, F]`."""
     return np.abs(setup.front_end.spectrogram(signal))
 
 
-def _log_periods(spectra, rate_hz):
-    """Estimate the periods of magnitude spectra `[J, F]` by the peaks of their inverse transforms: logarithms `[J]`."""
-    shortest, longest = (int(rate_hz / pitch_hz) for pitch_hz in reversed(PITCHES_HZ))
+def _log_periods(spectra: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """Estimate the log pitch periods `[J]` of magnitude spectra `[J, F]` from the peaks of their inverse transforms."""
+    shortest, longest = int(sample_rate_hz / MAX_PITCH_HZ), int(sample_rate_hz / MIN_PITCH_HZ)
     return np.log(shortest + np.fft.irfft(spectra)[:, shortest : longest + 1].argmax(axis=1))
 
 
-def _ratio_masks(activations, spectra, owners, n_speakers, power=1.0):
+def _ratio_masks(activations: np.ndarray, spectra: np.ndarray, owners: np.ndarray, n_speakers: int,
+                 power: float = 1.0) -> np.ndarray:
     """Turn activations `[T, J]`, spectra `[J, F]` and each component's speaker `[J]` into masks `[S, T, F]`."""
     shares = np.stack([activations[:, owners == speaker] @ spectra[owners == speaker]
                        for speaker in range(n_speakers)])
-    shares = shares**power + 1e-12  # silence is shared evenly
+    shares = shares**power + 1e-12  # silence is divided evenly
     return (shares / shares.sum(axis=0)).astype(np.float32)

@@ -1,37 +1,45 @@
-"""Permutation-invariant training (PIT): masks may come in any order, the best one counts.
+"""Permutation-invariant training (PIT) of masks: the order of the sources with the least error is trained.
 
-Masks, multiplied by the mixture's magnitude, are compared with the magnitudes of the sources in every order, and the
-order with the least squared error is trained (Yu et al., arXiv 1607.00325). Given whole excerpts, as with a BLSTM, the
-order is one for the excerpt, so that an output follows one speaker ("utterance-level" PIT, Kolbaek et al., arXiv
-1703.06284). Given segments, as with the CNN, each has an order of its own, and separation has to line them up
-(`masking.py`). No speaker is known by name, neither in training nor after.
+Each mask times the mixture is compared with each source, and of all S! orders pi of the sources the best is trained:
+
+    min over pi of  sum_s |m_s |X| - |S_pi(s)||^2  /  |X|^2
+
+(Yu, Kolbaek, Tan and Jensen, arXiv 1607.00325). A BLSTM receives whole excerpts, with one order for the excerpt, so
+that each output follows one speaker (utterance-level PIT, Kolbaek, Yu, Tan and Jensen, arXiv 1703.06284). A CNN
+receives segments, each with an order of its own, and separation aligns the segments (`models/mask_model.py`). No
+speaker identities are needed.
 """
 
 import itertools
+from collections.abc import Callable
 
+import keras
 from keras import ops
 
-from lab41_sce.methods.base import Method, magnitudes
+from lab41_sce.methods.base import Batch, Method, Setup, magnitudes
+from lab41_sce.models import Tensor
 from lab41_sce.models.mask_model import MaskModel, reconstruction_errors
 
 
-def build(setup, network=None, segment_frames=None):
-    """Build the mask model of a setup and what trains it.
+def build(setup: Setup, *, network: Callable[..., keras.Model] | None,
+          segment_frames: int | None) -> "PermutationInvariantTraining":
+    """Build the mask model and its loss; `experiments/method/pit_blstm.yaml` and `pit_cnn.yaml` have the defaults.
 
     Args:
         setup: a `Setup`.
-        network: a network of its own, a function of `n_bins` and `n_outputs` like `setup.network`; None takes that.
+        network: a network of its own, a function of `n_bins` and `n_outputs` like `Setup.network`; None takes
+            `setup.network`.
         segment_frames: see `MaskModel`.
 
     Returns:
-        A `PermutationInvariantTraining`; its `model` is the `MaskModel`.
+        A `PermutationInvariantTraining`; its `model` is a `MaskModel`.
     """
-    network = (network or setup.network)(n_bins=setup.front_end.n_bins, n_outputs=setup.n_speakers)
-    model = MaskModel(setup.front_end, network, setup.n_speakers, "softmax", segment_frames, name="separation_model")
+    built = (network or setup.network)(n_bins=setup.front_end.n_bins, n_outputs=setup.n_speakers)
+    model = MaskModel(setup.front_end, built, setup.n_speakers, "softmax", segment_frames, name="separation_model")
     return PermutationInvariantTraining(model)
 
 
-def permutation_invariant_loss(masks, mixture, sources):
+def permutation_invariant_loss(masks: Tensor, mixture: Tensor, sources: Tensor) -> Tensor:
     """Compute the PIT loss.
 
     Args:
@@ -40,19 +48,19 @@ def permutation_invariant_loss(masks, mixture, sources):
         sources: magnitudes, float32 `[B, S, T, F]`.
 
     Returns:
-        Scalar: for each item the least of the errors of all S! orders, divided by the mixture's energy; then the mean.
+        Scalar: the least of the errors of all S! orders, divided by the mixture's energy, averaged over the batch.
     """
     errors = reconstruction_errors(masks, mixture, sources)  # [B, S, S]
     orders = itertools.permutations(range(masks.shape[1]))
-    totals = [sum(errors[:, mask, source] for mask, source in enumerate(order)) for order in orders]
+    totals = [sum(errors[:, mask, source] for mask, source in enumerate(order)) for order in orders]  # S! times [B]
     return ops.mean(ops.min(ops.stack(totals), axis=0))
 
 
 class PermutationInvariantTraining(Method):
-    """Map batches of sources to the PIT loss of a `MaskModel`; one order for each excerpt or segment."""
+    """Map a batch of sources to the PIT loss of a `MaskModel`, with one order for each excerpt or segment."""
 
-    def call(self, batch, training=False):
-        """Compute the loss of a batch (`base.Method`): a scalar."""
+    def call(self, batch: Batch, training: bool = False) -> Tensor:
+        """Compute the loss of a batch (see `base.Method`), a scalar."""
         mixture, sources, _ = magnitudes(self.model.front_end, batch)
-        masks = self.model.estimate(mixture, training)
+        masks = self.model.estimate(mixture, training)  # [B, S, T, F], or those of the segments
         return permutation_invariant_loss(masks, self.model.cut(mixture), self.model.cut(sources))

@@ -1,9 +1,12 @@
-"""Vectors of time-frequency bins `[T, F, K]` become masks `[S, T, F]`, without knowing anybody.
+"""Embeddings of time-frequency bins `[T, F, K]` become masks `[S, T, F]` by k-means, without knowing any speaker.
 
-k-means is fitted on the audible bins of one mixture, each weighted by its magnitude, and then every bin goes to the
-nearest centre (binary masks, as in the article). Soft masks are the softmax of `-scale / 2 |vector - centre|^2` over
-the centres: the share of each cluster, were all of them round clouds of variance 1 / scale. For two speakers it is a
-sigmoid of `<vector, centre>`, as in the article, but with its threshold where k-means has it. Masks sum to one over the
+k-means is fitted to the embeddings of the active bins of one mixture, each weighted by its magnitude. Then every bin
+goes to the nearest centroid (binary masks, as in the article). Soft masks are a softmax over the centroids c_s,
+
+    m_s = softmax_s(-scale / 2 |v - c_s|^2)
+
+which is the share of each cluster if all clusters are spherical with variance 1 / scale. For two speakers it is a
+sigmoid of `<v, c_1 - c_2>`, as in the article, but with the threshold where k-means has it. Masks sum to one over the
 speakers in each bin.
 """
 
@@ -13,39 +16,39 @@ from threadpoolctl import threadpool_limits
 
 
 def fit_centroids(vectors: np.ndarray, magnitudes: np.ndarray, n_speakers: int, seed: int = 0) -> np.ndarray:
-    """Find the centres of the vectors of audible bins by k-means, each weighted by its magnitude.
+    """Find the centroids of the embeddings of active bins by k-means, each bin weighted by its magnitude.
 
     Args:
-        vectors: float32 `[n, K]`.
+        vectors: embeddings, float32 `[n, K]`.
         magnitudes: `[n]`.
         n_speakers: S, at least 1.
-        seed: of the starting centres.
+        seed: of the initial centroids.
 
     Returns:
-        float32 `[S, K]`, in arbitrary but repeatable order; zeros if there are fewer than S vectors.
+        float32 `[S, K]`, in arbitrary but repeatable order; zeros if there are fewer than S embeddings.
     """
     if len(vectors) < n_speakers:
         return np.zeros((n_speakers, vectors.shape[1]), np.float32)
     kmeans = KMeans(n_speakers, n_init=4, max_iter=100, random_state=seed)
-    with threadpool_limits(1, "openmp"):  # for so little, threads that wait for each other cost more than they bring
+    with threadpool_limits(1, "openmp"):  # for so little work, more threads wait for each other longer than they work
         return kmeans.fit(vectors.astype(np.float32), sample_weight=magnitudes).cluster_centers_
 
 
 def oracle_centroid_masks(embeddings: np.ndarray, magnitude: np.ndarray, source_magnitudes: np.ndarray,
-                       range_db: float = 25.0, soft_scale: float | None = None) -> np.ndarray:
-    """Give every bin to the nearest *true* class centre: what perfect clustering could reach with these vectors.
+                          range_db: float = 25.0, soft_scale: float | None = None) -> np.ndarray:
+    """Make masks with the centroids of the true sources: what these embeddings give with perfect clustering.
 
     Args:
         embeddings: `[T, F, K]`.
-        magnitude: `[T, F]`, of the mixture.
-        source_magnitudes: `[S, T, F]`, of the sources.
-        range_db: bins at most this far below the peak are audible; only they make the centres.
+        magnitude: of the mixture, `[T, F]`.
+        source_magnitudes: of the sources, `[S, T, F]`.
+        range_db: range below the peak within which bins make the centroids, in dB.
         soft_scale: see `masks_from_centroids`.
 
     Returns:
-        Masks, float32 `[S, T, F]`, that sum to one over S, in the sources' order.
+        Masks, float32 `[S, T, F]`, that sum to one over S, in the order of the sources.
     """
-    loudest = source_magnitudes.argmax(axis=0)
+    loudest = source_magnitudes.argmax(axis=0)  # [T, F]
     weights = np.where(active_bins(magnitude, range_db), magnitude, 0.0)
     centroids = []
     for source in range(len(source_magnitudes)):
@@ -55,26 +58,35 @@ def oracle_centroid_masks(embeddings: np.ndarray, magnitude: np.ndarray, source_
 
 
 def masks_from_centroids(embeddings: np.ndarray, centroids: np.ndarray, soft_scale: float | None = None) -> np.ndarray:
-    """Turn vectors and centres into masks.
+    """Turn embeddings and centroids into masks.
 
     Args:
         embeddings: float32 `[T, F, K]`.
-        centres: `[S, K]`.
-        soft_scale: how sharp soft masks are; None for binary masks, their limit.
+        centroids: `[S, K]`.
+        soft_scale: sharpness of soft masks, see above; None for binary masks, the limit of ever sharper ones.
 
     Returns:
         Masks, float32 `[S, T, F]`, that sum to one over S.
     """
     centroids = centroids.astype(np.float32)
-    # -|v - c|^2 / 2 = <v, c> - |c|^2 / 2 - |v|^2 / 2, and the last term is the same for all centres.
-    nearness = np.moveaxis(embeddings @ centroids.T - 0.5 * (centroids**2).sum(axis=1), -1, 0)  # [S, T, F]
+    # -|v - c|^2 / 2 = <v, c> - |c|^2 / 2 - |v|^2 / 2, and the last term is the same for all centroids.
+    scores = np.moveaxis(embeddings @ centroids.T - 0.5 * (centroids**2).sum(axis=1), -1, 0)  # [S, T, F]
     if soft_scale is None:
-        return (nearness.argmax(axis=0) == np.arange(len(centroids))[:, None, None]).astype(np.float32)
-    shares = np.exp(soft_scale * (nearness - nearness.max(axis=0)))
+        return (scores.argmax(axis=0) == np.arange(len(centroids))[:, None, None]).astype(np.float32)
+    shares = np.exp(soft_scale * (scores - scores.max(axis=0)))
     return shares / shares.sum(axis=0)
 
 
 def active_bins(magnitude: np.ndarray, range_db: float, peak: float | None = None) -> np.ndarray:
-    """Tell which bins lie at most `range_db` below a peak, by default the loudest of them, bool; none in silence."""
+    """Mark the bins at most `range_db` below a peak.
+
+    Args:
+        magnitude: array of any shape.
+        range_db: range below the peak, in dB.
+        peak: magnitude of the peak; None takes the largest of `magnitude`.
+
+    Returns:
+        bool, in the shape of `magnitude`; all False in silence.
+    """
     peak = magnitude.max() if peak is None else peak
     return (magnitude >= peak * 10.0 ** (-range_db / 20.0)) & (magnitude > 1e-8)

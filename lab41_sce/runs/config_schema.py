@@ -8,8 +8,8 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lab41_sce.errors import UserError
 from lab41_sce.data.noise import KINDS
+from lab41_sce.errors import UserError
 from lab41_sce.process_pool import ENGINES
 from lab41_sce.training.distributed import STRATEGIES
 

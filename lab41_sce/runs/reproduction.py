@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from lab41_sce.runs import run_directory
 from lab41_sce.errors import UserError
+from lab41_sce.runs import run_directory
 
 UNTRAINED_DB, TRAINED_DB = 0.05, 1.0  # how far a mean over all mixtures may be from the expected one
 KEYS = ["system", "split", "kind", "metric"]

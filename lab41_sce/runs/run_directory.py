@@ -26,8 +26,8 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from lab41_sce import __version__
-from lab41_sce.errors import UserError
 from lab41_sce.atomic_write import make_folder, write_whole
+from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import CONFIG_PATH, SECTIONS
 
 FILES = ("config.yaml", "version.json", "splits.csv", "evaluation.csv", "history.csv", "systems.csv", "mixtures.csv",

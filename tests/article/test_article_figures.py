@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import blstm
 from matplotlib.collections import Collection
 from matplotlib.colors import to_rgb, to_rgba
 
@@ -28,7 +29,7 @@ from lab41_sce.article.network import draw_network
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.models.mask_model import MaskModel
-from lab41_sce.models.networks import blstm, segment_cnn
+from lab41_sce.models.networks import segment_cnn
 from lab41_sce.reporting import figures
 
 GRID = Grid(0.0256, 20.0)

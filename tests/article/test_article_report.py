@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import soundfile
 import yaml
-from conftest import hum
+from conftest import blstm, hum
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from test_claims import mixture_list, mixture_scores, population, summary, timing
@@ -19,7 +19,6 @@ from lab41_sce.errors import UserError
 from lab41_sce.experiment import CONFIG_PATH
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.models.mask_model import MaskModel
-from lab41_sce.models.networks import blstm
 
 
 def write_run(folder, tables, *overrides):

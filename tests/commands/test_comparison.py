@@ -7,12 +7,12 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import blstm
 from hydra import compose, initialize_config_dir
 
 from lab41_sce import experiment
 from lab41_sce.methods.base import Setup
 from lab41_sce.models.front_end import FrontEnd
-from lab41_sce.models.networks import blstm
 from lab41_sce.runs import config_schema
 
 TRAINED = ["sce", "deep_clustering", "attractor", "pit_cnn", "pit_blstm", "recurrent_mask"]

@@ -93,10 +93,10 @@ def signals(draw, most_channels=64):
 def untrained():
     """Make an untrained separator with thresholds, so that it counts speakers."""
     import keras
+    from conftest import blstm
 
     from lab41_sce.models.embedding_model import EmbeddingModel
     from lab41_sce.models.front_end import FrontEnd
-    from lab41_sce.models.networks import blstm
 
     keras.utils.set_random_seed(1)
     front_end = FrontEnd()

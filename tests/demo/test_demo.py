@@ -24,9 +24,10 @@ WOMAN, MAN = "3 (woman)", "13 (man)"
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory):
     """Save an untrained embedding model in the folder of a run."""
+    from conftest import blstm
+
     from lab41_sce.models.embedding_model import EmbeddingModel
     from lab41_sce.models.front_end import FrontEnd
-    from lab41_sce.models.networks import blstm
 
     keras.utils.set_random_seed(1)
     model = EmbeddingModel(FrontEnd(), blstm(257, n_outputs=4, n_layers=1, units=4), unit_norm=True, soft_scale=2.0,

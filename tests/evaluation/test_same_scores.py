@@ -14,9 +14,10 @@ from lab41_sce.data.evaluation_set import draw_evaluation_set
 from lab41_sce.data.speech import Speech
 from lab41_sce.evaluation import saved_model
 from lab41_sce.evaluation.scoring import score_systems
-from lab41_sce.methods import nmf, oracles
+from lab41_sce.methods import oracles
 from lab41_sce.methods.base import Setup
 from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.yaml_defaults import with_yaml_defaults
 
 TABLE = Path(__file__).with_name("same_scores.csv")
 TOLERANCE_DB = 0.01
@@ -29,7 +30,8 @@ def scores():
     speech = Speech(table[table["split"] == "unseen"], front_end.sample_rate_hz)
     mixtures = draw_evaluation_set(speech, table, "unseen", n_speakers=2, n_per_kind=2, seconds=2.56, pre_emphasis=0.95)
     setup = Setup(front_end, None, 2, tuple(splits.trained_speakers(table)), speech, table[table["split"] == "train"])
-    systems = {"pretrained": saved_model.build(setup, "pretrained"), "nmf_blind": nmf.blind(setup),
+    systems = {"pretrained": saved_model.build(setup, "pretrained"),
+               "nmf_blind": with_yaml_defaults("method/nmf_blind", seed=0)(setup),
                "ideal_binary_mask": oracles.ideal_binary_mask(setup), "unprocessed": oracles.unprocessed(setup)}
     table = score_systems(front_end, systems, speech, mixtures, n_jobs=1)[[*KEYS, "value"]]
     return table[~table["metric"].str.endswith("i")]  # improvements follow from these

@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from functools import partial
 
 import keras
 import numpy as np
@@ -11,10 +12,11 @@ import tensorflow as tf
 from overfit import overfit, tiny_setup, voices
 
 from lab41_sce.errors import UserError
-from lab41_sce.methods.attractor import build, mask_approximation_loss
+from lab41_sce.methods.attractor import mask_approximation_loss
 from lab41_sce.methods.base import mean_vectors
 from lab41_sce.models.attractor_model import attractor_masks, match
 from lab41_sce.separation.chunked_inference import estimate_masks
+from lab41_sce.yaml_defaults import with_yaml_defaults
 
 
 def loop_masks(embeddings, assignment, weights, mask):
@@ -52,7 +54,7 @@ def loop_loss(masks, mixture, sources, weights):
 
 
 def random_case(seed=0, n_sources=2):
-    """Return embeddings, assignment, audible bins, mixture, sources and weights, in float64."""
+    """Return embeddings, assignment, active bins, mixture, sources and weights, in float64."""
     rng = np.random.default_rng(seed)
     embeddings, sources = rng.normal(size=(2, 3, 4, 5)), rng.random((2, n_sources, 3, 4))
     assignment = (sources == sources.max(axis=1, keepdims=True)).astype(float)
@@ -70,16 +72,21 @@ def loss_and_gradient(embeddings, assignment, active_bins, mixture, sources, wei
 
 
 def described(method, sources, range_db=25):
-    """Return magnitudes of sources [1, S, N] and mixture, who owns the bins, and which are audible, in NumPy."""
+    """Return magnitudes of sources [1, S, N] and mixture, the assignment of the bins, and the active bins, in NumPy."""
     levels = np.abs(method.model.front_end.spectrogram(sources))
     mixture = np.abs(method.model.front_end.spectrogram(sources.sum(axis=1)))
     assignment = (levels == levels.max(axis=1, keepdims=True)).astype(float)
     return levels, mixture, assignment, (mixture >= mixture.max() * 10 ** (-range_db / 20)).astype(float)
 
 
-def tiny_method(n_speakers=2, **options):
+def build(setup, **changes):
+    """Build the method with free norms, as in the paper."""
+    return with_yaml_defaults("method/attractor", **{"unit_norm": False, "scale": 1.0} | changes)(setup)
+
+
+def tiny_method(n_speakers=2, **changes):
     keras.utils.set_random_seed(1)
-    return build(tiny_setup(n_speakers, units=4), embedding_size=3, **options)
+    return build(tiny_setup(n_speakers, units=4), embedding_size=3, **changes)
 
 
 @pytest.mark.parametrize("mask", ["softmax", "sigmoid"])
@@ -164,7 +171,7 @@ def test_silence_gives_finite_gradients(loud):
 
 @pytest.mark.parametrize("options", [{}, {"mask": "sigmoid"}, {"unit_norm": True, "scale": 5.0, "range_db": 20}])
 def test_training_and_separation_agree_with_plain_loops(options):
-    """Assignment and audible bins are made here in NumPy; the level does not matter."""
+    """Assignment and active bins are made here in NumPy; the level does not matter."""
     method = tiny_method(attractors="fixed", loss_range_db=None, **options)
     sources = voices(seconds=0.2)[None]
     levels, mixture, assignment, active_bins = described(method, sources, options.get("range_db", 25))
@@ -179,7 +186,7 @@ def test_training_and_separation_agree_with_plain_loops(options):
 
 
 def test_training_differentiates_the_attractors_too():
-    """One step along the method's gradient changes the loss as much as the gradient says."""
+    """One step along the method's gradient changes the loss as much as the gradient predicts."""
     method, batch = tiny_method(), {"sources": voices(seconds=0.2)[None]}
     weights = method.trainable_variables[-1]  # the biases of the vectors
     with tf.GradientTape() as tape:
@@ -242,7 +249,7 @@ def test_fixed_attractors_serve_only_as_many_speakers():
 
 
 @pytest.mark.parametrize("options", [{"mask": "relu"}, {"attractors": "anchors"}])
-def test_unknown_choices_are_told(options):
+def test_unknown_choices_are_refused(options):
     with pytest.raises(UserError, match="unknown; choose from"):
         tiny_method(**options)
 
@@ -278,7 +285,7 @@ def test_saved_model_gives_the_same_in_a_new_process(tmp_path):
     (2, {"mask": "sigmoid", "attractors": "fixed", "momentum": 0.9}),
 ])
 def test_one_mixture_is_separated_like_by_its_ideal_mask(n_speakers, options):
-    found, _, ideal_ratio = overfit(build, n_speakers, updates=80, embedding_size=6, **options)
+    found, _, ideal_ratio = overfit(partial(build, embedding_size=6, **options), n_speakers, updates=80)
     assert found > ideal_ratio - 1.0
 
 

@@ -1,4 +1,4 @@
-"""What every method starts from: magnitudes, who is loudest where, how much a bin counts."""
+"""The shared steps of the losses: magnitudes, the loudest source of each bin, the weight of each bin."""
 
 import numpy as np
 import pytest
@@ -38,10 +38,10 @@ def test_weights_follow_the_level_below_the_peak_of_each_mixture(range_db, power
     np.testing.assert_allclose(bin_weights(mixture, range_db, power), [[expected], [expected]], rtol=1e-5)
 
 
-def test_weights_as_heard_undo_the_emphasis():
+def test_weights_without_pre_emphasis_undo_it():
     mixture = np.array([[[1.0, 0.2, 0.05]]], np.float32)
     weights = bin_weights(mixture, 20.0, 2.0, emphasis=np.array([2.0, 0.1, 0.01], np.float32))
-    np.testing.assert_allclose(weights, [[[0.25, 4.0, 0.0]]], rtol=1e-5)  # what is silent is so before
+    np.testing.assert_allclose(weights, [[[0.25, 4.0, 0.0]]], rtol=1e-5)  # the range is that of the magnitudes before
 
 
 def test_weights_in_silence_are_finite():

@@ -1,4 +1,4 @@
-"""Factorisation of made-up voices: who is separated, in which order; masks; silence; repeatability."""
+"""Factorisation of synthetic voices: separation, order of the speakers, masks, silence, repeatability."""
 
 import numpy as np
 import pandas as pd
@@ -10,13 +10,23 @@ from lab41_sce.data.mixture import Mixture
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.metrics import si_sdr_improvement
-from lab41_sce.methods import nmf
 from lab41_sce.methods.base import Setup
 from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.yaml_defaults import with_yaml_defaults
 
 RATE_HZ = 10000
 PITCHES_HZ = {"low": 110, "high": 220, "middle": 160}
-SYSTEMS = [nmf.supervised, nmf.blind]
+
+
+def supervised(setup, seed=0, **changes):
+    return with_yaml_defaults("method/nmf_supervised", seed=seed, **changes)(setup)
+
+
+def blind(setup, seed=0, **changes):
+    return with_yaml_defaults("method/nmf_blind", seed=seed, **changes)(setup)
+
+
+SYSTEMS = [supervised, blind]
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +61,12 @@ def improvement_db(setup, system, mixture):
 @pytest.mark.parametrize("speakers", [("low", "high"), ("low", "high", "middle")])
 def test_voices_are_separated(setup, speakers):
     mixture = make_mixture(*speakers)
-    assert improvement_db(setup, nmf.supervised(setup), mixture) > 7
-    assert improvement_db(setup, nmf.blind(setup), mixture) > 3
+    assert improvement_db(setup, supervised(setup), mixture) > 7
+    assert improvement_db(setup, blind(setup), mixture) > 3
 
 
 def test_masks_follow_the_order_of_the_speakers(setup):
-    system = nmf.supervised(setup)
+    system = supervised(setup)
     for speakers in (("low", "high"), ("high", "low"), ("middle", "high", "low")):
         mixture = make_mixture(*speakers)
         similarity = np.corrcoef(mixture.sources, estimates(setup, system, mixture))[: len(speakers), len(speakers) :]
@@ -64,7 +74,7 @@ def test_masks_follow_the_order_of_the_speakers(setup):
 
 
 def test_only_trained_speakers_are_known(setup):
-    system = nmf.supervised(setup)
+    system = supervised(setup)
     mixture = make_mixture("low", "high")
     for speakers in (("low", "stranger"), ()):
         with pytest.raises(UserError, match="in-set"):

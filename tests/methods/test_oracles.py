@@ -51,7 +51,7 @@ def test_binary_and_ratio_masks_share_out_every_bin():
     for oracle in ORACLES[:2]:
         np.testing.assert_allclose(oracle(make_setup(3))(mixture).sum(axis=0), 1.0, atol=1e-6)
     sums = oracles.phase_sensitive_mask(make_setup(3))(mixture).sum(axis=0)
-    assert sums.max() > 1.1  # as its description says
+    assert sums.max() > 1.1  # the module states that they need not sum to one
 
 
 @pytest.mark.parametrize("n_speakers", [2, 3])

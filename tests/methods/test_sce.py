@@ -13,12 +13,20 @@ from lab41_sce.errors import UserError
 from lab41_sce.methods.sce import (
     SourceContrastiveEstimation,
     SpeakerVectors,
-    build,
     draw_negatives,
     source_contrastive_loss,
 )
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import magnitude
+from lab41_sce.yaml_defaults import with_yaml_defaults
+
+# The loss of the article, in which each test changes what it is about
+ARTICLE = {"num_negatives": 0, "loss_range_db": None, "weight_power": 0.0, "weight_without_pre_emphasis": False,
+           "centroid_loss_weight": 0.0, "scale": 1.0, "speaker_lr_multiplier": 1.0, "loss_frame_stride": 1, "seed": 0}
+
+
+def article_loss(model, n_known_speakers, **changes):
+    return SourceContrastiveEstimation(model, n_known_speakers, **ARTICLE | changes)
 
 
 def loop_loss(embeddings, speaker_vectors, labels, weights):
@@ -90,10 +98,10 @@ def test_negatives_are_uniform_over_the_absent_speakers():
     np.testing.assert_allclose(counts[[1, 2, 4, 6, 7]], 0.2, atol=0.01)
 
 
-def test_step_ratio_speeds_the_speaker_vectors_up():
+def test_the_multiplier_speeds_the_speaker_vectors_up():
     moves = []
-    for ratio in (1.0, 10.0):
-        layer = SpeakerVectors(4, 3, speaker_lr_multiplier=ratio)
+    for multiplier in (1.0, 10.0):
+        layer = SpeakerVectors(4, 3, unit_norm=False, speaker_lr_multiplier=multiplier)
         before = np.array(layer(np.arange(4)))
         optimizer = keras.optimizers.Adam(0.001)
         with tf.GradientTape() as tape:
@@ -111,15 +119,15 @@ def test_a_batch_is_learned(tiny_model, unit_norm, options):
     batch = {"sources": rng.standard_normal((2, 2, 2560)).astype(np.float32),
              "speaker_ids": np.array([[0, 1], [2, 3]], np.int32)}
     model = EmbeddingModel(tiny_model.front_end, tiny_model.network, unit_norm)
-    method = SourceContrastiveEstimation(model, n_known_speakers=9, **options)
+    method = article_loss(model, 9, **options)
     method.compile(keras.optimizers.Adam(0.03))
     losses = [float(method.train_on_batch(batch)) for _ in range(30)]
     assert losses[-1] < 0.97 * losses[0]
 
 
 @pytest.mark.parametrize("splits", [True, False])
-def test_the_loss_may_look_at_some_frames(tiny_model, splits):
-    """That of every third frame is one of three losses, in turns, and all weights learn from it."""
+def test_the_loss_may_use_some_frames_only(tiny_model, splits):
+    """The loss of every third frame is one of three losses, and all weights have gradients of it."""
     rng = np.random.default_rng(0)
     sources = rng.standard_normal((2, 2, 2560)).astype(np.float32)
     network = tiny_model.network
@@ -127,7 +135,7 @@ def test_the_loss_may_look_at_some_frames(tiny_model, splits):
         inputs = keras.Input((None, 257))
         network = keras.Model(inputs, keras.layers.Activation("linear")(network(inputs)))
     model = EmbeddingModel(tiny_model.front_end, network, unit_norm=True)
-    method = SourceContrastiveEstimation(model, n_known_speakers=5, loss_frame_stride=3)
+    method = article_loss(model, 5, loss_frame_stride=3)
     batch = {"sources": sources, "speaker_ids": np.array([[4, 2], [0, 1]], np.int32)}
     levels = np.abs(tiny_model.front_end.spectrogram(sources))
     labels = np.where(levels == levels.max(axis=1, keepdims=True), 1.0, -1.0).astype(np.float32)
@@ -146,36 +154,36 @@ def test_the_loss_may_look_at_some_frames(tiny_model, splits):
 
 
 @pytest.mark.parametrize("speaker_lr_multiplier", [1.0, 10.0])
-def test_speaker_vectors_begin_as_long_as_ever_whatever_their_steps(speaker_lr_multiplier):
+def test_the_initial_length_of_speaker_vectors_does_not_depend_on_the_multiplier(speaker_lr_multiplier):
     keras.utils.set_random_seed(0)
-    vectors = SpeakerVectors(2000, 8, speaker_lr_multiplier=speaker_lr_multiplier)
+    vectors = SpeakerVectors(2000, 8, unit_norm=False, speaker_lr_multiplier=speaker_lr_multiplier)
     drawn = keras.ops.convert_to_numpy(vectors(np.arange(2000)))
     assert drawn.std() == pytest.approx(np.sqrt(2 / 8), rel=0.15)  # the tails are cut off at two deviations
 
 
 @pytest.mark.parametrize("loss_frame_stride", [0, 9, 1.5])
-def test_frame_steps_that_are_not_possible_are_refused(tiny_model, loss_frame_stride):
+def test_a_frame_stride_outside_its_range_is_refused(tiny_model, loss_frame_stride):
     with pytest.raises(ValueError, match="from 1 to 8"):
-        SourceContrastiveEstimation(tiny_model, n_known_speakers=5, loss_frame_stride=loss_frame_stride)
+        article_loss(tiny_model, 5, loss_frame_stride=loss_frame_stride)
 
 
-@pytest.mark.parametrize("option", [
-    {"num_negatives": -1}, {"num_negatives": 1.5}, {"scale": None}, {"centroid_loss_weight": 2}, {"speaker_lr_multiplier": 0}])
-def test_options_that_are_not_possible_are_refused(tiny_model, option):
+@pytest.mark.parametrize("option", [{"num_negatives": -1}, {"num_negatives": 1.5}, {"scale": None},
+                                    {"centroid_loss_weight": 2}, {"speaker_lr_multiplier": 0}])
+def test_settings_outside_their_range_are_refused(tiny_model, option):
     with pytest.raises(ValueError, match=f"{[*option][0]}.*is not possible"):
-        SourceContrastiveEstimation(tiny_model, n_known_speakers=5, **option)
+        article_loss(tiny_model, 5, **option)
 
 
 def test_an_excerpt_without_a_frame_for_the_loss_is_refused(tiny_model):
-    method = SourceContrastiveEstimation(tiny_model, n_known_speakers=5, loss_frame_stride=8)
+    method = article_loss(tiny_model, 5, loss_frame_stride=8)
     batch = {"sources": np.ones((1, 2, 256), np.float32), "speaker_ids": np.array([[4, 2]], np.int32)}
     with pytest.raises(UserError, match="leaves none of the 2 frames"):
         method(batch)
 
 
 def test_frames_are_left_out_of_excerpts_of_any_length(tiny_model):
-    """From the second length on, TensorFlow compiles the update for lengths that it does not know."""
-    method = SourceContrastiveEstimation(tiny_model, n_known_speakers=5, loss_frame_stride=4)
+    """From the second length on, TensorFlow compiles the update for unknown lengths."""
+    method = article_loss(tiny_model, 5, loss_frame_stride=4)
     method.compile(keras.optimizers.Adam(1e-3))
     rng = np.random.default_rng(0)
     for n_samples in (2560, 5120, 7680):
@@ -185,21 +193,20 @@ def test_frames_are_left_out_of_excerpts_of_any_length(tiny_model):
         assert np.isfinite(history.history["loss"]).all()
 
 
-@pytest.mark.parametrize(("weight_power", "as_heard", "centroid_loss_weight"), [(0.0, False, 0.0), (1.0, False, 0.0),
-                                                                         (1.0, True, 0.0), (1.0, False, 0.25)])
-def test_loss_uses_the_louder_source(tiny_model, weight_power, as_heard, centroid_loss_weight):
+@pytest.mark.parametrize(("weight_power", "without_pre_emphasis", "centroid_loss_weight"), [
+    (0.0, False, 0.0), (1.0, False, 0.0), (1.0, True, 0.0), (1.0, False, 0.25)])
+def test_loss_uses_the_louder_source(tiny_model, weight_power, without_pre_emphasis, centroid_loss_weight):
     """The method's loss equals the pure function on labels made here in NumPy."""
     rng = np.random.default_rng(0)
     sources = rng.standard_normal((1, 2, 1280)).astype(np.float32)
-    method = SourceContrastiveEstimation(tiny_model, n_known_speakers=5, loss_range_db=30,
-                                         weight_power=weight_power, weight_without_pre_emphasis=as_heard, scale=2.0,
-                                         centroid_loss_weight=centroid_loss_weight)
+    method = article_loss(tiny_model, 5, loss_range_db=30, weight_power=weight_power, scale=2.0,
+                          weight_without_pre_emphasis=without_pre_emphasis, centroid_loss_weight=centroid_loss_weight)
     loss = method({"sources": sources, "speaker_ids": np.array([[4, 2]], np.int32)})
     levels = np.abs(tiny_model.front_end.spectrogram(sources))
     labels = np.where(levels == levels.max(axis=1, keepdims=True), 1.0, -1.0)
     mixture = np.abs(tiny_model.front_end.spectrogram(sources.sum(axis=1)))
     weights = (mixture >= mixture.max() * 10 ** (-30 / 20)) * mixture**weight_power
-    if as_heard:
+    if without_pre_emphasis:
         weights = weights / np.abs(1 - 0.95 * np.exp(-1j * np.linspace(0, np.pi, 257)))
     embeddings = np.array(tiny_model(sources.sum(axis=1)))
     vectors = 2 * np.array(method.speaker_vectors(np.array([[4, 2]])))
@@ -214,7 +221,7 @@ def test_loss_uses_the_louder_source(tiny_model, weight_power, as_heard, centroi
 @pytest.mark.parametrize("unit_norm", [True, False])
 def test_unit_norms_are_those_of_bins_and_speakers(tiny_model, unit_norm):
     model = EmbeddingModel(tiny_model.front_end, tiny_model.network, unit_norm)
-    method = SourceContrastiveEstimation(model, n_known_speakers=5)
+    method = article_loss(model, 5)
     bins = model(np.random.default_rng(0).standard_normal((1, 2000)).astype(np.float32))
     for vectors in (bins, method.speaker_vectors(np.arange(5))):
         lengths = np.linalg.norm(vectors, axis=-1)
@@ -242,12 +249,22 @@ def test_saved_model_gives_the_same_in_a_new_process(tiny_model, tmp_path):
 
 
 def test_separation_model_knows_no_speaker(tiny_model):
-    method = SourceContrastiveEstimation(tiny_model, n_known_speakers=7)
+    method = article_loss(tiny_model, 7)
     assert not any(7 in weight.shape for weight in method.model.weights)
     assert any(7 in weight.shape for weight in method.weights)
 
 
 @pytest.mark.parametrize("n_speakers", [2, 3])
 def test_one_mixture_is_separated_like_by_its_ideal_mask(n_speakers):
-    found, ideal_binary, _ = overfit(build, n_speakers, updates=80, embedding_size=6, scale=5.0, speaker_lr_multiplier=10.0)
+    build = with_yaml_defaults("method/sce_article", embedding_size=6, unit_norm=True, scale=5.0,
+                               speaker_lr_multiplier=10.0, seed=0)
+    found, ideal_binary, _ = overfit(build, n_speakers, updates=80)
     assert found > ideal_binary - 1.0
+
+
+@pytest.mark.parametrize("missing", [*ARTICLE])
+def test_every_setting_must_be_given(tiny_model, missing):
+    """The only defaults are those of experiments/method/sce.yaml."""
+    settings = {name: value for name, value in ARTICLE.items() if name != missing}
+    with pytest.raises(TypeError, match=missing):
+        SourceContrastiveEstimation(tiny_model, 5, **settings)

@@ -1,4 +1,4 @@
-"""`lab41_sce.models.lstm`: the same numbers, gradients and weights as Keras's own layers."""
+"""`BidirectionalLSTM` has the outputs, gradients and weights of Keras's own layers."""
 
 import keras
 import numpy as np
@@ -9,7 +9,8 @@ from lab41_sce.models.lstm import BidirectionalLSTM, fastest_dtype
 
 
 def layer(kind, units=5):
-    return kind(keras.layers.LSTM(units, return_sequences=True, bias_initializer="random_normal"))
+    options = {"training_dtype": "float32"} if kind is BidirectionalLSTM else {}
+    return kind(keras.layers.LSTM(units, return_sequences=True, bias_initializer="random_normal"), **options)
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def outputs_and_gradients(network, sequences, training=False):
 
 @pytest.mark.parametrize("n_frames", [1, 2, 30])
 @pytest.mark.parametrize(("batch", "training"), [(1, False), (3, False), (3, True)])
-def test_it_is_kerass_own_layer(pair, batch, n_frames, training):
+def test_outputs_and_gradients_are_those_of_keras(pair, batch, n_frames, training):
     sequences = np.random.default_rng(0).standard_normal((batch, n_frames, 7)).astype(np.float32)
     (expected, expected_gradients), (found, found_gradients) = (outputs_and_gradients(layer, sequences, training)
                                                                for layer in pair)
@@ -59,7 +60,8 @@ def test_bfloat16_is_for_training_only_and_about_the_same(pair):
 
 def test_the_fastest_dtype_is_measured(pair):
     sequences = np.random.default_rng(0).standard_normal((3, 5, 7)).astype(np.float32)
-    fastest, same = pair[1], BidirectionalLSTM(keras.layers.LSTM(5, return_sequences=True), fastest_dtype())
+    fastest, same = pair[1], BidirectionalLSTM(keras.layers.LSTM(5, return_sequences=True),
+                                             training_dtype=fastest_dtype())
     same.build((None, None, 7))
     same.set_weights(fastest.get_weights())
     fastest.training_dtype = "fastest"
@@ -74,7 +76,7 @@ def test_known_shapes_stay_known(pair):
 
 def test_other_dtypes_are_refused():
     with pytest.raises(ValueError, match="'float16' is not possible; give float32, bfloat16 or fastest"):
-        BidirectionalLSTM(keras.layers.LSTM(2, return_sequences=True), "float16")
+        BidirectionalLSTM(keras.layers.LSTM(2, return_sequences=True), training_dtype="float16")
 
 
 def test_a_network_of_it_is_trained_saved_and_loaded(tmp_path):
@@ -91,7 +93,7 @@ def test_a_network_of_it_is_trained_saved_and_loaded(tmp_path):
     np.testing.assert_array_equal(again.predict_on_batch(sequences), network.predict_on_batch(sequences))
 
 
-def test_masks_get_kerass_own_loop(pair):
+def test_masks_run_the_loop_of_keras(pair):
     sequences = np.random.default_rng(0).standard_normal((2, 6, 7)).astype(np.float32)
     mask = tf.constant([[True] * 6, [True] * 4 + [False] * 2])
     theirs, ours = (layer(sequences, mask=mask) for layer in pair)

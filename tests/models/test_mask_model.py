@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import blstm
 from keras import ops
 
 from lab41_sce.errors import UserError
@@ -21,13 +22,13 @@ from lab41_sce.models.mask_model import (
     reconstruction_errors,
     softmax_masks,
 )
-from lab41_sce.models.networks import blstm, segment_cnn
+from lab41_sce.models.networks import segment_cnn
 
 LENGTHS = [1, 2, 50, 51, 52, 76, 77, 101, 102, 103, 500]
 
 
 def small_cnn(n_bins, n_outputs):
-    return segment_cnn(n_bins, n_outputs, convolutions=(1, 1, 1), filters=(2, 2, 2), dense_units=3)
+    return segment_cnn(n_bins, n_outputs, segment_frames=51, convolutions=(1, 1, 1), filters=(2, 2, 2), dense_units=3)
 
 
 @pytest.mark.parametrize("mask", MASKS)

@@ -1,4 +1,4 @@
-"""Many jobs in many processes: the results of one; a job that fails or dies stops no other."""
+"""Many processes return the results of one process; a job that fails stops no other job."""
 
 import os
 import shutil
@@ -62,18 +62,18 @@ def test_mixtures_of_one_name_are_refused(folder, capsys):
     assert "1 mixtures have the name of another one (a.wav)" in capsys.readouterr().err and not table.exists()
 
 
-def test_a_cluster_without_processes_is_told(monkeypatch):
+def test_a_cluster_without_processes_is_reported(monkeypatch):
     def wait(self):
         raise TimeoutError("no worker after 10 seconds")
 
     monkeypatch.setattr(joblib.Parallel, "__enter__", wait)
-    with pytest.raises(UserError, match="no process that works"), process_pool.workers("loky", 2):
+    with pytest.raises(UserError, match="no worker process"), process_pool.workers("loky", 2):
         pass
 
 
 @pytest.mark.parametrize("engine", ["loky", "dask"])
 def test_a_killed_process(tmp_path, engine):
-    """Dask gives its job to another; loky says so, and the next call finds new ones."""
+    """Dask runs its job in another process; loky reports it, and the next call starts new processes."""
     if engine == "dask":
         pytest.importorskip("distributed", reason='dask is not installed: pip install -e ".[dask]"')
 

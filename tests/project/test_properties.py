@@ -1,4 +1,4 @@
-"""What holds whatever the corpus, the signals and the masks are."""
+"""Properties that hold for any corpus, signals and masks."""
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ def corpora(draw):
 
 
 class Noises:
-    """Stands in for speech: every utterance is noise of its own."""
+    """Replaces `Speech`: every utterance is different noise."""
 
     sample_rate_hz = 100
 
@@ -63,13 +63,13 @@ def test_no_voice_is_on_both_sides_of_a_split(table, n_speakers, seed, unseen, f
             assert not speakers[unknown] & speakers[known]
     assert not speakers["validation"] & speakers["unseen"]
     assert speakers["train-validation"] | speakers["in-set"] <= speakers["train"]
-    assert sorted(split["utterance"]) == sorted(table["utterance"])  # nothing is lost, nothing twice
+    assert sorted(split["utterance"]) == sorted(table["utterance"])  # each utterance once
     if unseen:
         assert speakers["unseen"] == set(table.loc[table["subset"] == "test", "speaker"])
     again = splits.split(table.sample(frac=1, random_state=1).reset_index(drop=True), n_speakers, unseen, *fractions,
                          seed=seed)
     assert again.groupby("split")["speaker"].unique().map(sorted).equals(
-        split.groupby("split")["speaker"].unique().map(sorted))  # whatever order files are found in
+        split.groupby("split")["speaker"].unique().map(sorted))  # for any order of the files
 
     for name in ("in-set", "validation", "unseen"):
         try:
@@ -81,9 +81,9 @@ def test_no_voice_is_on_both_sides_of_a_split(table, n_speakers, seed, unseen, f
         owner = dict(zip(table["utterance"], table["speaker"], strict=True))
         for _, row in listed.iterrows():
             talking = [row[f"speaker_{i}"] for i in range(1, n_speakers + 1)]
-            said = [row[f"utterance_{i}"] for i in range(1, n_speakers + 1)]
+            utterances = [row[f"utterance_{i}"] for i in range(1, n_speakers + 1)]
             assert len(set(talking)) == n_speakers and "".join(map(sexes.get, talking)) == row["kind"]
-            assert set(said) <= own and list(map(owner.get, said)) == talking
+            assert set(utterances) <= own and list(map(owner.get, utterances)) == talking
         assert listed["mixture"].is_unique
 
 

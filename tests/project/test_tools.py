@@ -19,9 +19,10 @@ TOOLS = Path(__file__).parents[2] / "tools"
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
     """Make a folder with a model and the list of its speakers: unseen and for validation are three of each sex."""
+    from conftest import blstm
+
     from lab41_sce.models.embedding_model import EmbeddingModel
     from lab41_sce.models.front_end import FrontEnd
-    from lab41_sce.models.networks import blstm
 
     folder = tmp_path_factory.mktemp("shipped")
     model = EmbeddingModel(FrontEnd(), blstm(257, 3, n_layers=1, units=4), unit_norm=True)

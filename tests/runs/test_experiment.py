@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import blstm
 from hydra import compose, initialize_config_dir
 
 from lab41_sce import experiment
-from lab41_sce.commands import separate
 from lab41_sce.article.draw import CAPTIONS
+from lab41_sce.commands import separate
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation import saved_model
 from lab41_sce.methods.base import Setup
 from lab41_sce.models.front_end import FrontEnd
-from lab41_sce.models.networks import blstm
 from lab41_sce.runs import config_schema
 
 

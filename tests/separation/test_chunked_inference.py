@@ -3,10 +3,11 @@
 import keras
 import numpy as np
 import pytest
+from conftest import blstm
 
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
-from lab41_sce.models.networks import blstm, residual_blstm
+from lab41_sce.models.networks import residual_blstm
 from lab41_sce.separation.chunked_inference import (
     EXCERPT_FRAMES,
     OWN_FRAMES,

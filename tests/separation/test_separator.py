@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
-from conftest import hum
+from conftest import blstm, hum
 
 from lab41_sce.audio.recording import Recording
 from lab41_sce.errors import UserError
@@ -16,7 +16,6 @@ from lab41_sce.models.attractor_model import AttractorModel
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.models.mask_model import MaskModel
-from lab41_sce.models.networks import blstm
 from lab41_sce.separation import window_signals
 from lab41_sce.separation.separator import Separator, separate
 

@@ -13,7 +13,7 @@ from lab41_sce.training.optimizer import RowAdam
 def train(make, n_rows, batches, dense=5):
     """Make updates of a table and a matrix; a batch is the rows that are looked up."""
     keras.utils.set_random_seed(0)
-    layer = SpeakerVectors(n_rows, 3)
+    layer = SpeakerVectors(n_rows, 3, unit_norm=False, speaker_lr_multiplier=1.0)
     matrix = keras.Variable(np.linspace(-1, 1, 3 * dense).reshape(3, dense), dtype="float32")
     first, adam = layer.stored.numpy(), make()
     weights = [layer.stored, matrix]

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import blstm
 
 from lab41_sce.data import splits
 from lab41_sce.data.corpus import load_corpus
@@ -15,9 +16,8 @@ from lab41_sce.data.sampler import TrainingMixtures
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Setup
-from lab41_sce.methods.sce import build
-from lab41_sce.models.networks import blstm
 from lab41_sce.training import trainer
+from lab41_sce.yaml_defaults import with_yaml_defaults
 
 
 def settings(**changes):
@@ -41,7 +41,8 @@ def train(mixtures, folder, scores=None, **changes):
 
     keras.utils.set_random_seed(0)
     setup = Setup(FrontEnd(), lambda **sizes: blstm(**sizes, n_layers=1, units=2), 2, speakers=tuple(range(20)))
-    method = build(setup, embedding_size=2, num_negatives=2)
+    build = with_yaml_defaults("method/sce_article", embedding_size=2, num_negatives=2, unit_norm=True, seed=0)
+    method = build(setup)
     scores = iter(scores if scores is not None else range(100))
     history = trainer.train(method, mixtures["train"], [mixtures["train-validation"].batch(0)],
                              lambda: {"validation_si_sdri_db": float(next(scores))}, settings(**changes), folder)

@@ -1,0 +1,61 @@
+"""The console command: `lab41-sce COMMAND ARGUMENTS` runs one command of the package.
+
+Only the chosen command is imported, so that `lab41-sce --help` and mistakes are answered at once.
+"""
+
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+
+from lab41_sce import __version__
+
+COMMANDS = {
+    "separate": "separate recordings into one file for each speaker",
+    "score": "score separated voices against their references",
+    "experiment": "train and score systems, and write a report",
+    "store": "pack a corpus into a few large files that load fast",
+    "download": "download parts of LibriSpeech",
+    "sweep": "summarise the runs of a sweep in one table",
+    "demo": "open a page in the browser that separates recordings",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the first argument names.
+
+    Args:
+        arguments: the command and its arguments; None takes those of the process.
+
+    Returns:
+        The exit status: 0 for success, 2 for an unknown command, otherwise that of the command.
+    """
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("-h", "--help"):
+        print(_help())
+        return 0
+    if name == "--version":
+        print(f"lab41-sce {__version__}")
+        return 0
+    if name not in COMMANDS:
+        near = get_close_matches(name, COMMANDS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}."
+        print(f"error: there is no command {name}; {hint}", file=sys.stderr)
+        return 2
+    # Hydra reads its overrides from sys.argv only, and argparse takes the name of the program from it.
+    sys.argv = [f"lab41-sce {name}", *rest]
+    module = import_module("lab41_sce.demo.__main__" if name == "demo" else f"lab41_sce.commands.{name}")
+    return module.main() or 0
+
+
+def _help() -> str:
+    """Return the help text: one line for each command."""
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:{width}}  {purpose}" for name, purpose in COMMANDS.items())
+    return f"""usage: lab41-sce COMMAND [ARGUMENTS]
+       lab41-sce COMMAND --help | --help | --version
+
+Separate recordings of several speakers, and reproduce the experiments.
+
+commands:
+{commands}"""

@@ -1,0 +1,75 @@
+"""`lab41-sce` finds the command, passes its arguments on, and explains mistakes without importing the command."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from types import SimpleNamespace
+
+import pytest
+
+import lab41_sce
+from lab41_sce import cli
+
+
+@pytest.fixture(autouse=True)
+def same_arguments(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["lab41-sce"])
+
+
+@pytest.mark.parametrize(("command", "module"), [
+    ("separate", "lab41_sce.commands.separate"), ("experiment", "lab41_sce.commands.experiment"),
+    ("demo", "lab41_sce.demo.__main__"),
+])
+def test_a_command_gets_its_arguments_and_gives_the_exit_status(monkeypatch, command, module):
+    received = []
+
+    def stand_in():
+        received.append(list(sys.argv))
+        return {"separate": 3, "experiment": None, "demo": 0}[command]
+
+    monkeypatch.setitem(sys.modules, module, SimpleNamespace(main=stand_in))
+    assert cli.main([command, "a.wav", "--speakers", "2"]) == (3 if command == "separate" else 0)
+    assert received == [[f"lab41-sce {command}", "a.wav", "--speakers", "2"]]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_has_a_line_for_each_command(capsys, arguments):
+    assert cli.main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for command, purpose in cli.COMMANDS.items():
+        assert [line for line in lines if line.split()[:1] == [command] and line.endswith(purpose)]
+    assert list(cli.COMMANDS) == ["separate", "score", "experiment", "store", "download", "sweep", "demo"]
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"lab41-sce {lab41_sce.__version__}\n"
+
+
+@pytest.mark.parametrize(("given", "hint"), [
+    ("seperate", "did you mean separate?"), ("experiments", "did you mean experiment?"),
+    ("x", "choose from separate, score, experiment, store, download, sweep, demo."),
+])
+def test_an_unknown_command_is_answered_in_one_sentence(capsys, given, hint):
+    assert cli.main([given, "--help"]) == 2
+    assert capsys.readouterr().err == f"error: there is no command {given}; {hint}\n"
+
+
+def test_every_command_has_a_module():
+    for command in cli.COMMANDS:
+        assert find_spec("lab41_sce.demo.__main__" if command == "demo" else f"lab41_sce.commands.{command}")
+
+
+@pytest.mark.parametrize("command", list(cli.COMMANDS))
+def test_the_help_of_a_command_loads_no_tensorflow(command):
+    code = ("import atexit, sys; atexit.register(lambda: print('loaded:', 'tensorflow' in sys.modules)); "
+            f"from lab41_sce.cli import main; sys.exit(main(['{command}', '--help']))")
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert command in result.stdout and result.stdout.endswith("loaded: False\n")
+
+
+def test_the_package_runs_as_a_module():
+    command = [sys.executable, "-m", "lab41_sce", "--version"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout == f"lab41-sce {lab41_sce.__version__}\n"
