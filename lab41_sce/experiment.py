@@ -66,8 +66,8 @@ def _run(config, folder, command, workers):
     from lab41_sce.data.noise import Noise
     from lab41_sce.data.sampler import TrainingMixtures
     from lab41_sce.data.speech import Speech
-    from lab41_sce.evaluation import scoring
     from lab41_sce.evaluation.bootstrap import paired_differences, summarise
+    from lab41_sce.evaluation.validation import validate
     from lab41_sce.methods.base import Setup
     from lab41_sce.reporting.report import write_report
     from lab41_sce.training import trainer
@@ -120,7 +120,7 @@ def _run(config, folder, command, workers):
         run_directory.open_folder(config, folder, recorded, command)
 
     train_systems(systems, training_mixtures("train", rows=rows), held_out_batches,
-                  lambda model: scoring.validate(model, speech, validation, noise), training_settings, setup, folder,
+                  lambda model: validate(model, speech, validation, noise), training_settings, setup, folder,
                   workers)
     if not workers.is_chief:
         workers.barrier()
@@ -204,6 +204,7 @@ def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -
 
     from lab41_sce.data.evaluation_set import speech_split
     from lab41_sce.evaluation import scoring
+    from lab41_sce.evaluation.examples import Examples
     from lab41_sce.methods.base import Method
     from lab41_sce.models.embedding_model import EmbeddingModel
 
@@ -223,8 +224,7 @@ def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -
     scores = scores[~scores["system"].isin(saved)]
     run_directory.write_csv(scores, folder / "mixtures.csv")  # before the list, so that scores and list always agree
     run_directory.write_csv(mixtures, folder / "evaluation.csv")
-    examples = scoring.Examples(folder, config.method.name, config.evaluation.examples_per_kind,
-                                   front_end.sample_rate_hz)
+    examples = Examples(folder, config.method.name, config.evaluation.examples_per_kind, front_end.sample_rate_hz)
     if (folder / "examples.csv").exists():  # those of splits that an interrupted call has scored
         earlier = pd.read_csv(folder / "examples.csv", dtype=str)
         scored = scores.loc[scores["system"] == config.method.name, "split"]
