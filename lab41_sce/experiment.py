@@ -60,7 +60,7 @@ def _run(config, folder, command, workers):
     import tensorflow as tf
     from hydra.utils import instantiate
 
-    from lab41_sce.article.draw import write_figures
+    from lab41_sce.article.draw import CAPTIONS, write_figures
     from lab41_sce.data import librispeech, splits
     from lab41_sce.data.evaluation_set import add_noise, at_snr, draw_evaluation_set
     from lab41_sce.data.noise import Noise
@@ -130,7 +130,7 @@ def _run(config, folder, command, workers):
     run_directory.write_csv(summary, folder / "summary.csv")
     run_directory.write_csv(paired_differences(scores, config.method.name, config.seed), folder / "differences.csv")
     write_figures(folder)
-    write_report(folder)
+    write_report(folder, CAPTIONS)
     workers.barrier()
     return summary
 

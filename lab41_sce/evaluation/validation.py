@@ -8,7 +8,7 @@ import pandas as pd
 from lab41_sce.data.evaluation_set import load_mixture
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
-from lab41_sce.evaluation.metrics import si_sdr_improvement
+from lab41_sce.evaluation.metrics import VALIDATION_METRIC, si_sdr_improvement
 from lab41_sce.evaluation.scoring import apply_masks
 
 
@@ -34,5 +34,5 @@ def validate(model: Any, speech: Speech, mixtures: pd.DataFrame, noise: Noise | 
         estimates = apply_masks(model.front_end, mixture.signal, masks)
         gain = si_sdr_improvement(mixture.sources, mixture.signal, estimates)
         improvements.setdefault("".join(sorted(row["kind"])), []).append(gain)
-    by_kind = {f"validation_si_sdri_db_{kind}": float(np.nanmean(values)) for kind, values in improvements.items()}
-    return {"validation_si_sdri_db": float(np.nanmean(sum(improvements.values(), []))), **by_kind}
+    by_kind = {f"{VALIDATION_METRIC}_{kind}": float(np.nanmean(values)) for kind, values in improvements.items()}
+    return {VALIDATION_METRIC: float(np.nanmean(sum(improvements.values(), []))), **by_kind}

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from lab41_sce.errors import UserError
 from lab41_sce.reporting import tables
+from lab41_sce.reporting.run_files import read_table
 
 # These settings follow from the others, or only name folders.
 IGNORED_SETTINGS = ("run_dir", "resume", "overwrite", "corpus.root")
@@ -80,7 +81,7 @@ def collect(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     configs = [read_settings(run) for run in finished]
     rows = []
     for run, config, settings in zip(finished, configs, differing_settings(configs), strict=True):
-        summary = pd.read_csv(run / "summary.csv")
+        summary = read_table(run / "summary.csv")
         summary = summary[summary["system"] == config["method.name"]]
         for place, (name, value) in enumerate([("run", run.name), *settings.items()]):
             summary.insert(place, name, pd.Series([value] * len(summary), summary.index, object))
