@@ -16,7 +16,7 @@ from matplotlib import cm, colormaps
 from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
 
-from lab41_sce.article.figures import COLOUR_STEPS, LEVEL, SPEAKER_COLOURS, Grid
+from lab41_sce.article.spectrogram_figures import COLOUR_STEPS, LEVEL, SPEAKER_COLOURS, Grid
 from lab41_sce.demo.work import CLOUD_RANGE_DB, Cloud, Result
 from lab41_sce.models.clustering import active_bins
 from lab41_sce.reporting import figures, sound_figures

@@ -1,5 +1,8 @@
 """Systems, kinds and splits are put in reading order."""
 
+import numpy as np
+
+from lab41_sce.data.evaluation_set import snr_db
 from lab41_sce.reporting import ordering
 
 
@@ -18,3 +21,8 @@ def test_references_come_last_from_floor_to_ceiling():
     ordered = ordering.ordered_systems(systems)
     assert ordered == ["sce", "pit_cnn", "unprocessed", "sce_oracle_centroids", "ideal_ratio_mask"]
     assert [ordering.is_reference(system) for system in ordered] == [False, False, True, True, True]
+
+
+def test_the_signal_to_noise_ratio_is_read_from_the_name_of_a_split():
+    splits = ("unseen", "unseen, SNR -5 dB", "in-set, SNR 2.5 dB")
+    assert [snr_db(split) for split in splits] == [np.inf, -5, 2.5]
