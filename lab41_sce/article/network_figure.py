@@ -72,7 +72,7 @@ def _layer_text(layer: Any) -> str:
 
 def _box(panel: Axes, x: float, row: int, text: str, before: Annotation | None, **style: Any) -> Annotation:
     """Draw a box around a text, and an arrow from the box before it if there is one."""
-    arrow = before and {"arrowstyle": "<|-", "color": "black", "patchB": before.get_bbox_patch()}
+    arrow = {"arrowstyle": "<|-", "color": "black", "patchB": before.get_bbox_patch()} if before else None
     outline = {"boxstyle": "round,pad=0.4", "facecolor": "#f4f4f4", **style}
     return panel.annotate(text, xy=before.xyann if before else (x, -row), xytext=(x, -row), arrowprops=arrow,
                           bbox=outline, ha="center", va="center", fontsize="small", parse_math=False)

@@ -103,8 +103,8 @@ def _data(run: Path, config: dict[str, Any]) -> str:
     scored = [f"{len(rows)} mixtures of {split} speakers" for split, rows in mixtures.groupby("split", sort=False)]
     return (f"The main run was trained on {trained['utterance']} utterances of {trained['speaker']} speakers. Its "
             f"models were selected on {speakers('validation', 0)} other speakers and scored on {' and '.join(scored)}, "
-            f"of {config['evaluation']['seconds']} s each. {speakers('unseen', 0)} speakers are unseen. All systems were "
-            f"trained on the same mixtures, each until the same limit: {limit}.")
+            f"of {config['evaluation']['seconds']} s each. {speakers('unseen', 0)} speakers are unseen. All systems "
+            f"were trained on the same mixtures, each until the same limit: {limit}.")
 
 
 def _describe_run(part: str, run: Path) -> list[str]:

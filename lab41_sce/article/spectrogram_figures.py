@@ -141,10 +141,10 @@ def _levels_db(*magnitudes: np.ndarray) -> list[np.ndarray]:
 def _show(panel: Axes, image: np.ndarray, grid: Grid, title: str = "", cmap: str = "magma",
           vmin: float = -RANGE_DB, vmax: float = 0) -> AxesImage:
     """Draw levels [T, F] or colours [T, F, 3]; times and frequencies are those of the middle of each bin."""
-    extent = [edge * step for count, step in zip(image.shape, grid) for edge in (-0.5, count - 0.5)]
+    left, right, low, high = (edge * step for count, step in zip(image.shape, grid) for edge in (-0.5, count - 0.5))
     panel.set_title(title, loc="left", fontsize="medium")
     panel.set(xlabel="Time (s)", ylabel="Frequency (Hz)")
     panel.label_outer()
     colours = colormaps[cmap].resampled(COLOUR_STEPS)
     return panel.imshow(np.swapaxes(image, 0, 1), colours, origin="lower", aspect="auto", vmin=vmin, vmax=vmax,
-                        extent=extent, interpolation="none")  # keeps SVG files small
+                        extent=(left, right, low, high), interpolation="none")  # keeps SVG files small

@@ -3,7 +3,7 @@
     update  = front end, the article's network, loss, gradients and Adam, as in training
     loss    = forward and backward, from embeddings [B, T, F, K] to their gradients
 
-Deep clustering has two forms here: the low-rank form, and the naive form with all pairs of the N = TF bins of a mixture.
+Deep clustering has two forms here: a low-rank form, and a naive form with all pairs of the N = TF bins of a mixture.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Measure time and memory of an update of SCE and of deep clustering at the article's sizes, and the growth of the losses.
+"""Measure time and memory of updates and losses of SCE and deep clustering at the article's sizes.
 
     python -m lab41_sce.article.timing --out timing.csv [--batch 256] [--rounds 5]
 

@@ -103,9 +103,9 @@ def score_files(mixtures: Sequence[Path], references: Path, voices: Path, out: P
         with workers(engine, n_jobs) as run:
             scored = run(delayed(score_file)(mixture.absolute(), references.absolute(), voices.absolute())
                          for mixture in left)
-            for more, error in tqdm(scored, "scoring", len(left), unit=" mixtures", disable=None):
+            for more, message in tqdm(scored, "scoring", len(left), unit=" mixtures", disable=None):
                 rows += more
-                errors += [error] if error else []
+                errors += [message] if message else []
                 if time.monotonic() - saved > SAVE_INTERVAL_SECONDS:
                     save()
                     saved = time.monotonic()

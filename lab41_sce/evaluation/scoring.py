@@ -6,6 +6,7 @@ spectrograms of its own front end has the attribute `front_end`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,8 +74,10 @@ def score_systems(front_end: FrontEnd, systems: Mapping[str, System], speech: Sp
     def jobs() -> Iterator[tuple]:
         for _, row in mixtures.iterrows():
             mixture = load_mixture(speech, row, noise)
-            estimates = {name: apply_masks(getattr(system, "front_end", front_end), mixture.signal, system(mixture))
-                         for name, system in systems.items()}
+            estimates = {}
+            for name, system in systems.items():
+                own_front_end: Any = getattr(system, "front_end", front_end)
+                estimates[name] = apply_masks(own_front_end, mixture.signal, system(mixture))
             if keep is not None:
                 keep(row, mixture, estimates)
             labels = {"mixture": row["mixture"], "split": row["split"], "kind": row["kind"]}

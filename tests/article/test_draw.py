@@ -92,6 +92,6 @@ def test_three_speakers_and_a_mask_model(tmp_path):
 
 
 def test_one_failing_figure_does_not_stop_the_others(run, caplog):
-    population(2).to_csv(run / "systems" / "sce" / "speakers.csv", index=False)  # two vectors are too few for components
+    population(2).to_csv(run / "systems" / "sce" / "speakers.csv", index=False)  # too few vectors to draw
     assert list(draw.draw(run)) == FIGURES[:-1]
     assert "speaker_vectors is left out" in caplog.text

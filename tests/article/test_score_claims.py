@@ -75,8 +75,8 @@ def test_few_speakers_make_wide_intervals():
 
 
 @pytest.mark.parametrize(("n", "speakers", "verdict", "about"), [
-    (1, 5, UNDECIDED, "Fewer than 10 mixtures"), (9, 5, UNDECIDED, "Fewer than 10 mixtures"), (20, 3, UNDECIDED, "Fewer than 4"),
-    (10, 5, HOLDS, "")])
+    (1, 5, UNDECIDED, "Fewer than 10 mixtures"), (9, 5, UNDECIDED, "Fewer than 10 mixtures"),
+    (20, 3, UNDECIDED, "Fewer than 4"), (10, 5, HOLDS, "")])
 def test_too_few_mixtures_or_speakers_leave_the_claim_undecided(n, speakers, verdict, about):
     """The interval of a single mixture has no width and must not decide."""
     scores = mixture_scores({"deep_clustering": 4.0, "sce": {"FF": 5.5, "FM": 5.5, "MM": 3.0}}, n)

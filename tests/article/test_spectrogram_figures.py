@@ -105,7 +105,8 @@ def test_other_shapes_are_refused(shapes):
     mixture, sources = map(np.ones, shapes)
     for draw in (lambda: components(mixture, sources, GRID), lambda: louder_source(mixture, sources, GRID),
                  lambda: masking(mixture, sources, sources, GRID)):
-        with pytest.raises(ValueError, match=re.escape(f"with the shape {shapes[0]} and the sources have the shape {shapes[1]}")):
+        message = f"with the shape {shapes[0]} and the sources have the shape {shapes[1]}"
+        with pytest.raises(ValueError, match=re.escape(message)):
             draw()
 
 
