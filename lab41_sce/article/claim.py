@@ -17,11 +17,11 @@ HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 MIN_SPEAKERS = 4  # of each sex, for a verdict
 
 AGAINST_DEEP_CLUSTERING = "SCE separates better than deep clustering on FF, FM and All, but not on MM"
-UPDATE_TIME = "An update takes almost half the time of one of deep clustering"
+UPDATE_TIME = "An update of SCE takes almost half the time of an update of deep clustering"
 IDENTITIES = "Identities are not needed to separate"
 SIMILAR_VOICES = "Similar voices have similar vectors"
-CHOICES = "The recipe's choices inside SCE are better than the alternatives"
-NOISE = "SCE separates in noise if it is trained with it (left open by the article)"
+CHOICES = "Each choice in our recipe for SCE is better than its alternative"
+NOISE = "SCE separates in noise if it is trained with noise (left open by the article)"
 
 
 class Claim(NamedTuple):

@@ -55,7 +55,7 @@ def compose(folders: dict[str, Path], claims: list[Claim], pictures: list[str], 
                     tables.markdown(tables.systems(read_config(folders[part]), read_training(folders[part])))]
     template = resources.files("lab41_sce.article").joinpath("report.md.template").read_text("utf-8")
     return Template(template).substitute(
-        lead=f"The verdicts on {len(claims)} claims: {', '.join(counts)}.",
+        lead=f"Verdicts on the {len(claims)} claims: {', '.join(counts)}.",
         verdicts=tables.markdown(Table(["claim", "verdict"], [[each.title, f"**{each.verdict}**"] for each in claims])),
         runs=tables.markdown(Table(["run", "command", "code", "started", "machine"],
                                    [*(_describe_run(part, folder) for part, folder in folders.items()),
@@ -103,8 +103,9 @@ def _data(run: Path, config: dict[str, Any]) -> str:
     scored = [f"{len(rows)} mixtures of {split} speakers" for split, rows in mixtures.groupby("split", sort=False)]
     return (f"The main run was trained on {trained['utterance']} utterances of {trained['speaker']} speakers. Its "
             f"models were selected on {speakers('validation', 0)} other speakers and scored on {' and '.join(scored)}, "
-            f"of {config['evaluation']['seconds']} s each. {speakers('unseen', 0)} speakers are unseen. All systems "
-            f"were trained on the same mixtures, each until the same limit: {limit}.")
+            f"of {config['evaluation']['seconds']} s each. The number of unseen speakers is "
+            f"{speakers('unseen', 0)}. All systems were trained on the same mixtures, each until the same limit: "
+            f"{limit}.")
 
 
 def _describe_run(part: str, run: Path) -> list[str]:

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lab41_sce import audio
-from lab41_sce.atomic_write import write_whole
+from lab41_sce.atomic_write import write_text
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.metrics import MAIN_METRIC
 from lab41_sce.reporting import figures, sound_figures, tables
@@ -86,8 +86,8 @@ def write_report(run_folder: str | Path, captions: Mapping[str, str] | None = No
     )
     texts = [f"### {title}\n\n{tables.markdown(table)}\n\n{caption}\n"
              for title, (table, caption) in {"Scores": (scores, CAPTION), **more}.items()]
-    write_whole(run / "table.md", lambda file: file.write_text("\n".join(texts), "utf-8"))
-    write_whole(run / "report.html", lambda file: file.write_text(page(title, body), "utf-8"))
+    write_text(run / "table.md", "\n".join(texts))
+    write_text(run / "report.html", page(title, body))
     return run / "report.html"
 
 
@@ -147,7 +147,7 @@ def _facts(config: Mapping, version: Mapping, history: pd.DataFrame) -> str:
     if not history.empty:
         ends = history.groupby(history.get("system", pd.Series("", history.index)))[["minutes", "update"]].max()
         facts["Trained"] = f"{ends['minutes'].sum():.1f} minutes, {ends['update'].sum():,.0f} updates"
-        facts["Trained"] += f", in {len(ends)} systems together" if len(ends) > 1 else ""
+        facts["Trained"] += f", over {len(ends)} systems" if len(ends) > 1 else ""
     for part, value in config.items():
         if isinstance(value, Mapping) and part != "others":  # on one line, without the outer braces
             line = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6)

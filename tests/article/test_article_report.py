@@ -39,7 +39,7 @@ def test_a_report_with_everything(run, tmp_path, capsys):
     page = (tmp_path / "results" / "report.html").read_text()
     assert re.findall(r"^### (\d)\. .*: (holds|does not hold|undecided)$", text, re.MULTILINE) == [
         ("1", "does not hold"), ("2", "holds"), ("3", "holds"), ("4", "holds"), ("5", "holds"), ("6", "holds")]
-    assert "The verdicts on 6 claims: 5 × holds, 1 × does not hold, 0 × undecided." in text  # MM is better
+    assert "Verdicts on the 6 claims: 5 × holds, 1 × does not hold, 0 × undecided." in text  # MM is better
     assert "`python -m lab41_sce.experiment corpus.root=$LIBRISPEECH run_dir=runs/main`" in text
     assert "/secret" not in text + page and str(tmp_path) not in text + page
     assert "trained on 2 utterances of 2 speakers" in text

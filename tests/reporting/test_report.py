@@ -147,7 +147,7 @@ def test_page_compares_several_systems(comparison):
         "What was run", "Results", "Differences from pit", "Systems", "Training", "Listening examples", "Configuration"]
     page = Page(html)
     for text in ("4.0\xa0dB (pit, in-set; the highest of 2 is sce with 5.3 dB)", "vectors <i>", "1,500",
-                 "5.5 minutes, 2,750 updates, in 2 systems", "minus that of pit on the same n mixtures",
+                 "5.5 minutes, 2,750 updates, over 2 systems", "minus that of pit on the same n mixtures",
                  "SDRi: sce 4.4 dB, pit 3.2 dBMixture", "Estimates are from pit. The run kept no audio"):
         assert text in page.text, text
     assert "<b>+1.3 [+0.8, +1.8]</b>" in html and not page.all("i")
