@@ -1,7 +1,7 @@
 """Signals and the activity of speakers become figures.
 
-    signals {name: [N]}             -> spectrograms
-    speaker activity of a separation -> who speaks when, and the confidence per second
+    signals {name: [N]}               -> spectrograms
+    speaker activity of a separation  -> who speaks when, and the confidence of each second
 """
 
 from collections.abc import Mapping, Sequence
