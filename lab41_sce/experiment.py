@@ -60,15 +60,15 @@ def _run(config, folder, command, workers):
     import tensorflow as tf
     from hydra.utils import instantiate
 
-    from lab41_sce.article.draw import write_figures
+    from lab41_sce.article.draw import CAPTIONS, write_figures
     from lab41_sce.data import splits
     from lab41_sce.data.corpus import load_corpus
     from lab41_sce.data.evaluation_set import add_noise, add_noise_at, draw_evaluation_set
     from lab41_sce.data.noise import Noise
     from lab41_sce.data.sampler import TrainingMixtures
     from lab41_sce.data.speech import Speech
-    from lab41_sce.evaluation import scoring
     from lab41_sce.evaluation.bootstrap import paired_differences, summarise
+    from lab41_sce.evaluation.validation import validate
     from lab41_sce.methods.base import Setup
     from lab41_sce.reporting.report import write_report
     from lab41_sce.training import trainer
@@ -121,7 +121,7 @@ def _run(config, folder, command, workers):
         run_directory.open_folder(config, folder, recorded, command)
 
     train_systems(systems, training_mixtures("train", rows=rows), held_out_batches,
-                  lambda model: scoring.validate(model, speech, validation, noise), training_settings, setup, folder,
+                  lambda model: validate(model, speech, validation, noise), training_settings, setup, folder,
                   workers)
     if not workers.is_chief:
         workers.barrier()
@@ -131,7 +131,7 @@ def _run(config, folder, command, workers):
     run_directory.write_csv(summary, folder / "summary.csv")
     run_directory.write_csv(paired_differences(scores, config.method.name, config.seed), folder / "differences.csv")
     write_figures(folder)
-    write_report(folder)
+    write_report(folder, CAPTIONS)
     workers.barrier()
     return summary
 
@@ -205,6 +205,7 @@ def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -
 
     from lab41_sce.data.splits import base_split
     from lab41_sce.evaluation import scoring
+    from lab41_sce.evaluation.examples import Examples
     from lab41_sce.methods.base import Method
     from lab41_sce.models.embedding_model import EmbeddingModel
 
@@ -224,8 +225,7 @@ def score_systems(config, systems, front_end, speech, mixtures, noise, folder) -
     scores = scores[~scores["system"].isin(saved)]
     run_directory.write_csv(scores, folder / "mixtures.csv")  # before the list, so that scores and list always agree
     run_directory.write_csv(mixtures, folder / "evaluation.csv")
-    examples = scoring.Examples(folder, config.method.name, config.evaluation.examples_per_kind,
-                                   front_end.sample_rate_hz)
+    examples = Examples(folder, config.method.name, config.evaluation.examples_per_kind, front_end.sample_rate_hz)
     if (folder / "examples.csv").exists():  # those of splits that an interrupted call has scored
         earlier = pd.read_csv(folder / "examples.csv", dtype=str)
         scored = scores.loc[scores["system"] == config.method.name, "split"]

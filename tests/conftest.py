@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from lab41_sce.data import splits
+from lab41_sce.data.corpus import load_corpus
+from lab41_sce.data.evaluation_set import draw_evaluation_set
+from lab41_sce.data.speech import Speech
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.yaml_defaults import with_yaml_defaults
 
@@ -55,3 +59,11 @@ def tiny_model(front_end):
 
     keras.utils.set_random_seed(1)
     return EmbeddingModel(front_end, blstm(front_end.n_bins, n_outputs=3, n_layers=1, units=4))
+
+
+@pytest.fixture(scope="session")
+def evaluation_set(corpus_root):
+    """Return speech and four mixtures (FF, FM, MF, MM) of unseen speakers."""
+    utterances = splits.split(load_corpus(corpus_root, ["train"]), 2)
+    speech = Speech(utterances, 10000)
+    return speech, draw_evaluation_set(speech, utterances, "unseen", 2, 1, 1.5, 0.95)

@@ -1,1 +1,1 @@
-"""The article's figures and claims, drawn and judged from our own runs (arXiv 1705.04662)."""
+"""Runs become the figures of the article, and verdicts on its claims (arXiv 1705.04662)."""

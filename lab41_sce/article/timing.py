@@ -1,12 +1,10 @@
-"""What an update costs: SCE beside deep clustering, at the article's sizes, and how the losses grow.
+"""Measure time and memory of updates and losses of SCE and deep clustering at the article's sizes.
 
     python -m lab41_sce.article.timing --out timing.csv [--batch 256] [--rounds 5]
 
-Whole updates are those of training: front end, the article's network, loss, gradients, Adam. A loss alone is forward
-and backward, from embeddings `[B, T, F, K]` to their gradients (and those of the speaker vectors). Deep clustering
-stands there in its low-rank form and in the naive one, which lists all pairs of the N = TF bins of a mixture, N^2
-numbers, and is left out where these do not fit into memory. What is compared takes turns; every figure is a median over
-rounds. Memory is measured apart, in a process that gives back at once what it no longer needs.
+`timed_steps.py` contains the measured steps. The naive form of deep clustering lists all pairs of bins, and is left out
+where these do not fit into memory. Compared systems take turns, and each time is a median over the rounds. Memory is
+measured in a separate process, which returns freed memory to the system at once.
 """
 
 import argparse
@@ -17,161 +15,92 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from lab41_sce.article import sizes
 from lab41_sce.atomic_write import write_text, write_whole
 from lab41_sce.errors import UserError
 from lab41_sce.runs.run_directory import versions
-from lab41_sce.yaml_defaults import with_yaml_defaults
 
-# The article's sizes, and how far from them the losses are followed
-FRAMES, BINS, SIZE, UNITS, SPEAKERS, SOURCES = 40, 257, 40, 300, 251, 2
-MORE_FRAMES, MORE_SPEAKERS, MORE_NEGATIVES = (100, 400), (2338, 100_000), (4, 16)
 COLUMNS = ("what", "system", "batch", "frames", "speakers", "negatives", "seconds", "fastest", "slowest", "megabytes",
            "rounds")
-NAIVE = ("sce", "deep_clustering", "naive_deep_clustering")
-# Without these TensorFlow and the C library keep what was freed, and one more call of a step takes no more memory.
+SYSTEMS = ("sce", "deep_clustering")
+NAIVE = (*SYSTEMS, "naive_deep_clustering")
+# Otherwise TensorFlow and the C library keep freed memory, and another call of a step takes no additional memory.
 FRUGAL = {"TF_ENABLE_ONEDNN_OPTS": "0", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 
-def naive_affinity_loss(embeddings, assignment):
-    """Compute the deep clustering loss from all pairs of bins, as its equation has it: `|V V^T - Y Y^T|^2 / N^2`.
+def cases(batch: int) -> list[tuple[str, dict[str, Any]]]:
+    """List the measurements.
 
     Args:
-        embeddings: float32 `[B, T, F, K]`.
-        assignment: float32 `[B, S, T, F]`.
+        batch: largest batch.
+
+    Returns:
+        Name of each measurement, and the arguments of `update_steps` or `loss_steps` for it.
     """
-    from keras import ops
-
-    vectors = ops.reshape(embeddings, (embeddings.shape[0], -1, embeddings.shape[-1]))  # [B, N, K]
-    owners = ops.reshape(assignment, (*assignment.shape[:2], -1))  # [B, S, N]
-    affinity = ops.matmul(vectors, ops.swapaxes(vectors, 1, 2))
-    return ops.mean(ops.square(affinity - ops.matmul(ops.swapaxes(owners, 1, 2), owners)))
-
-
-def update_steps(batch: int, frames: int, speakers: int, systems=NAIVE[:2]) -> dict[str, Callable[[], None]]:
-    """Return a whole training update of each system, at the article's sizes."""
-    import keras
-
-    from lab41_sce.methods.base import Setup, ideal_assignment, magnitudes
-    from lab41_sce.methods.deep_clustering import DeepClustering
-    from lab41_sce.models.front_end import FrontEnd
-
-    class NaiveDeepClustering(DeepClustering):
-        def call(self, batch, training=False):
-            mixture, sources, _ = magnitudes(self.model.front_end, batch)
-            return naive_affinity_loss(self.model.embeddings(mixture, training), ideal_assignment(sources))
-
-    def naive(setup):
-        return NaiveDeepClustering(builders["deep_clustering"](setup).model, loss_range_db=None, weight_power=0.0)
-
-    builders: dict[str, Callable] = {
-        "sce": with_yaml_defaults("method/sce_article", embedding_size=SIZE, unit_norm=True, seed=0),
-        "deep_clustering": with_yaml_defaults("method/deep_clustering", embedding_size=SIZE, weight_power=0.0),
-        "naive_deep_clustering": naive}
-    rng = np.random.default_rng(0)
-    sources = rng.standard_normal((batch, SOURCES, 256 * (frames - 1))).astype(np.float32)
-    speaker_ids = np.array([rng.choice(speakers, SOURCES, replace=False) for _ in range(batch)], np.int32)
-    steps: dict[str, Callable[[], None]] = {}
-    for name in systems:
-        setup = Setup(FrontEnd(), with_yaml_defaults("network/blstm", units=UNITS), SOURCES, tuple(map(str, range(speakers))))
-        method = builders[name](setup)
-        method.compile(keras.optimizers.Adam())
-        steps[name] = partial(method.train_on_batch, {"sources": sources, "speaker_ids": speaker_ids})
-    return steps
-
-
-def loss_steps(batch: int, frames: int, speakers: int, negatives: int = 0,
-               systems=NAIVE[:2]) -> dict[str, Callable[[], None]]:
-    """Return forward and backward of each loss alone, on random embeddings of length one."""
-    import keras
-    import tensorflow as tf
-
-    from lab41_sce.methods.deep_clustering import affinity_loss
-    from lab41_sce.methods.sce import SpeakerVectors, draw_negatives, source_contrastive_loss
-
-    rng = np.random.default_rng(0)
-    vectors = rng.standard_normal((batch, frames, BINS, SIZE), np.float32)
-    embeddings = tf.Variable(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
-    owners = tf.constant(rng.integers(SOURCES, size=(batch, frames, BINS)))
-    assignment = tf.one_hot(owners, SOURCES, axis=1)
-    weights = tf.ones((batch, frames, BINS))
-    speaker_ids = tf.constant(np.stack([rng.choice(speakers, SOURCES, replace=False) for _ in range(batch)]), tf.int32)
-    table = SpeakerVectors(speakers, SIZE, unit_norm=True, speaker_lr_multiplier=1.0)
-    seeds = keras.random.SeedGenerator(0)
-
-    def sce():
-        labels, ids = 2.0 * assignment - 1.0, speaker_ids
-        if negatives:
-            ids = tf.concat([ids, draw_negatives(ids, speakers, negatives, seeds)], axis=1)
-            labels = tf.pad(labels, [(0, 0), (0, negatives), (0, 0), (0, 0)], constant_values=-1.0)
-        return source_contrastive_loss(embeddings, table(ids), labels, weights)
-
-    losses = {"sce": sce, "deep_clustering": lambda: affinity_loss(embeddings, assignment, weights),
-              "naive_deep_clustering": lambda: naive_affinity_loss(embeddings, assignment)}
-
-    def step(loss):
-        @tf.function
-        def gradients():
-            with tf.GradientTape() as tape:
-                value = loss()
-            found = tape.gradient(value, [embeddings, *table.trainable_variables])
-            # Reduced to numbers, so that nothing large leaves the graph; the gradient of the vectors stays sparse.
-            # The loss is among them: what only its value needs would not be computed otherwise.
-            return [value, *(tf.reduce_sum(getattr(part, "values", part)) for part in found if part is not None)]
-
-        return lambda: [float(part) for part in gradients()]
-
-    return {system: step(losses[system]) for system in systems}
-
-
-def cases(batch: int) -> list[tuple[str, dict]]:
-    """List what is measured: a word for it, and the arguments of `update_steps` or `loss_steps`; `batch` at most."""
     listed: list[tuple[str, dict]] = [("update", {"batch": batch})]
     listed += [("loss by batch", {"batch": batch // ratio}) for ratio in (16, 8, 4, 2, 1) if batch >= ratio]
-    listed += [("loss by frames", {"batch": max(batch // 8, 1), "frames": frames}) for frames in (FRAMES, *MORE_FRAMES)]
+    listed += [("loss by frames", {"batch": max(batch // 8, 1), "frames": frames})
+               for frames in (sizes.FRAMES, *sizes.MORE_FRAMES)]
     listed += [("loss by speakers and negatives", {"batch": max(batch // 4, 1), "speakers": speakers,
                                                    "negatives": negatives, "systems": ("sce",)})
-               for speakers, negatives in itertools.product((SPEAKERS, *MORE_SPEAKERS), (0, *MORE_NEGATIVES))]
-    pairs_bytes = 4 * (FRAMES * BINS) ** 2
-    # Forward and backward need several such matrices at once, and what is freed is kept for later.
+               for speakers, negatives in itertools.product((sizes.SPEAKERS, *sizes.MORE_SPEAKERS),
+                                                            (0, *sizes.MORE_NEGATIVES))]
+    pairs_bytes = 4 * (sizes.FRAMES * sizes.BINS) ** 2
+    # Forward and backward need several such matrices at once, and freed memory is kept for later.
     fitting = [size for size in (1, 2, 4, 8) if size <= batch and 12 * size * pairs_bytes < _free_bytes()]
     listed += [("loss, with the naive form", {"batch": size, "systems": NAIVE}) for size in fitting]
     listed += [("update, with the naive form", {"batch": size, "systems": NAIVE}) for size in fitting[-1:]]
-    return [(what, {"frames": FRAMES, "speakers": SPEAKERS} | options) for what, options in listed]
+    defaults = {"frames": sizes.FRAMES, "speakers": sizes.SPEAKERS, "systems": SYSTEMS}
+    return [(what, defaults | options) for what, options in listed]
 
 
-def steps_of(what: str, options: dict) -> dict[str, Callable[[], None]]:
-    """Return the steps of a case, by system, each called once: the first call builds the graph."""
+def steps_of(what: str, options: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+    """Build the steps of a measurement by system, and call each once to build its graph."""
+    from lab41_sce.article.timed_steps import loss_steps, update_steps
+
     steps = update_steps(**options) if what.startswith("update") else loss_steps(**options)
     for step in steps.values():
         step()
     return steps
 
 
-def measure_seconds(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
-    """Run some steps in turns, so many rounds; return the seconds of each call, by system."""
-    seconds = {system: [] for system in steps}
+def measure_seconds(steps: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Run steps in turns and measure each call.
+
+    Args:
+        steps: functions without arguments by name.
+        rounds: number of calls of each function.
+
+    Returns:
+        Seconds of each call by name.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
-        for system, step in steps.items():
+        for name, step in steps.items():
             started = time.perf_counter()
             step()
-            seconds[system].append(time.perf_counter() - started)
+            seconds[name].append(time.perf_counter() - started)
     return seconds
 
 
-def measure_megabytes(listed: list[tuple[str, dict]]) -> list[dict[str, float]]:
-    """Return by how much one call raises this process's memory, for each case and system, in MB.
+def measure_megabytes(listed: list[tuple[str, dict[str, Any]]]) -> list[dict[str, float]]:
+    """Measure by how much one call of each step raises the peak memory of this process.
 
-    NaN on a GPU, whose memory is not this process's, and where the system does not tell (Linux does).
+    Args:
+        listed: measurements, as `cases` returns them.
+
+    Returns:
+        MB by system for each measurement; NaN on a GPU, whose memory is separate, and on systems without /proc.
     """
     import tensorflow as tf
 
@@ -181,29 +110,37 @@ def measure_megabytes(listed: list[tuple[str, dict]]) -> list[dict[str, float]]:
 
 
 def run(batch: int, rounds: int) -> pd.DataFrame:
-    """Measure everything; `batch` is the largest. Returns a table with the `COLUMNS`; seconds are medians."""
+    """Run all measurements.
+
+    Args:
+        batch: largest batch.
+        rounds: number of calls of each step.
+
+    Returns:
+        Table with the columns `COLUMNS`; seconds are medians.
+    """
     rows, listed = [], cases(batch)
-    ours = {name: os.environ.get(name) for name in FRUGAL}
+    before = {name: os.environ.get(name) for name in FRUGAL}
     os.environ |= FRUGAL
-    try:  # a new process, as these are read when one begins; and first, before this one takes memory and keeps it
+    try:  # in a new process, which reads these variables at its start, and before this process keeps memory for itself
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             megabytes = pool.submit(measure_megabytes, listed).result()
     finally:
-        for name, value in ours.items():
+        for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
     for what, options in tqdm(listed, "timing", unit=" cases"):
-        for system, taken in measure_seconds(steps_of(what, options), rounds).items():
-            rows.append({"what": what, "system": system, "negatives": 0, **options, "seconds": np.median(taken),
-                         "fastest": min(taken), "slowest": max(taken), "rounds": rounds})
-    table = pd.DataFrame(rows).assign(megabytes=[taken for case in megabytes for taken in case.values()])
+        for system, seconds in measure_seconds(steps_of(what, options), rounds).items():
+            rows.append({"what": what, "negatives": 0, **options, "system": system, "seconds": np.median(seconds),
+                         "fastest": min(seconds), "slowest": max(seconds), "rounds": rounds})
+    table = pd.DataFrame(rows).assign(megabytes=[extra for case in megabytes for extra in case.values()])
     return table[list(COLUMNS)].round({"seconds": 5, "fastest": 5, "slowest": 5, "megabytes": 1})
 
 
-def _extra_megabytes(step: Callable[[], None]) -> float:
-    """Return by how much a call raises the peak of this process's memory beyond what is in use before it, in MB."""
+def _extra_megabytes(step: Callable[[], Any]) -> float:
+    """Measure by how much a call raises the peak memory of this process above its memory before the call, in MB."""
     try:
         gc.collect()
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is in use
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the current memory
         before = _status_megabytes("VmRSS")
         step()
         return _status_megabytes("VmHWM") - before
@@ -212,13 +149,13 @@ def _extra_megabytes(step: Callable[[], None]) -> float:
 
 
 def _status_megabytes(name: str) -> float:
-    """Read a line of this process's status, in MB."""
+    """Read a line of /proc/self/status, in MB."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
     return float(line.split()[1]) / 1024
 
 
 def _free_bytes() -> float:
-    """Return the memory that a process may still take; where the system does not tell, 4 GB."""
+    """Return the memory that is free for this process; 4 GB if the system has no /proc."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = 1024 * float(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
@@ -229,22 +166,23 @@ def _free_bytes() -> float:
         return 4e9
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Measure, print and write the table."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run all measurements, print the table and write it; return the exit status."""
     parser = argparse.ArgumentParser("python -m lab41_sce.article.timing", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="table to write (CSV)")
-    parser.add_argument("--batch", type=int, default=256, help="largest batch (default: 256, the article's)")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each (default: 5)")
+    parser.add_argument("--batch", type=int, default=256, help="largest batch (default: 256, as in the article)")
+    parser.add_argument("--rounds", type=int, default=5, help="number of calls of each step (default: 5)")
     options = parser.parse_args(arguments)
     try:
         if options.batch < 1 or options.rounds < 1:
             raise UserError(f"--batch {options.batch} and --rounds {options.rounds} must be at least 1.")
         if options.out.suffix != ".csv":
-            raise UserError(f"--out {options.out} would hold a table; end its name in .csv.")
+            raise UserError(f"--out {options.out} is not a name for a table; give a name that ends in .csv.")
         if not options.out.parent.is_dir():
-            raise UserError(f"--out {options.out}: {options.out.parent} is no folder; make it, or choose another.")
+            raise UserError(f"--out {options.out}: the folder {options.out.parent} does not exist; make it, or choose "
+                            "another.")
         if not os.access(options.out.parent, os.W_OK):
-            raise UserError(f"--out {options.out}: nothing can be written to {options.out.parent}; choose another.")
+            raise UserError(f"--out {options.out}: the folder {options.out.parent} is not writable; choose another.")
         about = versions(shlex.join(["python", "-m", "lab41_sce.article.timing", *(arguments or sys.argv[1:])]))
         table = run(options.batch, options.rounds)
         write_whole(options.out, lambda file: table.to_csv(file, index=False))

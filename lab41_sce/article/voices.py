@@ -1,7 +1,11 @@
-"""Speech of known speakers becomes what makes voices alike: pitch and long-term spectrum.
+"""Speech of speakers becomes measures of their voices, pitch and long-term spectrum, and tests of similarity.
 
-Measured on the speech itself, without any trained network, so that learned speaker vectors can be held against it:
-do similar voices have similar vectors?
+    speech of P speakers                       -> median pitch [P], long-term spectra [P, 129]
+    vectors [P, K], pitches, spectra           -> similarities and distances [P, P]
+    similarities [P, P] and distances [P, P]   -> rank correlation and its p value (Mantel test)
+
+The measures use the speech only and no trained network, so they are an independent test of whether similar voices have
+similar vectors.
 """
 
 from collections.abc import Sequence
@@ -11,29 +15,30 @@ import pandas as pd
 from scipy.signal import welch
 from scipy.stats import rankdata
 
+from lab41_sce.data.speech import Speech
 from lab41_sce.data.splits import SpeakerIndex
 
-PITCH_HZ = (60.0, 400.0)  # what is looked for
-SECONDS = 20.0  # of each speaker; more changes a median little
-MAX_TABLE_SPEAKERS = 2500  # that are measured, and held against one another in pairs
+PITCH_RANGE_HZ = (60.0, 400.0)
+SECONDS_PER_SPEAKER = 20.0  # more speech hardly changes a median
+MAX_SPEAKERS = 2500  # in a table, because the test compares all pairs
 
 
-def describe(speech, utterances: pd.DataFrame, speakers: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Measure the voices of speakers.
+def describe(speech: Speech, utterances: pd.DataFrame, speakers: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Measure the voices of speakers on the first seconds of their speech.
 
     Args:
-        speech: the signals, a `mixtures.Speech`.
-        utterances: table with the columns `utterance`, `speaker`; the first ones of a speaker are measured.
+        speech: signals of the utterances.
+        utterances: table with the columns `utterance` and `speaker`.
         speakers: ids of P speakers.
 
     Returns:
-        Median pitch in Hz `[P]` (NaN where there is none), and long-term spectra in dB `[P, 129]`.
+        Median pitch in Hz `[P]` (NaN without voiced frames), and long-term spectra in dB `[P, 129]`.
     """
     pitches, spectra = [], []
     groups, names = SpeakerIndex(utterances), utterances["utterance"].to_numpy(object)
     numbers = {speaker: number for number, speaker in enumerate(groups.speakers)}
     for speaker in speakers:
-        parts, left = [], round(SECONDS * speech.sample_rate_hz)
+        parts, left = [], round(SECONDS_PER_SPEAKER * speech.sample_rate_hz)
         for name in names[groups.rows_of(numbers[speaker])]:
             parts.append(speech.excerpt(name, 0, min(speech.length(name), left)))
             left -= len(parts[-1])
@@ -45,18 +50,21 @@ def describe(speech, utterances: pd.DataFrame, speakers: Sequence[str]) -> tuple
     return np.array(pitches), np.array(spectra)
 
 
-def speakers_table(vectors: np.ndarray, speech, utterances: pd.DataFrame, speakers: Sequence[str]) -> pd.DataFrame:
-    """Put the learned vectors of speakers beside what their voices are like.
+def speakers_table(vectors: np.ndarray, speech: Speech, utterances: pd.DataFrame,
+                   speakers: Sequence[str]) -> pd.DataFrame:
+    """Combine the learned vectors of speakers with measures of their voices (`speakers.csv`).
 
     Args:
-        vectors: `[P, K]`.
-        speech, utterances, speakers: see `describe`; the utterances also have the column `sex`.
+        vectors: speaker vectors `[P, K]`.
+        speech: signals of the utterances.
+        utterances: table with the columns `utterance`, `speaker` and `sex`.
+        speakers: ids of P speakers.
 
     Returns:
-        A row for each speaker (of more than `MAX_TABLE_SPEAKERS`, for so many from the first to the last): `speaker`, `sex`,
-            `pitch_hz`, `vector_0` and so on, `spectrum_0` and so on (dB).
+        One row for each speaker, with the columns `speaker`, `sex`, `pitch_hz`, `vector_0` and so on, and `spectrum_0`
+        and so on (dB). Of more than `MAX_SPEAKERS` speakers, an evenly spaced selection.
     """
-    chosen = np.linspace(0, len(speakers) - 1, min(len(speakers), MAX_TABLE_SPEAKERS)).astype(int)
+    chosen = np.linspace(0, len(speakers) - 1, min(len(speakers), MAX_SPEAKERS)).astype(int)
     vectors, speakers = vectors[chosen], [speakers[number] for number in chosen]
     pitches, spectra = describe(speech, utterances, speakers)
     sexes = utterances.drop_duplicates("speaker").set_index("speaker")["sex"]
@@ -68,40 +76,58 @@ def speakers_table(vectors: np.ndarray, speech, utterances: pd.DataFrame, speake
 
 
 def median_pitch_hz(signal: np.ndarray, sample_rate_hz: int) -> float:
-    """Return the median pitch over the voiced frames of a signal `[N]`; NaN if none is voiced.
+    """Compute the median pitch of the voiced frames of a signal.
 
-    A frame counts as voiced if it is at most 25 dB below the
-    loudest and its spectrum's weight lies low, as that of vowels does.
+    A frame is voiced if its level is at most 25 dB below that of the loudest frame, and its rate of zero crossings is
+    low, as in vowels.
+
+    Args:
+        signal: samples `[N]`.
+        sample_rate_hz: sample rate.
+
+    Returns:
+        Pitch in Hz, NaN if no frame is voiced.
     """
-    frame, hop = 2 ** int(np.ceil(np.log2(3 * sample_rate_hz / PITCH_HZ[0]))), round(0.02 * sample_rate_hz)
+    frame, hop = 2 ** int(np.ceil(np.log2(3 * sample_rate_hz / PITCH_RANGE_HZ[0]))), round(0.02 * sample_rate_hz)
     if len(signal) < frame:
         return float("nan")
     frames = np.lib.stride_tricks.sliding_window_view(signal, frame)[::hop]
-    pitches = yin(frames, sample_rate_hz, *PITCH_HZ)
+    pitches = yin(frames, sample_rate_hz, *PITCH_RANGE_HZ)
     levels = (frames**2).mean(axis=1)
     crossings = (np.diff(np.signbit(frames), axis=1)).mean(axis=1) * sample_rate_hz / 2  # Hz
-    voiced = (levels > 10**-2.5 * levels.max()) & (crossings < 1500) & (pitches < 0.99 * PITCH_HZ[1])
+    voiced = (levels > 10**-2.5 * levels.max()) & (crossings < 1500) & (pitches < 0.99 * PITCH_RANGE_HZ[1])
     return float(np.median(pitches[voiced])) if voiced.any() else float("nan")
 
 
-def yin(frames: np.ndarray, sample_rate_hz: int, lowest_hz: float, highest_hz: float, good: float = 0.1) -> np.ndarray:
-    """Estimate the pitch of frames `[n, L]` as YIN does (de Cheveigne and Kawahara, 2002, steps 2 to 5): Hz, `[n]`.
+def yin(frames: np.ndarray, sample_rate_hz: int, lowest_hz: float, highest_hz: float,
+        threshold: float = 0.1) -> np.ndarray:
+    """Estimate the pitch of frames with YIN (de Cheveigne and Kawahara, 2002, steps 2 to 5).
 
-    The period is the first lag at which the normalised difference of a frame and its later self has a minimum below
-    `good`, or, if there is none, its least one; between lags by a parabola. L has to be more than the longest period.
+    The period is the first lag at which the normalised difference function has a minimum below the threshold. Without
+    such a lag, it is the lag of the smallest difference. A parabola refines the period between lags.
+
+    Args:
+        frames: samples `[n, L]`, where L is larger than the longest period.
+        sample_rate_hz: sample rate.
+        lowest_hz: lower limit of the pitch.
+        highest_hz: upper limit of the pitch.
+        threshold: largest normalised difference of a period.
+
+    Returns:
+        Pitch in Hz `[n]`.
     """
     shortest, longest = int(sample_rate_hz / highest_hz), int(np.ceil(sample_rate_hz / lowest_hz))
     frames = np.asarray(frames, float)
     width, size = frames.shape[1] - longest, 2 * frames.shape[1]
     products = np.fft.irfft(np.conj(np.fft.rfft(frames[:, :width], size)) * np.fft.rfft(frames, size))
     energies = np.cumsum(np.pad(frames**2, ((0, 0), (1, 0))), axis=1)
-    energies = energies[:, width:] - energies[:, :-width]  # of the part that begins at each lag, 0 to `longest`
+    energies = energies[:, width:] - energies[:, :-width]  # of the part that begins at each lag from 0 to `longest`
     differences = np.maximum(energies[:, :1] + energies - 2 * products[:, : longest + 1], 0)[:, 1:]
     lags = np.arange(1, longest + 1)
     normalised = differences * lags / np.maximum(np.cumsum(differences, axis=1), 1e-12)
-    inner = normalised[:, shortest - 1 : -1]  # from `shortest` on, all of which have neighbours
+    inner = normalised[:, shortest - 1 : -1]  # lags from `shortest` on, each with two neighbours
     before, after = normalised[:, shortest - 2 : -2], normalised[:, shortest:]
-    minimum = (inner <= before) & (inner <= after) & (inner < good)
+    minimum = (inner <= before) & (inner <= after) & (inner < threshold)
     place = np.where(minimum.any(axis=1), minimum.argmax(axis=1), inner.argmin(axis=1))
     rows = np.arange(len(frames))
     left, middle, right = before[rows, place], inner[rows, place], after[rows, place]
@@ -111,47 +137,47 @@ def yin(frames: np.ndarray, sample_rate_hz: int, lowest_hz: float, highest_hz: f
 
 
 def long_term_spectrum_db(signal: np.ndarray) -> np.ndarray:
-    """Return the mean spectrum of a signal `[N]`, float `[129]`, in dB about its own mean: the level is no matter."""
+    """Compute the mean spectrum of a signal `[N]`: `[129]` in dB minus its mean, which removes the level."""
     power_db = 10 * np.log10(welch(signal, nperseg=256)[1] + 1e-12)
     return power_db - power_db.mean()
 
 
 def cosines(vectors: np.ndarray) -> np.ndarray:
-    """Return the cosines of the angles between vectors: `[P, K]` to `[P, P]`."""
+    """Compute the cosines of the angles between vectors `[P, K]`: `[P, P]`."""
     units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return units @ units.T
 
 
 def pitch_distances(pitches_hz: np.ndarray) -> np.ndarray:
-    """Return the differences of pitches in semitones: `[P]` to `[P, P]`."""
+    """Compute the absolute differences of pitches `[P]` in semitones: `[P, P]`."""
     semitones = 12 * np.log2(pitches_hz)
     return np.abs(semitones[:, None] - semitones)
 
 
 def spectrum_distances(spectra_db: np.ndarray) -> np.ndarray:
-    """Return the root mean square differences of spectra in dB: `[P, F]` to `[P, P]`."""
+    """Compute the root mean square differences of spectra `[P, F]` in dB: `[P, P]`."""
     return np.sqrt(((spectra_db[:, None] - spectra_db) ** 2).mean(axis=-1))
 
 
 def mantel_test(similarities: np.ndarray, distances: np.ndarray, groups: Sequence | np.ndarray | None = None,
                 n_permutations: int = 2000, seed: int = 0) -> tuple[float, float]:
-    """Tell whether speakers who are alike in one way are alike in another (Mantel, 1967, with ranks).
+    """Test whether speakers that are similar by one measure are similar by another (Mantel, 1967, with ranks).
 
-    Pairs that share a speaker are not independent, so the test permutes speakers, not pairs.
+    Pairs that share a speaker are not independent, so the test permutes speakers instead of pairs.
 
     Args:
         similarities: symmetric `[P, P]`.
-        distances: symmetric `[P, P]`; speakers without finite ones are left out.
+        distances: symmetric `[P, P]`; speakers without finite distances are left out.
         groups: `[P]`; if given, only pairs within a group count, and speakers are permuted within their groups.
-        n_permutations: how many.
-        seed: of the permutations.
+        n_permutations: number of permutations.
+        seed: seed of the permutations.
 
     Returns:
-        Spearman's correlation of similarity with *nearness* over the pairs, and how likely one as high is by chance
-        (one-sided; at least 1 / (n_permutations + 1)).
+        Spearman's correlation between similarity and negative distance over the pairs, and its one-sided p value, which
+        is at least 1 / (n_permutations + 1).
 
     Raises:
-        ValueError: fewer than three pairs.
+        ValueError: if there are fewer than three pairs.
     """
     kept = np.flatnonzero(np.isfinite(distances).sum(axis=1) > 1)
     groups = np.zeros(len(distances)) if groups is None else np.asarray(groups)
@@ -159,16 +185,17 @@ def mantel_test(similarities: np.ndarray, distances: np.ndarray, groups: Sequenc
     nearness = -distances[np.ix_(kept, kept)]
     pairs = np.triu(groups[:, None] == groups, 1)
     if pairs.sum() < 3:
-        raise ValueError(f"Got {pairs.sum()} pairs of speakers, want three at least.")
+        raise ValueError(f"There are {pairs.sum()} pairs of speakers; the test needs at least three.")
     ranks = rankdata(nearness[pairs])
     ranks = (ranks - ranks.mean()) / max(ranks.std(), 1e-12)
 
-    others = np.zeros(similarities.shape)  # permuted speakers are the same pairs in another order: ranked once
+    # Permuted speakers have the same pairs in another order, so the pairs are ranked once only.
+    others = np.zeros(similarities.shape)
     others[pairs] = rankdata(similarities[pairs])
     others[pairs] = (others[pairs] - others[pairs].mean()) / max(others[pairs].std(), 1e-12)
     others += others.T
 
-    def correlation(order):
+    def correlation(order: np.ndarray) -> float:
         return (others[np.ix_(order, order)][pairs] * ranks).mean()
 
     rng, everyone = np.random.default_rng(seed), np.arange(len(kept))

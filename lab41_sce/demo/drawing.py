@@ -19,7 +19,7 @@ from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from lab41_sce.article.figures import COLOUR_STEPS, LEVEL, SPEAKER_COLOURS, Grid
+from lab41_sce.article.spectrogram_figures import COLOUR_STEPS, LEVEL, SPEAKER_COLOURS, Grid
 from lab41_sce.demo.results import PROJECTION_RANGE_DB, Projection, Result
 from lab41_sce.models.clustering import active_bins
 from lab41_sce.reporting import figures, sound_figures

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lab41_sce import audio
-from lab41_sce.article.figures import SPEAKER_COLOURS
+from lab41_sce.article.spectrogram_figures import SPEAKER_COLOURS
 from lab41_sce.demo import drawing
 from lab41_sce.demo.results import METRICS, Result
 

@@ -1,36 +1,39 @@
-"""Turn reference and estimated signals into decibels.
+"""Separated signals and the true sources become scores in decibels.
 
-Signals of one mixture `[S, N]` become SDR, SIR, SAR, SI-SDR and their improvement over the unprocessed mixture; many
-mixtures become a long table, which `intervals.py` makes means of.
+    references [S, N], estimates [S, N]                     -> SDR, SIR, SAR, SI-SDR of each speaker
+    references, estimates and the unprocessed mixture [N]   -> mean scores and their improvements
+    many mixtures, many systems                             -> one long table, which `bootstrap.py` averages
 
 Conventions
 -----------
-Everything is in dB, larger is better. Estimates come in any order: each metric takes its best permutation.
-The metric of a mixture is the mean over its speakers, each held within +-100 dB (beyond lies rounding).
-Its improvement ("SDRi") is that of the estimates minus that of the mixture, given as each speaker's estimate.
+All scores are in dB; larger is better. Estimates may come in any order: each metric uses its own best permutation. The
+score of a mixture is the mean over its speakers, each limited to +-100 dB because rounding errors dominate beyond that.
+The improvement of a metric (such as "SDRi") is the score of the estimates minus the score of the unprocessed mixture,
+where the mixture stands in for the estimate of each speaker.
 
 Metrics
 -------
-- SDR, SIR, SAR: `mir_eval.separation.bss_eval_sources` (Vincent et al. 2006), which forgives filters of 512
-  taps; best permutation: largest mean SIR.
-- SI-SDR: scale-invariant SDR of zero-mean signals (Le Roux et al. 2019, arXiv 1811.02508, Equation 3); best
-  permutation: largest mean SI-SDR.
+- SDR, SIR, SAR: `mir_eval.separation.bss_eval_sources` (Vincent et al. 2006), which allows a distortion filter of 512
+  taps. The best permutation has the largest mean SIR.
+- SI-SDR: scale-invariant SDR of zero-mean signals (Le Roux et al. 2019, arXiv 1811.02508, Equation 3). The best
+  permutation has the largest mean SI-SDR.
 
-SARi needs care. Without noise, a mixture is the sum of its sources and has no artefacts: its SAR is infinite but for
-rounding, 100 dB here. SARi of a system is then its SAR minus 100 dB, and says no more than its SAR does.
+Read SARi with care. A mixture without noise is the sum of its sources and contains no artefacts. Its SAR is limited by
+rounding only and is set to 100 dB here. SARi is then SAR minus 100 dB and carries the same information as SAR.
 
-What cannot be scored
----------------------
-A silent source (over 200 dB below the mixture) cannot be scored, nor can sources that filters make of one another
-exactly, such as twice the same: every metric of that mixture is NaN, for every system, and summaries leave it out. A
-silent estimate is replaced by seeded white noise 60 dB below the mixture: it scores finitely and badly, whereas leaving
-it out would reward it.
+Mixtures that cannot be scored
+------------------------------
+A mixture is not scored if one of its sources is silent (more than 200 dB below the mixture), or if one source is an
+exact filtered copy of another. All its metrics are NaN for every system, and summaries leave them out. A silent
+estimate is different: it is replaced by seeded white noise and so gets finite, poor scores. Leaving it out would reward
+it.
 """
 
 import itertools
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import joblib
 import numpy as np
@@ -43,66 +46,74 @@ from lab41_sce.process_pool import workers
 
 LABELS = ("mixture", "split", "kind")
 METRICS = ("SDR", "SDRi", "SIR", "SIRi", "SAR", "SARi", "SI-SDR", "SI-SDRi")
+MAIN_METRIC = "SDRi"  # ranks the systems and decides the claims
+VALIDATION_METRIC = "validation_si_sdri_db"  # in history.csv: mean SI-SDR improvement, which selects the best model
 LIMIT_DB = 100.0
 SILENCE_DB = -200.0
 
 
-def validate(references: np.ndarray, estimates: np.ndarray) -> None:
-    """Raise unless references and estimates are finite and of one shape `[S, N]`.
+def check_signals(references: np.ndarray, estimates: np.ndarray) -> None:
+    """Raise ValueError unless references and estimates are finite and have the same shape `[S, N]`.
+
+    Args:
+        references: true sources.
+        estimates: separated signals.
 
     Raises:
-        ValueError: naming the shapes seen, and how many samples are NaN or infinite.
+        ValueError: a shape differs, or samples are NaN or infinite; the message contains the shapes and the number of
+            such samples.
     """
     shapes = f"references {np.shape(references)}, estimates {np.shape(estimates)}"
     if np.ndim(references) != 2 or np.shape(references) != np.shape(estimates) or not np.size(references):
-        raise ValueError(f"signals must have one and the same shape [speakers, samples], got {shapes}")
+        raise ValueError(f"references and estimates must have the same shape [speakers, samples], got {shapes}")
     for name, signals in (("references", references), ("estimates", estimates)):
         if bad := np.count_nonzero(~np.isfinite(signals)):
             raise ValueError(f"{name} must be finite, got {bad} samples that are NaN or infinite in {shapes}")
 
 
 def best_bss_eval(references: np.ndarray, estimates: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute SDR, SIR and SAR at the permutation of the estimates with the largest mean SIR.
+    """Compute SDR, SIR and SAR for the permutation of the estimates with the largest mean SIR.
 
     Args:
-        references: float `[S, N]`, none of them all zero.
-        estimates: float `[S, N]`, none of them all zero.
+        references: true sources, float `[S, N]`, none of them all zero.
+        estimates: separated signals, float `[S, N]`, none of them all zero.
 
     Returns:
-        SDR, SIR, SAR, each float64 `[S]` in dB, in the order of the references; all NaN if the equations for the
-        filters cannot be solved.
+        SDR, SIR and SAR, each float64 `[S]` in dB, in the order of the references. All values are NaN if the equations
+        of the distortion filters have no solution.
 
     Raises:
-        ValueError: if shapes differ, or a signal is all zero, NaN or infinite.
+        ValueError: if shapes differ, or a signal is all zero or contains NaN or infinite samples.
     """
-    validate(references, estimates)
-    # Equal estimates (the unprocessed mixture) leave nothing to permute, and permuting costs S times as much.
+    check_signals(references, estimates)
+    # Equal estimates (the unprocessed mixture) have one permutation only, and a search costs S times as much.
     permute = bool(np.any(estimates != estimates[:1]))
     with warnings.catch_warnings(), np.errstate(divide="ignore"):
-        warnings.simplefilter("ignore", FutureWarning)  # mir_eval 0.9 drops it, and is not allowed
-        # It would go on if it found the error's class where NumPy 1 had it: since 2.0 with a warning, now not at all.
+        warnings.simplefilter("ignore", FutureWarning)  # deprecated in mir_eval 0.8, removed in 0.9 (not allowed)
+        # mir_eval catches the error class by its NumPy 1 path, which warns in NumPy 2.0 and is missing later.
         warnings.filterwarnings("error", "The numpy.linalg.linalg", DeprecationWarning)
         try:
             *ratios_db, _ = separation.bss_eval_sources(references, estimates, compute_permutation=permute)
         except (np.linalg.LinAlgError, DeprecationWarning, AttributeError):
             ratios_db = np.full((3, len(references)), np.nan)
-    return tuple(np.clip(ratios_db, -LIMIT_DB, LIMIT_DB))
+    sdr, sir, sar = np.clip(ratios_db, -LIMIT_DB, LIMIT_DB)
+    return sdr, sir, sar
 
 
 def best_si_sdr(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
-    """Compute SI-SDR at the permutation of the estimates with the largest mean.
+    """Compute SI-SDR for the permutation of the estimates with the largest mean.
 
     Args:
-        references: float `[S, N]`.
-        estimates: float `[S, N]`; one that is all zero scores -100 dB.
+        references: true sources, float `[S, N]`.
+        estimates: separated signals, float `[S, N]`; an estimate that is all zero scores -100 dB.
 
     Returns:
-        SI-SDR, float64 `[S]` in dB, in the order of the references; all NaN if a reference is constant.
+        SI-SDR, float64 `[S]` in dB, in the order of the references. All values are NaN if a reference is constant.
 
     Raises:
-        ValueError: if shapes differ, or a signal is NaN or infinite.
+        ValueError: if shapes differ, or samples are NaN or infinite.
     """
-    validate(references, estimates)
+    check_signals(references, estimates)
     if not np.ptp(references, axis=1).all():
         return np.full(len(references), np.nan)
     references, estimates = _centred(references), _centred(estimates)
@@ -115,31 +126,57 @@ def best_si_sdr(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
 
 
 def si_sdr_improvement(references: np.ndarray, mixture: np.ndarray, estimates: np.ndarray) -> float:
-    """Compute by how many dB estimates `[S, N]`, in any order, are better than the mixture `[N]`: mean SI-SDR."""
+    """Compute the mean SI-SDR of estimates `[S, N]`, in any order, minus that of the mixture `[N]`, in dB."""
     unprocessed = np.broadcast_to(mixture, references.shape)
     return float(best_si_sdr(references, estimates).mean() - best_si_sdr(references, unprocessed).mean())
 
 
-def score_mixture(references: np.ndarray, mixture: np.ndarray, estimates: dict) -> list[tuple]:
+def score(references: np.ndarray, estimates: np.ndarray, mixture: np.ndarray | None = None) -> dict[str, float]:
+    """Score separated signals against the true sources.
+
+    Args:
+        references: true sources, float `[S, N]`.
+        estimates: separated signals in any order, float `[S, N]`.
+        mixture: unprocessed mixture, float `[N]`; adds the improvements. By default the sum of the references serves to
+            decide which signals are silent, and there are no improvements.
+
+    Returns:
+        Mean over the speakers in dB by metric: SDR, SIR, SAR, SI-SDR, and with a mixture also SDRi, SIRi, SARi,
+        SI-SDRi. All values are NaN if a reference is silent, or is a filtered copy of another.
+
+    Raises:
+        ValueError: if shapes differ, or samples are NaN or infinite.
+    """
+    check_signals(references, estimates)
+    total = np.sum(references, axis=0) if mixture is None else np.asarray(mixture)
+    if total.shape != np.shape(references)[1:]:
+        raise ValueError(f"the mixture must have the shape [samples] of one reference, got {total.shape} for "
+                         f"references {np.shape(references)}")
+    rows = score_mixture(np.asarray(references), total, {"estimates": np.asarray(estimates)})
+    return {metric: value for _, metric, value in rows if mixture is not None or not metric.endswith("i")}
+
+
+def score_mixture(references: np.ndarray, mixture: np.ndarray,
+                  estimates: Mapping[str, np.ndarray]) -> list[tuple[str, str, float]]:
     """Score the estimates of every system for one mixture.
 
     Args:
-        references: the sources, float `[S, N]`.
-        mixture: the unprocessed mixture, float `[N]`.
-        estimates: signals by system's name, float `[S, N]`. Those that equal the mixture to 1e-5 of its peak
-            ("unprocessed", even if resynthesised) take its scores: improvements of exactly 0, at no cost.
+        references: true sources, float `[S, N]`.
+        mixture: unprocessed mixture, float `[N]`.
+        estimates: signals by name of the system, each float `[S, N]`. Estimates that equal the mixture within 1e-5 of
+            its peak get the scores of the mixture and improvements of exactly 0 (such as "unprocessed").
 
     Returns:
-        A row (system, metric, value) for each system and each of `METRICS`: dB, mean over the speakers; NaN
-        throughout if a reference or the mixture is silent, or the references cannot be told apart.
+        One row (system, metric, value) for each system and each of `METRICS`, in dB, as a mean over the speakers. All
+        values are NaN if a reference or the mixture is silent, or if one reference is a filtered copy of another.
 
     Raises:
-        ValueError: naming the system, if shapes differ or a signal is NaN or infinite.
+        ValueError: if shapes differ, or samples are NaN or infinite; the message names the system.
     """
     unprocessed = np.broadcast_to(mixture, np.shape(references))
     for system, signals in [("mixture", unprocessed), *estimates.items()]:
         try:
-            validate(references, signals)
+            check_signals(references, signals)
         except ValueError as error:
             raise ValueError(f"system {system}: {error}") from error
 
@@ -159,27 +196,28 @@ def score_mixture(references: np.ndarray, mixture: np.ndarray, estimates: dict) 
 
 def score_mixtures(jobs: Iterable[tuple], n_jobs: int = -1, total: int | None = None,
                    progress: bool = True, engine: str = "loky") -> pd.DataFrame:
-    """Score many mixtures on several cores, or on a cluster.
+    """Score many mixtures in several processes.
 
-    Jobs are drawn in the calling thread, a few at a time, while workers score those before: a generator may
-    compute estimates as it goes, and memory stays flat. Workers import this module, so no learning framework.
+    The calling thread draws jobs in small groups while the processes score the group before. A generator can therefore
+    compute estimates one by one, and memory use stays constant. The processes import this module only, and so neither
+    Keras nor TensorFlow.
 
     Args:
-        jobs: tuples (labels, references, mixture, estimates): a dict of "mixture" (a name), "split" ("in-set"
-            or "unseen") and "kind" (sexes in order, such as "MF"), then as for `score_mixture`.
-        n_jobs: number of processes; -1 takes all cores, 1 stays in this one. Scores do not depend on it.
-        total: number of jobs if known, for the bar.
-        progress: whether to show a bar.
-        engine: where the processes are (`parallel.py`).
+        jobs: tuples (labels, references, mixture, estimates). Labels are a dict of "mixture" (a name), "split"
+            ("in-set" or "unseen") and "kind" (the sexes in order, such as "MF"). The rest is as in `score_mixture`.
+        n_jobs: number of processes; -1 uses all cores, 1 uses the current process. The scores do not depend on it.
+        total: number of jobs, if known, for the progress bar.
+        progress: whether to show a progress bar.
+        engine: where the processes run: one of `process_pool.ENGINES`.
 
     Returns:
-        A table with columns mixture, split, kind, system, metric, value (dB), in the order of the jobs.
+        A table with the columns mixture, split, kind, system, metric and value (dB), in the order of the jobs.
 
     Raises:
-        ValueError: naming mixture and system, if shapes differ or a signal is NaN or infinite.
+        ValueError: if shapes differ, or samples are NaN or infinite; the message names the mixture and the system.
     """
     jobs, rows, scored = iter(jobs), [], []
-    # Given a generator, joblib would draw in a thread of its own, where Keras's settings do not hold.
+    # joblib would draw from a generator in a thread of its own, where Keras's global settings do not apply.
     chunks = iter(lambda: list(itertools.islice(jobs, 4 * joblib.effective_n_jobs(n_jobs))), [])
     with workers(engine, n_jobs) as run, tqdm(total=total, desc="scoring", unit="mixture", disable=not progress) as bar:
         for chunk in itertools.chain(chunks, [[]]):
@@ -190,29 +228,33 @@ def score_mixtures(jobs: Iterable[tuple], n_jobs: int = -1, total: int | None = 
     return pd.DataFrame(rows, columns=[*LABELS, "system", "metric", "value"])
 
 
-def _centred(signals):
+def _centred(signals: np.ndarray) -> np.ndarray:
+    """Subtract the mean of each signal."""
     signals = np.asarray(signals, np.float64)
     return signals - signals.mean(axis=-1, keepdims=True)
 
 
-def _silent(signals, mixture):
-    """Tell which signals are silent beside the mixture, bool [S]; a constant offset is no sound."""
+def _silent(signals: np.ndarray, mixture: np.ndarray) -> np.ndarray:
+    """Mark signals that are silent in comparison with the mixture, bool [S]; a constant offset counts as silence."""
     return _centred(signals).std(axis=-1) <= 10 ** (SILENCE_DB / 20) * _centred(mixture).std()
 
 
-def _fill_silence(estimates, mixture):
-    """Replace silent estimates by white noise, the same in every call, so that scores can be repeated."""
-    # A seed of its own: with a common one, synthetic sources might hold this very noise. No score depends on its level.
+def _fill_silence(estimates: np.ndarray, mixture: np.ndarray) -> np.ndarray:
+    """Replace silent estimates by white noise that is the same in every call."""
+    # The seed is unusual on purpose: noise sources drawn from a common seed could equal this noise.
     noise = np.random.default_rng(zlib.crc32(b"silent estimate")).standard_normal(np.shape(estimates))
     return np.where(_silent(estimates, mixture)[:, None], noise, estimates)
 
 
-def _mean_scores(references, estimates):
+def _mean_scores(references: np.ndarray, estimates: np.ndarray) -> dict[str, float]:
+    """Compute the mean over the speakers of each metric."""
     metrics = (*best_bss_eval(references, estimates), best_si_sdr(references, estimates))
     return {name: float(np.mean(values)) for name, values in zip(METRICS[::2], metrics, strict=True)}
 
 
-def _score_job(labels, references, mixture, estimates):
+def _score_job(labels: Mapping[str, Any], references: np.ndarray, mixture: np.ndarray,
+               estimates: Mapping[str, np.ndarray]) -> list[tuple]:
+    """Score one mixture and put its labels before each row."""
     try:
         rows = score_mixture(references, mixture, estimates)
     except ValueError as error:

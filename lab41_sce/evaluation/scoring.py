@@ -1,25 +1,23 @@
-"""A list of mixtures and some systems become scores: every system separates the very same mixtures.
+"""An evaluation set and some systems become scores: every system separates the same mixtures.
 
-A system is a function of a `Mixture` that returns masks `[S, T, F]`. Those that could be used on a recording look at
-`mixture.signal` and `mixture.n_speakers` only; oracles look at `mixture.sources`, too. A system whose masks are for
-spectrograms of its own has the attribute `front_end`.
+A system is a function that receives a `Mixture` and returns masks `[S, T, F]`. Systems that can separate a recording
+use only `mixture.signal` and `mixture.n_speakers`. Oracles also use `mixture.sources`. A system whose masks belong to
+spectrograms of its own front end has the attribute `front_end`.
 """
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
 
-from lab41_sce import audio
-from lab41_sce.atomic_write import make_folder
 from lab41_sce.data.evaluation_set import load_mixture
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
-from lab41_sce.evaluation.metrics import score_mixtures, si_sdr_improvement
+from lab41_sce.evaluation.metrics import score_mixtures
 from lab41_sce.models.clustering import oracle_centroid_masks
+from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.separation.chunked_inference import embed, estimate_masks
 
 System = Callable[[Mixture], np.ndarray]
@@ -41,93 +39,49 @@ def oracle_centroid_system(model) -> System:
     return masks
 
 
-def apply_masks(front_end, mixture: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Multiply a mixture `[N]` by masks `[S, T, F]`, with the mixture's phase: signals, float32 `[S, N]`."""
+def apply_masks(front_end: FrontEnd, mixture: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Multiply the spectrogram of a mixture by masks and return to signals, with the phase of the mixture.
+
+    Args:
+        front_end: computes the spectrogram and its inverse.
+        mixture: signal `[N]`.
+        masks: masks `[S, T, F]`.
+
+    Returns:
+        Signals, float32 `[S, N]`.
+    """
     return front_end.synthesise(front_end.spectrogram(mixture) * masks, len(mixture))
 
 
-def score_systems(front_end, systems: Mapping[str, System], speech: Speech, mixtures: pd.DataFrame, n_jobs: int = -1,
-                  keep: Callable | None = None, noise: Noise | None = None, engine: str = "loky") -> pd.DataFrame:
-    """Score every system on every mixture of a list.
+def score_systems(front_end: FrontEnd, systems: Mapping[str, System], speech: Speech, mixtures: pd.DataFrame,
+                  n_jobs: int = -1, keep: Callable | None = None, noise: Noise | None = None,
+                  engine: str = "loky") -> pd.DataFrame:
+    """Score every system on every mixture of an evaluation set.
 
     Args:
-        front_end: of spectrograms and resynthesis, for systems that have none of their own.
-        systems: by name.
-        speech: the signals that the list refers to.
-        mixtures: evaluation list.
-        n_jobs: processes that compute scores; -1 for one each core.
-        keep: called with each row, its `Mixture` and the estimates by system, to keep some for listening.
-        noise: what the list's noise is drawn with, if it has any.
-        engine: where these processes are (`parallel.py`).
+        front_end: front end of the systems that have none of their own.
+        systems: systems by name.
+        speech: signals that the evaluation set refers to.
+        mixtures: evaluation set.
+        n_jobs: number of processes that compute scores; -1 uses all cores.
+        keep: called with each row, its `Mixture` and the estimates by system; `Examples.keep` writes some of them.
+        noise: noise source, if the evaluation set contains noise.
+        engine: where the processes run: one of `process_pool.ENGINES`.
 
     Returns:
-        Table with the columns `mixture`, `split`, `kind`, `system`, `metric`, `value`.
+        Table with the columns `mixture`, `split`, `kind`, `system`, `metric` and `value` (dB).
     """
 
-    def jobs():
+    def jobs() -> Iterator[tuple]:
         for _, row in mixtures.iterrows():
             mixture = load_mixture(speech, row, noise)
-            estimates = {name: apply_masks(getattr(system, "front_end", front_end), mixture.signal, system(mixture))
-                         for name, system in systems.items()}
+            estimates = {}
+            for name, system in systems.items():
+                own_front_end: Any = getattr(system, "front_end", front_end)
+                estimates[name] = apply_masks(own_front_end, mixture.signal, system(mixture))
             if keep is not None:
                 keep(row, mixture, estimates)
             labels = {"mixture": row["mixture"], "split": row["split"], "kind": row["kind"]}
             yield labels, mixture.sources, mixture.signal, estimates
 
     return score_mixtures(jobs(), n_jobs=n_jobs, total=len(mixtures), engine=engine)
-
-
-def validate(model, speech: Speech, mixtures: pd.DataFrame, noise: Noise | None = None) -> dict[str, float]:
-    """Separate validation mixtures with the model as it is: mean SI-SDR improvement in dB, overall and by kind.
-
-    SI-SDR stands in for SDR here because it is a hundred times cheaper; kinds are unordered (MF counts as FM).
-    """
-    improvements = {}
-    for _, row in mixtures.iterrows():
-        mixture = load_mixture(speech, row, noise)
-        masks = estimate_masks(model, mixture.signal, mixture.n_speakers)
-        estimates = apply_masks(model.front_end, mixture.signal, masks)
-        gain = si_sdr_improvement(mixture.sources, mixture.signal, estimates)
-        improvements.setdefault("".join(sorted(row["kind"])), []).append(gain)
-    by_kind = {f"validation_si_sdri_db_{kind}": float(np.nanmean(values)) for kind, values in improvements.items()}
-    return {"validation_si_sdri_db": float(np.nanmean(sum(improvements.values(), []))), **by_kind}
-
-
-class Examples:
-    """Keep the audio of the first mixtures of each kind, to listen to.
-
-    Args:
-        folder: of the run; gets `examples/<split>-<kind>-<number>/{mixture,reference_i,estimate_i}.wav`.
-        system: whose estimates are kept.
-        per_kind: how many mixtures of each unordered kind and split.
-        sample_rate_hz: of the signals.
-    """
-
-    def __init__(self, folder: Path, system: str, per_kind: int, sample_rate_hz: int):
-        self.folder, self.system, self.per_kind = folder / "examples", system, per_kind
-        self.sample_rate_hz = sample_rate_hz
-        self.rows = []
-
-    def keep(self, row, mixture: Mixture, estimates: Mapping[str, np.ndarray]) -> None:
-        """Write one mixture's files, unless there are enough of its kind."""
-        kind = "".join(sorted(row["kind"]))
-        same = [earlier for earlier in self.rows if (earlier["split"], earlier["kind"]) == (row["split"], kind)]
-        if len(same) >= self.per_kind:
-            return
-        name = f"{row['split'].replace(', ', '-').replace(' ', '_')}-{kind}-{len(same) + 1}"
-        make_folder(self.folder / name)
-        sources = mixture.sources
-        _, order = linear_sum_assignment(sources @ estimates[self.system].T, maximize=True)
-        scale = 0.5 / np.abs(mixture.signal).max()  # one scale for all, so that loudness can be compared
-        for title, signals in (("mixture", mixture.signal[None]), ("reference", sources),
-                               ("estimate", estimates[self.system][order])):
-            for number, signal in enumerate(signals, start=1):
-                file = "mixture.wav" if title == "mixture" else f"{title}_{number}.wav"
-                audio.write(self.folder / name / file, np.clip(signal * scale, -1, 1), self.sample_rate_hz)
-        speakers = [str(row[f"speaker_{number}"]) for number in range(1, len(sources) + 1)]
-        self.rows.append({"example": name, "mixture": row["mixture"], "split": row["split"], "kind": kind,
-                          "speakers": " ".join(speakers)})
-
-    def table(self) -> pd.DataFrame:
-        """Return a row for each example: `example`, `mixture`, `split`, `kind`, `speakers`."""
-        return pd.DataFrame(self.rows, columns=["example", "mixture", "split", "kind", "speakers"])

@@ -1,4 +1,4 @@
-"""A title and HTML become a page that stands alone: nothing is fetched."""
+"""A title and HTML become a page that contains everything it shows."""
 
 from html import escape
 from importlib import resources
@@ -6,10 +6,10 @@ from string import Template
 
 
 def page(title: str, body: str) -> str:
-    """Make a page of its own of a title and of HTML for its body; nothing is fetched."""
+    """Wrap the HTML of a body in a complete page with the project's style; a browser loads no other file."""
     return template("page.html.template").substitute(title=escape(title), body=body)
 
 
 def template(name: str) -> Template:
-    """Read a template of this package."""
+    """Read a template file of this package."""
     return Template(resources.files("lab41_sce.reporting").joinpath(name).read_text("utf-8"))

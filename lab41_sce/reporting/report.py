@@ -1,10 +1,10 @@
-"""Turn the folder of a run into tables and a page to read, look at and listen to.
+"""The folder of a run becomes tables and a page with figures and sounds.
 
-    summary.csv, differences.csv, systems.csv and config.yaml       -> table.md
-    all CSV files, examples/*/*.wav, config.yaml and version.json   -> report.html
+    summary.csv, differences.csv, systems.csv, config.yaml                              -> table.md
+    these, history.csv, mixtures.csv, examples.csv, examples/, figures/, version.json   -> report.html
 
-The page follows from these files alone and stands alone: pictures and sounds are inside it, nothing is
-fetched. Only summary.csv must exist; what needs another file that is missing is left out.
+The page depends on these files only and contains its pictures and sounds, so it can be opened without a network. Only
+summary.csv must exist; the parts of the page that need a missing file are left out.
 """
 
 import base64
@@ -23,87 +23,93 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lab41_sce import audio
-from lab41_sce.article.draw import CAPTIONS
-from lab41_sce.atomic_write import write_whole
+from lab41_sce.atomic_write import write_text
 from lab41_sce.errors import UserError
+from lab41_sce.evaluation.metrics import MAIN_METRIC
 from lab41_sce.reporting import figures, sound_figures, tables
+from lab41_sce.reporting.ordering import is_reference, ranked_systems, words
 from lab41_sce.reporting.page import page, template
-from lab41_sce.reporting.tables import decibels, words
+from lab41_sce.reporting.run_files import read_table
+from lab41_sce.reporting.tables import decibels
 
-METRIC = tables.METRICS[0]
 CAPTION = "Means over n mixtures in dB, with 95 % intervals in brackets."
 DIFFERENCES_CAPTION = (
-    "Means of {metric} less that of {main} on the same n mixtures, in dB, with 95 % intervals in brackets: above 0 is "
-    "better than {main}, below 0 worse. Bold: the interval, of at least {enough}, excludes 0. It says what other "
-    "mixtures of these speakers might give, not what other speakers or another training would.")
-SYSTEMS_CAPTION = "Updates and minutes are of the whole training; scored is the model of the best update."
-FOLDED = "<details><summary>Every setting of this run</summary><pre>{}</pre></details>"
+    "Mean {metric} of each system minus that of {main} on the same n mixtures, in dB, with 95 % intervals in brackets. "
+    "Values above 0 are better than {main}. Bold: the interval excludes 0 and n is at least {enough}. The intervals "
+    "cover other mixtures of the same speakers, but not other speakers or another training.")
+SYSTEMS_CAPTION = (
+    "Updates and minutes count the whole training. The scored model is the one after the update in the last column.")
+SETTINGS = "<details><summary>All settings of this run</summary><pre>{}</pre></details>"
 
 
-def write_report(run_folder: str | Path) -> Path:
+def write_report(run_folder: str | Path, captions: Mapping[str, str] | None = None) -> Path:
     """Write `table.md` and the self-contained `report.html` of a run into its folder.
 
     Args:
-        run_folder: holds at least `summary.csv`; this module's docstring names the other files.
+        run_folder: folder that contains at least `summary.csv`; this module's docstring lists the other files.
+        captions: captions of the PNG files in `figures/` by name without suffix, in the order of the page. Files
+            without a caption are left out.
 
     Returns:
         Path of `report.html`.
 
     Raises:
-        UserError: if `summary.csv` is missing or no summary, or the sound of an example cannot be read.
+        UserError: if `summary.csv` is missing or lacks a column, or the audio of an example cannot be read.
     """
     run = Path(run_folder)
-    summary = _read_table(run / "summary.csv")
+    summary = read_table(run / "summary.csv")
     if summary.empty:
-        raise UserError(f"{run} has no scores yet (summary.csv): let the run finish before its report.")
-    scores = tables.scores(summary)  # first, for it looks whether the summary is one
+        raise UserError(f"{run} has no scores yet (summary.csv); finish the run first, with resume=true.")
+    scores = tables.scores(summary)  # first, because it checks the columns of the summary
     files = (run / "config.yaml", run / "version.json")
     config_text, version = (file.read_text("utf-8") if file.exists() else "" for file in files)
     config = yaml.safe_load(config_text) or {}
     main = (config.get("method") or {}).get("name")
-    history = _read_table(run / "history.csv")
+    history = read_table(run / "history.csv")
     more = _more_tables(run, config, main)
-    curves = "" if history.empty else _picture(figures.training_curves(history), "What training brought by time.")
+    curves = ""
+    if not history.empty:
+        curves = _picture(figures.training_curves(history), "Loss and improvement over the time of training.")
     title = f"Speech separation: {config.get('name', run.resolve().name)}"
     body = template("report.html.template").substitute(
         title=escape(title),
         lead=_lead(summary, main),
         run=_section("What was run", _facts(config, json.loads(version or "{}"), history)),
         table=_scrolling(scores, "Scores"),
-        dots=_picture(figures.scores(summary, METRIC), f"Dots and whiskers of {METRIC}: the table above as a picture."),
+        dots=_picture(figures.scores(summary, MAIN_METRIC), f"{MAIN_METRIC} of each system, as in the table."),
         more="".join(_section(title, _scrolling(table, title) + f"<p>{escape(caption)}</p>")
                      for title, (table, caption) in more.items()),
-        figures=_section("The article’s figures", _article_figures(run)),
+        figures=_section("The article’s figures", _figures(run, captions or {})),
         training=_section("Training", curves),
-        examples=_section("Examples to hear", _examples(run, main)),
-        configuration=_section("Configuration", config_text and FOLDED.format(escape(config_text))),
+        examples=_section("Listening examples", _examples(run, main)),
+        configuration=_section("Configuration", config_text and SETTINGS.format(escape(config_text))),
     )
     texts = [f"### {title}\n\n{tables.markdown(table)}\n\n{caption}\n"
              for title, (table, caption) in {"Scores": (scores, CAPTION), **more}.items()]
-    write_whole(run / "table.md", lambda file: file.write_text("\n".join(texts), "utf-8"))
-    write_whole(run / "report.html", lambda file: file.write_text(page(title, body), "utf-8"))
+    write_text(run / "table.md", "\n".join(texts))
+    write_text(run / "report.html", page(title, body))
     return run / "report.html"
 
 
 def _more_tables(run: Path, config: Mapping, main: str | None) -> dict[str, tuple[tables.Table, str]]:
-    """Make the tables that follow the scores, those that have a row: title to table and caption."""
-    more, paired = {}, _read_table(run / "differences.csv")
-    if main and not paired["system"].map(figures.is_reference).all():
-        caption = DIFFERENCES_CAPTION.format(enough=tables.ENOUGH, metric=METRIC, main=words(main))
-        more[f"Differences to {words(main)}"] = tables.differences(paired, METRIC), caption
-    more["Systems"] = tables.systems(config, _read_table(run / "systems.csv")), SYSTEMS_CAPTION
+    """Return table and caption by title for the tables after the scores, without empty ones."""
+    more, paired = {}, read_table(run / "differences.csv")
+    if main and not paired["system"].map(is_reference).all():
+        caption = DIFFERENCES_CAPTION.format(enough=tables.MIN_MIXTURES, metric=MAIN_METRIC, main=words(main))
+        more[f"Differences from {words(main)}"] = tables.differences(paired, MAIN_METRIC), caption
+    more["Systems"] = tables.systems(config, read_table(run / "systems.csv")), SYSTEMS_CAPTION
     return {title: (table, caption) for title, (table, caption) in more.items() if table.rows}
 
 
 def _separators(summary: pd.DataFrame, split: str) -> dict[str, float]:
-    """Return the mean improvement of each separator, the best first."""
-    rows = summary[(summary["split"] == split) & (summary["metric"] == METRIC) & (summary["kind"] == "All")]
+    """Return the mean improvement of each system that is not a reference, the best first."""
+    rows = summary[(summary["split"] == split) & (summary["metric"] == MAIN_METRIC) & (summary["kind"] == "All")]
     means = dict(zip(rows["system"], rows["mean"]))
-    return {name: means[name] for name in figures.ranked_systems(rows) if not figures.is_reference(name)}
+    return {name: means[name] for name in ranked_systems(rows) if not is_reference(name)}
 
 
 def _lead(summary: pd.DataFrame, main: str | None) -> str:
-    """State the main result: the mean improvement of the run's method by split, and whose is highest."""
+    """State the main result: the mean improvement of the run's method in each split, and the best system."""
     gains = []
     for split in dict.fromkeys(summary["split"]):
         means = _separators(summary, split)
@@ -122,17 +128,17 @@ def _lead(summary: pd.DataFrame, main: str | None) -> str:
 
 
 def _section(title: str, html: str) -> str:
-    """Make a section, or nothing of nothing."""
+    """Put HTML into a section with a heading; return an empty string for empty HTML."""
     return f"<section><h2>{escape(title)}</h2>{html}</section>" if html else ""
 
 
 def _scrolling(table: tables.Table, name: str) -> str:
-    """Put a table into a box of its own, which scrolls where it is wider than a phone."""
+    """Put a table into a box that scrolls if the table is wider than the screen."""
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">{tables.html(table)}</div>'
 
 
 def _facts(config: Mapping, version: Mapping, history: pd.DataFrame) -> str:
-    """Say what was run."""
+    """List command, software, settings and length of training."""
     software = dict(version)
     resumed = "; ".join(f"{again['started']} {again['git_commit'] or ''}" for again in software.pop("resumed", []))
     facts = {"Command": software.pop("command", None), "Started": software.pop("started", None), "Resumed": resumed,
@@ -141,7 +147,7 @@ def _facts(config: Mapping, version: Mapping, history: pd.DataFrame) -> str:
     if not history.empty:
         ends = history.groupby(history.get("system", pd.Series("", history.index)))[["minutes", "update"]].max()
         facts["Trained"] = f"{ends['minutes'].sum():.1f} minutes, {ends['update'].sum():,.0f} updates"
-        facts["Trained"] += f", of {len(ends)} systems together" if len(ends) > 1 else ""
+        facts["Trained"] += f", over {len(ends)} systems" if len(ends) > 1 else ""
     for part, value in config.items():
         if isinstance(value, Mapping) and part != "others":  # on one line, without the outer braces
             line = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6)
@@ -151,11 +157,11 @@ def _facts(config: Mapping, version: Mapping, history: pd.DataFrame) -> str:
 
 
 def _examples(run: Path, main: str | None) -> str:
-    """Show the examples: what was mixed, the scores of the separators, pictures and sounds of the run's method."""
-    scores = _read_table(run / "mixtures.csv").query(f"metric == '{METRIC}'")
-    separators = {system for system in scores["system"] if not figures.is_reference(system)}
+    """Show each example: its speakers, the scores of the systems, and the signals of the run's method."""
+    scores = read_table(run / "mixtures.csv").query(f"metric == '{MAIN_METRIC}'")
+    separators = {system for system in scores["system"] if not is_reference(system)}
     articles = ""
-    for row in _read_table(run / "examples.csv").itertuples():
+    for row in read_table(run / "examples.csv").itertuples():
         folder = run / "examples" / row.example
         if not (folder / "mixture.wav").exists():
             continue
@@ -163,16 +169,16 @@ def _examples(run: Path, main: str | None) -> str:
         own = sorted((score for score in own if score.system in separators), key=lambda score: -score.value)
         gains = ", ".join(f"{escape(words(score.system))} {decibels(score.value)} dB" for score in own)
         about = escape(f"{row.kind}, {row.split} speakers {row.speakers}")
-        articles += (f"<article><h3>{escape(row.example)}</h3><p>{about}<br>{METRIC}: {gains or tables.ABSENT}</p>"
+        articles += (f"<article><h3>{escape(row.example)}</h3><p>{about}<br>{MAIN_METRIC}: {gains or tables.ABSENT}</p>"
                      f"{_sounds(folder)}</article>")
-    whose = f"Estimates are those of {words(main or 'the run’s method')}; of the other systems only scores were kept."
-    return (f"<p>{escape(whose)}</p>" if articles and len(separators) > 1 else "") + articles
+    source = f"Estimates are from {words(main or 'the run’s method')}. The run kept no audio of the other systems."
+    return (f"<p>{escape(source)}</p>" if articles and len(separators) > 1 else "") + articles
 
 
-def _article_figures(run: Path) -> str:
-    """Show the article's figures, if the run has drawn them."""
+def _figures(run: Path, captions: Mapping[str, str]) -> str:
+    """Show the figures of the run that have a caption."""
     html = ""
-    for name, caption in CAPTIONS.items():
+    for name, caption in captions.items():
         file = run / "figures" / f"{name}.png"
         if file.exists():
             data = base64.b64encode(file.read_bytes()).decode()
@@ -182,7 +188,7 @@ def _article_figures(run: Path) -> str:
 
 
 def _sounds(folder: Path) -> str:
-    """Show the spectrograms and players of one example."""
+    """Show spectrograms and audio players of one example."""
     labels = {"mixture": "Mixture"}
     for number in range(1, len(list(folder.glob("reference_*.wav"))) + 1):
         labels[f"reference_{number}"] = f"Speaker {number}, reference (alone)"
@@ -191,12 +197,12 @@ def _sounds(folder: Path) -> str:
     for name, label in labels.items():
         channels, sample_rate_hz = audio.read(folder / f"{name}.wav")
         signals[label] = channels[0]
-    # One gain for all: none clips, and their levels stay comparable.
+    # The same gain for all signals, so that none clips and their levels stay comparable.
     gain = 1 / max(1, *(np.abs(signal).max() for signal in signals.values()))
     players = ""
     for name, label in labels.items():
         file = io.BytesIO()
-        # 16-bit WAV plays in every browser; the scale gives samples that were 16-bit back exactly.
+        # Every browser plays 16-bit WAV. With this scale, samples that were 16-bit come back exactly.
         samples = np.clip(np.round(signals[label] * gain * 32768), -32768, 32767).astype(np.int16)
         soundfile.write(file, samples, sample_rate_hz, format="WAV", subtype="PCM_16")
         data = base64.b64encode(file.getvalue()).decode()
@@ -207,19 +213,13 @@ def _sounds(folder: Path) -> str:
 
 
 def _picture(figure: Figure, description: str) -> str:
-    """Make a picture, as PNG inside the page."""
+    """Draw a figure as a PNG image inside the page."""
     figure.set_dpi(figures.DPI)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     image, file = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"), io.BytesIO()
-    # 256 colours are enough, and a quarter of the bytes; this method keeps the rare ones, such as of the bar.
+    # A palette of 256 colours takes a quarter of the bytes. This method keeps rare colours (the colour bar).
     image.quantize(method=Image.Quantize.FASTOCTREE).save(file, format="png", optimize=True)
     data = base64.b64encode(file.getvalue()).decode()
     html = f'<img alt="{escape(description)}" src="data:image/png;base64,{data}">'
-    return f'<div class="scroll" tabindex="0">{html}</div>'  # scrolls where it is wider than a phone
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV file, no rows if there is none; names stay text even where they look like numbers."""
-    names = dict.fromkeys(("system", "split", "kind", "metric", "mixture", "example", "speakers"), str)
-    return pd.read_csv(path, dtype=names) if path.exists() else pd.DataFrame(columns=list(names))
+    return f'<div class="scroll" tabindex="0">{html}</div>'  # scrolls if it is wider than the screen

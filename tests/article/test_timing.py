@@ -1,4 +1,4 @@
-"""What is timed is what it says: turns, medians, memory, the same losses as in training."""
+"""Timing: steps take turns, times are medians, memory is that of the tensors, losses are those of the training."""
 
 import json
 import time
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab41_sce.article import timing
+from lab41_sce.article import sizes, timed_steps, timing
 
 
 def test_steps_take_turns():
@@ -28,37 +28,37 @@ def test_steps_take_turns():
 
 @pytest.mark.slow
 def test_memory_is_what_the_tensors_take(monkeypatch):
-    """In a process of its own, twice the batch takes twice the memory; deep clustering takes more than SCE."""
+    """Twice the batch takes twice the memory, and deep clustering takes more than SCE."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     for name, value in timing.FRUGAL.items():
         monkeypatch.setenv(name, value)
-    listed = [("loss", {"batch": batch, "frames": 40, "speakers": 9}) for batch in (8, 16)]
+    listed = [("loss", {"batch": batch, "frames": 40, "speakers": 9, "systems": timing.SYSTEMS}) for batch in (8, 16)]
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         small, large = pool.submit(timing.measure_megabytes, listed).result()
     if np.isnan(small["sce"]):
-        pytest.skip("this system does not tell a process's peak of memory")
-    embeddings = 4 * 16 * 40 * timing.BINS * timing.SIZE / 2**20
+        pytest.skip("this system does not report the peak memory of a process")
+    embeddings = 4 * 16 * 40 * sizes.BINS * sizes.EMBEDDING_SIZE / 2**20
     assert 0.9 * embeddings < large["sce"] < large["deep_clustering"] < 10 * embeddings
     for system, megabytes in small.items():
         assert 1.5 < large[system] / megabytes < 3
 
 
-def test_losses_alone_are_those_of_a_small_case():
-    steps = timing.loss_steps(2, frames=3, speakers=9, negatives=4,
+def test_both_forms_of_deep_clustering_have_the_same_loss():
+    steps = timed_steps.loss_steps(2, frames=3, speakers=9, negatives=4,
                               systems=("sce", "deep_clustering", "naive_deep_clustering"))
     loss, of_embeddings, of_speakers = steps["sce"]()  # and sums of the gradients
     assert np.isfinite([of_embeddings, of_speakers]).all() and of_embeddings != 0 and 0 < loss < 5
     low_rank, naive = steps["deep_clustering"](), steps["naive_deep_clustering"]()
     assert len(low_rank) == len(naive) == 2  # no speaker vectors in deep clustering
-    assert low_rank[1] == pytest.approx(naive[1], rel=1e-3, abs=1e-7)  # the same loss in two forms
+    assert low_rank[1] == pytest.approx(naive[1], rel=1e-3, abs=1e-7)  # the same loss in both forms
 
 
 @pytest.mark.slow
 def test_a_table_with_every_case(tmp_path, monkeypatch, capsys):
-    sizes = {"FRAMES": 4, "SIZE": 3, "UNITS": 4, "SPEAKERS": 5, "MORE_FRAMES": (6,), "MORE_SPEAKERS": (7,),
+    small = {"FRAMES": 4, "EMBEDDING_SIZE": 3, "UNITS": 4, "SPEAKERS": 5, "MORE_FRAMES": (6,), "MORE_SPEAKERS": (7,),
              "MORE_NEGATIVES": (2,)}
-    for name, value in sizes.items():
-        monkeypatch.setattr(timing, name, value)
+    for name, value in small.items():
+        monkeypatch.setattr(sizes, name, value)
     monkeypatch.setattr(timing, "ProcessPoolExecutor", lambda workers, context: ThreadPoolExecutor(workers))  # the same
     assert timing.main(["--out", str(tmp_path / "timing.csv"), "--batch", "2", "--rounds", "1"]) == 0
     table = pd.read_csv(tmp_path / "timing.csv")
@@ -75,9 +75,9 @@ def test_a_table_with_every_case(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(("arguments", "wanted"), [
     (["--out", "x.csv", "--batch", "0"], "must be at least 1"),
-    (["--out", "nowhere/x.csv"], "nowhere is no folder"),
-    (["--out", "x.json"], "end its name in .csv"),
+    (["--out", "nowhere/x.csv"], "the folder nowhere does not exist"),
+    (["--out", "x.json"], "a name that ends in .csv"),
 ])
-def test_mistakes_get_one_sentence(arguments, wanted, capsys):
+def test_mistakes_get_an_error_message(arguments, wanted, capsys):
     assert timing.main(arguments) == 1
     assert wanted in capsys.readouterr().err

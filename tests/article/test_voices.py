@@ -1,4 +1,4 @@
-"""Pitch and spectra of made voices; correlations between likenesses, against SciPy and against chance."""
+"""Pitch and spectra of artificial voices, and correlations between similarities against SciPy and chance."""
 
 import numpy as np
 import pytest
@@ -17,9 +17,9 @@ def test_pitch_of_a_buzzing_voice(pitch_hz):
 
 
 @pytest.mark.parametrize("pitch_hz", [61.0, 97.3, 143.9, 251.2, 398.0])
-def test_periods_that_lie_between_samples(pitch_hz):
-    hop_reduction = 2 * np.pi * pitch_hz * np.arange(4096) / RATE
-    signal = sum(np.cos(n * hop_reduction + n) / n for n in range(1, 6))
+def test_periods_between_samples(pitch_hz):
+    phase = 2 * np.pi * pitch_hz * np.arange(4096) / RATE
+    signal = sum(np.cos(n * phase + n) / n for n in range(1, 6))
     frames = np.lib.stride_tricks.sliding_window_view(signal, 512)[::100]
     np.testing.assert_allclose(voices.yin(frames, RATE, 60, 400), pitch_hz, rtol=0.005)
 
@@ -31,7 +31,7 @@ def test_hiss_and_silence_have_no_pitch():
     assert np.isnan(voices.median_pitch_hz(hiss[:100], RATE))
 
 
-def test_spectra_tell_filters_apart_but_not_levels():
+def test_spectra_differ_by_filter_but_not_by_level():
     white = np.random.default_rng(0).standard_normal(50000)
     dull = np.convolve(white, [1, 1])
     same = voices.spectrum_distances(np.array([voices.long_term_spectrum_db(s) for s in (white, 9 * white, dull)]))
@@ -64,7 +64,7 @@ def test_the_correlation_is_spearmans_over_pairs():
     assert voices.mantel_test(some, other, groups)[0] == pytest.approx(spearmanr(some[i, j], -other[i, j])[0])
 
 
-def test_likeness_is_found_where_it_is_and_only_there():
+def test_only_real_similarity_is_significant():
     place = points(20)
     near = distances(place + 0.3 * points(20, 1))
     correlation, p = voices.mantel_test(-near, distances(place))
@@ -74,13 +74,13 @@ def test_likeness_is_found_where_it_is_and_only_there():
     assert 0.3 < np.mean(chances) < 0.7 and np.mean(np.array(chances) < 0.1) < 0.3
 
 
-def test_speakers_without_a_measure_are_left_out():
+def test_speakers_without_a_distance_are_left_out():
     full, holes = distances(points(10)), distances(points(10))
     holes[3, :] = holes[:, 3] = np.nan
     kept = np.delete(np.arange(10), 3)
     expected = voices.mantel_test(-full[np.ix_(kept, kept)], full[np.ix_(kept, kept)])
     assert voices.mantel_test(-full, holes) == expected and expected[0] == pytest.approx(1)
-    with pytest.raises(ValueError, match="want three"):
+    with pytest.raises(ValueError, match="at least three"):
         voices.mantel_test(full[:2, :2], full[:2, :2])
 
 
@@ -98,7 +98,7 @@ def test_describe_takes_each_speakers_first_seconds(monkeypatch):
             self.asked.append((utterance, length))
             return hum(int(utterance[1:4]), 3.0, RATE, np.random.default_rng(0))[:length]
 
-    monkeypatch.setattr(voices, "SECONDS", 5.0)
+    monkeypatch.setattr(voices, "SECONDS_PER_SPEAKER", 5.0)
     table = pd.DataFrame({"utterance": ["a100-1", "a100-2", "a100-3", "b220-1"], "speaker": ["a", "a", "a", "b"]})
     pitches, spectra = voices.describe(Hums(), table, ["b", "a"])
     np.testing.assert_allclose(pitches, [220, 100], rtol=0.05)

@@ -1,17 +1,17 @@
-"""A sweep's runs become one table; its launchers compose."""
+"""The runs of a sweep become one table; the launchers of sweeps compose."""
 
 import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from lab41_sce import sweep
+from lab41_sce.commands import sweep
 from lab41_sce.runs import config_schema
 from lab41_sce.runs.run_directory import write_csv
 
 
 def write_run(folder, overrides, means):
-    """Write what a run leaves, with means for FF and All."""
+    """Write the files of a finished run, with means for FF and All."""
     with initialize_config_dir(str(config_schema.CONFIG_PATH), version_base="1.3"):
         config = compose("config", overrides)
     folder.mkdir(parents=True)
@@ -23,25 +23,25 @@ def write_run(folder, overrides, means):
               folder / "summary.csv")
 
 
-def test_what_was_varied_stands_in_one_table(tmp_path, capsys):
+def test_differing_settings_and_scores_are_in_one_table(tmp_path, capsys):
     write_run(tmp_path / "0", ["seed=0"], (1.0, 2.0))
     write_run(tmp_path / "1", ["seed=1", "training.patience=7"], (3.0, 4.0))
     write_run(tmp_path / "10", ["seed=2"], (2.0, 3.0))
     (tmp_path / "11").mkdir()
     OmegaConf.save({}, tmp_path / "11" / "config.yaml")
     assert sweep.main([str(tmp_path)]) == 0
-    said = capsys.readouterr()
-    assert "without scores yet: 11" in said.err
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in said.out.splitlines()]
+    printed = capsys.readouterr()
+    assert "without scores yet: 11" in printed.err
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.out.splitlines()]
     assert cells[0] == ["split", "run", "seed", "training.patience", "SDRi FF", "SDRi All", "n"]
     assert [row[1:4] for row in cells[2:]] == [["1", "1", "7"], ["10", "2", "–"], ["0", "0", "–"]]
     assert cells[2][4:] == ["3.0 [2.0, 4.0]", "4.0 [3.0, 5.0]", "40"]
-    assert (tmp_path / "sweep.md").read_text("utf-8") == said.out
+    assert (tmp_path / "sweep.md").read_text("utf-8") == printed.out
     table = pd.read_csv(tmp_path / "sweep.csv")
     assert set(table["system"]) == {"sce"} and table["mean"].to_list() == [1, 2, 3, 4, 2, 3]
 
 
-def test_systems_are_told_apart_by_their_names(tmp_path, capsys):
+def test_only_the_names_of_different_methods_are_shown(tmp_path, capsys):
     for number, method in enumerate(("sce", "deep_clustering")):
         write_run(tmp_path / str(number), [f"method={method}"], (1.0, 2.0 + number))
     assert sweep.main([str(tmp_path)]) == 0
@@ -50,7 +50,7 @@ def test_systems_are_told_apart_by_their_names(tmp_path, capsys):
     assert len(heads.split("|")) == len("split run method FF All n".split()) + 2
 
 
-def test_no_sweep_is_told(tmp_path, capsys):
+def test_a_folder_without_runs_is_reported(tmp_path, capsys):
     assert sweep.main([str(tmp_path)]) == 1
     assert "holds no run with scores" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""Summaries of scores against what statistics say."""
+"""Means, intervals and paired differences against known statistics."""
 
 import numpy as np
 import pandas as pd
@@ -66,7 +66,7 @@ def test_summary_depends_on_seed_and_scores_only():
 
 
 def test_intervals_over_speakers():
-    """A value that belongs to the speakers: its interval must not shrink with the number of their mixtures."""
+    """A score that depends on the speakers only keeps its interval when the same speakers get more mixtures."""
     generator, widths = np.random.default_rng(0), {}
     for n in (20, 320):
         pairs = [sorted(generator.choice(6, 2, replace=False)) for _ in range(n)]
@@ -87,7 +87,7 @@ def test_intervals_over_speakers():
 def test_speakers_are_drawn_by_sex_and_count_alike_in_every_kind():
     mixtures = pd.DataFrame([("a", "FM", "w1", "m1"), ("b", "MF", "m2", "w2"), ("c", "FF", "w1", "w2")],
                             columns=["mixture", "kind", "speaker_1", "speaker_2"])
-    counts = bootstrap._speaker_counts(mixtures, 0, 500)
+    counts = bootstrap.draw_mixture_counts(mixtures, 0, 500)
     assert set(map(tuple, counts.to_numpy())) == {  # 0, 1 or 2 times each of two women, and of two men
         (women * men, (2 - women) * (2 - men), women * (2 - women)) for women in range(3) for men in range(3)}
 
@@ -149,7 +149,7 @@ def test_paired_differences_count_common_mixtures_only():
 def test_a_mean_counts_each_mixture_as_often_as_its_speakers_were_drawn():
     counts = np.array([[0, 0, 0], [0, 1, 0], [1, 0, 2]], float)
     with np.errstate(all="raise"):
-        means = bootstrap._weighted_means(np.array([1.0, 2.0, 4.0]), counts)
+        means = bootstrap.weighted_means(np.array([1.0, 2.0, 4.0]), counts)
     np.testing.assert_array_equal(means, [np.nan, 2.0, 3.0])
 
 
@@ -157,6 +157,6 @@ def test_intervals_hold_95_percent_of_the_means_of_seed_0():
     scores = make_pair()
     own = scores[(scores["system"] == "a") & (scores["kind"] == "FF")]
     low, high = summarise(own).set_index("kind").loc["FF", ["low", "high"]]
-    draws = bootstrap._resampled_means(own.sort_values("mixture")["value"].to_numpy(), "FF", 0, 2000)
+    draws = bootstrap.resampled_means(own.sort_values("mixture")["value"].to_numpy(), "FF", 0, 2000)
     assert np.mean(draws < low) == np.mean(draws > high) == 0.025
     assert_frame_equal(paired_differences(scores, "base"), paired_differences(scores, "base", seed=0))

@@ -1,6 +1,6 @@
-"""The same scores tomorrow, with other versions of NumPy, TensorFlow and Keras.
+"""Scores stay the same with other versions of NumPy, TensorFlow and Keras.
 
-`same_scores.csv` was written by `python tests/test_same_scores.py`, with the versions of `constraints.txt`.
+`python tests/evaluation/test_same_scores.py` wrote `same_scores.csv` with the versions of `constraints.txt`.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ KEYS = ["mixture", "system", "metric"]
 
 
 def scores():
-    """Score the shipped model, factorisation and an oracle on a frozen list of the embedded corpus."""
+    """Score the shipped model, NMF and an oracle on a fixed evaluation set of the embedded corpus."""
     front_end, table = FrontEnd(), splits.split(load_corpus(None, ["synthetic"], check="headers"), 2)
     speech = Speech(table[table["split"] == "unseen"], front_end.sample_rate_hz)
     mixtures = draw_evaluation_set(speech, table, "unseen", n_speakers=2, n_per_kind=2, seconds=2.56, pre_emphasis=0.95)
@@ -34,11 +34,11 @@ def scores():
                "nmf_blind": with_yaml_defaults("method/nmf_blind", seed=0)(setup),
                "ideal_binary_mask": oracles.ideal_binary_mask(setup), "unprocessed": oracles.unprocessed(setup)}
     table = score_systems(front_end, systems, speech, mixtures, n_jobs=1)[[*KEYS, "value"]]
-    return table[~table["metric"].str.endswith("i")]  # improvements follow from these
+    return table[~table["metric"].str.endswith("i")]  # improvements are differences of these
 
 
 @pytest.mark.slow
-def test_scores_are_those_of_always():
+def test_scores_equal_the_stored_ones():
     both = scores().merge(pd.read_csv(TABLE), "outer", KEYS, suffixes=("", "_expected"))
     different = both[~((both["value"] - both["value_expected"]).abs() <= TOLERANCE_DB)]
     assert not len(different), different

@@ -1,50 +1,37 @@
-"""Systems and their scores: references in their order, masks that conserve the mixture, listening examples."""
+"""Systems and their scores: oracles follow the references, trained systems do not see them."""
 
 import numpy as np
-import pandas as pd
-import pytest
 import soundfile
-from hydra import compose, initialize_config_dir
 
-from lab41_sce import experiment
-from lab41_sce.data import splits
-from lab41_sce.data.corpus import load_corpus
-from lab41_sce.data.evaluation_set import draw_evaluation_set, load_mixture
+from lab41_sce.data.evaluation_set import load_mixture
 from lab41_sce.data.mixture import Mixture
-from lab41_sce.data.speech import Speech
 from lab41_sce.evaluation import scoring
+from lab41_sce.evaluation.examples import Examples
 from lab41_sce.methods import oracles
 from lab41_sce.methods.base import Setup
 
 
-@pytest.fixture(scope="module")
-def listed(corpus_root):
-    utterances = splits.split(load_corpus(corpus_root, ["train"]), 2)
-    speech = Speech(utterances, 10000)
-    return speech, draw_evaluation_set(speech, utterances, "unseen", 2, 1, 1.5, 0.95)
-
-
-def test_trained_systems_do_not_see_the_sources(tiny_model, listed):
-    speech, mixtures = listed
+def test_trained_systems_do_not_use_the_sources(tiny_model, evaluation_set):
+    speech, mixtures = evaluation_set
     mixture = load_mixture(speech, mixtures.iloc[0])
     system = scoring.trained_system(tiny_model)
     swapped = Mixture(mixture.sources[::-1])
     np.testing.assert_allclose(system(mixture), system(swapped), atol=1e-5)
 
 
-def test_true_centres_follow_the_sources(tiny_model, listed):
-    speech, mixtures = listed
+def test_oracle_centroids_follow_the_sources(tiny_model, evaluation_set):
+    speech, mixtures = evaluation_set
     mixture = load_mixture(speech, mixtures.iloc[0])
     system = scoring.oracle_centroid_system(tiny_model)
     np.testing.assert_array_equal(system(mixture)[::-1], system(Mixture(mixture.sources[::-1])))
 
 
-def test_scores_and_examples(tiny_model, listed, tmp_path):
-    speech, mixtures = listed
+def test_scores_and_examples(tiny_model, evaluation_set, tmp_path):
+    speech, mixtures = evaluation_set
     setup = Setup(tiny_model.front_end, None, 2)
     systems = {"sce": scoring.trained_system(tiny_model), "unprocessed": oracles.unprocessed(setup),
                "ideal_binary_mask": oracles.ideal_binary_mask(setup)}
-    examples = scoring.Examples(tmp_path, "sce", 1, 10000)
+    examples = Examples(tmp_path, "sce", 1, 10000)
     scores = scoring.score_systems(tiny_model.front_end, systems, speech, mixtures, 1, examples.keep)
     assert len(scores) == 4 * 3 * 8
     ideal = scores[(scores["system"] == "ideal_binary_mask") & (scores["metric"] == "SDR")]["value"]
@@ -57,45 +44,3 @@ def test_scores_and_examples(tiny_model, listed, tmp_path):
         assert set(files) == {"mixture", "reference_1", "reference_2", "estimate_1", "estimate_2"}
         np.testing.assert_allclose(files["reference_1"] + files["reference_2"], files["mixture"], atol=1e-3)
         np.testing.assert_allclose(files["estimate_1"] + files["estimate_2"], files["mixture"], atol=1e-3)
-
-
-def test_estimates_of_examples_are_in_the_order_of_the_references(listed, tmp_path):
-    speech, mixtures = listed
-    row = mixtures.iloc[0]
-    mixture = load_mixture(speech, row)
-    evaluation_examples = scoring.Examples(tmp_path, "sce", 1, 10000)
-    evaluation_examples.keep(row, mixture, {"sce": mixture.sources[::-1]})
-    folder = next((tmp_path / "examples").iterdir())
-    for number in (1, 2):
-        reference, _ = soundfile.read(folder / f"reference_{number}.wav")
-        estimate, _ = soundfile.read(folder / f"estimate_{number}.wav")
-        np.testing.assert_array_equal(reference, estimate)
-
-
-def test_validation_reports_each_kind(tiny_model, listed):
-    speech, mixtures = listed
-    row = scoring.validate(tiny_model, speech, mixtures)
-    assert list(row) == ["validation_si_sdri_db", *(f"validation_si_sdri_db_{kind}" for kind in ("FF", "FM", "MM"))]
-    kinds = pd.Series(row)[1:]
-    assert row["validation_si_sdri_db"] == pytest.approx((kinds.iloc[0] + 2 * kinds.iloc[1] + kinds.iloc[2]) / 4)
-
-
-def test_examples_of_a_split_outlive_an_interruption_in_the_next(front_end, listed, tmp_path, monkeypatch):
-    speech, mixtures = listed
-    mixtures = pd.concat([mixtures[:1], mixtures[:1].assign(split="in-set")])
-    with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
-        config = compose("config", overrides=["+exp=smoke", "method=unprocessed", "evaluation.jobs=1"])
-    systems, score = {"unprocessed": oracles.unprocessed(Setup(front_end, None, 2))}, scoring.score_systems
-
-    def interrupted(front_end, systems, speech, mixtures, *more):
-        if set(mixtures["split"]) == {"in-set"}:
-            raise KeyboardInterrupt
-        return score(front_end, systems, speech, mixtures, *more)
-
-    monkeypatch.setattr(scoring, "score_systems", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        experiment.score_systems(config, systems, front_end, speech, mixtures, None, tmp_path)
-    monkeypatch.setattr(scoring, "score_systems", score)
-    experiment.score_systems(config, systems, front_end, speech, mixtures, None, tmp_path)
-    assert pd.read_csv(tmp_path / "examples.csv")["split"].to_list() == mixtures["split"].to_list()
-    assert pd.read_csv(tmp_path / "mixtures.csv")["split"].unique().tolist() == mixtures["split"].to_list()

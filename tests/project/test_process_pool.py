@@ -1,65 +1,18 @@
 """Many processes return the results of one process; a job that fails stops no other job."""
 
 import os
-import shutil
 import signal
-import sys
 from pathlib import Path
 
 import joblib
 import numpy as np
-import pandas as pd
 import pytest
 
-from lab41_sce import audio, process_pool, score
+from lab41_sce import audio, process_pool
 from lab41_sce.commands import separate
 from lab41_sce.errors import UserError
 from lab41_sce.separation import voice_files
 from lab41_sce.separation.separator import Separator
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Make three mixtures with their voices, and one whose voices are missing."""
-    rng = np.random.default_rng(0)
-    for name in ("mixtures", "references", "voices"):
-        (tmp_path / name).mkdir()
-    for stem in "abcd":
-        sources = 0.1 * rng.standard_normal((2, 4000))
-        audio.write(tmp_path / "mixtures" / f"{stem}.wav", sources.sum(axis=0), 8000, "FLOAT")
-        for number, source in enumerate(sources, start=1):
-            audio.write(tmp_path / "references" / f"{stem}_{number}.wav", source, 8000, "FLOAT")
-            voice = source + 0.2 * sources[2 - number]
-            if stem != "b":
-                audio.write(tmp_path / "voices" / f"{stem}_{3 - number}.wav", voice, 8000, "FLOAT")
-    return tmp_path
-
-
-def test_scores_are_those_of_one_process(folder, capsys, caplog):
-    command = [*(str(folder / name) for name in ("mixtures", "references", "voices")), "--out"]
-    assert score.main([*command, str(folder / "serial.csv"), "--jobs", "1"]) == 1
-    said = capsys.readouterr()
-    assert "b.wav has 2 references" in said.err and "and 0 voices" in said.err and "3 mixtures" in said.out
-    assert score.main([*command, str(folder / "spread.csv"), "--jobs", "2"]) == 1
-    serial, cluster_variance = (pd.read_csv(folder / f"{name}.csv") for name in ("serial", "spread"))
-    pd.testing.assert_frame_equal(cluster_variance, serial, check_exact=True)
-    assert set(serial["mixture"]) == {"a.wav", "c.wav", "d.wav"}
-    assert serial[serial["metric"] == "SI-SDR"]["value"].between(13, 15).all()  # a fifth of the other voice: 14 dB
-    for number in (1, 2):
-        shutil.copy(folder / "references" / f"b_{number}.wav", folder / "voices")
-    (folder / "voices" / "a_1.wav").unlink()  # has been scored, so is not looked at
-    assert score.main([*command, str(folder / "serial.csv"), "--jobs", "1"]) == 0
-    assert "3 of 4 mixtures are left out" in caplog.text
-    assert set(pd.read_csv(folder / "serial.csv")["mixture"]) == {"a.wav", "b.wav", "c.wav", "d.wav"}
-
-
-def test_mixtures_of_one_name_are_refused(folder, capsys):
-    mixture = str(folder / "mixtures" / "a.wav")
-    table = folder / "scores.csv"
-    names = [str(folder / name) for name in ("mixtures", "references", "voices")]
-    shutil.copytree(folder / "mixtures", folder / "more")
-    assert score.main([mixture, str(folder / "more"), *names[1:], "--out", str(table), "--jobs", "1"]) == 1
-    assert "1 mixtures have the name of another one (a.wav)" in capsys.readouterr().err and not table.exists()
 
 
 def test_a_cluster_without_processes_is_reported(monkeypatch):
@@ -91,13 +44,6 @@ def test_a_killed_process(tmp_path, engine):
         with pytest.raises(UserError, match="a process was killed"):
             squares()
     assert squares() == [number**2 for number in range(8)] and (tmp_path / "once").exists()
-
-
-def test_an_engine_that_is_not_installed_is_told(monkeypatch, tmp_path, capsys):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    audio.write(tmp_path / "a.wav", np.zeros(100), 8000)
-    assert score.main([str(tmp_path)] * 3 + ["--out", str(tmp_path / "s.csv"), "--parallel-backend", "ray"]) == 1
-    assert 'ray is not installed; pip install "lab41_sce[ray]"' in capsys.readouterr().err
 
 
 def test_a_job_may_be_done_twice(tiny_model, tmp_path, monkeypatch, capsys):

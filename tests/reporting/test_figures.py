@@ -1,4 +1,4 @@
-"""Figures show what they were given, in order, with room for it; saving them is whole and repeatable."""
+"""Figures show the given numbers, in order, without overlaps; saved files are complete and repeatable."""
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ def test_spectrograms_share_levels_time_and_frequency():
     assert none.get_array().max() < none.get_clim()[0]  # dark
 
 
-def test_spectrograms_are_as_bright_as_speech_not_as_its_loudest_bin():
+def test_brightness_of_spectrograms_does_not_follow_the_loudest_bin():
     rng = np.random.default_rng(0)
     signal = 0.01 * rng.standard_normal(RATE_HZ)
     signal[:500] += np.sin(2 * np.pi * 1000 * np.arange(500) / RATE_HZ)
@@ -39,19 +39,19 @@ def test_spectrograms_cope_with_silence_and_any_length(tmp_path):
     noise = np.random.default_rng(0).standard_normal(180 * RATE_HZ)
     signals = {"three minutes": noise, "one sample": np.ones(1), "nothing": np.zeros(0)}
     figure = sound_figures.spectrograms(signals, RATE_HZ)
-    assert figure.axes[0].images[0].get_array().shape == (257, sound_figures.MAXIMUM_COLUMNS)
+    assert figure.axes[0].images[0].get_array().shape == (257, sound_figures.MAX_COLUMNS)
     figures.save(figure, tmp_path / "long.png")
     assert max(Image.open(tmp_path / "long.png").size) < 1200
     silence = sound_figures.spectrograms({"silence": np.zeros(50)}, 8000)
     figures.save(silence, tmp_path / "silence.png")
     assert silence.axes[0].images[0].get_array().max() < silence.axes[0].images[0].get_clim()[0]  # dark
-    with pytest.raises(ValueError, match=r"\(2, 50\), want \[N\]"):
+    with pytest.raises(ValueError, match=r"\(2, 50\) instead of \[N\]"):
         sound_figures.spectrograms({"stereo": np.zeros((2, 50))}, 8000)
     with pytest.raises(ValueError, match="no signal"):
         sound_figures.spectrograms({}, 8000)
 
 
-def test_training_curves_skip_what_was_not_measured():
+def test_training_curves_skip_missing_values():
     figure = figures.training_curves(make_history())
     losses, gains, updates = figure.axes
     assert [text.get_text() for text in losses.get_legend().texts] == ["training", "validation"]
@@ -69,31 +69,31 @@ def test_training_curves_compare_systems():
     history = pd.concat([make_history(4).assign(system="pit_cnn"),
                          make_history().assign(system="sce", minutes=np.arange(1, 6))])
     panel, = figures.training_curves(history).axes
-    sce, pit = panel.lines  # the higher one ends on top of the legend
+    sce, pit = panel.lines  # the higher last value comes first in the legend
     assert (sce.get_label(), pit.get_label()) == ("sce", "pit cnn")
     np.testing.assert_array_equal(sce.get_xydata(), [[1, 0.5], [3, 1.5], [5, 2.5]])
     np.testing.assert_array_equal(pit.get_xydata(), [[0.5, 0.5], [1.5, 1.5]])
-    assert len(figures.training_curves(history[history["system"] == "sce"]).axes) == 3  # as without a name
+    assert len(figures.training_curves(history[history["system"] == "sce"]).axes) == 3  # the same as without names
 
 
 def test_scores_draw_means_and_intervals():
     summary = make_summary()
     summary = summary[(summary["system"] != "pit") | (summary["split"] != "unseen") | (summary["kind"] == "All")]
-    summary.loc[(summary["system"] == "pit") & (summary["split"] == "unseen"), "mean"] = 6  # the better one there
+    summary.loc[(summary["system"] == "pit") & (summary["split"] == "unseen"), "mean"] = 6  # better than sce
     figure = figures.scores(summary)
     panels = np.reshape(figure.axes, (2, 4))
     assert [panel.get_title() for panel in panels[1]] == ["FF", "FM", "MM", "All"]
     assert [panel.get_ylabel() for panel in panels[:, 0]] == ["in-set", "unseen"]
     for line, separators in zip(panels, (["sce", "pit"], ["pit", "sce"]), strict=True):
         names = [label.get_text() for label in line[0].get_yticklabels()]
-        assert names == [*separators, "sce oracle centroids", "ideal binary mask"]  # unprocessed improves nothing
+        assert names == [*separators, "sce oracle centroids", "ideal binary mask"]  # not unprocessed
         low, high = line[0].get_ylim()
         assert low > high  # the best on top
-    sce = panels[1, 0].containers[1]  # no pit in FF, yet a place for it
+    sce = panels[1, 0].containers[1]  # pit has no score in FF, but keeps its row
     np.testing.assert_allclose(sce.lines[0].get_xydata(), [[6.26, 1]])
     np.testing.assert_allclose(sce.lines[2][0].get_segments()[0], [[5.76, 1], [6.76, 1]])
     legend = [text.get_text() for text in figure.legends[0].texts]
-    assert legend == ["clusters vectors", "network gives masks", "for reference"]
+    assert legend == ["clusters embeddings", "network outputs masks", "reference"]
     names = [label.get_text() for label in figures.scores(make_summary(), "SAR").axes[0].get_yticklabels()]
     assert names == ["sce", "pit", "unprocessed", "sce oracle centroids", "ideal binary mask"]
     with pytest.raises(ValueError, match="no metric 'SDR'"):
@@ -121,13 +121,7 @@ def test_scores_of_any_number_of_systems_have_room(n_systems, kinds):
     assert len(names) == n_systems + 2 and all(upper.y0 > lower.y1 for upper, lower in zip(names, names[1:]))
 
 
-def test_splits_stand_from_clean_to_noisy():
-    splits = ["unseen, SNR -5 dB", "unseen, SNR 10 dB", "unseen", "in-set", "unseen, SNR 5 dB", "unseen, SNR 2.5 dB"]
-    assert figures.ordered_splits([*splits, "unseen"]) == [
-        "in-set", "unseen", "unseen, SNR 10 dB", "unseen, SNR 5 dB", "unseen, SNR 2.5 dB", "unseen, SNR -5 dB"]
-
-
-def test_save_writes_whole_files_or_none(tmp_path):
+def test_save_writes_complete_files_or_none(tmp_path):
     for name in ("a.png", "b.svg", "c.SVG"):
         figure = figures.scores(make_summary())
         figures.save(figure, tmp_path / name)

@@ -1,4 +1,4 @@
-"""A small made-up run becomes figures, a table and a page: its numbers, its sounds, nothing from outside."""
+"""A small artificial run becomes a table and a page with its numbers and its sounds, without anything from outside."""
 
 import base64
 import io
@@ -22,7 +22,7 @@ MEANS = {"ideal_binary_mask": 12.0, "sce_oracle_centroids": 7.04, "unprocessed":
 
 
 def make_summary(kinds=("FF", "FM", "MM"), metrics=("SDRi", "SIRi", "SAR", "SI-SDRi")):
-    """Sort as a group-by does; of each kind 1 dB more than the one before, of each metric 10 dB more."""
+    """Return a summary, sorted as by group-by, that grows by 1 dB with each kind and by 10 dB with each metric."""
     return pd.DataFrame([
         (system, split, kind, metric, mean + place + 10 * tens, mean + place - 0.5, mean + place + 0.5, 40)
         for system, mean in sorted(MEANS.items()) for split in ("in-set", "unseen")
@@ -39,7 +39,7 @@ def make_history(n_rows=5):
 
 
 def make_differences(main="sce"):
-    """Subtract the main method, with intervals of +-0.5 dB; the kinds are all alike."""
+    """Return differences from the main method with intervals of +-0.5 dB, the same for all kinds."""
     summary = make_summary()
     return summary.assign(**{name: summary["system"].map(MEANS) - MEANS[main] + more
                              for name, more in (("mean", 0), ("low", -0.5), ("high", 0.5))}
@@ -48,7 +48,7 @@ def make_differences(main="sce"):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run of two speakers with two examples, the second of them in loud floats, and its report."""
+    """Return a run of two speakers with a report and two examples; the second one has floats above full scale."""
     folder = tmp_path_factory.mktemp("run")
     rng = np.random.default_rng(0)
     make_summary().to_csv(folder / "summary.csv", index=False)
@@ -77,7 +77,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def comparison(run, tmp_path_factory):
-    """The same run with one example and a second trained system, pit, the one that is heard; and its report."""
+    """Return the same run with one example and a second trained system, pit, which is the method; and its report."""
     folder = shutil.copytree(run, tmp_path_factory.mktemp("runs") / "comparison")
     shutil.rmtree(folder / "examples" / "02")
     make_differences("pit").to_csv(folder / "differences.csv", index=False)
@@ -144,23 +144,23 @@ def test_page_is_complete_and_self_contained(run):
 def test_page_compares_several_systems(comparison):
     html = (comparison / "report.html").read_text("utf-8")
     assert re.findall("<h2>(.*?)</h2>", html) == [
-        "What was run", "Results", "Differences to pit", "Systems", "Training", "Examples to hear", "Configuration"]
+        "What was run", "Results", "Differences from pit", "Systems", "Training", "Listening examples", "Configuration"]
     page = Page(html)
     for text in ("4.0\xa0dB (pit, in-set; the highest of 2 is sce with 5.3 dB)", "vectors <i>", "1,500",
-                 "5.5 minutes, 2,750 updates, of 2 systems", "less that of pit on the same n mixtures",
-                 "SDRi: sce 4.4 dB, pit 3.2 dBMixture", "those of pit; of the other systems only scores"):
+                 "5.5 minutes, 2,750 updates, over 2 systems", "minus that of pit on the same n mixtures",
+                 "SDRi: sce 4.4 dB, pit 3.2 dBMixture", "Estimates are from pit. The run kept no audio"):
         assert text in page.text, text
     assert "<b>+1.3 [+0.8, +1.8]</b>" in html and not page.all("i")
     terms = re.findall("<dt>(.*?)</dt>", html)
     assert "Method" in terms and "Others" not in terms
 
 
-def test_lead_says_so_if_the_method_is_the_best(comparison, tmp_path):
+def test_lead_names_the_best_system(comparison, tmp_path):
     left_out = shutil.ignore_patterns("examples", "history.csv")
     comparison = shutil.copytree(comparison, tmp_path / "part", ignore=left_out)
     config = json.loads((comparison / "config.yaml").read_text())
     lead = "5.3\xa0dB (sce, unseen; the highest of 2)."
-    for main in ("sce", "unprocessed"):  # a method that is a reference is no rival
+    for main in ("sce", "unprocessed"):  # a method that is a reference does not compete
         (comparison / "config.yaml").write_text(json.dumps(config | {"method": {"name": main}}))
         assert lead in Page(write_report(comparison).read_text("utf-8")).text
     summary = make_summary()
@@ -170,7 +170,7 @@ def test_lead_says_so_if_the_method_is_the_best(comparison, tmp_path):
 
 def test_tables_of_a_comparison_are_written_as_text(comparison):
     text = (comparison / "table.md").read_text("utf-8")
-    assert re.findall("^### (.*)", text, re.MULTILINE) == ["Scores", "Differences to pit", "Systems"]
+    assert re.findall("^### (.*)", text, re.MULTILINE) == ["Scores", "Differences from pit", "Systems"]
     assert tables.markdown(tables.differences(make_differences("pit"))) in text
     assert re.search(r"\| sce +\| vectors <i> +\| +1,234,567 \| +1,500 \| +0.124 \| +2.5 \| +1,000 \|", text)
 
@@ -185,7 +185,7 @@ def test_one_system_is_not_compared(comparison, tmp_path):
     scores = pd.read_csv(comparison / "mixtures.csv", dtype=str)
     scores[scores["system"] != "pit"].to_csv(comparison / "mixtures.csv", index=False)
     html = write_report(comparison).read_text("utf-8")
-    assert "Differences" not in html and "<h2>Systems</h2>" in html and "Estimates are those" not in html
+    assert "Differences" not in html and "<h2>Systems</h2>" in html and "Estimates are from" not in html
     text = (comparison / "table.md").read_text("utf-8")
     assert re.findall("^### (.*)", text, re.MULTILINE) == ["Scores", "Systems"]
     (comparison / "systems.csv").unlink()
@@ -193,20 +193,20 @@ def test_one_system_is_not_compared(comparison, tmp_path):
     assert "<h2>Systems</h2>" not in write_report(comparison).read_text("utf-8")
 
 
-def test_page_escapes_what_it_shows(run):
+def test_page_escapes_text(run):
     page = Page((run / "report.html").read_text("utf-8"))
     assert not page.all("script")
     assert page.text.count("a <script>alert(1)</script> & b $lead") == 3  # title, heading, configuration
     assert "python -m x a=<b>" in page.text
 
 
-def test_page_follows_from_the_folder_alone(run):
+def test_page_depends_on_the_folder_only(run):
     before = (run / "report.html").read_bytes()
     assert write_report(str(run)) == run / "report.html"
     assert (run / "report.html").read_bytes() == before
 
 
-def test_sounds_come_back_as_they_were(run):
+def test_sounds_in_the_page_equal_the_files(run):
     players = Page((run / "report.html").read_text("utf-8")).all("audio")
     names = ("mixture", "reference_1", "estimate_1", "reference_2", "estimate_2")
     files = [run / "examples" / example / f"{name}.wav" for example in ("01", "02") for name in names]
@@ -223,12 +223,12 @@ def test_sounds_come_back_as_they_were(run):
     np.testing.assert_allclose(decoded_signals[5:], np.array(originals[5:]) / loudest, atol=1 / 32768)
 
 
-def test_page_leaves_out_what_is_missing(run, tmp_path):
+def test_page_leaves_out_parts_whose_files_are_missing(run, tmp_path):
     part = shutil.copytree(run, tmp_path / "part")
     for name in ("history.csv", "mixtures.csv", "version.json", "config.yaml", "examples/02/mixture.wav"):
         (part / name).unlink()
     html = write_report(part).read_text("utf-8")
-    assert re.findall("<h2>(.*?)</h2>", html) == ["Results", "Examples to hear"]
+    assert re.findall("<h2>(.*?)</h2>", html) == ["Results", "Listening examples"]
     assert (len(Page(html).all("img")), len(Page(html).all("audio"))) == (2, 5)
     assert "SDRi: –" in Page(html).text
 
@@ -240,3 +240,14 @@ def test_page_needs_scores_only(tmp_path):
     html = write_report(tmp_path).read_text("utf-8")
     assert re.findall("<h2>(.*?)</h2>", html) == ["Results"]
     assert f"Speech separation: {tmp_path.name}" in html
+
+
+def test_page_shows_figures_that_have_a_caption(tmp_path):
+    make_summary().to_csv(tmp_path / "summary.csv", index=False)
+    (tmp_path / "figures").mkdir()
+    for name in ("drawn", "unknown"):
+        Image.new("RGB", (900, 2)).save(tmp_path / "figures" / f"{name}.png")
+    assert "article’s figures" not in write_report(tmp_path).read_text("utf-8")
+    page = Page(write_report(tmp_path, {"absent": "No file.", "drawn": "A <b>caption</b>."}).read_text("utf-8"))
+    assert "The article’s figuresA <b>caption</b>." in page.text and "No file." not in page.text
+    assert [image["alt"] for image in page.all("img")][1:] == ["A <b>caption</b>."]

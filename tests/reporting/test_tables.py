@@ -1,4 +1,4 @@
-"""Numbers become tables of text: in reading order, marked, and the same cells in Markdown as in HTML."""
+"""Numbers become tables of text in reading order, with the same cells in Markdown and in HTML."""
 
 import re
 
@@ -31,8 +31,8 @@ def test_scores_have_the_numbers_in_reading_order():
 
 def test_scores_rank_each_split_by_its_own_mean():
     summary = make_summary()
-    summary = pd.concat([summary, summary[summary["system"] == "sce_oracle_centroids"].assign(system="pit_oracle_centroids",
-                                                                                       mean=9.0)])
+    oracle = summary[summary["system"] == "sce_oracle_centroids"]
+    summary = pd.concat([summary, oracle.assign(system="pit_oracle_centroids", mean=9.0)])
     better = (summary["system"] == "pit") & (summary["split"] == "unseen") & (summary["kind"] == "All")
     summary.loc[better & (summary["metric"] == "SDRi"), "mean"] = 5.3
     summary.loc[~better & (summary["metric"] == "SDRi") & (summary["system"] == "pit"), "mean"] = 5.2  # in-set, kinds
@@ -40,7 +40,8 @@ def test_scores_rank_each_split_by_its_own_mean():
     summary = pd.concat([mask.assign(system="phase_sensitive_mask"), summary])
     _, _, *rows = cells(tables.markdown(tables.scores(summary)))
     names = [row[1] for row in rows]
-    references = ["unprocessed", "pit oracle centroids", "sce oracle centroids", "ideal binary mask", "phase sensitive mask"]
+    references = ["unprocessed", "pit oracle centroids", "sce oracle centroids", "ideal binary mask",
+                  "phase sensitive mask"]
     assert names == ["sce", "pit", *references, "pit", "sce", *references]
 
 
@@ -53,13 +54,13 @@ def test_scores_cope_with_few_mixtures_and_gaps():
     assert head == ["split", "system", "SDRi FFF", "SDRi FFM", "SDRi All", "SAR", "n"]
     assert all("-" in cell for cell in rule)  # GitHub wants a hyphen even in the narrow column of n
     assert rows[0] == ["in-set", "a\\|b", "6.3 [5.8, 6.8]", "7.3", "5.3 [4.8, 5.8]", "15.3", "4"]
-    assert rows[1] == ["in-set", "pit", "5.0 [4.5, 5.5]", "–", "–", "–", "–"]  # without a mean, behind those with one
+    assert rows[1] == ["in-set", "pit", "5.0 [4.5, 5.5]", "–", "–", "–", "–"]  # systems without a mean come last
 
 
-def test_scores_tell_what_is_missing():
-    with pytest.raises(UserError, match="lacks low, n"):
+def test_missing_columns_and_metrics_are_named():
+    with pytest.raises(UserError, match="has no column low, n"):
         tables.scores(make_summary().drop(columns=["low", "n"]))
-    with pytest.raises(UserError, match="no SDRi"):
+    with pytest.raises(UserError, match="no metric SDRi"):
         tables.scores(make_summary(metrics=("SAR",)))
 
 
@@ -75,14 +76,14 @@ def test_differences_mark_intervals_without_zero():
     assert "<td><b>+0.7 [0.0, +1.4]</b></td><td>0.0 [-0.5, +0.5]</td>" in tables.html(table)
 
 
-def test_systems_say_what_each_is_and_took():
+def test_systems_are_described_with_their_training():
     others = {"unprocessed": {"name": "unprocessed", "about": "as it is"}, "a": {"name": "a"},
               "c": {"name": "c", "about": "x|y"}}
     config = {"method": {"name": "b", "about": "the <b>"}, "others": others}
     trained = pd.DataFrame({"system": ["b", "a"], "parameters": [1234567, 1], "updates": [4000, 20], "best_update": 20,
                             "minutes": [29.96, 0.04], "seconds_per_update": [0.4567, 12.3]})
     table = tables.systems(config, trained)
-    assert table.heads == ["system", "what it is", "parameters", "updates", "seconds per update", "minutes",
+    assert table.heads == ["system", "description", "parameters", "updates", "seconds per update", "minutes",
                            "best at update"]
     assert table.rows == [["b", "the <b>", "1,234,567", "4,000", "0.457", "30.0", "20"],
                           ["a", "–", "1", "20", "12.3", "0.0", "20"],
@@ -94,10 +95,10 @@ def test_systems_say_what_each_is_and_took():
     nothing = pd.DataFrame(columns=["system"])
     assert not tables.systems({"method": {"name": "b"}}, nothing).rows
     assert not tables.systems({}, nothing).rows
-    assert [row[0] for row in tables.systems({}, trained).rows] == ["b", "a"]  # a run without its configuration
+    assert [row[0] for row in tables.systems({}, trained).rows] == ["b", "a"]  # a run without config.yaml
 
 
-def test_html_shows_the_cells_of_markdown_below_their_splits():
+def test_html_has_the_cells_of_markdown_below_a_heading_for_each_split():
     table = tables.scores(make_summary())
     html = tables.html(table)
     groups = html.split("<tbody>")[1:]

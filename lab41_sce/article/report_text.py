@@ -1,0 +1,123 @@
+"""Claims, figures and the files of runs fill in report.md.template: the text of REPORT.md."""
+
+import json
+import re
+import shlex
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import pandas as pd
+
+from lab41_sce.article import claim, draw, original, score_claims, sizes, time_claims
+from lab41_sce.article.claim import Claim
+from lab41_sce.article.finished_run import read_config, read_scores, read_training
+from lab41_sce.data.splits import headline_split
+from lab41_sce.evaluation.metrics import MAIN_METRIC
+from lab41_sce.reporting import tables
+from lab41_sce.reporting.tables import Table
+from lab41_sce.runs import run_directory
+
+IN_NOISE = "improvement_by_snr"  # figure of the noisy run
+
+
+def compose(folders: dict[str, Path], claims: list[Claim], pictures: list[str], timing: Path | None) -> str:
+    """Fill in the template.
+
+    Args:
+        folders: folder of each run by part: "main", and optionally "ablation" and "noisy".
+        claims: claims with their verdicts, in order.
+        pictures: names of the figures in `draw.CAPTIONS` that were drawn.
+        timing: table that `timing.py` wrote.
+
+    Returns:
+        The text in Markdown.
+    """
+    run, config = folders["main"], read_config(folders["main"])
+    measured = None if timing is None else pd.read_csv(timing)
+    counts = [f"{sum(each.verdict == verdict for each in claims)} × {verdict}"
+              for verdict in (claim.HOLDS, claim.FAILS, claim.UNDECIDED)]
+    details = []
+    for number, each in enumerate(claims, start=1):
+        details.append(f"### {number}. {each.title}: {each.verdict}\n\n{each.reason}")
+        details += [tables.markdown(each.table)] if each.table else []
+        if each.title == claim.UPDATE_TIME and measured is not None:
+            details += ["Growth of the SCE loss with the number of speakers in training and with extra negatives:",
+                        tables.markdown(time_claims.loss_growth(measured))]
+    if "noisy" in folders:
+        scores, mixtures = read_scores(folders["noisy"])
+        noise = score_claims.improvement_by_noise(scores, mixtures, split=headline_split(scores["split"]))
+        details += [f"Mean {MAIN_METRIC} (dB) by kind of noise, trained with noise:", tables.markdown(noise),
+                    _picture(IN_NOISE)]
+    for part in [part for part in ("ablation", "noisy") if part in folders]:
+        details += [f"Systems of the {part} run and their training:",
+                    tables.markdown(tables.systems(read_config(folders[part]), read_training(folders[part])))]
+    template = resources.files("lab41_sce.article").joinpath("report.md.template").read_text("utf-8")
+    return Template(template).substitute(
+        lead=f"Verdicts on the {len(claims)} claims: {', '.join(counts)}.",
+        verdicts=tables.markdown(Table(["claim", "verdict"], [[each.title, f"**{each.verdict}**"] for each in claims])),
+        runs=tables.markdown(Table(["run", "command", "code", "started", "machine"],
+                                   [*(_describe_run(part, folder) for part, folder in folders.items()),
+                                    *describe_timing(timing)])),
+        data=_data(run, config),
+        budget=tables.markdown(tables.systems(config, pd.read_csv(run / "systems.csv"))),
+        figures="\n\n".join(map(_picture, pictures)),
+        claims="\n\n".join(details),
+        differences=tables.markdown(original.differences(run, config)),
+        article_updates=f"{sizes.UPDATES:,}", article_frames=f"{original.FRAMES_PER_UPDATE:,}",
+        full_run=original.full_run(measured))
+
+
+def describe_timing(timing: Path | None) -> list[list[str]]:
+    """Describe the measurement of the times.
+
+    Args:
+        timing: table that `timing.py` wrote, with a JSON file of the same name beside it.
+
+    Returns:
+        One row (name, command, code version, date, machine), or no row without the JSON file.
+    """
+    if timing is None or not timing.with_suffix(".json").exists():
+        return []
+    about = json.loads(timing.with_suffix(".json").read_text("utf-8"))
+    # Without folders, which exist on one machine only.
+    command = shlex.join(re.sub(r"(^|=)[^=]*/", r"\1", word) for word in shlex.split(about["command"]))
+    return [["timing", f"`{command}`", about["git_commit"], about["started"][:10], _machine(about)]]
+
+
+def _picture(name: str) -> str:
+    """Show a figure with its caption, in Markdown."""
+    caption = draw.CAPTIONS[name]
+    return f"![{caption}](figures/{name}.png)\n\n{caption} ([vector graphic](figures/{name}.svg))"
+
+
+def _data(run: Path, config: dict[str, Any]) -> str:
+    """Describe the training and evaluation data of the main run."""
+    splits, mixtures = (pd.read_csv(run / name, dtype=str) for name in ("splits.csv", "evaluation.csv"))
+    by_split = splits.groupby("split").agg({"speaker": "nunique", "utterance": "nunique"})
+    trained, speakers = by_split.loc["train"], by_split["speaker"].get
+    limits = {"minutes": config["training"]["minutes"], "updates": config["training"]["updates"],
+              "validations without improvement": config["training"]["patience"]}
+    limit = " or ".join(f"{number:g} {unit}" for unit, number in limits.items() if number)
+    scored = [f"{len(rows)} mixtures of {split} speakers" for split, rows in mixtures.groupby("split", sort=False)]
+    return (f"The main run was trained on {trained['utterance']} utterances of {trained['speaker']} speakers. Its "
+            f"models were selected on {speakers('validation', 0)} other speakers and scored on {' and '.join(scored)}, "
+            f"of {config['evaluation']['seconds']} s each. The number of unseen speakers is "
+            f"{speakers('unseen', 0)}. All systems were trained on the same mixtures, each until the same limit: "
+            f"{limit}.")
+
+
+def _describe_run(part: str, run: Path) -> list[str]:
+    """Describe a run in one row (name, commands, code versions, date, machine), without paths of this machine."""
+    version, config = json.loads((run / "version.json").read_text("utf-8")), read_config(run)
+    starts = [version, *version.get("resumed", [])]
+    commands = dict.fromkeys(run_directory.redact_paths(start.get("command", ""), config, run) for start in starts)
+    codes = dict.fromkeys(start["git_commit"] for start in starts)
+    return [part, "<br>".join(f"`{command}`" for command in commands), ", ".join(codes), version["started"][:10],
+            _machine(version)]
+
+
+def _machine(version: dict[str, Any]) -> str:
+    """Describe the machine of a run."""
+    return version["platform"] + (f", {version['cores']} cores" if "cores" in version else "")

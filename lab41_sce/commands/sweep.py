@@ -1,0 +1,44 @@
+"""Collect the runs of a sweep in one table, with the best run first.
+
+    python -m lab41_sce.sweep runs/two_speaker_embedded
+
+after `python -m lab41_sce.experiment -m +exp=two_speaker seed=0,1,2` prints one row for each run in the folder: the
+settings that differ, and the SDR improvement of the run's method by kind of mixture with its interval. It also writes
+sweep.csv and sweep.md into the folder.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab41_sce import atomic_write
+from lab41_sce.errors import UserError
+from lab41_sce.reporting import sweep, tables
+from lab41_sce.runs import run_directory
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print and write the table of a sweep.
+
+    Args:
+        arguments: command line without the program; None uses that of this process.
+
+    Returns:
+        Exit status: 0, or 1 after one error message.
+    """
+    parser = argparse.ArgumentParser("python -m lab41_sce.sweep", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="folder of the sweep, such as runs/two_speaker_embedded")
+    options = parser.parse_args(arguments)
+    try:
+        scores, unfinished = sweep.collect(options.folder)
+        text = tables.markdown(sweep.table(scores))
+        run_directory.write_csv(scores, options.folder / "sweep.csv")
+        atomic_write.write_text(options.folder / "sweep.md", text + "\n")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if unfinished:
+        print(f"without scores yet: {', '.join(unfinished)}", file=sys.stderr)
+    print(text)
+    return 0

@@ -1,0 +1,27 @@
+"""CSV files of a run become tables, whose names stay text and are the current ones."""
+
+from pathlib import Path
+
+import pandas as pd
+
+NAME_COLUMNS = ("system", "split", "kind", "metric", "mixture", "example", "speakers")
+RENAMED_SYSTEMS = {"true_centres": "oracle_centroids"}  # end of the name: in old runs, today
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV file of a run.
+
+    Args:
+        path: such as `summary.csv`.
+
+    Returns:
+        The table, where names are text even if they look like numbers, and systems of old runs have their current
+        names. It has no rows if the file does not exist.
+    """
+    if not path.exists():
+        return pd.DataFrame(columns=list(NAME_COLUMNS))
+    table = pd.read_csv(path, dtype=dict.fromkeys(NAME_COLUMNS, str))
+    if "system" in table:
+        for old, new in RENAMED_SYSTEMS.items():
+            table["system"] = table["system"].str.replace(f"{old}$", new, regex=True)
+    return table

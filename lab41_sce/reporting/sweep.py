@@ -1,0 +1,106 @@
+"""The runs of a sweep become one table: the settings that differ, and the scores of each run.
+
+    */config.yaml and */summary.csv of a folder -> scores with one column for each setting that differs -> table
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import OmegaConf
+
+from lab41_sce.errors import UserError
+from lab41_sce.reporting import tables
+from lab41_sce.reporting.run_files import read_table
+
+# These settings follow from the others, or only name folders.
+IGNORED_SETTINGS = ("run_dir", "resume", "overwrite", "corpus.root")
+
+
+def read_settings(run: Path) -> dict[str, Any]:
+    """Read the settings of a run from its config.yaml, as a flat dict of dotted name to value."""
+    flat = {}
+
+    def flatten(name: str, value: Any) -> None:
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                flatten(f"{name}.{key}" if name else str(key), inner)
+        elif name not in IGNORED_SETTINGS:
+            flat[name] = value
+
+    flatten("", OmegaConf.to_container(OmegaConf.load(run / "config.yaml"), resolve=True))
+    return flat
+
+
+def differing_settings(configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Select the settings in which runs differ.
+
+    If the method or the corpus differs, only its name is kept, because its other settings follow from the name. Of
+    several settings with the same values in every run, such as `seed` and `method.build.seed`, the shortest is kept.
+
+    Args:
+        configs: settings of each run, as `read_settings` returns them.
+
+    Returns:
+        For each run a dict with the same keys; the value is None for a setting that the run does not have.
+    """
+    names = list(dict.fromkeys(name for config in configs for name in config))
+    values = {name: [config.get(name) for config in configs] for name in names}
+    differing = {name: by_run for name, by_run in values.items() if any(value != by_run[0] for value in by_run)}
+    for group in ("method", "corpus"):
+        if f"{group}.name" in differing:
+            differing = {name: by_run for name, by_run in differing.items()
+                         if name == f"{group}.name" or not name.startswith(f"{group}.")}
+    kept: dict[str, list] = {}
+    for name in sorted(differing, key=lambda name: name.count(".")):  # `seed` before `method.build.seed`
+        if differing[name] not in kept.values():
+            kept[name] = differing[name]
+    return [{name: by_run[number] for name, by_run in kept.items()} for number in range(len(configs))]
+
+
+def collect(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Collect the summaries of the runs in a folder.
+
+    Args:
+        folder: folder of the sweep; each of its runs is a folder in it.
+
+    Returns:
+        One row for each run, split, kind and metric, with the columns `run`, the settings that differ, `system`,
+        `split`, `kind`, `metric`, `mean`, `low`, `high` (dB) and `n`; and the names of the runs that have no scores
+        yet.
+
+    Raises:
+        UserError: if no run has scores.
+    """
+    found = [path.parent for path in folder.glob("*/config.yaml")]
+    found.sort(key=lambda run: (not run.name.isdecimal(), int(run.name) if run.name.isdecimal() else 0, run.name))
+    finished = [run for run in found if (run / "summary.csv").exists()]
+    if not finished:
+        raise UserError(f"{folder} holds no run with scores; give the folder of a sweep, such as runs/NAME.")
+    configs = [read_settings(run) for run in finished]
+    rows = []
+    for run, config, settings in zip(finished, configs, differing_settings(configs), strict=True):
+        summary = read_table(run / "summary.csv")
+        summary = summary[summary["system"] == config["method.name"]]
+        for place, (name, value) in enumerate([("run", run.name), *settings.items()]):
+            summary.insert(place, name, pd.Series([value] * len(summary), summary.index, object))
+        rows.append(summary)
+    return pd.concat(rows, ignore_index=True), [run.name for run in found if run not in finished]
+
+
+def table(scores: pd.DataFrame) -> tables.Table:
+    """Arrange the scores of a sweep as a table: one row for each split and run, the best run first.
+
+    Args:
+        scores: rows that `collect` returns.
+
+    Returns:
+        Columns split, run, the settings that differ, the main metric by kind of mixture, the other metrics, n.
+    """
+    settings = list(scores.columns[: scores.columns.get_loc("system")])
+    rows = {row[0]: [tables.ABSENT if value is None else str(value) for value in row]
+            for row in scores[settings].drop_duplicates("run").itertuples(index=False, name=None)}
+    by_run = tables.scores(scores.assign(system=scores["run"]))
+    return tables.Table(["split", *settings, *by_run.heads[2:]],
+                        [[split, *rows[run], *cells] for split, run, *cells in by_run.rows])
