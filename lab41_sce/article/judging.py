@@ -50,8 +50,8 @@ def judge(run: Path, timing: Path | None = None, ablation: Path | None = None,
         judged += [not_measured(title, f"the main run has no speakers.csv of {method}") for title in
                    (claim.IDENTITIES, claim.SIMILAR_VOICES)]
     if ablation is not None:
-        scores, mixtures = read_scores(ablation)
-        judged += [score_claims.judge_choices(scores, mixtures, sce_variants(ablation), headline_split(scores["split"]))]
+        (scores, mixtures), variants = read_scores(ablation), sce_variants(ablation)
+        judged += [score_claims.judge_choices(scores, mixtures, variants, headline_split(scores["split"]))]
     else:
         judged += [not_measured(claim.CHOICES, "no --ablation was given")]
     if noisy is not None:

@@ -17,7 +17,7 @@ from keras import ops
 
 from lab41_sce.article import sizes
 from lab41_sce.methods import deep_clustering, sce
-from lab41_sce.methods.base import Setup, ideal_assignment, magnitudes
+from lab41_sce.methods.base import Batch, Setup, ideal_assignment, magnitudes
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.yaml_defaults import with_yaml_defaults
 
@@ -43,7 +43,7 @@ def naive_affinity_loss(embeddings: Any, assignment: Any) -> Any:
 class NaiveDeepClustering(deep_clustering.DeepClustering):
     """Deep clustering with the naive form of its loss."""
 
-    def call(self, batch: dict, training: bool = False) -> Any:
+    def call(self, batch: Batch, training: bool = False) -> Any:
         """Compute the loss of a batch."""
         mixture, sources, _ = magnitudes(self.model.front_end, batch)
         return naive_affinity_loss(self.model.embeddings(mixture, training), ideal_assignment(sources))

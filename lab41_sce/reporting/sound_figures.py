@@ -92,7 +92,7 @@ def who_speaks_when(activity: SpeakerActivity, colours: Sequence = COLOURS) -> F
         lowest.stairs(confidence, np.arange(len(confidence) + 1), color="black", baseline=None)
         lowest.set_ylim(0, 1)
         lowest.set_ylabel("Confidence")
-    lowest.set_xlim(0, max(len(activity.magnitudes) * activity.seconds, 1e-3))
+    lowest.set_xlim(0, max(len(activity.magnitudes) * activity.frame_seconds, 1e-3))
     lowest.set_xlabel("Time (s)")
     return figure
 
