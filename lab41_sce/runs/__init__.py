@@ -1,0 +1,1 @@
+"""Configurations are checked, and one folder keeps all of one run."""
