@@ -1,91 +1,65 @@
-"""Measure what training, separation, scoring and starting cost on this machine, and write one table: `make bench`.
+"""Run the benchmarks, each in a process of its own, and write one table: `make bench`.
 
-    python tools/bench.py results/bench [--parts training separation corpus start] [--quick] [--before OLD [--turns 3]]
+    python -m benchmarks RESULTS [--parts training separation ...] [--quick] [--before COMMIT [--repeats 3]]
 
-Each part is a script of its own, `bench_PART.py`, and runs in a process of its own. `summary.csv` has the columns
-name, value, unit, reference, ratio: reference is the same figure of an earlier version (`--before`), ratio what the
-value is of it. The earlier version is a `summary.csv`, or a checkout with such scripts of its own, each of which then
-runs just before ours: a machine that is slower some minutes later says nothing of the code. `machine.json` describes
-the machine and the versions. Nothing else should run meanwhile.
+`summary.csv` has the columns name, value, unit, reference, ratio. The reference is the same figure of an earlier
+version (`--before`): of a `summary.csv`, or of a commit whose benchmarks run here, each directly before the present
+one, because the speed of a machine changes within minutes. The ratio is value / reference. `table.md` holds the same
+table, `machine.json` describes the machine and the versions. No other program should run meanwhile.
 """
 
 import argparse
+import contextlib
 import json
 import os
-import platform
-import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.timing import COLUMNS, machine
 from lab41_sce.atomic_write import write_text
 from lab41_sce.runs import run_directory
 
-PARTS = ("training", "deterministic", "losses", "separation", "scoring", "corpus", "store", "start", "speakers",
-         "peers")
-MORE_PARTS = ("turns",)  # for `--before`
-COLUMNS = ["name", "value", "unit"]
+PARTS = ("training", "losses", "separation", "corpus", "peers")
+ROOT = Path(__file__).parents[1]
 
 
-class Rows(list):
-    """Collect measurements of a part, told as they come; `folder` is where it may leave further tables."""
-
-    folder: Path | None = None
-
-    def add(self, name: str, value: float, unit: str) -> None:
-        """Append a row; four digits are more than a measurement knows."""
-        self.append((name, float(f"{value:.4g}"), unit))
-        print(f"{name}: {self[-1][1]:g} {unit}", file=sys.stderr, flush=True)
-
-
-def part_main(measure) -> None:
-    """Run a part's `measure(rows, quick)` from the command line, and write its rows."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
-    rows = Rows()
-    rows.folder = options.out.parent
-    measure(rows, options.quick)
-    run_directory.write_csv(pd.DataFrame(rows, columns=COLUMNS), options.out)
+@contextlib.contextmanager
+def checkout(commit: str) -> Iterator[Path]:
+    """Check out a commit of this repository into a temporary folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        git = ["git", "-C", str(ROOT), "worktree"]
+        subprocess.run([*git, "add", "--quiet", "--detach", folder, commit], check=True)
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run([*git, "remove", "--force", folder], check=True)
 
 
-def peak_megabytes() -> float:
-    """Return the most memory that this process ever had; `getrusage` would tell of the one that started it, too."""
-    return int(Path("/proc/self/status").read_text("utf-8").partition("VmHWM:")[2].split()[0]) / 1024
-
-
-def machine() -> dict:
-    """Describe the machine and the software."""
-    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-                     platform.processor())
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    command = shlex.join(["python", f"tools/{Path(sys.argv[0]).name}", *sys.argv[1:]])
-    return {"processor": processor, "cores": os.cpu_count(), "memory_gb": round(memory, 1),
-            **run_directory.versions(command)}
-
-
-def measure_part(part: str, quick: bool, tools: Path = Path(__file__).parent) -> pd.DataFrame:
-    """Run the script of a part, in a checkout whose `tools` these are, in a process of its own; return its rows."""
-    environment = {**os.environ, "PYTHONPATH": str(tools.resolve().parent)}
+def run_part(part: str, quick: bool, root: Path = ROOT) -> pd.DataFrame:
+    """Run a benchmark of a checkout in a process of its own; return its rows."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "part.csv"
-        script = tools.resolve() / f"bench_{part}.py"
-        subprocess.run([sys.executable, script, out, *["--quick"] * quick], check=True, env=environment,
-                       cwd=tools.resolve().parent)  # where `python -m` looks for the package first
+        subprocess.run([sys.executable, "-m", f"benchmarks.{part}", out, *["--quick"] * quick], check=True, cwd=root,
+                       env={**os.environ, "PYTHONPATH": str(root)})
         return pd.read_csv(out)
 
 
-def write(results: Path, tables: list[pd.DataFrame], earlier: list[pd.DataFrame]) -> str:
-    """Write what has been measured so far, medians where more than once, among the rows that are there; return it."""
-    table = pd.concat(tables).groupby(["name", "unit"], sort=False)["value"].median().reset_index()[COLUMNS]
+def merge(measured: list[pd.DataFrame], earlier: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return the median of each measurement, with reference and ratio."""
+    table = pd.concat(measured).groupby(["name", "unit"], sort=False)["value"].median().reset_index()[COLUMNS]
     before = pd.concat(earlier).groupby("name")["value"].median() if earlier else pd.Series(dtype=float)
     table["reference"] = table["name"].map(before)
     table["ratio"] = (table["value"] / table["reference"]).round(3)
+    return table
+
+
+def write(results: Path, table: pd.DataFrame) -> str:
+    """Replace the measured rows of `summary.csv`, write the other files; return the table as text."""
     if (results / "summary.csv").exists():
         old = pd.read_csv(results / "summary.csv")
         table = pd.concat([old[~old["name"].isin(table["name"])], table], ignore_index=True)
@@ -100,23 +74,27 @@ def write(results: Path, tables: list[pd.DataFrame], earlier: list[pd.DataFrame]
     return text
 
 
-def main():
-    """Measure part after part, and write after each."""
+def main() -> None:
+    """Run the benchmarks and write the table after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="folder to write to")
-    parser.add_argument("--parts", nargs="+", default=PARTS, choices=(*PARTS, *MORE_PARTS))
-    parser.add_argument("--quick", action="store_true", help="small cases, once: to see that it works")
-    parser.add_argument("--before", type=Path, help="an earlier summary.csv to compare with, or an earlier checkout")
-    parser.add_argument("--turns", type=int, default=1, help="measure so often, and take medians")
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--quick", action="store_true", help="one small case each: to check that they work")
+    parser.add_argument("--before", help="commit, or summary.csv, to compare with")
+    parser.add_argument("--repeats", type=int, default=1, help="runs of each benchmark, of which medians are taken")
     options = parser.parse_args()
-    earlier, tables, text = [], [], ""
-    if options.before and options.before.is_file():
-        earlier.append(pd.read_csv(options.before))
-    for part in options.parts * options.turns:
-        if options.before and (options.before / "tools" / f"bench_{part}.py").exists():
-            earlier.append(measure_part(part, options.quick, options.before / "tools"))
-        tables.append(measure_part(part, options.quick))
-        text = write(options.results, tables, earlier)
+    earlier, measured, text = [], [], ""
+    with contextlib.ExitStack() as stack:
+        old_root = None
+        if options.before and Path(options.before).is_file():
+            earlier.append(pd.read_csv(options.before))
+        elif options.before:
+            old_root = stack.enter_context(checkout(options.before))
+        for part in options.parts * options.repeats:
+            if old_root and (old_root / "benchmarks" / f"{part}.py").exists():
+                earlier.append(run_part(part, options.quick, old_root))
+            measured.append(run_part(part, options.quick))
+            text = write(options.results, merge(measured, earlier))
     print(text)
 
 

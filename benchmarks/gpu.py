@@ -1,22 +1,19 @@
-"""Measure the time of an update on a GPU, by Keras's PyTorch backend: what `estimate_full_scale.py` counts with.
+"""Time of an update on a GPU, by Keras's PyTorch backend: the measurements that `full_scale.py` extrapolates.
 
-    python tools/bench_gpu.py OUT.csv
+    PYTHONPATH=.:tools python -m benchmarks.gpu OUT.csv
 
-Batches are drawn beforehand, from the embedded corpus; medians of some rounds. `OUT.csv` has the columns name, value,
-unit, and `OUT.json`, beside it, the machine.
+Batches are drawn beforehand from the embedded corpus; times are medians of some rounds. `OUT.csv` has the columns name,
+value, unit; `gpu.json`, beside it, describes the machine.
 """
 
-import argparse
 import json
-import time
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from train_with_torch import Training, compose_config, describe_machine, optimizer, update
 
-from lab41_sce.atomic_write import write_text, write_whole
+from benchmarks.timing import part_main, seconds
+from lab41_sce.atomic_write import write_text
 from lab41_sce.data import librispeech, splits
 
 CASES = {"article's network": (["+exp=paper"], [(16, 40), (64, 40), (256, 40), (1024, 40)]),
@@ -25,8 +22,8 @@ CASES = {"article's network": (["+exp=paper"], [(16, 40), (64, 40), (256, 40), (
 UPDATES, ROUNDS = 20, 5
 
 
-def measure(experiment: list[str], batch: int, hops: int, updates: int) -> float:
-    """Return the seconds of an update on a batch of some excerpts of as many hops."""
+def update_seconds(experiment: list[str], batch: int, hops: int, updates: int) -> float:
+    """Return the median duration of an update, given the number and the hops of the excerpts."""
     sizes = [f"mixtures.batch_size={batch}", f"mixtures.seconds={hops * 0.0256}", "corpus=embedded"]
     config = compose_config([*experiment, *sizes])
     table = librispeech.load(None, [librispeech.EMBEDDED_SUBSET], check="headers")
@@ -34,33 +31,26 @@ def measure(experiment: list[str], batch: int, hops: int, updates: int) -> float
     adam = optimizer(training.method, config.training)
     weights = [weight.value for weight in training.method.trainable_variables]
     ready = {name: torch.from_numpy(values) for name, values in training.mixtures.batch(0).items()}
-    taken = []
-    for _ in range(ROUNDS + 1):
-        start = time.perf_counter()
+
+    def run():
         for _ in range(updates):
             loss = update(training.method, ready, adam, weights, config.training.clip_norm)
-        loss.item()  # waits for all
-        taken.append((time.perf_counter() - start) / updates)
+        loss.item()  # waits for all of them
+
+    taken = [seconds(run) / updates for _ in range(ROUNDS + 1)]
     return float(np.median(taken[1:]))
 
 
-def main():
-    """Measure all cases, then write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--quick", action="store_true", help="one small case: to see that it works")
-    options = parser.parse_args()
+def measure(rows, quick: bool) -> None:
+    """Measure all cases."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    rows = []
     for name, (experiment, sizes) in CASES.items():
-        for batch, hops in [(2, 20)] if options.quick else sizes:
-            seconds = measure(experiment, batch, hops, 1 if options.quick else UPDATES)
-            rows.append((f"{name}, {batch} x {hops} frames: an update", float(f"{1e3 * seconds:.4g}"), "ms"))
-            print(rows[-1], flush=True)
-    table = pd.DataFrame(rows, columns=["name", "value", "unit"])
-    write_whole(options.out, lambda path: table.to_csv(path, index=False))
-    write_text(options.out.with_suffix(".json"), json.dumps(describe_machine(), indent=2) + "\n")
+        for batch, hops in [(2, 20)] if quick else sizes:
+            taken = update_seconds(experiment, batch, hops, 1 if quick else UPDATES)
+            rows.add(f"{name}, {batch} x {hops} frames: an update", 1e3 * taken, "ms")
+    if rows.folder is not None:
+        write_text(rows.folder / "gpu.json", json.dumps(describe_machine(), indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    part_main(measure)

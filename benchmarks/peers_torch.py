@@ -1,8 +1,8 @@
-"""Time the same update in PyTorch, and networks of asteroid and speechbrain; `bench_peers.py` runs it.
+"""Time updates of the shipped recipe in PyTorch, and networks of asteroid and speechbrain; `peers.py` runs this file.
 
-    PEERS_PYTHON peers.py '{"network": {"n_layers": 3, ...}, "sizes": [[32, 100]], "seconds": [10, 60], "rounds": 3}'
+    build/peers/bin/python peers_torch.py '{"network": {...}, "sizes": [[32, 100]], "seconds": [10], "rounds": 5}'
 
-Prints rows of [name, value, unit] as JSON. Weights are random: only the time says something.
+Prints rows of [name, value, unit] as JSON. Weights are random, because only times are measured.
 """
 
 import json
@@ -13,28 +13,29 @@ import torch
 from torch.nn import functional
 
 FRAME, HOP, PRE_EMPHASIS = 512, 256, 0.95  # of lab41_sce's front end at 10 kHz
-SCALE, CENTRE_SHARE = 5.0, 0.5
+N_BINS, EMBEDDING_SIZE, SPEAKERS = 257, 20, 100
+SCALE, CENTROID_LOSS_WEIGHT = 5.0, 0.5
 PEERS_RATE_HZ = 8000  # of the networks that asteroid and speechbrain publish
 
 
 class Blstm(torch.nn.Module):
-    """The network of the shipped recipe: `[B, T, F]` to `[B, T, F, K]`, vectors of length one."""
+    """The network of the shipped recipe: `[B, T, F]` to unit vectors `[B, T, F, K]`."""
 
-    def __init__(self, n_bins, size, n_layers, units, rank):
+    def __init__(self, n_layers, units, bottleneck_rank):
         super().__init__()
-        self.lstm = torch.nn.LSTM(n_bins, units, n_layers, batch_first=True, bidirectional=True)
-        last = torch.nn.Linear(rank or 2 * units, n_bins * size)
-        self.dense = torch.nn.Sequential(torch.nn.Linear(2 * units, rank, bias=False), last) if rank else last
-        self.shape = n_bins, size
+        self.lstm = torch.nn.LSTM(N_BINS, units, n_layers, batch_first=True, bidirectional=True)
+        last = torch.nn.Linear(bottleneck_rank or 2 * units, N_BINS * EMBEDDING_SIZE)
+        bottleneck = [torch.nn.Linear(2 * units, bottleneck_rank, bias=False)] if bottleneck_rank else []
+        self.dense = torch.nn.Sequential(*bottleneck, last)
 
     def forward(self, features):
         """Embed."""
         vectors = self.dense(self.lstm(features)[0])
-        return functional.normalize(vectors.reshape(*features.shape[:2], *self.shape), dim=-1)
+        return functional.normalize(vectors.reshape(*features.shape[:2], N_BINS, EMBEDDING_SIZE), dim=-1)
 
 
-def magnitudes(signals):
-    """Pre-emphasise and transform `[..., N]` to magnitudes `[..., T, F]`."""
+def transform(signals):
+    """Pre-emphasise and transform `[B, S, N]` to complex spectra `[B, S, T, F]`."""
     emphasised = signals - PRE_EMPHASIS * functional.pad(signals, (1, 0))[..., :-1]
     flat = functional.pad(emphasised.reshape(-1, signals.shape[-1]), (FRAME - HOP, FRAME - 1))
     spectra = torch.stft(flat, FRAME, HOP, window=torch.hann_window(FRAME), center=False, return_complex=True)
@@ -42,12 +43,11 @@ def magnitudes(signals):
 
 
 def loss_of(network, speakers, sources, speaker_ids):
-    """Compute the recipe's loss of sources `[B, S, N]`: half with speaker vectors, half with the mixture's centres."""
-    spectra = magnitudes(sources)
+    """Compute the recipe's loss of sources `[B, S, N]`: half from speaker vectors, half from centroids."""
+    spectra = transform(sources)
     mixture, sources = spectra.sum(dim=1).abs(), spectra.abs()
     peak = mixture.amax(dim=(1, 2), keepdim=True)
-    features = (mixture / peak).sqrt()
-    vectors = network(features)
+    vectors = network((mixture / peak).sqrt())
     owners = functional.one_hot(sources.argmax(dim=1), sources.shape[1]).permute(0, 3, 1, 2).float()
     weights = (mixture / peak) * (mixture > peak * 0.01)
     owned = owners * weights[:, None]
@@ -56,23 +56,22 @@ def loss_of(network, speakers, sources, speaker_ids):
     for centroids in (functional.normalize(speakers[speaker_ids], dim=-1), functional.normalize(means, dim=-1)):
         scores = SCALE * torch.einsum("btfk,bsk->bstf", vectors, centroids)
         losses.append((weights * functional.softplus((1 - 2 * owners) * scores).mean(dim=1)).sum() / weights.sum())
-    return (1 - CENTRE_SHARE) * losses[0] + CENTRE_SHARE * losses[1]
+    return (1 - CENTROID_LOSS_WEIGHT) * losses[0] + CENTROID_LOSS_WEIGHT * losses[1]
 
 
 def median_seconds(rounds, call, *arguments):
-    """Time a call that was made once before."""
-    call(*arguments)
+    """Return the median duration of a call, after one that does not count."""
     taken = []
-    for _ in range(rounds):
+    for _ in range(rounds + 1):
         start = time.perf_counter()
         call(*arguments)
         taken.append(time.perf_counter() - start)
-    return sorted(taken)[len(taken) // 2]
+    return sorted(taken[1:])[rounds // 2]
 
 
 def training(options):
-    """Time updates on ready batches of all sizes."""
-    network, speakers = Blstm(257, 20, **options["network"]), torch.nn.Parameter(torch.randn(100, 20))
+    """Yield rows of updates on prepared batches."""
+    network, speakers = Blstm(**options["network"]), torch.nn.Parameter(torch.randn(SPEAKERS, EMBEDDING_SIZE))
     parameters = [*network.parameters(), speakers]
     optimizer = torch.optim.Adam(parameters, 1e-5)
 
@@ -83,13 +82,14 @@ def training(options):
         optimizer.step()
 
     for batch, length in options["sizes"]:
-        sources, speaker_ids = torch.randn(batch, 2, length * HOP), torch.randint(100, (batch, 2))
+        sources, speaker_ids = torch.randn(batch, 2, length * HOP), torch.randint(SPEAKERS, (batch, 2))
         rate = batch * (length + 1) / median_seconds(2 * options["rounds"], update, sources, speaker_ids)
-        yield f"{batch} x {length} frames: update on ready data", rate, "frames/s"
+        name = f"PyTorch {torch.__version__}, the same network, {batch} x {length} frames: update on ready data"
+        yield name, rate, "frames/s"
 
 
 def sepformer():
-    """Build speechbrain's SepFormer in the size of its published recipe for WSJ0-2mix."""
+    """Build speechbrain's SepFormer in the size of its recipe for WSJ0-2mix."""
     from speechbrain.lobes.models import dual_path
 
     encoder = dual_path.Encoder(kernel_size=16, out_channels=256)
@@ -106,29 +106,20 @@ def sepformer():
     return separate
 
 
+@torch.inference_mode()
 def separation(options):
-    """Time networks on noise of some lengths."""
+    """Return rows of networks on noise of some lengths."""
     import asteroid
     import speechbrain
 
     networks = {f"asteroid {asteroid.__version__}, ConvTasNet": asteroid.models.ConvTasNet(n_src=2).eval(),
                 f"asteroid {asteroid.__version__}, DPRNNTasNet": asteroid.models.DPRNNTasNet(n_src=2).eval(),
                 f"speechbrain {speechbrain.__version__}, SepFormer": sepformer()}
-    for name, network in networks.items():
-        for seconds in options["seconds"]:
-            signal = torch.randn(1, seconds * PEERS_RATE_HZ)
-            taken = median_seconds(1, network, signal)
-            yield f"{name}, separation of {seconds} s", seconds / taken, "times real time"
-
-
-def main():
-    """Measure all."""
-    options = json.loads(sys.argv[1])
-    rows = [[f"PyTorch {torch.__version__}, the same network, {name}", *cell] for name, *cell in training(options)]
-    with torch.inference_mode():
-        rows += separation(options)
-    print(json.dumps(rows))
+    return [(f"{name}, separation of {length} s",
+             length / median_seconds(1, network, torch.randn(1, length * PEERS_RATE_HZ)), "times real time")
+            for name, network in networks.items() for length in options["seconds"]]
 
 
 if __name__ == "__main__":
-    main()
+    settings = json.loads(sys.argv[1])
+    print(json.dumps([*training(settings), *separation(settings)]))

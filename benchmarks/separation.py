@@ -1,105 +1,136 @@
-"""Separation: the command's time and memory for recordings of 10 seconds to an hour, and where the time goes.
+"""Commands and separation: start, time and memory for 10 seconds to an hour, share of each stage, speed of scoring.
 
-The shipped example is repeated to each length. The command is measured from its start to its end: TensorFlow's import,
-reading and writing are included. Shares are of a call in one process, without the import.
+The shipped example is repeated to each length. A command is measured from its start to its end, with the import of
+TensorFlow, reading and writing. The shares of the stages are those of one call in this process.
 """
 
 import contextlib
+import os
+import pkgutil
 import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
-from bench import part_main
 
+from benchmarks.timing import part_main, seconds
 from lab41_sce import audio
-from lab41_sce.examples import __file__ as examples
+from lab41_sce.audio.recording import Recording
+from lab41_sce.evaluation.metrics import score_mixtures
+from lab41_sce.examples import EXAMPLES
+from lab41_sce.separation.separator import Separator
 
-SECONDS = (10, 60, 600, 3600)
-PROFILED_SECONDS = 120
+EXAMPLE = EXAMPLES[0]
+LENGTHS_SECONDS, STAGES_SECONDS = (10, 60, 600, 3600), 120
+COMMANDS = {"separate --help": ["separate", "--help"], "experiment --help": ["experiment", "--help"],
+            "separate the example of 7 s": ["separate", EXAMPLE]}
+STAGES = {  # the outermost call counts
+    "audio.recording.Recording.read": "reading", "models.front_end.FrontEnd.spectrogram": "STFT",
+    "models.embedding_model.EmbeddingModel.hidden": "hidden layers",
+    "models.embedding_model.EmbeddingModel.vectors": "last layer",
+    "separation.running_scaling.RunningScaling.add": "scaling",
+    "separation.running_scaling.RunningScaling.__call__": "scaling",
+    "separation.speaker_count.fit_centroids": "clustering",
+    "models.embedding_model.EmbeddingModel.centroids": "clustering",
+    "models.embedding_model.EmbeddingModel.masks_from": "masks", "models.front_end.FrontEnd.synthesise": "resynthesis",
+    "separation.streaming.audio.resample": "resampling", "separation.streaming.SpeakerActivity.of": "who speaks when"}
 
 
-def commands(rows, lengths: Sequence[int]) -> None:
-    """Measure the command, from the shortest on, since the system tells the largest peak of memory so far."""
-    channels, rate_hz = audio.read(Path(examples).with_name("mixture.wav"))
+def run_command(name: str, *arguments, cwd: str) -> None:
+    """Run a command of the package as users do."""
+    subprocess.run([sys.executable, "-m", f"lab41_sce.{name}", *arguments], cwd=cwd, check=True, capture_output=True)
+
+
+def repeated_example(length_seconds: int) -> tuple[np.ndarray, int]:
+    """Return the example, repeated to a length: `[N]` and its rate in Hz."""
+    channels, rate_hz = audio.read(EXAMPLE)
+    return np.resize(channels[0], length_seconds * rate_hz), rate_hz
+
+
+def measure_lengths(rows, lengths: tuple[int, ...]) -> None:
+    """Measure the command; lengths rise, because the system reports the largest peak of memory of all children."""
     earlier = None
-    for seconds in lengths:
+    for length in lengths:
         with tempfile.TemporaryDirectory() as folder:
-            audio.write(Path(folder) / "long.wav", np.resize(channels[0], seconds * rate_hz), rate_hz)
-            start = time.perf_counter()
-            subprocess.run([sys.executable, "-m", "lab41_sce.separate", f"{folder}/long.wav", "--out-dir", folder],
-                           check=True, capture_output=True)
-            taken = time.perf_counter() - start
-        rows.add(f"separation of {seconds} s", taken, "s")
-        rows.add(f"separation of {seconds} s: speed", seconds / taken, "times real time")
+            audio.write(Path(folder) / "long.wav", *repeated_example(length))
+            taken = seconds(lambda folder=folder: run_command("separate", "long.wav", cwd=folder))
+        rows.add(f"separation of {length} s", taken, "s")
+        rows.add(f"separation of {length} s: speed", length / taken, "times real time")
         peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        rows.add(f"separation of {seconds} s: peak memory", peak_mb, "MB")
+        rows.add(f"separation of {length} s: peak memory", peak_mb, "MB")
         if earlier:
-            slope = 60 * (taken - earlier[1]) / (seconds - earlier[0])
-            rows.add(f"separation, from {earlier[0]} to {seconds} s: each further minute", slope, "s")
-        earlier = seconds, taken
+            slope = 60 * (taken - earlier[1]) / (length - earlier[0])
+            rows.add(f"separation, from {earlier[0]} to {length} s: each further minute", slope, "s")
+        earlier = length, taken
 
 
-def measure(rows, quick: bool) -> None:
-    """Measure the command, then the stages of a separation."""
-    commands(rows, SECONDS[:1] if quick else SECONDS)
-    channels, rate_hz = audio.read(Path(examples).with_name("mixture.wav"))
-    seconds = 10 if quick else PROFILED_SECONDS
-    for stage, share in shares(np.resize(channels[0], seconds * rate_hz), rate_hz).items():
-        rows.add(f"separation of {seconds} s: share of {stage}", share, "1")
-
-
-def shares(signal: np.ndarray, rate_hz: int) -> dict[str, float]:
-    """Measure what share of a separation each stage takes; what is in none of them is "the rest"."""
-    from lab41_sce.audio.recording import Recording
-    from lab41_sce.models.embedding_model import EmbeddingModel
-    from lab41_sce.models.front_end import FrontEnd
-    from lab41_sce.separation import separator, speaker_count, streaming
-    from lab41_sce.separation.running_scaling import RunningScaling
-
-    separator, taken, running = separator.Separator.from_pretrained(), defaultdict(float), []
+def stage_shares(signal: np.ndarray, rate_hz: int) -> dict[str, float]:
+    """Measure the share of each stage in the time of a separation, and of the rest."""
+    separator, taken, running = Separator.from_pretrained(), defaultdict(float), []
 
     def timed(stage, call):
         def wrapped(*arguments, **options):
             if running:  # within another stage
                 return call(*arguments, **options)
             running.append(stage)
-            start = time.perf_counter()
-            try:
-                return call(*arguments, **options)
-            finally:
-                taken[stage] += time.perf_counter() - start
-                running.clear()
+            result = []
+            taken[stage] += seconds(lambda: result.append(call(*arguments, **options)))
+            running.clear()
+            return result[0]
         return wrapped
 
-    stages = [(Recording, "read", "reading"), (FrontEnd, "spectrogram", "STFT"),
-              (EmbeddingModel, "hidden", "hidden layers"), (EmbeddingModel, "vectors", "last layer"),
-              (RunningScaling, "add", "scaling"), (RunningScaling, "__call__", "scaling"),
-              (speaker_count, "fit_centroids", "clustering"), (EmbeddingModel, "centroids", "clustering"),
-              (EmbeddingModel, "masks_from", "masks"), (FrontEnd, "synthesise", "resynthesis"),
-              (streaming.audio, "resample", "resampling"), (streaming.SpeakerActivity, "of", "who speaks when")]
     with tempfile.TemporaryDirectory() as folder:
-        audio.write(Path(folder) / "long.wav", signal, rate_hz)
-        for _ in range(2):  # the first one compiles the network
+        recording = Path(folder) / "long.wav"
+        audio.write(recording, signal, rate_hz)
+
+        def separate():
+            found = separator.open(Recording.open(recording, "mix"))
+            names = [Path(folder) / f"{number}.wav" for number in range(found.n_speakers)]
+            with audio.writers(names, rate_hz, 1, len(signal)) as write:
+                for part in found:
+                    timed("writing", write)(part)
+
+        with contextlib.ExitStack() as stack:
+            for name, stage in STAGES.items():
+                call = pkgutil.resolve_name(f"lab41_sce.{name}")
+                stack.enter_context(mock.patch(f"lab41_sce.{name}", timed(stage, call)))
+            separate()  # compiles the network
             taken.clear()
-            with contextlib.ExitStack() as stack:
-                for owner, name, stage in stages:
-                    stack.enter_context(mock.patch.object(owner, name, timed(stage, getattr(owner, name))))
-                start = time.perf_counter()
-                found = separator.open(Recording.open(Path(folder) / "long.wav", "mix"))
-                names = [Path(folder) / f"{number}.wav" for number in range(found.n_speakers)]
-                with audio.writers(names, rate_hz, 1, len(signal)) as write:
-                    for part in found:
-                        timed("writing", write)(part)
-                whole = time.perf_counter() - start
+            whole = seconds(separate)
     taken["the rest"] = whole - sum(taken.values())
-    return {stage: seconds / whole for stage, seconds in sorted(taken.items(), key=lambda item: -item[1])}
+    return {stage: part / whole for stage, part in sorted(taken.items(), key=lambda item: -item[1])}
+
+
+def measure_scoring(rows, quick: bool) -> None:
+    """Measure mixtures of noise that are scored a second and core, on one core and on all."""
+    rng, length, n_mixtures = np.random.default_rng(0), 10_000 * (1 if quick else 5), 2 if quick else 24
+    sources = rng.standard_normal((n_mixtures, 2, length)).astype(np.float32)
+    estimates = sources + 0.1 * rng.standard_normal(sources.shape).astype(np.float32)
+    jobs = [({"mixture": str(number), "split": "unseen", "kind": "FM"}, pair[0], pair[0].sum(axis=0),
+             {"system": pair[1]}) for number, pair in enumerate(zip(sources, estimates, strict=True))]
+    for cores in (1, os.cpu_count() or 1):
+        score_mixtures(jobs[:cores], n_jobs=cores, progress=False)  # starts the workers
+        rate = n_mixtures / seconds(lambda cores=cores: score_mixtures(jobs, n_jobs=cores, progress=False))
+        rows.add(f"scoring mixtures of {length / 10_000:g} s, cores: {cores}", rate / cores, "mixtures/s and core")
+
+
+def measure(rows, quick: bool) -> None:
+    """Measure lengths first, while this process, whose memory its children share at their start, is small."""
+    measure_lengths(rows, LENGTHS_SECONDS[: 1 if quick else None])
+    taken = {name: [] for name in COMMANDS}
+    for name, command in [*COMMANDS.items()] * (1 if quick else 5):
+        with tempfile.TemporaryDirectory() as folder:
+            taken[name].append(seconds(lambda folder=folder, command=command: run_command(*command, cwd=folder)))
+    for name, times in taken.items():
+        rows.add(f"command: {name}", np.median(times), "s")
+    length = 10 if quick else STAGES_SECONDS
+    for stage, share in stage_shares(*repeated_example(length)).items():
+        rows.add(f"separation of {length} s: share of {stage}", share, "1")
+    measure_scoring(rows, quick)
 
 
 if __name__ == "__main__":
