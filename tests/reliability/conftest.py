@@ -1,107 +1,129 @@
-"""Break things on purpose, and write what survived: `make torture`, some hours.
+"""Fixtures of the reliability campaigns: `make torture`, some hours.
 
-    python tools/torture.py results/reliability [--parts faults disk inputs page ...] [--quick]
+    python -m pytest -m torture tests/reliability [-k faults] [--quick] [--results results/reliability]
 
-Each part is a script of its own, `torture_PART.py`, and runs in a process of its own. `summary.csv` has the columns
-campaign, tried, survived, lost, tracebacks, hangs, note: `tried` counts what was done to the program, `survived` how
-often it then did what it promises (the same result, or one clear sentence), `lost` how often something was gone or half
-written, `note` what else was measured. A part that is run again replaces its rows only. `RELIABILITY.md`, beside the
-folder, shows the table.
+Campaigns carry the marker `torture(part)` and run only where `-m` names the marker. The other tests here try the
+machinery of the campaigns itself.
 """
 
-import argparse
-import json
-import subprocess
-import sys
+import importlib.util
+import os
+import resource
 from pathlib import Path
 
-import pandas as pd
-from bench import machine
+import numpy as np
+import pytest
+import subjects
+from campaign import Campaign
 
-from lab41_sce.atomic_write import write_text
-from lab41_sce.runs import run_directory
-
-PARTS = ("faults", "disk", "inputs", "page", "numbers", "mutants", "cluster")
-COLUMNS = ["part", "campaign", "tried", "survived", "lost", "tracebacks", "hangs", "note"]
-INTRODUCTION = """# What was broken on purpose
-
-Written by `make torture` from [`reliability/summary.csv`](reliability/summary.csv): how often something was done to the
-program, how often it then did what it promises (the same result as undisturbed, or one clear sentence and nothing
-else), how often data was lost or half written, how often it showed a traceback or hung. Of mutants, which are mistakes
-put into the code, those count as survived that the tests noticed ([those that they did not](reliability/README.md)).
-Random masks may be better than the ideal one in SI-SDR, which is not what it is ideal for, but none may keep out more
-of who is not wanted.
-
-"""
+RESULTS = Path(__file__).parents[2] / "results" / "reliability"
+N_RECORDINGS = 6
 
 
-class Campaigns:
-    """Collect the campaigns of a part, told as they end.
-
-    Args:
-        folder: where a part may leave further tables.
-    """
-
-    def __init__(self, folder: Path):
-        self.folder, self.rows = folder, []
-
-    def add(self, campaign: str, tried: int, survived: int, lost: int = 0, tracebacks: int = 0, hangs: int = 0,
-            note: str = "") -> None:
-        """Append a campaign's row."""
-        self.rows.append((campaign, tried, survived, lost, tracebacks, hangs, note))
-        told = f"{survived} of {tried} survived, {lost} lost, {tracebacks} tracebacks, {hangs} hangs"
-        print(f"{campaign}: {told}. {note}", file=sys.stderr, flush=True)
+def pytest_addoption(parser):
+    parser.addoption("--quick", action="store_true", help="a few cases of each campaign: to check that it works")
+    parser.addoption("--results", type=Path, default=RESULTS, help="folder of the campaigns' tables")
 
 
-def part_main(run) -> None:
-    """Run a part's `run(campaigns, quick)` from the command line, and write its rows."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
-    campaigns = Campaigns(options.out.parent)
-    run(campaigns, options.quick)
-    run_directory.write_csv(pd.DataFrame(campaigns.rows, columns=COLUMNS[1:]), options.out)
+def pytest_collection_modifyitems(config, items):
+    if "torture" in config.option.markexpr:
+        return
+    campaigns = [item for item in items if item.get_closest_marker("torture")]
+    config.hook.pytest_deselected(items=campaigns)
+    items[:] = [item for item in items if item not in campaigns]
 
 
-def run_part(part: str, results: Path, quick: bool) -> pd.DataFrame:
-    """Run the script of a part in a process of its own; return its rows."""
-    out = results / f".{part}.csv"
-    script = Path(__file__).with_name(f"torture_{part}.py")
-    subprocess.run([sys.executable, script, out, *["--quick"] * quick], check=True)
-    rows = pd.read_csv(out, keep_default_na=False)
-    out.unlink()
-    rows.insert(0, "part", part)
-    return rows
+@pytest.fixture(scope="session")
+def quick(request):
+    """Whether to try a few cases only."""
+    return request.config.getoption("--quick", default=False)
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """Lay the campaigns out."""
-    shown = table.drop(columns="part")
-    lines = [shown.columns, ["---", *["--:"] * 5, "---"], *shown.to_numpy().tolist()]
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+@pytest.fixture(scope="session")
+def results(request):
+    return request.config.getoption("--results", default=RESULTS)
 
 
-def main():
-    """Run the parts, and write after each."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path, help="folder to write to")
-    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
-    parser.add_argument("--quick", action="store_true", help="some cases of each campaign: to see that it works")
-    options = parser.parse_args()
-    options.results.mkdir(parents=True, exist_ok=True)
-    summary = options.results / "summary.csv"
-    table = pd.read_csv(summary, keep_default_na=False) if summary.exists() else pd.DataFrame(columns=COLUMNS)
-    for part in options.parts:
-        found = run_part(part, options.results, options.quick)
-        table = pd.concat([table[table["part"] != part], found], ignore_index=True)
-        order = table["part"].map(PARTS.index)
-        table = table.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
-        run_directory.write_csv(table, summary)
-        write_text(options.results / "machine.json", json.dumps(machine(), indent=2) + "\n")
-        write_text(options.results.parent / "RELIABILITY.md", INTRODUCTION + markdown(table))
-    print(markdown(table))
+@pytest.fixture
+def campaign(request, results):
+    """The campaign of a test, without any case yet."""
+    return Campaign(request.node.get_closest_marker("torture").kwargs["part"], results)
 
 
-if __name__ == "__main__":
-    main()
+@pytest.fixture(scope="session")
+def fuzz(quick):
+    """The fuzz tests, imported with more cases."""
+    os.environ["FUZZ_CASES"] = "5" if quick else "400"  # of each test; read at the import
+    path = Path(__file__).parents[1] / "commands" / "test_fuzz.py"
+    spec = importlib.util.spec_from_file_location("fuzz_campaign", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def separator(fuzz):
+    """An untrained separator that has separated once, so that its threads and buffers exist."""
+    separator = fuzz.untrained()
+    separator.separate(np.ones(20000, np.float32), 16000)
+    return separator
+
+
+@pytest.fixture(scope="module")
+def limited_memory(separator):
+    """Let allocations fail that exceed the present memory by 2 GB, used or not; return the limit in bytes."""
+    limit = 2 * 10**9
+    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (in_use + limit, before[1]))
+    yield limit
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.fixture(scope="session")
+def scratch(tmp_path_factory):
+    return tmp_path_factory.mktemp("reliability")
+
+
+@pytest.fixture(scope="session")
+def repeats(quick):
+    """How often a subject runs undisturbed."""
+    return 1 if quick else 2
+
+
+@pytest.fixture(scope="session")
+def corpus(scratch):
+    return subjects.make_corpus(scratch / "corpus")
+
+
+@pytest.fixture(scope="session")
+def trained(corpus, scratch, repeats):
+    return subjects.experiment(corpus, scratch / "run").measure(repeats)
+
+
+@pytest.fixture(scope="session")
+def separated(scratch, quick, repeats):
+    recordings = subjects.make_recordings(scratch / "recordings", 2 if quick else N_RECORDINGS)
+    return subjects.separation(recordings, scratch / "voices").measure(repeats)
+
+
+@pytest.fixture(scope="session")
+def reported(trained, scratch, repeats):
+    return subjects.article(trained.reference, scratch / "article").measure(repeats)
+
+
+@pytest.fixture(scope="session")
+def stored(corpus, scratch, repeats):
+    return subjects.store(corpus, scratch / "store").measure(repeats)
+
+
+@pytest.fixture
+def server(corpus):
+    """A server of the corpus as an archive."""
+    with subjects.serving(subjects.make_archive(corpus)) as server:
+        yield server
+
+
+@pytest.fixture
+def fetched(server, corpus):
+    return subjects.download(server, corpus)

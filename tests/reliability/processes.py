@@ -1,4 +1,4 @@
-"""Run the commands as people start them, stop them, and look at what they leave; for the parts of `torture.py`."""
+"""Run commands as users do, stop them, and compare the folders that they leave."""
 
 import csv
 import io
@@ -22,22 +22,22 @@ import soundfile
 import yaml
 from PIL import Image
 
-LONGEST_SECONDS = 300  # of any command here; one that takes longer hangs
-CLOCK = ["minutes", "seconds_per_update"]  # columns of history.csv and systems.csv that no two runs share
-TIMED = ("version.json", "table.md")  # files that tell times
+MAX_SECONDS = 300  # of any command here; one that takes longer hangs
+CLOCK = ["minutes", "seconds_per_update"]  # columns of history.csv and systems.csv that differ between runs
+TIMED = ("version.json", "table.md")  # files that contain times
 TEXT = (".json", ".md", ".rttm")
 
 
 @dataclass
 class Ended:
-    """How a command ended: its exit status (None: it hung, and was stopped) and what it said."""
+    """How a command ended: exit status (None: it hung and was stopped) and output."""
 
     code: int | None
-    said: str
+    output: str
 
-    def told(self) -> bool:
-        """Tell whether it failed with a clear sentence, or several about several things, and nothing else."""
-        return self.code not in (0, None) and "\nerror: " in f"\n{self.said}"
+    def refused(self) -> bool:
+        """Return whether it failed with an error message."""
+        return self.code not in (0, None) and "\nerror: " in f"\n{self.output}"
 
 
 class Running:
@@ -49,29 +49,29 @@ class Running:
     """
 
     def __init__(self, arguments: Sequence, prefix: Sequence[str] = ()):
-        self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # a pipe may be held by a child
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # a child may keep a pipe open
         self._process = subprocess.Popen([*prefix, sys.executable, *map(str, arguments)], stdin=subprocess.DEVNULL,
                                          stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True,
                                          env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"})
 
-    def wait_until(self, condition: Callable[[], bool], seconds: float = LONGEST_SECONDS) -> bool:
-        """Wait until something is so; return False if the command ended, or the time was over, before."""
-        end = time.monotonic() + seconds
+    def wait_until(self, condition: Callable[[], bool]) -> bool:
+        """Wait until a condition holds; return False if the command ended, or hung, before."""
+        end = time.monotonic() + MAX_SECONDS
         while not (met := condition()) and self._process.poll() is None and time.monotonic() < end:
             time.sleep(0.0005)
         return met and self._process.poll() is None
 
     def kill(self, after_seconds: float = 0.0) -> bool:
-        """Kill the command (-9), and not what it has started; return False if it had ended already."""
+        """Kill the command (-9), but not its children; return False if it had ended already."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(after_seconds)
         self._process.kill()
         return self._process.wait() == -signal.SIGKILL
 
     def end(self) -> Ended:
-        """Wait for the end of the command, and of all that it has started."""
+        """Wait for the end of the command; then end its children."""
         try:
-            code = self._process.wait(LONGEST_SECONDS)
+            code = self._process.wait(MAX_SECONDS)
         except subprocess.TimeoutExpired:
             code = None
         with suppress(ProcessLookupError):
@@ -86,64 +86,32 @@ def run(arguments: Sequence, prefix: Sequence[str] = ()) -> Ended:
     return Running(arguments, prefix).end()
 
 
-@dataclass
-class Tally:
-    """Count the cases of a campaign: the numbers of its row."""
-
-    tried: int = 0
-    survived: int = 0
-    lost: int = 0
-    tracebacks: int = 0
-    hangs: int = 0
-
-    def case(self, what: str, *ended: Ended, lost: Sequence[str] = (), wrong: Sequence[str] = ()) -> None:
-        """Count a case, and tell what went wrong.
-
-        Args:
-            what: was done.
-            ended: how the commands of the case ended.
-            lost: what is gone or half written.
-            wrong: what else is not as promised.
-        """
-        traceback = any("Traceback (most recent call last)" in end.said for end in ended)
-        hung = any(end.code is None for end in ended)
-        survived = not (lost or wrong or traceback or hung)
-        self.tried += 1
-        self.survived += survived
-        self.lost += bool(lost)
-        self.tracebacks += traceback
-        self.hangs += hung
-        if not survived:
-            said = "\n".join(f"exit status {end.code}:\n{end.said[-3000:]}" for end in ended)
-            print(f"NOT SURVIVED: {what}; lost {lost}, wrong {wrong}\n{said}", file=sys.stderr, flush=True)
-
-
 def files(folder: Path) -> set[str]:
-    """Name the files of a folder that are results: no log, no TensorBoard file, and nothing hidden."""
+    """Name the results in a folder: all files but logs, TensorBoard's and hidden ones."""
     names = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
     return {str(name) for name in names if not any(part.startswith(".") for part in name.parts)
             and not name.name.startswith("events.") and name.suffix != ".log"}
 
 
 def appeared(folder: Path, pattern: str) -> bool:
-    """Tell whether a file of such a name is there; False, too, where folders vanish while they are searched."""
+    """Return whether a file matches; False, too, where folders vanish during the search."""
     with suppress(FileNotFoundError):
         return any(folder.rglob(pattern))
     return False
 
 
 def temporary(folder: Path) -> list[str]:
-    """Name what a kill has left under temporary names."""
+    """Name the files under temporary names that a kill has left."""
     return [str(path.relative_to(folder)) for path in folder.rglob(".*.part*")]
 
 
 def half_written(folder: Path) -> list[str]:
-    """Name the files of a folder that cannot be read to their end."""
-    return sorted(name for name in files(folder) if not _whole(folder / name))
+    """Name the results in a folder that cannot be read to their end."""
+    return sorted(name for name in files(folder) if not _is_whole(folder / name))
 
 
-def _whole(path: Path) -> bool:
-    """Tell whether a file can be read to its end."""
+def _is_whole(path: Path) -> bool:
+    """Return whether a file can be read to its end."""
     data, kind = path.read_bytes(), path.suffix.lower()
     try:
         if kind == ".csv":
@@ -164,9 +132,9 @@ def _whole(path: Path) -> bool:
             return zipfile.ZipFile(path).testzip() is None
         elif kind in (".wav", ".flac"):
             with soundfile.SoundFile(path) as file:
-                told, there = file.frames, len(file.read())
-            riff = int.from_bytes(data[4:8], "little") + 8  # libsndfile believes the size of a file, not its header
-            return 0 < told == there and (kind == ".flac" or riff == len(data))
+                in_header, present = file.frames, len(file.read())
+            riff = int.from_bytes(data[4:8], "little") + 8  # libsndfile trusts the size of a file, not its header
+            return 0 < in_header == present and (kind == ".flac" or riff == len(data))
         elif kind in (".md", ".rttm"):
             return data.endswith(b"\n")
     except (OSError, ValueError, SyntaxError, zipfile.BadZipFile, yaml.YAMLError, soundfile.LibsndfileError):
@@ -175,10 +143,10 @@ def _whole(path: Path) -> bool:
 
 
 def distance(folder: Path, reference: Path) -> float:
-    """Return how far two folders of results differ: the largest difference of a number; infinite if they hold others.
+    """Return the largest difference of a number in two folders of results; infinite if other files or texts differ.
 
-    Numbers are those of tables, samples, and the variables of checkpoints; text has to be the same. Times, and files
-    that hold some or are drawn from the others (pages, pictures, models, settings), only have to be there.
+    Numbers are those of tables, samples and variables of checkpoints. Files with times, and files that are drawn from
+    the others (pages, pictures, models, settings), only have to exist.
     """
     if files(folder) != files(reference):
         return np.inf
@@ -186,7 +154,7 @@ def distance(folder: Path, reference: Path) -> float:
 
 
 def _difference(path: Path, other: Path) -> float:
-    """Return how far two files differ."""
+    """Return the largest difference of two files."""
     if path.suffix == ".csv":
         tables = [pd.read_csv(file).drop(columns=CLOCK, errors="ignore") for file in (path, other)]
         words = [table.select_dtypes(exclude="number") for table in tables]
@@ -203,6 +171,6 @@ def _difference(path: Path, other: Path) -> float:
         return np.inf if compared and path.read_bytes() != other.read_bytes() else 0.0
     if any(first.shape != second.shape for first, second in pairs):
         return np.inf
-    apart = [np.where((first == second) | (np.isnan(first) & np.isnan(second)), 0, np.abs(first - second))
-             for first, second in pairs]
-    return float(np.nan_to_num(max((part.max(initial=0) for part in apart), default=0), nan=np.inf))
+    differences = [np.where((first == second) | (np.isnan(first) & np.isnan(second)), 0, np.abs(first - second))
+                   for first, second in pairs]
+    return float(np.nan_to_num(max((part.max(initial=0) for part in differences), default=0), nan=np.inf))

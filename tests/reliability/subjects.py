@@ -1,22 +1,25 @@
-"""What `torture.py` does its worst to: an experiment, a separation, a report, a download, a store; all small."""
+"""The commands that campaigns disturb: an experiment, a separation, a report, a download, a store; all small."""
 
 import hashlib
 import io
 import tarfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from commands import Ended, distance, files, half_written, run, temporary
+from processes import Ended, distance, files, half_written, run, temporary
 
 from lab41_sce import audio
 from lab41_sce.data.librispeech import EMBEDDED_ROOT, EMBEDDED_SUBSET, load
 from lab41_sce.examples import EXAMPLES
 
-SUBSET = "train-clean-5"  # what the small corpus calls itself
+SUBSET = "train-clean-5"  # the name of the small corpus
 TINY = ("+exp=smoke", "corpus=librispeech", f"corpus.subsets=[{SUBSET}]", "corpus.unseen_subsets=[]",
         "deterministic=true", "network.units=8", "mixtures.seconds=0.512", "training.updates=40",
         "training.validate_every=4", "validation.seconds=1.5", "evaluation.seconds=1.5",
@@ -28,7 +31,7 @@ from lab41_sce.errors import UserError
 root, subset, download.OPENSLR_URL, checksum = sys.argv[1:]
 download.ARCHIVES[subset] = download.Archive(31, checksum)
 try:
-    librispeech.load(root, [subset], download=True)  # what corpus.download=true calls
+    librispeech.load(root, [subset], download=True)  # as corpus.download=true does
 except UserError as error:
     sys.exit(f"error: {error}")
 """
@@ -42,17 +45,18 @@ sys.exit(store.main(sys.argv[1:]))
 
 @dataclass
 class Subject:
-    """A command that can be stopped, and what it brings when nobody stops it.
+    """A command that can be stopped, and its undisturbed result.
 
     Args:
-        name: for people.
-        start: returns the command that works into a folder.
-        again: returns the one that goes on there.
-        phase: says how far it came in a folder.
-        kill_at: patterns of names at whose first appearance it is killed, temporary ones of what takes a moment.
-        reference: a folder in which it has ended undisturbed.
-        apart: how far two undisturbed results differ (`commands.distance`).
-        seconds: how long it takes.
+        name: shown in the table.
+        start: returns the command that writes into a folder.
+        again: returns the command that continues there.
+        phase: returns how far the command came in a folder.
+        kill_at: patterns of names at whose first appearance it is killed; temporary names of files written quickly.
+        fill_at: names of files at whose appearance the disk is filled.
+        reference: folder of an undisturbed result.
+        tolerance: largest difference of two undisturbed results (`processes.distance`).
+        seconds: duration.
     """
 
     name: str
@@ -60,38 +64,35 @@ class Subject:
     again: Callable[[Path], list]
     phase: Callable[[Path], str]
     kill_at: tuple[str, ...]
+    fill_at: tuple[str, ...]
     reference: Path
-    apart: float = 0.0
+    tolerance: float = 0.0
     seconds: float = np.inf
 
-    def measure(self, times: int) -> "Subject":
-        """Run it so often undisturbed; the first makes the reference."""
-        for number in range(times):
+    def measure(self, repeats: int) -> "Subject":
+        """Run the command undisturbed; the first run becomes the reference."""
+        for number in range(repeats):
             folder = self.reference.with_name(f"{self.reference.name}_{number}") if number else self.reference
             started = time.monotonic()
             ended = run(self.start(folder))
             self.seconds = min(self.seconds, time.monotonic() - started)
             if ended.code != 0 or half_written(folder):
-                raise RuntimeError(f"{self.name} fails undisturbed: {half_written(folder)} {ended.said}")
-            self.apart = max(self.apart, distance(folder, self.reference))
+                raise RuntimeError(f"{self.name} fails undisturbed: {half_written(folder)} {ended.output}")
+            self.tolerance = max(self.tolerance, distance(folder, self.reference))
         return self
 
-    def about(self) -> str:
-        """Say how long it takes undisturbed, and how far two results are apart."""
-        return f"undisturbed {self.seconds:.0f} s, two of them {self.apart:.2g} apart"
-
-    def unlike(self, ended: Ended, folder: Path) -> list[str]:
-        """Say in what an ended command and its folder differ from an undisturbed one."""
+    def differences(self, ended: Ended, folder: Path) -> list[str]:
+        """Describe how an ended command and its folder differ from an undisturbed one."""
         if ended.code != 0:
             return [f"exit status {ended.code}"]
         broken = [f"{name} is half written" for name in half_written(folder)]
-        there = sorted(files(folder) ^ files(self.reference))
+        names = sorted(files(folder) ^ files(self.reference))
         apart = distance(folder, self.reference)
-        return broken + there + ([f"results {apart:.3g} apart"] if apart > self.apart else [])
+        return broken + names + ([f"results {apart:.3g} apart"] if apart > self.tolerance else [])
 
 
 def make_corpus(root: Path) -> Path:
-    """Make a small corpus of the embedded one: 6 women and 6 men, 6 utterances each, every other one FLAC and WAV."""
+    """Make a small corpus from the embedded one: 6 women and 6 men, 6 utterances each, alternately FLAC and WAV."""
     table = load(None, [EMBEDDED_SUBSET], check="headers")
     speakers = [name for _, of_sex in table.groupby("sex") for name in sorted(of_sex["speaker"].unique())[:6]]
     for speaker in speakers:
@@ -113,7 +114,7 @@ def make_archive(corpus: Path) -> bytes:
 
 
 def make_recordings(folder: Path, n: int) -> Path:
-    """Write n recordings of the shipped mixtures, by turns as WAV and FLAC."""
+    """Write n recordings of the shipped mixtures, alternately as WAV and FLAC."""
     folder.mkdir()
     for number in range(n):
         signal, rate_hz = audio.read(EXAMPLES[number % len(EXAMPLES)])
@@ -121,7 +122,7 @@ def make_recordings(folder: Path, n: int) -> Path:
     return folder
 
 
-def experiment(corpus: Path, scratch: Path, times: int, *more: str) -> Subject:
+def experiment(corpus: Path, reference: Path, *more: str) -> Subject:
     """Train and score a tiny network; `more` are settings."""
 
     def start(folder):
@@ -139,12 +140,11 @@ def experiment(corpus: Path, scratch: Path, times: int, *more: str) -> Subject:
     kill_at = ("config.yaml", "splits.csv", ".model.part.keras", ".checkpoint.part.npz", ".history.part.csv",
                ".estimate_1.part.wav", "examples.csv", ".mixtures.part.csv", "summary.csv", ".*.part.png",
                ".report.part.html")
-    reference = scratch / f"run_{len(more)}"
     return Subject("an experiment", start, lambda folder: [*start(folder), "resume=true"], phase, kill_at,
-                   reference).measure(times)
+                   ("config.yaml", "systems/sce/history.csv", "history.csv", "summary.csv"), reference)
 
 
-def separation(recordings: Path, scratch: Path, times: int) -> Subject:
+def separation(recordings: Path, reference: Path) -> Subject:
     """Separate a folder of recordings with the shipped model."""
 
     def start(folder):
@@ -156,10 +156,11 @@ def separation(recordings: Path, scratch: Path, times: int) -> Subject:
         return "writing a recording's files" if temporary(folder) else "between two recordings"
 
     kill_at = (".talk0_1.part.wav", ".talk1_2.part.flac", ".*.part.rttm", ".*.part.json", ".*.part.png")
-    return Subject("a separation of a folder", start, start, phase, kill_at, scratch / "voices").measure(times)
+    return Subject("a separation of a folder", start, start, phase, kill_at, (".talk0_1.part.wav", "talk0_1.wav"),
+                   reference)
 
 
-def article(run_folder: Path, scratch: Path, times: int) -> Subject:
+def article(run_folder: Path, reference: Path) -> Subject:
     """Judge the article's claims by a run."""
 
     def start(folder):
@@ -171,19 +172,11 @@ def article(run_folder: Path, scratch: Path, times: int) -> Subject:
         return "writing" if (folder / "report.html").exists() else "drawing"
 
     kill_at = (".*.part.png", ".*.part.svg", ".report.part.html", ".REPORT.part.md")
-    return Subject("the article's report", start, start, phase, kill_at, scratch / "article").measure(times)
+    return Subject("the article's report", start, start, phase, kill_at, ("figures", "figures/figure_3_masking.png"),
+                   reference)
 
 
-def download(url: str, archive: bytes, corpus: Path) -> Subject:
-    """Download the small corpus from an address, given what is served there, and what was packed."""
-
-    def start(folder):
-        return ["-c", DOWNLOAD, folder, SUBSET, url, f"sha256:{hashlib.sha256(archive).hexdigest()}"]
-
-    return Subject("a download", start, start, lambda folder: "", (), corpus)
-
-
-def store(corpus: Path, scratch: Path, times: int) -> Subject:
+def store(corpus: Path, reference: Path) -> Subject:
     """Store the small corpus in many shards."""
 
     def start(folder):
@@ -196,4 +189,64 @@ def store(corpus: Path, scratch: Path, times: int) -> Subject:
 
     kill_at = (".store.part.json", ".shard_00000.part.wav", ".shard_00005.part.wav", ".shard_*.part.json",
                ".shards.part.csv", ".index.part.csv")
-    return Subject("making a store", start, start, phase, kill_at, scratch / "store").measure(times)
+    return Subject("making a store", start, start, phase, kill_at, ("shard_00002.wav",), reference)
+
+
+def download(server: "Server", corpus: Path) -> Subject:
+    """Download the small corpus from a server of this machine."""
+
+    def start(folder):
+        return ["-c", DOWNLOAD, folder, SUBSET, server.url, f"sha256:{hashlib.sha256(server.content).hexdigest()}"]
+
+    return Subject("a download", start, start, lambda folder: "", (), (), corpus)
+
+
+class Server(ThreadingHTTPServer):
+    """Serve `content` from the requested offset until `max_bytes` were sent; then close the connection, or stall."""
+
+    def __init__(self, content: bytes):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content, self.sent, self.stalls = content, 0, False
+        self.max_bytes = self.unlimited = len(content) * 10**6
+        self.stalled, self.released = threading.Event(), threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answer one request of a `Server`."""
+
+    def do_GET(self):
+        """Send the rest of the content, or close the connection without an answer, like a lost network."""
+        server, asked = self.server, self.headers.get("Range", "bytes=0-")
+        start, room = int(asked.removeprefix("bytes=").removesuffix("-")), server.max_bytes - server.sent
+        if not room:
+            self.close_connection = True
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(server.content) - start))
+        self.end_headers()
+        sent = server.content[start : start + min(room, len(server.content))]
+        with suppress(ConnectionError):  # a full disk ends the other side
+            self.wfile.write(sent)
+        server.sent += len(sent)
+        if server.sent == server.max_bytes and server.stalls:  # the connection stays open, but no byte follows
+            server.stalled.set()
+            server.released.wait()
+
+    def log_message(self, *args):
+        """Log nothing."""
+
+
+@contextmanager
+def serving(content: bytes) -> Iterator[Server]:
+    """Serve an archive on this machine."""
+    server = Server(content)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
