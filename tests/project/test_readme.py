@@ -27,7 +27,7 @@ def test_every_row_of_results_stands_in_a_table_that_a_run_wrote():
 
 
 def test_the_model_card_says_what_runs_wrote(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    monkeypatch.syspath_prepend(str(ROOT / "tools" / "model"))
     from write_model_card import card
 
     assert (ROOT / "lab41_sce" / "pretrained" / "MODEL_CARD.md").read_text("utf-8") == card()

@@ -2,7 +2,7 @@
 
 The columns are part, campaign, tried, survived, lost, tracebacks, hangs, note. `tried` counts the cases, `survived`
 those in which the program kept its promise (the same result, or one clear error message), `lost` those in which data
-was missing or half written. `RELIABILITY.md`, beside the folder, shows the table.
+was missing or half written. `RELIABILITY.md`, beside it, shows the table.
 """
 
 import faulthandler
@@ -28,11 +28,11 @@ COUNTS = ("tried", "survived", "lost", "tracebacks", "hangs")
 MAX_SECONDS = 59  # of a case in this process; the fuzz tests themselves allow 60 s
 INTRODUCTION = """# Reliability campaigns
 
-Written by `make torture` from [`reliability/summary.csv`](reliability/summary.csv). "Tried" counts the cases of a
+Written by `make torture` from [`summary.csv`](summary.csv). "Tried" counts the cases of a
 campaign, "survived" those in which the program kept its promise: the same result as undisturbed, or one clear error
 message and nothing else. "Lost" counts the cases in which data was missing or half written, the last columns those that
 showed a traceback or hung. Mutants are faults put into the code; those that the tests noticed count as survived
-([the others](reliability/README.md)). A random mask may have a better SI-SDR than the ideal binary mask, which does not
+([the others](README.md)). A random mask may have a better SI-SDR than the ideal binary mask, which does not
 maximise SI-SDR, but none may let through less energy of the other speakers.
 
 """
@@ -130,7 +130,7 @@ class Campaign:
         shown = table.drop(columns="part")
         lines = [shown.columns, ["---", *["--:"] * len(COUNTS), "---"], *shown.to_numpy().tolist()]
         page = "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
-        write_text(self.results.parent / "RELIABILITY.md", INTRODUCTION + page)
+        write_text(self.results / "RELIABILITY.md", INTRODUCTION + page)
 
     def record(self, name: str, note: str = "") -> None:
         """Write the row, and raise AssertionError unless every case survived."""

@@ -26,7 +26,7 @@ def test_a_campaign_replaces_its_own_row_only(tmp_path):
     table = pd.read_csv(results / "summary.csv")
     assert table.columns.to_list() == ["part", "campaign", "tried", "survived", "lost", "tracebacks", "hangs", "note"]
     assert table["part"].to_list() == ["faults", "inputs"] and table["tried"].to_list() == [2, 3]
-    assert "| all of inputs | 3 | 3 | 0 | 0 | 0 | a note |" in (tmp_path / "RELIABILITY.md").read_text()
+    assert "| all of inputs | 3 | 3 | 0 | 0 | 0 | a note |" in (results / "RELIABILITY.md").read_text()
 
 
 def test_a_campaign_fails_when_a_case_does_not_survive(tmp_path):

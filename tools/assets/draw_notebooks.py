@@ -1,6 +1,6 @@
-"""Run the notebooks from top to bottom, and keep small pictures of their outputs, to be read on the web.
+"""Run the notebooks, and store small pictures of their outputs in them, so that they can be read on the web.
 
-    python tools/draw_notebooks.py [notebooks/1_what_a_mask_is.ipynb ...]
+    python tools/assets/draw_notebooks.py [notebooks/1_what_a_mask_is.ipynb ...]
 """
 
 import base64
@@ -12,22 +12,22 @@ import nbformat
 from nbconvert.preprocessors import ExecutePreprocessor
 from PIL import Image
 
-FOLDER = Path(__file__).parent.parent / "notebooks"
-WIDTH, COLOURS = 720, 96  # pixels; of the palette
+FOLDER = Path(__file__).parents[2] / "notebooks"
+MAX_WIDTH, COLOURS = 720, 96  # pixels; size of the palette
 
 
 def small(picture: str) -> str:
-    """Make a picture narrower and its palette smaller: PNG in base64 to the same."""
+    """Reduce the width and the palette of a picture, PNG in base64."""
     image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
-    if image.width > WIDTH:
-        image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
+    if image.width > MAX_WIDTH:
+        image = image.resize((MAX_WIDTH, round(image.height * MAX_WIDTH / image.width)), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     image.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, "png", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
 
 
-def strip(notebook) -> None:
-    """Drop outputs that are no pictures, and what differs from run to run."""
+def strip(notebook: nbformat.NotebookNode) -> None:
+    """Remove outputs that are not pictures, and everything that differs between runs."""
     for cell in notebook.cells:
         cell.metadata.clear()
         if cell.cell_type != "code":
@@ -39,8 +39,8 @@ def strip(notebook) -> None:
                          "language_info": {"name": "python"}}
 
 
-def main():
-    """Run each notebook in its folder, and write it again."""
+def main() -> None:
+    """Run each notebook in its folder, and write it."""
     for path in map(Path, sys.argv[1:] or sorted(FOLDER.glob("*.ipynb"))):
         notebook = nbformat.read(path, 4)
         ExecutePreprocessor(timeout=600).preprocess(notebook, {"metadata": {"path": str(path.parent)}})

@@ -1,8 +1,8 @@
-"""Mix the examples that are shipped with the package from the embedded corpus, into `lab41_sce/examples`.
+"""Mix the package's examples, `lab41_sce/examples`, from the embedded corpus.
 
-    python tools/make_examples.py
+    python tools/assets/make_examples.py
 
-Each is whole sentences of a few voices, equally loud, that begin one after the other and then overlap.
+An example is one sentence each of two or three voices, equally loud, which begin one after the other and overlap.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from lab41_sce.examples import EXAMPLES, FOLDER
 
 UTTERANCES = {"mixture": ("3-1-0001", "13-1-0004"), "two_women": ("16-1-0003", "7-1-0006"),
               "three_people": ("17-1-0002", "22-1-0005", "10-1-0007")}
-LATER_SECONDS = 0.6  # each voice after the one before it
+DELAY_SECONDS = 0.6  # of each voice after the previous one
 RATE_HZ = 16000
 PEAK = 0.9
 
@@ -24,12 +24,12 @@ def voices(example: str) -> np.ndarray:
     for number, name in enumerate(UTTERANCES[example]):
         speaker, chapter, _ = name.split("-")
         voice = audio.read_mono(EMBEDDED_ROOT / "synthetic" / speaker / chapter / f"{name}.ogg", RATE_HZ)
-        placed.append(np.pad(voice / voice.std(), (round(number * LATER_SECONDS * RATE_HZ), 0)))
+        placed.append(np.pad(voice / voice.std(), (round(number * DELAY_SECONDS * RATE_HZ), 0)))
     length = max(map(len, placed))
     return np.stack([np.pad(voice, (0, length - len(voice))) for voice in placed])
 
 
-def main():
+def main() -> None:
     """Mix and write."""
     for example in EXAMPLES:
         mixture = voices(example.stem).sum(axis=0)

@@ -1,8 +1,8 @@
-"""Copy what is small of a run into `results/`, to be committed: tables, settings, versions, command and pictures.
+"""Copy the small files of a run into `results/`: tables, settings, versions, command and pictures.
 
-    python tools/keep_results.py runs/compare_librispeech results/compare_librispeech [--example unseen-FM-1]
+    python tools/model/keep_results.py runs/compare_librispeech results/comparisons/librispeech [--example unseen-FM-1]
 
-The corpus's folder is written as $LIBRISPEECH and the run's as runs/NAME, so that no path of one machine is kept.
+The corpus's folder becomes $LIBRISPEECH and the run's runs/NAME, so that no path of a machine is committed.
 """
 
 import argparse
@@ -20,27 +20,26 @@ TEXTS = ("summary.csv", "differences.csv", "systems.csv", "table.md", "history.c
          "config.yaml", "version.json")
 
 
-def main():
+def main() -> None:
     """Copy, then draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
-    parser.add_argument("results", type=Path)
-    parser.add_argument("--example", help="draw this one of the run's examples")
+    parser.add_argument("results", type=Path, help="folder to write to")
+    parser.add_argument("--example", help="name of an example of the run to draw")
     options = parser.parse_args()
     run, results = options.run, options.results
     config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
     results.mkdir(parents=True, exist_ok=True)
-    for name in TEXTS:
-        if not (run / name).exists():  # nothing was trained, or nothing scored
-            continue
+    present = [name for name in TEXTS if (run / name).exists()]  # some runs train or score nothing
+    for name in present:
         text = run_directory.redact_paths((run / name).read_text("utf-8"), config, run)
         (results / name).write_text(text, "utf-8")
-    about = json.loads((results / "version.json").read_text("utf-8"))
-    commands = [start["command"] for start in (about, *about.get("resumed", [])) if "command" in start]
+    version = json.loads((results / "version.json").read_text("utf-8"))
+    commands = [start["command"] for start in (version, *version.get("resumed", [])) if "command" in start]
     (results / "command.txt").write_text("".join(f"{command}\n" for command in dict.fromkeys(commands)), "utf-8")
-    if (run / "summary.csv").exists():
+    if "summary.csv" in present:
         figures.save(figures.scores(pd.read_csv(results / "summary.csv")), results / "scores.png")
-    if (run / "history.csv").exists():
+    if "history.csv" in present:
         figures.save(figures.training_curves(pd.read_csv(results / "history.csv")), results / "training.png")
     if options.example:
         folder, labels = run / "examples" / options.example, {"mixture": "the mixture"}

@@ -1,9 +1,9 @@
-"""Fill the model card of the shipped model with what runs wrote, so that no figure in it is typed.
+"""Fill the model card of the shipped model from files that runs wrote, so that no number in it is typed by hand.
 
-    python tools/write_model_card.py
+    python tools/model/write_model_card.py
 
-`tools/model_card.md` is the text; a name such as `$pretrained_counting` stands for the table in that folder of
-`results/`, the others for facts of the run that trained (`results/pretrained`) and of the model.
+`model_card.md`, beside this file, is the template. A name such as `$counting` stands for the table in that folder of
+`results/model/`. The other names stand for facts of the training run (`results/model/training`) and of the model.
 """
 
 import itertools
@@ -18,13 +18,13 @@ from lab41_sce.atomic_write import write_text
 from lab41_sce.pretrained import MODEL
 from lab41_sce.separation.separator import Separator
 
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "results"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "results" / "model"
 
 
 def facts() -> dict:
-    """Collect what the card tells besides tables."""
-    run = RESULTS / "pretrained"
+    """Collect the facts of the card that are not tables."""
+    run = RESULTS / "training"
     version = json.loads((run / "version.json").read_text("utf-8"))
     config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
     system = pd.read_csv(run / "systems.csv").iloc[0]
@@ -33,20 +33,21 @@ def facts() -> dict:
     mixtures, noise = config["mixtures"], config["noise"]["training_snr_db"]
     shares = ", ".join(f"{share:.0%} of {count}" for count, share in sorted(mixtures["speaker_shares"].items()))
     return {
-        **{name: config["network"][name] for name in ("n_layers", "units", "bottleneck_rank")},
+        **{name: config["network"][name] for name in ("n_layers", "units", "dropout")},
+        "bottleneck_rank": config["network"]["rank"],  # its name in runs of before version 0.2
         **{name: version[name] for name in ("git_commit", "torch", "keras", "python", "gpu", "command")},
         "batch_size": mixtures["batch_size"], "excerpt_seconds": mixtures["seconds"],
-        "dropout": config["network"]["dropout"],
-        **{name: getattr(model, name) for name in ("soft_scale", "range_db", "hop_reduction", "cluster_variance", "verification_threshold")},
+        **{name: getattr(model, name) for name in ("soft_scale", "range_db", "hop_reduction", "cluster_variance",
+                                                   "verification_threshold")},
         "embedding_size": config["embedding_size"], "seed": config["seed"],
         "sample_rate_hz": model.front_end.sample_rate_hz,
         "parameters": f"{system['parameters']:,.0f}", "updates": f"{system['updates']:,.0f}",
         "minutes": f"{system['minutes']:.0f}", "best_update": f"{system['best_update']:,.0f}",
         "utterances": len(train), "speakers": train["speaker"].nunique(),
-        "mixtures": f"{shares} speakers, levels within ±{mixtures['level_range_db'] / 2:g} dB, played at "
-                    f"{', '.join(map(str, mixtures['speeds']))} times their speed, through random smooth responses "
-                    f"within ±{mixtures['response_db'] / 2:g} dB, {mixtures['telephone']:.0%} through a telephone "
-                    f"line, with noise {noise[0]:g} to {noise[1]:g} dB below",
+        "mixtures": f"{shares} speakers; levels within ±{mixtures['level_range_db'] / 2:g} dB; speeds "
+                    f"{', '.join(map(str, mixtures['speeds']))}; random smooth frequency responses within "
+                    f"±{mixtures['response_db'] / 2:g} dB; {mixtures['telephone']:.0%} through a telephone line; noise "
+                    f"{noise[0]:g} to {noise[1]:g} dB below the speech",
     }
 
 
@@ -58,14 +59,14 @@ def first_table(text: str) -> str:
 
 
 def card() -> str:
-    """Fill the text."""
+    """Return the text of the card."""
     tables = {path.parent.name: first_table(path.read_text("utf-8")) for path in RESULTS.glob("*/table.md")}
-    return Template((ROOT / "tools" / "model_card.md").read_text("utf-8")).substitute(tables | facts())
+    return Template(Path(__file__).with_name("model_card.md").read_text("utf-8")).substitute(tables | facts())
 
 
-def main():
-    """Fill and write."""
-    write_text(MODEL.parent / "MODEL_CARD.md", card())
+def main() -> None:
+    """Write the card."""
+    write_text(ROOT / "lab41_sce" / "pretrained" / "MODEL_CARD.md", card())
 
 
 if __name__ == "__main__":
