@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pandas as pd
 from hypothesis.errors import HypothesisException
-from processes import Ended
 
 from benchmarks.timing import machine
 from lab41_sce.atomic_write import write_text
 from lab41_sce.runs import run_directory
+from reliability.processes import Ended
 
 PARTS = ("faults", "disk", "inputs", "page", "numbers", "mutants", "cluster")
 COUNTS = ("tried", "survived", "lost", "tracebacks", "hangs")

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import subjects
-from campaign import Campaign
+
+from reliability import subjects
+from reliability.campaign import Campaign
 
 RESULTS = Path(__file__).parents[2] / "results" / "reliability"
 N_RECORDINGS = 6

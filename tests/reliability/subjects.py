@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from processes import Ended, distance, files, half_written, run, temporary
 
 from lab41_sce import audio
 from lab41_sce.data.librispeech import EMBEDDED_ROOT, EMBEDDED_SUBSET, load
 from lab41_sce.examples import EXAMPLES
+from reliability.processes import Ended, distance, files, half_written, run, temporary
 
 SUBSET = "train-clean-5"  # the name of the small corpus
 TINY = ("+exp=smoke", "corpus=librispeech", f"corpus.subsets=[{SUBSET}]", "corpus.unseen_subsets=[]",

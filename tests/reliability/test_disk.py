@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from processes import Running, files, half_written, run
+
+from reliability.processes import Running, files, half_written, run
 
 pytestmark = [pytest.mark.torture(part="disk"),
               pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")]

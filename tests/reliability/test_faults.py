@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import subjects
-from campaign import Campaign
-from processes import Running, appeared, files, half_written, run, temporary
-from subjects import SUBSET, Subject
+
+from reliability import subjects
+from reliability.campaign import Campaign
+from reliability.processes import Running, appeared, files, half_written, run, temporary
+from reliability.subjects import SUBSET, Subject
 
 pytestmark = pytest.mark.torture(part="faults")
 PLACES = [1e-6, 0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1 - 1e-6]  # shares of a download

@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from bad_files import files_with_false_headers
-from campaign import Lost
-from test_inputs import time_and_memory
 
 from lab41_sce.data import evaluation_set, librispeech
 from lab41_sce.data.download import Archive, download
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
+from reliability.bad_files import files_with_false_headers
+from reliability.campaign import Lost
+from reliability.test_inputs import time_and_memory
 
 pytestmark = pytest.mark.torture(part="inputs")
 SUBSET = "train-clean-5"

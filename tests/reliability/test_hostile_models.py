@@ -12,16 +12,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from campaign import Lost
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from test_inputs import time_and_memory
 
 from lab41_sce.errors import UserError
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.runs import config_schema
 from lab41_sce.separation.separator import Separator
+from reliability.campaign import Lost
+from reliability.test_inputs import time_and_memory
 
 pytestmark = pytest.mark.torture(part="inputs")
 SIGNAL = np.random.default_rng(0).standard_normal(5000).astype(np.float32)

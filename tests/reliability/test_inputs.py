@@ -15,7 +15,8 @@ import tempfile
 import numpy as np
 import pytest
 import soundfile
-from bad_files import files_with_false_headers
+
+from reliability.bad_files import files_with_false_headers
 
 pytestmark = pytest.mark.torture(part="inputs")
 FUZZ_TESTS = {"test_any_signal": "Signals, to Separator.separate",

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 import requests
 import soundfile
-from campaign import Campaign
 
 from lab41_sce.examples import FOLDER
+from reliability.campaign import Campaign
 
 pytestmark = pytest.mark.torture(part="page")
 RECORDING = FOLDER / "mixture.wav"

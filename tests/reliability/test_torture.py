@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from campaign import Campaign, Hang, Lost
 from PIL import Image
-from processes import Ended, Running, distance, half_written, run
-from subjects import Subject
-from test_faults import kill_at_random, kill_while_writing
+
+from reliability.campaign import Campaign, Hang, Lost
+from reliability.processes import Ended, Running, distance, half_written, run
+from reliability.subjects import Subject
+from reliability.test_faults import kill_at_random, kill_while_writing
 
 
 def counts(campaign):
