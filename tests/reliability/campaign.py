@@ -7,11 +7,13 @@ was missing or half written. `RELIABILITY.md`, beside it, shows the table.
 
 import faulthandler
 import json
+import resource
+import shutil
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,8 @@ from hypothesis.errors import HypothesisException
 from benchmarks.timing import machine
 from lab41_sce.atomic_write import write_text
 from lab41_sce.runs import run_directory
-from reliability.processes import Ended
+from reliability.processes import Ended, Running, half_written, run
+from reliability.subjects import Subject
 
 PARTS = ("faults", "disk", "inputs", "page", "numbers", "mutants", "cluster")
 COUNTS = ("tried", "survived", "lost", "tracebacks", "hangs")
@@ -89,6 +92,18 @@ class Campaign:
             outputs = "\n".join(f"exit status {end.code}:\n{end.output[-3000:]}" for end in ended)
             print(f"NOT SURVIVED: {name}; lost {lost}, wrong {wrong}\n{outputs}", file=sys.stderr, flush=True)
 
+    def resume(self, name: str, subject: Subject, stopped: Running, folder: Path, lost: Iterable[str] = (),
+               wrong: Sequence[str] = ()) -> None:
+        """Count a case: continue in the folder of a stopped command, compare, and delete the folder.
+
+        Processes that a killed command has started still run meanwhile.
+        """
+        lost = [*sorted(lost), *half_written(folder)]
+        again = run(subject.again(folder))
+        wrong = [*wrong, *subject.differences(again, folder)]
+        self.case(f"{subject.name}, {name}", stopped.end(), again, lost=lost, wrong=wrong)
+        shutil.rmtree(folder)
+
     def run(self, case: Callable[[], object], lost: type[Exception] = Lost) -> None:
         """Run a case in this process, a function that raises if a promise is broken (`lost`: if data is), and count it.
         """
@@ -114,6 +129,11 @@ class Campaign:
             signal.alarm(0)
             faulthandler.cancel_dump_traceback_later()
             self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - started)
+
+    def time_and_memory(self, peak_bytes: float | None = None) -> str:
+        """Describe the slowest case, and the peak memory, of this process by default."""
+        peak = peak_bytes or 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return f"the slowest took {self.slowest_seconds:.1f} s; at most {peak / 1e6:.0f} MB"
 
     def write(self, name: str, note: str = "") -> None:
         """Write the row of the campaign in place of its earlier one, and the page."""

@@ -49,6 +49,7 @@ class Running:
     """
 
     def __init__(self, arguments: Sequence, prefix: Sequence[str] = ()):
+        self._ended: Ended | None = None
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # a child may keep a pipe open
         self._process = subprocess.Popen([*prefix, sys.executable, *map(str, arguments)], stdin=subprocess.DEVNULL,
                                          stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True,
@@ -70,15 +71,16 @@ class Running:
 
     def end(self) -> Ended:
         """Wait for the end of the command; then end its children."""
-        try:
-            code = self._process.wait(MAX_SECONDS)
-        except subprocess.TimeoutExpired:
+        if self._ended is None:
             code = None
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._log.seek(0)
-        return Ended(code, self._log.read())
+            with suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(MAX_SECONDS)
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._log.seek(0)
+            self._ended = Ended(code, self._log.read())
+        return self._ended
 
 
 def run(arguments: Sequence, prefix: Sequence[str] = ()) -> Ended:

@@ -11,7 +11,7 @@ import pytest
 
 from reliability import subjects
 from reliability.campaign import Campaign
-from reliability.processes import Running, appeared, files, half_written, run, temporary
+from reliability.processes import Running, appeared, files, run, temporary
 from reliability.subjects import SUBSET, Subject
 
 pytestmark = pytest.mark.torture(part="faults")
@@ -32,7 +32,7 @@ def kill_at_random(campaign: Campaign, subject: Subject, n: int, scratch: Path) 
             shutil.rmtree(folder)
             moment *= 0.9  # it was faster this time
         phases[subject.phase(folder)] += 1
-        resume(campaign, subject, process, folder, f"killed after {moment:.2f} s")
+        campaign.resume(f"killed after {moment:.2f} s", subject, process, folder)
     hit = ", ".join(f"{phase} {count}" for phase, count in sorted(phases.items()))
     campaign.record(f"kill -9 of {subject.name}, at random moments",
                     f"hit: {hit}; undisturbed {subject.seconds:.0f} s, two of them {subject.tolerance:.2g} apart")
@@ -45,20 +45,12 @@ def kill_while_writing(campaign: Campaign, subject: Subject, scratch: Path) -> N
         process = Running(subject.start(folder))
         if process.wait_until(lambda name=name: appeared(folder, name)) and process.kill():
             n_temporary += bool(temporary(folder))
-            resume(campaign, subject, process, folder, f"killed when {name} appeared")
+            campaign.resume(f"killed when {name} appeared", subject, process, folder)
         else:
             process.end()
             shutil.rmtree(folder)
     campaign.record(f"kill -9 of {subject.name}, while it writes",
                     f"{n_temporary} left a file under a temporary name: {', '.join(subject.kill_at)}")
-
-
-def resume(campaign: Campaign, subject: Subject, stopped: Running, folder: Path, case: str) -> None:
-    """Inspect what a killed command has left, continue, compare, and delete the folder."""
-    lost = half_written(folder)
-    again = run(subject.again(folder))
-    campaign.case(f"{subject.name}, {case}", stopped.end(), again, lost=lost, wrong=subject.differences(again, folder))
-    shutil.rmtree(folder)
 
 
 def test_kills_at_random_moments(campaign, subject, quick, tmp_path):
@@ -110,14 +102,11 @@ def test_speech_that_vanishes(campaign, corpus, scratch, repeats, quick, tmp_pat
         for speaker in speakers:
             (corpus / SUBSET / speaker).rename(removed / speaker)
         stopped = running.end()
-        lost = sorted(before - files(folder)) + half_written(folder)
         for speaker in speakers:
             (removed / speaker).rename(corpus / SUBSET / speaker)
         removed.rmdir()
-        again = run(subject.again(folder))
-        wrong = subject.differences(again, folder) + ([] if stopped.refused() else ["it stops without error message"])
-        campaign.case(f"speech of {split} vanished", stopped, again, lost=lost, wrong=wrong)
-        shutil.rmtree(folder)
+        campaign.resume(f"speech of {split} vanished", subject, running, folder, before - files(folder),
+                        [] if stopped.refused() else ["it stops without error message"])
     campaign.record("speech that vanishes while a run reads it",
                     "of speakers to train on, to validate with, to score; mixtures.in_memory=false")
 
@@ -128,8 +117,8 @@ def finish_download(campaign, subject, server, folder, case, running, refused):
     lost = ["a part looks finished"] if (folder / SUBSET).exists() else []
     server.max_bytes, server.stalls = server.unlimited, False
     again = run(subject.again(folder))
-    wrong = subject.differences(again, folder) + ([] if stopped.refused() or not refused else ["no error message"])
-    campaign.case(case, stopped, again, lost=lost, wrong=wrong)
+    wrong = ["no error message"] if refused and not stopped.refused() else []
+    campaign.case(case, stopped, again, lost=lost, wrong=wrong + subject.differences(again, folder))
     shutil.rmtree(folder)
 
 

@@ -19,7 +19,6 @@ from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 from reliability.bad_files import files_with_false_headers
 from reliability.campaign import Lost
-from reliability.test_inputs import time_and_memory
 
 pytestmark = pytest.mark.torture(part="inputs")
 SUBSET = "train-clean-5"
@@ -122,7 +121,7 @@ def test_archives(campaign, fuzz, limited_memory, quick, tmp_path):
     for make in hostile_archives(outside, 4 if quick else 150):
         campaign.run(lambda make=make: unpack(tmp_path / "archive", make(), outside, fuzz.said_clearly))
         shutil.rmtree(tmp_path / "archive", ignore_errors=True)
-    campaign.record("Archives that would write elsewhere or grow without end", time_and_memory(campaign))
+    campaign.record("Archives that would write elsewhere or grow without end", campaign.time_and_memory())
 
 
 def refused(action, check_message):
@@ -195,4 +194,4 @@ def test_lists(campaign, fuzz, limited_memory, tmp_path):
                        {"start_1": -5}, {"start_1": 10**13}, {"gain_1": float("nan")}, {"gain_1": float("inf")}):
             check(lambda speech=speech, change=change: evaluation_set.load_mixture(speech, pd.Series(row | change)))
     campaign.run(lambda: load_bad_files(root, fuzz.said_clearly))
-    campaign.record("Lists that point outside the corpus", time_and_memory(campaign))
+    campaign.record("Lists that point outside the corpus", campaign.time_and_memory())

@@ -21,7 +21,6 @@ from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.runs import config_schema
 from lab41_sce.separation.separator import Separator
 from reliability.campaign import Lost
-from reliability.test_inputs import time_and_memory
 
 pytestmark = pytest.mark.torture(part="inputs")
 SIGNAL = np.random.default_rng(0).standard_normal(5000).astype(np.float32)
@@ -161,7 +160,7 @@ def test_models(campaign, fuzz, separator, limited_memory, quick, tmp_path):
     marker = folder / "it ran"
     for content in hostile_models(folder, separator.model, marker, quick):
         campaign.run(lambda content=content: load(folder, marker, content, fuzz.said_clearly))
-    campaign.record("Models of strangers that would run code", time_and_memory(campaign))
+    campaign.record("Models of strangers that would run code", campaign.time_and_memory())
 
 
 def check_refusal(place, value, check_message):
@@ -184,4 +183,4 @@ def test_configurations(campaign, fuzz, limited_memory, quick):
     values = [{"_target_": target} for target in TARGETS] + [*INDIRECT]
     for place, value in [*itertools.product(PLACES, values)][:: 40 if quick else 1]:
         campaign.run(lambda place=place, value=value: check_refusal(place, value, fuzz.said_clearly))
-    campaign.record("Configurations that would call other code", time_and_memory(campaign))
+    campaign.record("Configurations that would call other code", campaign.time_and_memory())

@@ -7,7 +7,6 @@ on the worst inputs. Intended attacks are in `test_hostile.py`.
 
 import inspect
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -31,12 +30,6 @@ WRONG_SETTINGS = ("seed=-1", "training.minutes=never", "mixtures=5", "others=nul
                   "embedding_size=1.5", "training.updates=1e99")
 
 
-def time_and_memory(campaign, peak_bytes=None):
-    """Return the note of a campaign."""
-    peak = peak_bytes or 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return f"the slowest took {campaign.slowest_seconds:.1f} s; at most {peak / 1e6:.0f} MB"
-
-
 @pytest.mark.parametrize("name", FUZZ_TESTS)
 def test_fuzz_tests(campaign, fuzz, limited_memory, name, separator, tmp_path_factory):
     """Hypothesis sees no failure, so that it draws all cases of a test."""
@@ -45,7 +38,7 @@ def test_fuzz_tests(campaign, fuzz, limited_memory, name, separator, tmp_path_fa
     inner = test.hypothesis.inner_test
     test.hypothesis.inner_test = lambda *args, **kwargs: campaign.run(lambda: inner(*args, **kwargs), fuzz.Lost)
     test(**{fixture: given[fixture] for fixture in inspect.signature(test).parameters})
-    campaign.record(FUZZ_TESTS[name], time_and_memory(campaign))
+    campaign.record(FUZZ_TESTS[name], campaign.time_and_memory())
 
 
 def run_command(command):
@@ -104,4 +97,4 @@ def test_commands(campaign, fuzz, limited_memory, quick, tmp_path):
                 fuzz.said_clearly(errors)
 
         campaign.run(case)
-    campaign.record("Commands as processes of their own", time_and_memory(campaign, max(peaks)))
+    campaign.record("Commands as processes of their own", campaign.time_and_memory(max(peaks)))
