@@ -17,7 +17,6 @@ file contains a random serial number.
 
 import argparse
 import hashlib
-import os
 import re
 import tarfile
 import tempfile
@@ -139,17 +138,6 @@ def speak(model: Kokoro, voice: str, sentence: str) -> np.ndarray:
                      "longer clauses")
 
 
-def partial(path: Path) -> Path:
-    """Return the temporary name under which a file is written."""
-    return path.with_name(path.name + ".part")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    partial(path).write_text(text, encoding="utf-8")
-    os.replace(partial(path), path)
-
-
 def transcript_path(speaker: int) -> Path:
     """Return the path of the transcript of a speaker (1, 2, ...), beside the audio."""
     return TARGET / "synthetic" / str(speaker) / "1" / f"{speaker}-1.trans.txt"
@@ -166,11 +154,10 @@ def make_speaker(job: tuple[Path, int, str]) -> None:
         lines.append(path.stem + " " + re.sub(r"[^A-Z' ]", "", sentence.upper()) + "\n")
         signal = speak(model, voice, sentence)
         seconds += len(signal) / RATE_HZ
-        soundfile.write(partial(path), signal, RATE_HZ, "VORBIS", format="OGG", compression_level=COMPRESSION)
-        os.replace(partial(path), path)
+        soundfile.write(path, signal, RATE_HZ, "VORBIS", format="OGG", compression_level=COMPRESSION)
         if len(lines) >= MIN_UTTERANCES and seconds >= ENOUGH_SECONDS:
             break
-    write_text(transcript, "".join(lines))
+    transcript.write_text("".join(lines), "utf-8")
 
 
 def write_speakers() -> None:
@@ -180,7 +167,7 @@ def write_speakers() -> None:
         audio = transcript_path(speaker).parent.glob("*.ogg")
         minutes = sum(soundfile.info(path).duration for path in audio) / 60
         rows.append(f"{speaker:<4} | {voice[1].upper()} | {'synthetic':<16} | {minutes:5.2f} | {voice}\n")
-    write_text(TARGET / "SPEAKERS.TXT", SPEAKERS_HEADER + "".join(rows))
+    (TARGET / "SPEAKERS.TXT").write_text(SPEAKERS_HEADER + "".join(rows), "utf-8")
 
 
 def main() -> None:
