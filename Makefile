@@ -76,11 +76,11 @@ reproduce: venv  ## train and score on the embedded corpus; resumes an interrupt
 figures: venv  ## draw the article's figures of a run: make figures RUN=runs/reproduce
 	@.venv/bin/python -m lab41_sce.article.draw $(or $(RUN),runs/reproduce)
 
-bench: venv  ## measure training, separation, scoring, starting; half an hour in which nothing else should run (ARGS="--quick")
-	@.venv/bin/python tools/bench.py runs/bench $(ARGS)
+bench: venv  ## measure training, losses, separation, corpora, other programs; takes half an hour, needs an idle machine (ARGS="--quick")
+	@.venv/bin/python -m benchmarks runs/bench $(ARGS)
 
-torture: venv .venv/.torture  ## break things on purpose, some hours (ARGS="--parts faults", ARGS="--quick"); writes results/RELIABILITY.md
-	@.venv/bin/python tools/torture.py results/reliability $(ARGS)
+torture: venv .venv/.torture  ## run the reliability campaigns, some hours (ARGS="-k faults", ARGS="--quick"); writes results/reliability
+	@.venv/bin/python -m pytest -q -rs -m torture tests/reliability $(ARGS)
 
 demo: venv .venv/.demo  ## serve the web page that separates recordings (options: ARGS="--port 8000")
 	@.venv/bin/python -m lab41_sce.demo $(ARGS)

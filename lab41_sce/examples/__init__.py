@@ -1,4 +1,4 @@
-"""Mixtures to try the separation on, made of the embedded corpus's synthetic speech by `tools/make_examples.py`."""
+"""Mixtures to try the separation on, made of the embedded corpus's synthetic speech by `tools/assets/make_examples.py`."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Whatever comes in: a right answer, or one clear sentence; never a traceback, a hang, or a file that is half there.
 
 `make test` tries some dozens of cases in each test; FUZZ_CASES=2000 tries so many, and others each time.
-`tools/torture_inputs.py` counts how they end.
+`tests/reliability/test_inputs.py` counts how they end.
 """
 
 import io

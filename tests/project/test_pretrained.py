@@ -33,7 +33,7 @@ def test_it_is_small_and_lists_its_training_speakers():
 
 
 def test_it_separates_the_example(shipped, monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "tools"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "tools" / "assets"))
     from make_examples import voices
 
     channels, rate_hz = audio.read(EXAMPLES / "mixture.wav")

@@ -1,10 +1,8 @@
-"""`tools/torture.py`: a part's rows replace its earlier ones, and what is half written, other or unsaid is noticed."""
+"""The campaigns' machinery notices half-written files, other results, tracebacks, hangs and missing error messages."""
 
-import importlib
 import json
-import sys
+import signal
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,34 +10,45 @@ import pytest
 import soundfile
 from PIL import Image
 
-TOOLS = Path(__file__).parents[2] / "tools"
-pytestmark = pytest.mark.skipif(not TOOLS.exists(), reason="an installed package has no tools")
+from reliability.campaign import Campaign, Hang, Lost
+from reliability.processes import Ended, Running, distance, half_written, run
+from reliability.subjects import Subject
+from reliability.test_faults import kill_at_random, kill_while_writing
 
 
-@pytest.fixture
-def tool(monkeypatch):
-    """Import a tool by its name."""
-    monkeypatch.syspath_prepend(TOOLS)
-    return importlib.import_module
+def counts(campaign):
+    return campaign.tried, campaign.survived, campaign.lost, campaign.tracebacks, campaign.hangs
 
 
-def test_a_part_replaces_its_own_rows_only(tool, tmp_path, monkeypatch):
-    torture, tried = tool("torture"), iter((1, 2, 3))
-
-    def run_part(part, results, quick):
-        return pd.DataFrame([[part, f"all of {part}", next(tried), 1, 0, 0, 0, "none"]], columns=torture.COLUMNS)
-
-    monkeypatch.setattr(torture, "run_part", run_part)
-    for parts in (["inputs", "faults"], ["inputs"]):
-        monkeypatch.setattr(sys, "argv", ["torture", str(tmp_path / "results"), "--parts", *parts])
-        torture.main()
-    table = pd.read_csv(tmp_path / "results" / "summary.csv")
+def test_a_campaign_replaces_its_own_row_only(tmp_path):
+    results = tmp_path / "results"
+    for part, tried in (("inputs", 1), ("faults", 2), ("inputs", 3)):
+        Campaign(part, results, tried, tried).record(f"all of {part}", "a note")
+    table = pd.read_csv(results / "summary.csv")
+    assert table.columns.to_list() == ["part", "campaign", "tried", "survived", "lost", "tracebacks", "hangs", "note"]
     assert table["part"].to_list() == ["faults", "inputs"] and table["tried"].to_list() == [2, 3]
-    assert "| all of inputs | 3 |" in (tmp_path / "RELIABILITY.md").read_text()
+    assert "| all of inputs | 3 | 3 | 0 | 0 | 0 | a note |" in (results / "RELIABILITY.md").read_text()
+
+
+def test_a_campaign_fails_when_a_case_does_not_survive(tmp_path):
+    with pytest.raises(AssertionError, match="1 of 2 survived"):
+        Campaign("disk", tmp_path / "results", 2, 1).record("full disks")
+    assert pd.read_csv(tmp_path / "results" / "summary.csv")["survived"].to_list() == [1]
+
+
+def test_the_end_of_a_case_in_this_process_is_counted(tmp_path):
+    campaign = Campaign("inputs", tmp_path)
+    for error in (None, Lost("a file"), AssertionError("wrong"), ValueError("odd"), Hang(), SystemExit(2)):
+        def case(error=error):
+            if error:
+                raise error
+        campaign.run(case)
+    assert counts(campaign) == (6, 1, 1, 2, 1)
+    assert signal.alarm(0) == 0  # no alarm is left
 
 
 def write_files(folder):
-    """Write a file of every kind that is looked at."""
+    """Write a file of every kind that is inspected."""
     signal = np.random.default_rng(0).uniform(-1, 1, 3000)
     soundfile.write(folder / "a.wav", signal, 8000)
     soundfile.write(folder / "a.flac", signal, 8000)
@@ -55,33 +64,31 @@ def write_files(folder):
         archive.writestr("weights", signal.tobytes())
 
 
-def test_what_is_half_written_is_found(tool, tmp_path):
-    commands = tool("commands")
+def test_half_written_files_are_found(tmp_path):
     write_files(tmp_path)
-    assert not commands.half_written(tmp_path)
+    assert not half_written(tmp_path)
     for path in tmp_path.iterdir():
         content = path.read_bytes()
         for part in (0, len(content) // 2, len(content) - 2):
             path.write_bytes(content[:part])
-            assert commands.half_written(tmp_path) == [path.name], part
-        path.rename(tmp_path / f".a.part{path.suffix}")  # nobody takes it for a result
-        assert not commands.half_written(tmp_path)
+            assert half_written(tmp_path) == [path.name], part
+        path.rename(tmp_path / f".a.part{path.suffix}")  # a temporary name is no result
+        assert not half_written(tmp_path)
         path.write_bytes(content)
 
 
-def test_other_results_are_found(tool, tmp_path):
-    commands = tool("commands")
+def test_other_results_are_found(tmp_path):
     folders = tmp_path / "a", tmp_path / "b"
     for folder in folders:
         folder.mkdir()
         write_files(folder)
-    assert commands.distance(*folders) == 0
+    assert distance(*folders) == 0
     pd.DataFrame({"name": ["one, two", "three"], "value": [1.0, 2.75]}).to_csv(folders[1] / "a.csv", index=False)
-    assert commands.distance(*folders) == 0.25
+    assert distance(*folders) == 0.25
     (folders[1] / "a.json").write_text("{}")
-    assert commands.distance(*folders) == np.inf
+    assert distance(*folders) == np.inf
     (folders[1] / "a.json").unlink()
-    assert commands.distance(*folders) == np.inf
+    assert distance(*folders) == np.inf
 
 
 SLOW = """
@@ -98,31 +105,34 @@ path.with_name(sys.argv[2]).replace(path)
 
 
 @pytest.mark.parametrize(("written_as", "lost"), [(".a.part.csv", 0), ("a.csv", 1)])
-def test_a_kill_shows_what_is_written_under_its_final_name(tool, tmp_path, written_as, lost):
-    torture, faults, subjects = tool("torture"), tool("torture_faults"), tool("subjects")
-
+def test_a_kill_reveals_a_file_written_under_its_final_name(tmp_path, written_as, lost):
     def start(folder):
         return ["-c", SLOW, folder, written_as]
 
-    subject = subjects.Subject("a slow program", start, start, lambda folder: "writing", (written_as,), tmp_path / "a")
-    campaigns = torture.Campaigns(tmp_path)
-    faults.kills(campaigns, subject.measure(2), 1, 1, tmp_path)
-    assert [row[1:6] for row in campaigns.rows][1] == (1, 1 - lost, lost, 0, 0)
-    assert campaigns.rows[0][1] == 1 and campaigns.rows[0][2] + campaigns.rows[0][3] == 1
-    assert subject.apart == 0 and 0.2 < subject.seconds < 20
+    subject = Subject("a slow program", start, start, lambda folder: "writing", (written_as,), (), tmp_path / "a")
+    subject.measure(2)
+    assert subject.tolerance == 0 and 0.2 < subject.seconds < 20
+    at_random, aimed = (Campaign("faults", tmp_path / "results") for _ in range(2))
+    for campaign, kill in ((at_random, lambda: kill_at_random(at_random, subject, 1, tmp_path)),
+                           (aimed, lambda: kill_while_writing(aimed, subject, tmp_path))):
+        try:
+            kill()
+        except AssertionError:
+            assert campaign.lost
+    assert counts(aimed) == (1, 1 - lost, lost, 0, 0)
+    assert at_random.tried == 1 == at_random.survived + at_random.lost
 
 
-def test_a_sentence_a_traceback_and_silence_are_told_apart(tool):
-    commands = tool("commands")
-    sentence = commands.run(["-c", "import sys; sys.exit('error: no room; make some.')"])
-    traceback = commands.run(["-c", "1 / 0"])
-    silence = commands.run(["-c", "import sys; sys.exit(1)"])
-    killed = commands.Running(["-c", "import time; print('begun', flush=True); time.sleep(60)"])
+def test_error_messages_tracebacks_and_silence_are_distinguished(tmp_path):
+    message = run(["-c", "import sys; sys.exit('error: no room; make some.')"])
+    traceback = run(["-c", "1 / 0"])
+    silence = run(["-c", "import sys; sys.exit(1)"])
+    killed = Running(["-c", "import time; print('begun', flush=True); time.sleep(60)"])
     assert killed.kill(0.2) and killed.end().code == -9
-    assert [ended.told() for ended in (sentence, traceback, silence)] == [True, False, False]
-    tally = commands.Tally()
-    for ended in (sentence, traceback, commands.Ended(None, "")):
-        tally.case("a case", ended)
-    tally.case("another", sentence, lost=["a.csv"])
-    tally.case("a third", sentence, wrong=["it is not refused"])
-    assert vars(tally) == {"tried": 5, "survived": 1, "lost": 1, "tracebacks": 1, "hangs": 1}
+    assert [ended.refused() for ended in (message, traceback, silence)] == [True, False, False]
+    campaign = Campaign("faults", tmp_path)
+    for ended in (message, traceback, Ended(None, "")):
+        campaign.case("a case", ended)
+    campaign.case("another", message, lost=["a.csv"])
+    campaign.case("a third", message, wrong=["it is not refused"])
+    assert counts(campaign) == (5, 1, 1, 1, 1)

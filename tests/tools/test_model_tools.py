@@ -1,0 +1,186 @@
+"""The model's tools run from speech to table, here with an untrained model and a few voices."""
+
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import blstm
+from omegaconf import OmegaConf
+
+from lab41_sce import audio
+from lab41_sce.data.corpus import EMBEDDED_ROOT, load_corpus
+from lab41_sce.errors import UserError
+from lab41_sce.models.embedding_model import EmbeddingModel
+from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.separation.separator import Separator
+
+TOOLS = Path(__file__).parents[2] / "tools" / "model"
+pytestmark = pytest.mark.skipif(not TOOLS.exists(), reason="an installed package has no tools")
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """Make a folder with a model and the list of its speakers: three of each sex are unseen, three for validation."""
+    folder = tmp_path_factory.mktemp("shipped")
+    model = EmbeddingModel(FrontEnd(), blstm(257, 3, n_layers=1, units=4), unit_norm=True)
+    model.predict_on_batch(np.zeros((1, 1000), np.float32))
+    model.save(folder / "model.keras")
+    table = load_corpus(None, ["synthetic"], check="headers")
+    by_sex = table.groupby("sex")["speaker"].unique()
+    split = {speaker: name for speakers in by_sex
+             for name, some in (("unseen", speakers[:3]), ("validation", speakers[3:6])) for speaker in some}
+    table.assign(split=table["speaker"].map(split).fillna("train"))[
+        ["utterance", "speaker", "sex", "subset", "split"]].to_csv(folder / "splits.csv", index=False)
+    return folder / "model.keras"
+
+
+def call_main(name, monkeypatch, *arguments):
+    """Call the main function of a tool as the command line does."""
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    __import__(name).main()
+
+
+def run(name, shipped, results, monkeypatch, *arguments):
+    """Run a scoring tool; return its tables."""
+    call_main(name, monkeypatch, EMBEDDED_ROOT, results, "--model", shipped, "--per-kind", "1", *arguments)
+    tables = {file.stem: pd.read_csv(file) for file in results.glob("*.csv")}
+    assert len((results / "table.md").read_text("utf-8").splitlines()) == 2 + len(tables["summary"])
+    return tables
+
+
+def test_counting(shipped, tmp_path, monkeypatch):
+    tables = run("score_counting", shipped, tmp_path, monkeypatch, "--split", "validation", "--per-kind", "4")
+    mixtures, summary = tables["mixtures"], tables["summary"]
+    assert summary["speakers"].to_list() == [1, 2, 3] and set(summary["n"]) == {4}
+
+    def count(threshold):
+        """One speaker if the variance around one centroid is below the threshold, and so on; three otherwise."""
+        return np.select([mixtures["spread_1"] < threshold, mixtures["spread_2"] < threshold], [1, 2], 3)
+
+    assert mixtures["counted"].to_list() == count(0.77).tolist()
+    right = (count(0.77) == mixtures["speakers"]).groupby(mixtures["speakers"]).sum()
+    assert summary["correct"].to_list() == right.to_list()
+    thresholds = tables["thresholds"].set_index("cluster_variance")["right"]
+    expected = [(count(threshold) == mixtures["speakers"]).mean() for threshold in thresholds.index]
+    np.testing.assert_allclose(thresholds, expected, atol=1e-4)
+    # No variance reaches the last threshold, so that it finds one speaker, in a third of the mixtures correctly.
+    assert thresholds.iloc[-1] == pytest.approx(1 / 3, abs=1e-4)
+
+
+def test_enrolment(shipped, tmp_path, monkeypatch):
+    tables = run("score_enrolment", shipped, tmp_path, monkeypatch, "--split", "validation")
+    mixtures, thresholds = tables["mixtures"], tables["thresholds"].set_index("verification_threshold")["right"]
+    present, absent = mixtures[mixtures["present"]], mixtures[~mixtures["present"]]
+    assert len(present) == len(absent) == 4
+    right = [present["first"].sum(), (present["similarity"] >= 0).sum(), (absent["similarity"] < 0).sum()]
+    assert tables["summary"][["n", "right"]].to_numpy().tolist() == [[4, count] for count in right]
+    expected = [((present["similarity"] >= threshold).mean() + (absent["similarity"] < threshold).mean()) / 2
+                for threshold in thresholds.index]
+    np.testing.assert_allclose(thresholds, expected, atol=1e-4)
+    assert thresholds.iloc[0] == 0.5  # below every similarity: all are found
+
+
+def test_no_threshold_is_chosen_on_unseen_speakers(shipped, tmp_path, monkeypatch):
+    assert "thresholds" not in run("score_counting", shipped, tmp_path, monkeypatch)
+
+
+def test_degraded(shipped, tmp_path, monkeypatch):
+    summary = run("score_degraded", shipped, tmp_path, monkeypatch)["summary"]
+    assert set(summary["condition"]) == {"clean", "telephone", "mp3", "telephone, mp3"}
+    assert summary.query("kind == 'All'")["n"].to_list() == [4] * 4
+    assert summary.query("condition == 'clean'")["before_db"].abs().max() < 3  # at 0 dB, before de-emphasis
+
+
+def test_conversations(shipped, tmp_path, monkeypatch):
+    tables = run("score_conversations", shipped, tmp_path, monkeypatch, "--minutes", "0.5")
+    summary, conversations = tables["summary"].set_index("kind"), tables["conversations"].set_index("kind")
+    assert summary.index.to_list() == ["FF", "FM", "MM", "All"] and conversations["seconds"].between(20, 30).all()
+    for column in ("seconds", "swapped"):
+        assert summary[column].to_list() == [*conversations[column], conversations[column].sum()]
+    np.testing.assert_allclose(summary["share"], summary["swapped"] / summary["seconds"], atol=1e-4)
+
+
+def test_swapped_seconds_are_counted():
+    from score_conversations import conversation, swapped_seconds
+
+    rng = np.random.default_rng(0)
+    sources = conversation(rng, rng.standard_normal((2, 50000)).astype(np.float32), 60 * 1000, 1000)
+    assert (sources != 0).any(axis=0).mean() > 0.8 and (sources != 0).all(axis=0).mean() > 0.05  # gaps, and overlaps
+    voices = sources[::-1].copy()
+    assert swapped_seconds(sources, voices, 1000) == (0, 60)
+    voices[:, 10000:13000] = voices[::-1, 10000:13000].copy()
+    assert swapped_seconds(sources, voices, 1000) == (3, 60)
+
+
+def test_runs_are_compared_on_the_same_mixtures(shipped, tmp_path, monkeypatch):
+    corpus = {"name": "embedded", "root": None, "subsets": ["synthetic"], "unseen_subsets": []}
+    front_end = {"sample_rate_hz": 10000, "pre_emphasis": 0.95}
+    config = OmegaConf.create({"corpus": corpus, "method": {"name": "sce"}, "front_end": front_end})
+    for name, minutes in (("first", 10.0), ("second", 20.0)):
+        shutil.copytree(shipped.parent, tmp_path / name / "systems" / "sce")
+        shutil.copy(shipped.with_name("splits.csv"), tmp_path / name)
+        OmegaConf.save(config, tmp_path / name / "config.yaml")
+        facts = pd.DataFrame([{"system": "sce", "parameters": 7, "updates": 3, "minutes": minutes}])
+        facts.to_csv(tmp_path / name / "systems.csv", index=False)
+    arguments = [tmp_path / "first", tmp_path / "results", "--root", EMBEDDED_ROOT, "--others", tmp_path / "second",
+                 "--per-kind", "1"]
+    call_main("score_runs", monkeypatch, *arguments)
+    summary = pd.read_csv(tmp_path / "results" / "summary.csv").set_index("run")
+    assert summary["minutes"].to_list() == [10, 20] and {"clean: All", "SNR 10 dB: FM"} <= set(summary)
+    differences = pd.read_csv(tmp_path / "results" / "differences.csv")
+    assert set(differences["system"]) == {"second"} and differences["mean"].abs().max() < 1e-6  # the same model
+    (tmp_path / "second" / "splits.csv").write_text("utterance,split\n")
+    with pytest.raises(SystemExit):
+        call_main("score_runs", monkeypatch, *arguments)
+
+
+def test_a_model_that_cannot_be_loaded_is_not_kept(shipped, tmp_path, monkeypatch):
+    import keep_model
+
+    (tmp_path / "sce.keras").write_text("the earlier one")
+    arguments = [shipped.parent, "--cluster-variance", "0.7", "--verification-threshold", "0.5", "--folder", tmp_path]
+    for hop_reduction in ("3", "0"):
+        with pytest.raises(SystemExit):
+            call_main("keep_model", monkeypatch, *arguments, "--hop-reduction", hop_reduction)
+    monkeypatch.setattr(keep_model, "halve", lambda source, target: target.write_text("half a model"))
+    with pytest.raises(UserError, match="cannot be loaded"):
+        call_main("keep_model", monkeypatch, *arguments)
+    assert (tmp_path / "sce.keras").read_text() == "the earlier one"
+
+
+def test_a_kept_model_is_half_as_large_and_almost_the_same(shipped, tmp_path, monkeypatch):
+    call_main("keep_model", monkeypatch, shipped.parent, "--cluster-variance", "0.7", "--verification-threshold", "0.5",
+              "--hop-reduction", "2", "--soft-scale", "3", "--folder", tmp_path)
+    assert (tmp_path / "splits.csv").read_text() == (shipped.parent / "splits.csv").read_text()
+    whole, kept = Separator.load(shipped).model, Separator.load(tmp_path / "sce.keras").model
+    settings = kept.cluster_variance, kept.verification_threshold, kept.hop_reduction, kept.soft_scale
+    assert settings == (0.7, 0.5, 2, 3.0)
+    assert kept.front_end.hop_length == 128 and kept.range_db == whole.range_db
+    for before, after in zip(whole.network.get_weights(), kept.network.get_weights(), strict=True):
+        assert after.dtype == np.float32
+        np.testing.assert_array_equal(after, before.astype(np.float16))
+    config = zipfile.ZipFile(tmp_path / "sce.keras").read("config.json")
+    assert not any(name in config for name in (b"quantization_config", b"input_axes"))  # Keras 3.12 has neither
+
+
+def test_speech_is_packed(shipped, tmp_path, monkeypatch):
+    listed = pd.read_csv(shipped.with_name("splits.csv"), dtype=str)
+    few = listed[listed["split"] != "unseen"].groupby("split").head(3)
+    pd.concat([few, listed[listed["split"] == "unseen"]]).to_csv(tmp_path / "splits.csv", index=False)
+    call_main("pack_speech", monkeypatch, EMBEDDED_ROOT, tmp_path / "splits.csv", tmp_path / "pack", "--parts", "2")
+    tables = [load_corpus(tmp_path / f"pack_{part}", ["synthetic"]) for part in (1, 2)]
+    table = pd.concat(tables).set_index("utterance")
+    assert min(map(len, tables)) >= 2 and sorted(table.index) == sorted(few["utterance"])
+    for name, row in table.iterrows():
+        whole = audio.read_mono(next(EMBEDDED_ROOT.rglob(f"{name}.*")), 11000)
+        packed = audio.read_mono(row["path"], 11000)
+        np.testing.assert_allclose(packed, whole / np.abs(whole).max(), atol=1.5 / 2**11)

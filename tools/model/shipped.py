@@ -1,0 +1,55 @@
+"""Helpers of the tools that score the shipped model: command line, speech of a split, summary."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from lab41_sce.atomic_write import write_text
+from lab41_sce.data import librispeech
+from lab41_sce.data.speech import Speech
+from lab41_sce.pretrained import MODEL
+from lab41_sce.reporting import tables
+from lab41_sce.runs import run_directory
+from lab41_sce.separation.separator import Separator
+
+
+def parser(description: str, per_kind: int) -> argparse.ArgumentParser:
+    """Return the command line that all have: corpus, folder of the results, split, mixtures of each kind, model."""
+    shared = argparse.ArgumentParser(description=description.splitlines()[0])
+    shared.add_argument("root", help="LibriSpeech")
+    shared.add_argument("results", type=Path, help="folder to write to")
+    shared.add_argument("--split", default="unseen", choices=["unseen", "validation"])
+    shared.add_argument("--per-kind", type=int, default=per_kind, help="mixtures of each kind")
+    shared.add_argument("--model", type=Path, default=MODEL)
+    return shared
+
+
+def load(options: argparse.Namespace) -> tuple[Separator, Speech, pd.DataFrame]:
+    """Load the model, and the speech and table of the utterances that `splits.csv`, near the model, assigns to a split.
+    """
+    separator = Separator.load(options.model)
+    folders = [folder for folder in (options.model, *options.model.parents) if (folder / "splits.csv").is_file()]
+    splits = pd.read_csv(folders[0] / "splits.csv", dtype=str).query("split == @options.split")
+    table = librispeech.load(options.root, sorted(splits["subset"].unique()), check="headers")
+    table = table.merge(splits[["utterance", "split"]], on="utterance")
+    options.results.mkdir(parents=True, exist_ok=True)
+    return separator, Speech(table, separator.model.front_end.sample_rate_hz), table
+
+
+def write_summary(summary: pd.DataFrame, results: Path) -> None:
+    """Write a table as `summary.csv` and, formatted, as `table.md`; print the latter."""
+    run_directory.write_csv(summary, results / "summary.csv")
+    text = tables.markdown(tables.Table([tables.words(name) for name in summary.columns],
+                                        [[f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in row]
+                                         for row in summary.itertuples(index=False)]))
+    write_text(results / "table.md", text + "\n")
+    print(text)
+
+
+def write_thresholds(name: str, shares: dict[float, float], results: Path) -> None:
+    """Write the share of right decisions with each threshold of the model's attribute `name`; print the best."""
+    table = pd.DataFrame({name: shares.keys(), "right": shares.values()}).round(4)
+    run_directory.write_csv(table, results / "thresholds.csv")
+    best = max(shares, key=shares.get)
+    print(f"the best threshold, {best}, is right in {shares[best]:.1%}")
