@@ -16,7 +16,7 @@ OTHERS = $(filter-out $(PAGE) $(LONG), $(sort $(wildcard tests/*/test_*.py)))
 EXPECTED = results/comparisons/reproduce/expected.csv
 
 # The tests that hold with every version: scores, features, masks, splits, mixtures, saved models
-NUMBERS = same_scores repeatable metrics bootstrap front_end clustering librispeech_and_splits mixtures pretrained sce lstm
+NUMBERS = same_scores repeatable metrics bootstrap front_end clustering corpus librispeech splits speech mixture mixtures evaluation_set pretrained sce lstm
 
 .DEFAULT_GOAL := help
 .PHONY: help venv reproduce figures demo bench torture test test-slow test-browser test-oldest coverage lint docs notebooks clean distclean

@@ -20,14 +20,15 @@ import pandas as pd
 import soundfile
 
 from benchmarks.timing import part_main, peak_megabytes, seconds
-from lab41_sce.data import librispeech, splits, store
+from lab41_sce.data import splits, store_writer
+from lab41_sce.data.corpus import EMBEDDED_SUBSET, load_corpus
 from lab41_sce.data.evaluation_set import draw_evaluation_set
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.sampler import TrainingMixtures
 from lab41_sce.data.speech import Speech
 
 TREES = ((100, 10), (10_000, 250), (280_000, 2338))  # utterances, speakers
-LARGE_STORE = (1_000_000, 100_000, 20, store.SHARD_SECONDS)  # utterances, speakers, shards, seconds of a shard
+LARGE_STORE = (1_000_000, 100_000, 20, store_writer.SHARD_SECONDS)  # utterances, speakers, shards, seconds of a shard
 SPEEDS = (0.9, 1.0, 1.1)
 RATE_HZ = 10_000
 
@@ -74,7 +75,7 @@ def start_up(root: str) -> tuple[dict[str, float], float]:
     def stage(name):
         taken[name] = time.perf_counter() - begin - sum(taken.values())
 
-    table = librispeech.load(root, ["train"], check="headers")
+    table = load_corpus(root, ["train"], check="headers")
     stage("loading")
     table = splits.perturb_speed(splits.split(table, 2), SPEEDS)
     stage("splits, three speeds")
@@ -105,7 +106,7 @@ def measure_indexing(rows, quick: bool) -> None:
             make_tree(Path(folder), n_utterances, n_speakers)
             for which in ("first", "again"):
                 taken = seconds(lambda folder=folder: splits.split(
-                    librispeech.load(folder, ["train"], check="headers"), 2))
+                    load_corpus(folder, ["train"], check="headers"), 2))
                 case = f"indexing {n_utterances} utterances, {which}"
                 rows.add(case, taken, "s")
                 rows.add(f"{case}: each thousand", 1000 * taken / n_utterances, "s")
@@ -139,7 +140,7 @@ def measure(rows, quick: bool) -> None:
     ready = trainee.rate(trainee.ready(batch, length), 2 if quick else 30, frames)
     rows.add(f"updates on ready data of {batch} x {length} frames", ready, "frames/s")
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        table = librispeech.load(None, [librispeech.EMBEDDED_SUBSET], check="headers")
+        table = load_corpus(None, [EMBEDDED_SUBSET], check="headers")
         speed = table["seconds"].sum() / seconds(store.make, table, Path(folder), RATE_HZ)
         rows.add("making a store of Ogg at 16 kHz", speed, "times real time")
         trainee.read_corpus(folder)

@@ -25,9 +25,11 @@ import pandas as pd
 from benchmarks.timing import machine, seconds
 from benchmarks.training import Trainee, input_rate
 from lab41_sce.atomic_write import write_text
-from lab41_sce.data import librispeech, store
+from lab41_sce.data.corpus import EMBEDDED_ROOT, load_corpus
 from lab41_sce.data.evaluation_set import draw_evaluation_set
 from lab41_sce.data.speech import Speech
+from lab41_sce.data.store_reader import load_store
+from lab41_sce.data.store_writer import write_store
 from lab41_sce.evaluation import scoring
 from lab41_sce.runs import run_directory
 
@@ -51,11 +53,11 @@ def measure(corpus: Path, n_files: int, store_folder: Path) -> pd.DataFrame:
     """Measure on this machine, with a store made in an empty folder; return name, value and unit."""
     folders = sorted(folder.name for folder in corpus.iterdir() if folder.is_dir())
     subset = next((name for name in folders if name in HOURS), folders[0])
-    files = librispeech.load(corpus, [subset], check="headers").sample(n_files, random_state=0, replace=True)
+    files = load_corpus(corpus, [subset], check="headers").sample(n_files, random_state=0, replace=True)
     files = files.drop_duplicates("utterance").assign(split="train")
     hours = files["seconds"].sum() / 3600
-    storing = seconds(lambda: store.make(files, store_folder, RATE_HZ, n_jobs=1))
-    stored = store.load(store_folder).assign(split="train")
+    storing = seconds(lambda: write_store(files, store_folder, RATE_HZ, n_jobs=1))
+    stored = load_store(store_folder).assign(split="train")
     trainee = Trainee(["+exp=paper", "corpus=embedded"])
     settings, batch = trainee.config.validation, trainee.config.mixtures.batch_size
     validation = draw_evaluation_set(trainee.speech, trainee.table.assign(split="validation"), "validation",
@@ -131,7 +133,7 @@ def main() -> None:
     """Measure, estimate, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="folder to write to")
-    parser.add_argument("--corpus", type=Path, default=librispeech.EMBEDDED_ROOT, help="corpus whose files are decoded")
+    parser.add_argument("--corpus", type=Path, default=EMBEDDED_ROOT, help="corpus whose files are decoded")
     parser.add_argument("--quick", action="store_true", help="few files: to check that it works")
     parser.add_argument("--gigabytes-per-second", type=float, default=GIGABYTES_PER_SECOND,
                         help="transfer rate between GPUs, of one machine or several")

@@ -14,7 +14,8 @@ from train_with_torch import Training, compose_config, describe_machine, optimiz
 
 from benchmarks.timing import part_main, seconds
 from lab41_sce.atomic_write import write_text
-from lab41_sce.data import librispeech, splits
+from lab41_sce.data import splits
+from lab41_sce.data.corpus import EMBEDDED_SUBSET, load_corpus
 
 CASES = {"article's network": (["+exp=paper"], [(16, 40), (64, 40), (256, 40), (1024, 40)]),
          "pretrained recipe": (["+exp=pretrained"], [(32, 100), (128, 100)]),
@@ -26,7 +27,7 @@ def update_seconds(experiment: list[str], batch: int, hops: int, updates: int) -
     """Return the median duration of an update, given the number and the hops of the excerpts."""
     sizes = [f"mixtures.batch_size={batch}", f"mixtures.seconds={hops * 0.0256}", "corpus=embedded"]
     config = compose_config([*experiment, *sizes])
-    table = librispeech.load(None, [librispeech.EMBEDDED_SUBSET], check="headers")
+    table = load_corpus(None, [EMBEDDED_SUBSET], check="headers")
     training = Training(config, splits.split(table, 2, **config.splits))
     adam = optimizer(training.method, config.training)
     weights = [weight.value for weight in training.method.trainable_variables]

@@ -16,7 +16,8 @@ import tensorflow as tf
 from hydra.utils import instantiate
 
 from benchmarks.timing import compose_config, part_main, seconds
-from lab41_sce.data import librispeech, splits
+from lab41_sce.data import splits
+from lab41_sce.data.corpus import EMBEDDED_SUBSET, load_corpus
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.sampler import TrainingMixtures
 from lab41_sce.data.speech import Speech
@@ -56,9 +57,9 @@ class Trainee:
         self.method = instantiate(self.config.method.build, _partial_=True)(setup)
         self.method.compile(RowAdam(1e-5, clip_norm=5.0))
 
-    def read_corpus(self, root, subset: str = librispeech.EMBEDDED_SUBSET) -> None:
+    def read_corpus(self, root, subset: str = EMBEDDED_SUBSET) -> None:
         """Draw all further mixtures from another corpus."""
-        table = splits.split(librispeech.load(root, [subset], check="headers"), 2, **self.config.splits)
+        table = splits.split(load_corpus(root, [subset], check="headers"), 2, **self.config.splits)
         table = splits.perturb_speed(table, self.config.mixtures.speeds)
         self.speakers = splits.trained_speakers(table)
         self.speech = Speech(table, self.front_end.sample_rate_hz)

@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 from lab41_sce import audio
-from lab41_sce.data.librispeech import EMBEDDED_ROOT, EMBEDDED_SUBSET, load
+from lab41_sce.data.corpus import EMBEDDED_ROOT, EMBEDDED_SUBSET, load_corpus
 from lab41_sce.examples import EXAMPLES
 from reliability.processes import Ended, distance, files, half_written, run, temporary
 
@@ -26,20 +26,22 @@ TINY = ("+exp=smoke", "corpus=librispeech", f"corpus.subsets=[{SUBSET}]", "corpu
         "evaluation.examples_per_kind=1")
 DOWNLOAD = """
 import sys
-from lab41_sce.data import download, librispeech
+from lab41_sce.data import download
+from lab41_sce.data.corpus import load_corpus
 from lab41_sce.errors import UserError
 root, subset, download.OPENSLR_URL, checksum = sys.argv[1:]
 download.ARCHIVES[subset] = download.Archive(31, checksum)
 try:
-    librispeech.load(root, [subset], download=True)  # as corpus.download=true does
+    load_corpus(root, [subset], download=True)  # as corpus.download=true does
 except UserError as error:
     sys.exit(f"error: {error}")
 """
 STORE = """
 import sys
-from lab41_sce.data import store
-store.SHARD_SECONDS = 20.0  # many shards
-sys.exit(store.main(sys.argv[1:]))
+from lab41_sce.data import store_writer
+from lab41_sce.commands.store import main
+store_writer.SHARD_SECONDS = 20.0  # many shards
+sys.exit(main(sys.argv[1:]))
 """
 
 
@@ -93,7 +95,7 @@ class Subject:
 
 def make_corpus(root: Path) -> Path:
     """Make a small corpus from the embedded one: 6 women and 6 men, 6 utterances each, alternately FLAC and WAV."""
-    table = load(None, [EMBEDDED_SUBSET], check="headers")
+    table = load_corpus(None, [EMBEDDED_SUBSET], check="headers")
     speakers = [name for _, of_sex in table.groupby("sex") for name in sorted(of_sex["speaker"].unique())[:6]]
     for speaker in speakers:
         longest = table[table["speaker"] == speaker].nlargest(6, "seconds")

@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 
 from lab41_sce import audio
-from lab41_sce.data import librispeech, splits
+from lab41_sce.data import splits
+from lab41_sce.data.corpus import EMBEDDED_SUBSET, load_corpus
 from lab41_sce.data.evaluation_set import draw_evaluation_set, load_mixture
 from lab41_sce.data.speech import Speech
 
@@ -36,7 +37,7 @@ def commands(folder, name, *options):
 def mixtures(tmp_path_factory, quick):
     """Write mixtures of two unseen speakers, their sources, and the results of one process; return the folder."""
     folder = tmp_path_factory.mktemp("cluster")
-    table = splits.split(librispeech.load(None, [librispeech.EMBEDDED_SUBSET], check="headers"), 2)
+    table = splits.split(load_corpus(None, [EMBEDDED_SUBSET], check="headers"), 2)
     speech = Speech(table[table["split"] == "unseen"], RATE_HZ)
     listed = draw_evaluation_set(speech, table, "unseen", 2, 2 if quick else 10, MIXTURE_SECONDS, pre_emphasis=0.95)
     for name in ("mixtures", "references"):

@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 import soundfile
 
-from lab41_sce.data import evaluation_set, librispeech
-from lab41_sce.data.download import Archive, download
+from lab41_sce.data import evaluation_set
+from lab41_sce.data.corpus import load_corpus
+from lab41_sce.data.download import Archive, download_subsets
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 from reliability.bad_files import files_with_false_headers
@@ -102,7 +103,7 @@ def unpack(around, content, outside, check_message):
     (root / f"{SUBSET}.tar.gz").write_bytes(content)
     checksum, refused = hashlib.sha256(content).hexdigest(), False
     try:
-        download([SUBSET], root, catalogue={SUBSET: Archive(31, f"sha256:{checksum}")})
+        download_subsets([SUBSET], root, catalogue={SUBSET: Archive(31, f"sha256:{checksum}")})
     except UserError as error:
         check_message(error)
         refused = True
@@ -156,7 +157,7 @@ def load_bad_files(root, check_message):
     for number, (name, content) in enumerate(files_with_false_headers().items()):
         (folder / f"1-2-{number}.{name.rpartition('.')[2]}").write_bytes(content)
     for check, in_memory in itertools.product(("samples", "headers"), (False, True)):
-        table = librispeech.load(root, ["train"], check=check)
+        table = load_corpus(root, ["train"], check=check)
         assert [name for name in table["utterance"] if name.startswith("1-1-")] == ["1-1-0"]
         try:
             speech = Speech(table, 16000, in_memory)
@@ -174,7 +175,7 @@ def test_lists(campaign, fuzz, limited_memory, tmp_path):
 
     def restricted(name):
         pd.DataFrame({"utterance": [name]}).to_csv(tmp_path / "list.csv", index=False)
-        return librispeech.load(root, ["train"], utterances=tmp_path / "list.csv")
+        return load_corpus(root, ["train"], utterances=tmp_path / "list.csv")
 
     outside = elsewhere / "train" / "2" / "1" / "2-1-0"
     names = ["../elsewhere/train/2/1/2-1-0", str(outside), f"{outside}.flac", "way/train/2/1/2-1-0", "2-1-0", "", "\0",
@@ -183,8 +184,8 @@ def test_lists(campaign, fuzz, limited_memory, tmp_path):
     for name in names:
         check(lambda name=name: restricted(name))
     for subset in (*SUBSETS, str(elsewhere / "train")):
-        check(lambda subset=subset: librispeech.load(root, [subset]))
-    table = librispeech.load(root, ["train"])
+        check(lambda subset=subset: load_corpus(root, [subset]))
+    table = load_corpus(root, ["train"])
     row = {"mixture": "m", "split": "unseen", "kind": "FF", "sample_rate_hz": 16000, "length": 16000, "speaker_1": "1",
            "utterance_1": "1-1-0", "start_1": 0, "gain_1": 1.0}
     for in_memory in (True, False):

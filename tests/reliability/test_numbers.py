@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from lab41_sce.data import evaluation_set, librispeech
+from lab41_sce.data import evaluation_set
+from lab41_sce.data.corpus import EMBEDDED_SUBSET, load_corpus
 from lab41_sce.data.speech import Speech
 from lab41_sce.evaluation import metrics
 from lab41_sce.evaluation.scoring import apply_masks
@@ -101,7 +102,7 @@ def test_references_as_estimates(campaign, scored):
 
 def draw_mixtures(front_end, n_mixtures):
     """Mix speakers of the embedded corpus, half of the mixtures of two and half of three."""
-    utterances = librispeech.load(None, [librispeech.EMBEDDED_SUBSET], check="headers").assign(split="unseen")
+    utterances = load_corpus(None, [EMBEDDED_SUBSET], check="headers").assign(split="unseen")
     speech = Speech(utterances, front_end.sample_rate_hz, in_memory=False)
     for n_speakers in (2, 3):
         rows = evaluation_set.draw_evaluation_set(speech, utterances, "unseen", n_speakers, 2, MIXTURE_SECONDS,

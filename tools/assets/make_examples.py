@@ -8,7 +8,7 @@ An example is one sentence each of two or three voices, equally loud, which begi
 import numpy as np
 
 from lab41_sce import audio
-from lab41_sce.data.librispeech import EMBEDDED_ROOT
+from lab41_sce.data.corpus import EMBEDDED_ROOT
 from lab41_sce.examples import EXAMPLES, FOLDER
 
 UTTERANCES = {"mixture": ("3-1-0001", "13-1-0004"), "two_women": ("16-1-0003", "7-1-0006"),

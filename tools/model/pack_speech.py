@@ -15,7 +15,7 @@ import pandas as pd
 import soundfile
 
 from lab41_sce import audio
-from lab41_sce.data import librispeech
+from lab41_sce.data.corpus import load_corpus
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--parts", type=int, default=1)
     options = parser.parse_args()
     listed = pd.read_csv(options.splits, dtype=str).query("split in ('train', 'validation')")
-    table = librispeech.load(options.root, sorted(listed["subset"].unique()), check="headers")
+    table = load_corpus(options.root, sorted(listed["subset"].unique()), check="headers")
     table = table[table["utterance"].isin(listed["utterance"])]
     parts = (table["seconds"].cumsum() / table["seconds"].sum() * options.parts).clip(upper=options.parts - 1e-9)
     step = 2 ** (16 - options.bits)

@@ -12,8 +12,8 @@ import pandas as pd
 import shipped
 from omegaconf import OmegaConf
 
-from lab41_sce.data import librispeech
-from lab41_sce.data.evaluation_set import at_snr, draw_evaluation_set
+from lab41_sce.data.corpus import load_corpus
+from lab41_sce.data.evaluation_set import add_noise_at, draw_evaluation_set
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
 from lab41_sce.evaluation import scoring
@@ -38,7 +38,7 @@ def main() -> None:
     config = OmegaConf.load(options.run / "config.yaml")
     corpus = {name: value for name, value in config.corpus.items() if name not in ("name", "root")}
     splits = pd.read_csv(options.run / "splits.csv", dtype=str)[["utterance", "split"]]
-    table = librispeech.load(options.root, **corpus).merge(splits, on="utterance")
+    table = load_corpus(options.root, **corpus).merge(splits, on="utterance")
     systems, facts = {}, []
     for run in (options.run, *options.others):
         if not pd.read_csv(run / "splits.csv", dtype=str)[["utterance", "split"]].equals(splits):
@@ -53,7 +53,7 @@ def main() -> None:
     clean = draw_evaluation_set(speech, table, "validation", 2, options.per_kind, options.seconds,
                                 config.front_end.pre_emphasis, join=options.seconds > MAX_UTTERANCE_SECONDS)
     scores = pd.concat([scoring.score_systems(separator.model.front_end, systems, speech, mixtures, noise=noise)
-                        for mixtures in (clean, at_snr(clean, noise, SNR_DB))])
+                        for mixtures in (clean, add_noise_at(clean, noise, SNR_DB))])
     options.results.mkdir(parents=True, exist_ok=True)
     run_directory.write_csv(summarise(scores), options.results / "scores.csv")
     if len(systems) > 1:

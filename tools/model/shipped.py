@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from lab41_sce.atomic_write import write_text
-from lab41_sce.data import librispeech
+from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.speech import Speech
 from lab41_sce.pretrained import MODEL
 from lab41_sce.reporting import tables
@@ -31,7 +31,7 @@ def load(options: argparse.Namespace) -> tuple[Separator, Speech, pd.DataFrame]:
     separator = Separator.load(options.model)
     folders = [folder for folder in (options.model, *options.model.parents) if (folder / "splits.csv").is_file()]
     splits = pd.read_csv(folders[0] / "splits.csv", dtype=str).query("split == @options.split")
-    table = librispeech.load(options.root, sorted(splits["subset"].unique()), check="headers")
+    table = load_corpus(options.root, sorted(splits["subset"].unique()), check="headers")
     table = table.merge(splits[["utterance", "split"]], on="utterance")
     options.results.mkdir(parents=True, exist_ok=True)
     return separator, Speech(table, separator.model.front_end.sample_rate_hz), table
