@@ -26,6 +26,7 @@ from lab41_sce.data.evaluation_set import draw_evaluation_set
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.sampler import TrainingMixtures
 from lab41_sce.data.speech import Speech
+from lab41_sce.data.store_writer import write_store
 
 TREES = ((100, 10), (10_000, 250), (280_000, 2338))  # utterances, speakers
 LARGE_STORE = (1_000_000, 100_000, 20, store_writer.SHARD_SECONDS)  # utterances, speakers, shards, seconds of a shard
@@ -141,7 +142,7 @@ def measure(rows, quick: bool) -> None:
     rows.add(f"updates on ready data of {batch} x {length} frames", ready, "frames/s")
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         table = load_corpus(None, [EMBEDDED_SUBSET], check="headers")
-        speed = table["seconds"].sum() / seconds(store.make, table, Path(folder), RATE_HZ)
+        speed = table["seconds"].sum() / seconds(write_store, table, Path(folder), RATE_HZ)
         rows.add("making a store of Ogg at 16 kHz", speed, "times real time")
         trainee.read_corpus(folder)
         add_input_rate(f"{case}, from a store", trainee.mixtures(batch, length))
