@@ -2,7 +2,8 @@
 
     python tools/model/keep_results.py runs/compare_librispeech results/comparisons/librispeech [--example unseen-FM-1]
 
-The corpus's folder becomes $LIBRISPEECH and the run's runs/NAME, so that no path of a machine is committed.
+The folder of the corpus becomes $LIBRISPEECH and that of the run runs/NAME, so that no path of a machine is committed.
+`splits.csv` is copied only if `results/` does not contain the same file yet.
 """
 
 import argparse
@@ -33,6 +34,8 @@ def main() -> None:
     present = [name for name in TEXTS if (run / name).exists()]  # some runs train or score nothing
     for name in present:
         text = run_directory.redact_paths((run / name).read_text("utf-8"), config, run)
+        if name == "splits.csv" and any(kept.read_text("utf-8") == text for kept in results.parents[1].rglob(name)):
+            continue
         (results / name).write_text(text, "utf-8")
     version = json.loads((results / "version.json").read_text("utf-8"))
     commands = [start["command"] for start in (version, *version.get("resumed", [])) if "command" in start]
