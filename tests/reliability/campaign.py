@@ -105,7 +105,11 @@ class Campaign:
         shutil.rmtree(folder)
 
     def run(self, case: Callable[[], object], lost: type[Exception] = Lost) -> None:
-        """Run a case in this process, a function that raises if a promise is broken (`lost`: if data is), and count it.
+        """Run a case in this process and count it.
+
+        Args:
+            case: function that raises if a promise is broken.
+            lost: exception that reports a loss of data.
         """
         def stop(*_):
             raise Hang

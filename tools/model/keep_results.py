@@ -2,7 +2,7 @@
 
     python tools/model/keep_results.py runs/compare_librispeech results/comparisons/librispeech [--example unseen-FM-1]
 
-The folder of the corpus becomes $LIBRISPEECH and that of the run runs/NAME, so that no path of this machine is kept.
+The folder of the corpus becomes $LIBRISPEECH and that of the run runs/NAME, so that no path of a machine is committed.
 `splits.csv` is copied only if `results/` does not contain the same file yet.
 """
 

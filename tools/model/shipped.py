@@ -26,8 +26,7 @@ def parser(description: str, per_kind: int) -> argparse.ArgumentParser:
 
 
 def load(options: argparse.Namespace) -> tuple[Separator, Speech, pd.DataFrame]:
-    """Load the model, and the speech and table of the utterances that `splits.csv`, near the model, assigns to a split.
-    """
+    """Load the model, and the speech and the table of a split, which `splits.csv` beside the model defines."""
     separator = Separator.load(options.model)
     folders = [folder for folder in (options.model, *options.model.parents) if (folder / "splits.csv").is_file()]
     splits = pd.read_csv(folders[0] / "splits.csv", dtype=str).query("split == @options.split")
