@@ -56,8 +56,8 @@ def spectrogram(result: Result) -> tuple[Figure, str]:
     parts = [f"{_voice(number)} has {share:.0%}" for number, share in enumerate(shares)]
     seconds = len(magnitudes) * result.front_end.hop_length / result.front_end.sample_rate_hz
     return figure, (f"Spectrogram of {min(seconds, result.sound.seconds):.1f} s, 0 to "
-                    f"{result.front_end.sample_rate_hz / 2000:g} kHz. A bin is brighter the louder it is, and has the "
-                    f"colour of its voice. Of the energy, {_list(parts)}.")
+                    f"{result.front_end.sample_rate_hz / 2000:g} kHz. Brightness is the level of a bin, "
+                    f"colour is its voice. Of the energy, {_list(parts)}.")
 
 
 def masks(result: Result) -> tuple[Figure, str]:
