@@ -61,8 +61,8 @@ def update_steps(batch: int, frames: int, speakers: int, systems=NAIVE[:2]) -> d
     """Return a whole training update of each system, at the article's sizes."""
     import keras
 
-    from lab41_sce.methods.deep_clustering import DeepClustering
     from lab41_sce.methods.base import Setup, ideal_assignment, magnitudes
+    from lab41_sce.methods.deep_clustering import DeepClustering
     from lab41_sce.models.front_end import FrontEnd
 
     class NaiveDeepClustering(DeepClustering):
@@ -82,7 +82,8 @@ def update_steps(batch: int, frames: int, speakers: int, systems=NAIVE[:2]) -> d
     speaker_ids = np.array([rng.choice(speakers, SOURCES, replace=False) for _ in range(batch)], np.int32)
     steps: dict[str, Callable[[], None]] = {}
     for name in systems:
-        setup = Setup(FrontEnd(), with_yaml_defaults("network/blstm", units=UNITS), SOURCES, tuple(map(str, range(speakers))))
+        network = with_yaml_defaults("network/blstm", units=UNITS)
+        setup = Setup(FrontEnd(), network, SOURCES, tuple(map(str, range(speakers))))
         method = builders[name](setup)
         method.compile(keras.optimizers.Adam())
         steps[name] = partial(method.train_on_batch, {"sources": sources, "speaker_ids": speaker_ids})
