@@ -1,0 +1,1 @@
+"""A configuration is checked and becomes one run in one folder."""
