@@ -10,7 +10,7 @@ choices of a list hold for its elements. `check_fields` compares a mapping of va
 
 import copy
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -99,12 +99,12 @@ def declaration(item: Field) -> Declaration:
 
 def defaults(settings: type) -> dict[str, Any]:
     """Return the default of every setting of a dataclass, with groups as inner dictionaries."""
-    values = {}
+    values: dict[str, Any] = {}
     for item in fields(settings):
         if "group" in item.metadata:
             values[item.name] = defaults(item.metadata["group"])
         else:
-            values[item.name] = item.default_factory() if callable(item.default_factory) else item.default
+            values[item.name] = item.default if item.default is not MISSING else item.default_factory()  # type: ignore
     return values
 
 

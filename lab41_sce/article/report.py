@@ -29,7 +29,7 @@ from lab41_sce.reporting import tables
 from lab41_sce.reporting.figures import save
 from lab41_sce.reporting.page import page
 from lab41_sce.reporting.tables import Table
-from lab41_sce.runs import run_directory
+from lab41_sce.runs.versions import redact_paths
 
 FILES = ("config.yaml", "version.json", "splits.csv", "evaluation.csv", "systems.csv", "mixtures.csv", "summary.csv",
          "differences.csv")
@@ -191,7 +191,7 @@ def _about(what: str, run: Path) -> list[str]:
     """Say what a run was: cells of a table, without paths of this machine."""
     version, config = json.loads((run / "version.json").read_text("utf-8")), _config(run)
     starts = [version, *version.get("resumed", [])]
-    commands = dict.fromkeys(run_directory.redact_paths(start.get("command", ""), config, run) for start in starts)
+    commands = dict.fromkeys(redact_paths(start.get("command", ""), config, run) for start in starts)
     codes = dict.fromkeys(start["git_commit"] for start in starts)
     return [what, "<br>".join(f"`{command}`" for command in commands), ", ".join(codes), version["started"][:10],
             _machine(version)]

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from lab41_sce.atomic_write import write_text, write_whole
 from lab41_sce.errors import UserError
-from lab41_sce.runs.run_directory import versions
+from lab41_sce.runs.versions import versions
 
 # The article's sizes, and how far from them the losses are followed
 FRAMES, BINS, SIZE, UNITS, SPEAKERS, SOURCES = 40, 257, 40, 300, 251, 2

@@ -8,6 +8,7 @@ of arXiv 1705.04662). A batch holds waveforms `[B, S, N]`; spectrograms are comp
 Batch number i of a seed is always the same, so an interrupted training continues by counting.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,8 @@ class TrainingMixtures:
         UserError: there are too few speakers.
     """
 
-    def __init__(self, speech: Speech, utterances: pd.DataFrame, speakers: list[str], settings: MixtureSettings,
-                 pre_emphasis: float, seed: int, noise: Noise | None = None,
+    def __init__(self, speech: Speech, utterances: pd.DataFrame, speakers: Sequence[str],
+                 settings: MixtureSettings, pre_emphasis: float, seed: int, noise: Noise | None = None,
                  snr_db: tuple[float, float] = (0.0, 0.0), rows: slice = slice(None)):
         self.speech, self.settings, self.pre_emphasis, self.seed = speech, settings, pre_emphasis, seed
         self.noise, self.snr_db, self.rows = noise, snr_db, rows
@@ -95,7 +96,7 @@ class TrainingMixtures:
                 name = (self._original_speed if easy else self._utterances).draw(rng, number)
                 start = rng.integers(max(self.speech.length(name) - self.length, 0) + 1)
                 if row in mine:
-                    sources[row, place] = self.speech.excerpt(name, start, self.length)
+                    sources[row, place] = self.speech.excerpt(name, int(start), self.length)
         levels_db = settings.level_range_db * (rng.random(speaker_ids.shape) - 0.5)
         for row in mine:  # one by one, since a row fits into the processor's cache
             sources[row] = normalise(sources[row], self.pre_emphasis, levels_db[row])
@@ -108,7 +109,7 @@ class TrainingMixtures:
                                            for _ in range(batch_size)])
         return {name: values[self.rows] for name, values in batch.items()}
 
-    def _draw_noise(self, rng, sources, speaker_ids):
+    def _draw_noise(self, rng: np.random.Generator, sources: np.ndarray, speaker_ids: np.ndarray) -> np.ndarray:
         """Draw noise for every mixture of a batch, float32 `[B, N]`."""
         noises = []
         for speech, numbers in zip(sources.sum(axis=1), speaker_ids, strict=True):
@@ -117,12 +118,12 @@ class TrainingMixtures:
             noises.append(scaled(noise, speech, rng.uniform(*self.snr_db)))
         return np.stack(noises)
 
-    def _draw_count(self, rng):
+    def _draw_count(self, rng: np.random.Generator) -> int:
         """Draw the number of active speakers of a mixture."""
         counts, shares = zip(*sorted(self.speaker_shares.items()))
         return rng.choice(counts, p=np.array(shares) / sum(shares)) if len(counts) > 1 else counts[0]
 
-    def _draw_speakers(self, rng):
+    def _draw_speakers(self, rng: np.random.Generator) -> np.ndarray:
         """Draw S different speakers: any, or of one sex with the probability `same_sex` and of both sexes otherwise."""
         same_sex = self.settings.same_sex
         one_sex = same_sex is not None and rng.random() < same_sex
@@ -149,7 +150,7 @@ class TrainingMixtures:
         if self.settings.response_db or self.settings.telephone:
             shapes["responses"] = tf.float32, (n_rows, self.n_speakers, TERMS + 1)
 
-        def draw(index):
+        def draw(index: Any) -> list[np.ndarray]:
             try:
                 batch = self.batch(int(index))
             except UserError as error:
@@ -157,7 +158,7 @@ class TrainingMixtures:
                 return [np.zeros(shape, dtype.as_numpy_dtype) for dtype, shape in shapes.values()]
             return [batch[name] for name in shapes]
 
-        def make(index):
+        def make(index: Any) -> dict[str, Any]:
             arrays = tf.numpy_function(draw, [index], [dtype for dtype, _ in shapes.values()])
             return {name: tf.ensure_shape(array, shape)
                     for array, (name, (_, shape)) in zip(arrays, shapes.items(), strict=True)}

@@ -14,8 +14,8 @@ class CorpusSettings:
     """Where the speech comes from; `experiments/corpus/*.yaml` describes the known corpora."""
 
     name: str = setting("embedded", "Name of the corpus, part of the run's folder")
-    root: str | None = setting(None, "Folder with SPEAKERS.TXT and the subsets, or of a store; null: the corpus that "
-                               "is shipped with the package", free_on_resume=True, is_location=True)
+    root: str | None = setting("???", "Folder with SPEAKERS.TXT and the subsets, or of a store, which must be given; "
+                               "null: the shipped corpus", free_on_resume=True, is_location=True)
     subsets: list[str] = setting(["synthetic"], "Subsets to train on")
     unseen_subsets: list[str] = setting([], "Subsets whose speakers are scored only; without any, the unseen speakers "
                                         "are drawn by splits.unseen_fraction")

@@ -159,7 +159,8 @@ def describe_settings() -> str:
             unit = f", in {about.unit}" if about.unit else ""
             lines += textwrap.wrap(f"{about.help}{unit}. {possible[0].upper()}{possible[1:]}.", 116,
                                    initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
-            lines.append(indent + yaml.safe_dump({item.name: default}, default_flow_style=None, width=1000).strip())
+            text = yaml.safe_dump(default, default_flow_style=True, width=1000).splitlines()[0]
+            lines.append(f"{indent}{item.name}: {text}")
     lines.append("\n# Networks, systems, corpora and experiments have files of their own:")
     for kind in ("network", "method", "corpus", "exp"):
         names = ", ".join(sorted(file.stem for file in (CONFIG_PATH / kind).glob("*.yaml")))

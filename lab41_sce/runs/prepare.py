@@ -4,6 +4,7 @@ The experiment and the PyTorch trainer both start from `prepare`, so they train 
 """
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,10 @@ class Prepared:
             rows: of every batch, where several workers share it.
         """
         snr_db = self.settings.noise.training_snr_db
-        noise = {} if snr_db is None else {"noise": self.noise, "snr_db": tuple(snr_db)}
         table = self.utterances[self.utterances["split"] == split]
-        return TrainingMixtures(self.speech, table, list(self.setup.speakers), self.settings.mixtures,
-                                self.setup.front_end.pre_emphasis, self.settings.seed, rows=rows, **noise)
+        mixtures = partial(TrainingMixtures, self.speech, table, self.setup.speakers, self.settings.mixtures,
+                           self.setup.front_end.pre_emphasis, self.settings.seed, rows=rows)
+        return mixtures() if snr_db is None else mixtures(noise=self.noise, snr_db=(snr_db[0], snr_db[1]))
 
     def held_out_batches(self) -> list[dict[str, np.ndarray]]:
         """Draw batches of held-out utterances of the trained speakers; none where too few speakers have some."""

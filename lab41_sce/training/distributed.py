@@ -81,7 +81,7 @@ class Workers:
             self._strategy = tf.distribute.MultiWorkerMirroredStrategy()
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.float64)])
-        def add_up(mine):
+        def add_up(mine: Any) -> Any:
             return self._strategy.run(all_reduce, args=("SUM", mine))
 
         self._add_up = add_up
@@ -124,19 +124,19 @@ class Workers:
 
         weights = method.trainable_variables
 
-        def mean_gradients(batch):
+        def mean_gradients(batch: Any) -> Any:
             with tf.GradientTape() as tape:
                 loss = method(batch, training=True)
             gradients = tape.gradient(loss, weights)
             return all_reduce("MEAN", [loss, *gradients])
 
         @tf.function
-        def update(batch):
+        def update(batch: Any) -> Any:
             loss, *gradients = self._strategy.run(mean_gradients, args=(batch,))
             method.optimizer.apply(gradients, weights)  # clips them after the mean, as one process does
             return loss
 
-        def train_function(iterator):
+        def train_function(iterator: Iterator[Any]) -> Any:
             with _lost_workers_raise():
                 method.metrics[0].update_state(update(next(iterator)))
             os.environ.pop(TRIES_VARIABLE, None)

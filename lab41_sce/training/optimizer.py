@@ -56,7 +56,7 @@ class RowAdam(keras.optimizers.Adam):
         variable.scatter_sub(tf.IndexedSlices(rate * momentum / (tf.sqrt(velocity) + self.epsilon), rows))
 
 
-def _summed(gradient, variable):
+def _summed(gradient: Any, variable: keras.Variable) -> Any:
     """Add the slices of each row of a large table; turn those of a small one into a tensor."""
     if not isinstance(gradient, tf.IndexedSlices) or variable.shape[0] <= DENSE_ROWS:
         return tf.convert_to_tensor(gradient)

@@ -16,10 +16,10 @@ from test_claims import mixture_list, mixture_scores, population, summary, timin
 
 from lab41_sce.article import draw, report
 from lab41_sce.errors import UserError
-from lab41_sce.experiment import CONFIG_PATH
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.models.mask_model import MaskModel
 from lab41_sce.models.networks import blstm
+from lab41_sce.runs.config_schema import CONFIG_PATH
 
 
 def write_run(folder, tables, *overrides):

@@ -16,6 +16,7 @@ from lab41_sce.data import librispeech, splits
 from lab41_sce.data import store as stores
 from lab41_sce.data.evaluation_set import draw_evaluation_set
 from lab41_sce.data.sampler import TrainingMixtures
+from lab41_sce.data.settings import MixtureSettings
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 from lab41_sce.runs import config_schema
@@ -45,7 +46,8 @@ def test_mixtures_are_those_from_memory(corpus_root, made):
     assert stored["path"].nunique() == 6
     speech, from_store = Speech(table, 10000), Speech(stored, 10000)
     np.testing.assert_array_equal(from_store.lengths(table["utterance"]), speech.lengths(table["utterance"]))
-    batches = [TrainingMixtures(signals, table[table["split"] == "train"], splits.trained_speakers(table)).batch(3)
+    batches = [TrainingMixtures(signals, table[table["split"] == "train"], splits.trained_speakers(table),
+                                MixtureSettings(seconds=1.0), pre_emphasis=0.95, seed=0).batch(3)
                for signals in (speech, from_store)]
     for one, other in zip(*(batch.values() for batch in batches), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -157,6 +159,6 @@ def test_what_cannot_be_used_is_left_out(corpus_root, tmp_path, caplog):
 def test_experiments_take_it(made):
     with initialize_config_dir(str(config_schema.CONFIG_PATH), version_base="1.3"):
         config = compose("config", ["corpus=store", f"corpus.root={made}", "corpus.subsets=[train]",
-                                    "corpus.unseen_subsets=[]"])
+                                    "corpus.unseen_subsets=[]", "training.updates=1"])
     config_schema.check(config)
     assert len(librispeech.load(**{name: value for name, value in config.corpus.items() if name != "name"})) == 72

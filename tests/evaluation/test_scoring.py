@@ -4,9 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from hydra import compose, initialize_config_dir
 
-from lab41_sce import experiment
 from lab41_sce.data import librispeech, splits
 from lab41_sce.data.evaluation_set import draw_evaluation_set, load_mixture
 from lab41_sce.data.mixture import Mixture
@@ -77,24 +75,3 @@ def test_validation_reports_each_kind(tiny_model, listed):
     assert list(row) == ["validation_si_sdri_db", *(f"validation_si_sdri_db_{kind}" for kind in ("FF", "FM", "MM"))]
     kinds = pd.Series(row)[1:]
     assert row["validation_si_sdri_db"] == pytest.approx((kinds.iloc[0] + 2 * kinds.iloc[1] + kinds.iloc[2]) / 4)
-
-
-def test_examples_of_a_split_outlive_an_interruption_in_the_next(front_end, listed, tmp_path, monkeypatch):
-    speech, mixtures = listed
-    mixtures = pd.concat([mixtures[:1], mixtures[:1].assign(split="in-set")])
-    with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
-        config = compose("config", overrides=["+exp=smoke", "method=unprocessed", "evaluation.jobs=1"])
-    systems, score = {"unprocessed": oracles.unprocessed(Setup(front_end, None, 2))}, scoring.score_systems
-
-    def interrupted(front_end, systems, speech, mixtures, *more):
-        if set(mixtures["split"]) == {"in-set"}:
-            raise KeyboardInterrupt
-        return score(front_end, systems, speech, mixtures, *more)
-
-    monkeypatch.setattr(scoring, "score_systems", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        experiment.score_systems(config, systems, front_end, speech, mixtures, None, tmp_path)
-    monkeypatch.setattr(scoring, "score_systems", score)
-    experiment.score_systems(config, systems, front_end, speech, mixtures, None, tmp_path)
-    assert pd.read_csv(tmp_path / "examples.csv")["split"].to_list() == mixtures["split"].to_list()
-    assert pd.read_csv(tmp_path / "mixtures.csv")["split"].unique().tolist() == mixtures["split"].to_list()

@@ -11,10 +11,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from overfit import overfit, tiny_setup, voices
 
-from lab41_sce.experiment import CONFIG_PATH
 from lab41_sce.methods import pit
 from lab41_sce.methods.pit import permutation_invariant_loss
 from lab41_sce.models.networks import segment_cnn
+from lab41_sce.runs.config_schema import CONFIG_PATH
 
 
 def loop_loss(masks, mixture, sources):

@@ -8,10 +8,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from overfit import overfit, tiny_setup, voices
 
-from lab41_sce.experiment import CONFIG_PATH
 from lab41_sce.methods import recurrent_mask
 from lab41_sce.methods.recurrent_mask import discriminative_loss, in_speaker_order
 from lab41_sce.models.mask_model import ratio_masks
+from lab41_sce.runs.config_schema import CONFIG_PATH
 
 
 def loop_loss(masks, mixture, sources, gamma):
