@@ -74,7 +74,8 @@ def _run(config: DictConfig, settings: Settings, folder: Path, command: str | No
     from lab41_sce.evaluation.bootstrap import paired_differences, summarise
     from lab41_sce.reporting.report import write_report
     from lab41_sce.runs.prepare import load_speech_table, prepare, split_speakers
-    from lab41_sce.runs.systems import build_systems, score_systems, train_systems
+    from lab41_sce.runs.stages import score_systems, train_systems
+    from lab41_sce.runs.systems import build_systems
 
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()

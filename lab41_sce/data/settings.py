@@ -17,8 +17,8 @@ class CorpusSettings:
     root: str | None = setting("???", "Folder with SPEAKERS.TXT and the subsets, or of a store, which must be given; "
                                "null: the shipped corpus", free_on_resume=True, is_location=True)
     subsets: list[str] = setting(["synthetic"], "Subsets to train on")
-    unseen_subsets: list[str] = setting([], "Subsets whose speakers are scored only; without any, the unseen speakers "
-                                        "are drawn by splits.unseen_fraction")
+    unseen_subsets: list[str] = setting([], "Subsets with the unseen speakers; without any, the unseen speakers are "
+                                        "drawn by splits.unseen_fraction")
     utterances: str | None = setting(None, "CSV file with a column `utterance`; only these utterances are used",
                                      free_on_resume=True)
     download: bool = setting(False, "Whether to download missing subsets from OpenSLR", free_on_resume=True)

@@ -56,7 +56,7 @@ def earlier_scores(folder: Path, mixtures: pd.DataFrame) -> pd.DataFrame:
         mixtures: the evaluation set; scores on another one do not hold.
 
     Returns:
-        Rows of `mixtures.csv`, without those of systems whose model is newer.
+        Rows of `mixtures.csv`, without those of systems with a newer model.
     """
     path, listed = folder / "mixtures.csv", folder / "evaluation.csv"
     names = dict.fromkeys(("mixture", "split", "kind", "system", "metric"), str)

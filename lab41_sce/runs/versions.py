@@ -21,7 +21,7 @@ def versions(command: str | None = None, packages: Sequence[str] = PACKAGES) -> 
 
     Args:
         command: how the run was started, if from the command line.
-        packages: installed distributions whose versions are wanted.
+        packages: installed distributions, the versions of which are collected.
     """
     checkout, commit = Path(__file__).parent.parent.parent, "unknown"
     if (checkout / ".git").exists() and shutil.which("git"):

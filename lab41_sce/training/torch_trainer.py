@@ -39,7 +39,7 @@ def train(method: keras.Model, mixtures: TrainingMixtures, validate: Callable[[]
     """Train a method from its initial weights.
 
     Args:
-        method: Keras model whose output is its loss, with the attribute `model`: what separates.
+        method: Keras model that returns its loss, with the attribute `model`: the model that separates.
         mixtures: batches to train on.
         validate: returns columns of the history, `validation_si_sdri_db` among them.
         settings: limits, optimizer, learning rate.

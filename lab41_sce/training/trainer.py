@@ -49,7 +49,7 @@ def train(
     """Train a method, or continue where an earlier call was interrupted.
 
     Args:
-        method: Keras model whose output is its loss, with the attribute `model`: what separates.
+        method: Keras model that returns its loss, with the attribute `model`: the model that separates.
         mixtures: batches to train on.
         held_out: some batches of held-out utterances of the same speakers, for `validation_loss`.
         validate: returns columns of the history, `validation_si_sdri_db` among them.

@@ -1,6 +1,6 @@
-"""Whatever comes in: a right answer, or one clear sentence; never a traceback, a hang, or a file that is half there.
+"""Any input gives a right answer or one clear sentence; never a traceback, a hang, or a partly written file.
 
-`make test` tries some dozens of cases in each test; FUZZ_CASES=2000 tries so many, and others each time.
+`make test` tries some dozens of cases in each test; FUZZ_CASES=2000 tries 2000, and others in every run.
 `tools/torture_inputs.py` counts how they end.
 """
 
@@ -36,7 +36,7 @@ fuzz_slow = settings(fuzz, max_examples=max(CASES // 4, 10))  # each takes a sec
 
 
 class Lost(AssertionError):
-    """A file is gone, changed or half there."""
+    """A file is missing, changed or partly written."""
 
 
 SETTINGS = [*flatten(defaults(Settings)), "network.units", "method.build.loss_frame_stride", "method.name", "nothing"]
@@ -105,7 +105,7 @@ def voices_of(separator, signal, rate_hz, n_speakers):
     try:
         voices = separator.separate(signal, rate_hz, n_speakers)
     except UserError as error:
-        said_clearly(error)
+        is_clear(error)
         return None
     assert voices.shape[1:] == signal.shape and np.isfinite(voices).all()
     return voices
@@ -151,13 +151,13 @@ def test_any_file(separator, tmp_path_factory, data):
                                          ["--json", "--rttm"], ["--speakers", "0"], ["--channels", "left"],
                                          ["--speakers", "³"], ["--enroll", str(path)]]))
     before, content = {*folder.rglob("*")}, path.read_bytes()
-    code, said = run_separate(separator, [str(path), "--out-dir", str(out), *options])
+    code, message = run_separate(separator, [str(path), "--out-dir", str(out), *options])
     written = {file for file in folder.rglob("*") if file.is_file()} - before
     if [file for file in written if ".part" in file.name] or path.read_bytes() != content:
         raise Lost("a file is half-written, or the recording is another one now")
     if code:
         assert code == 1 and not written
-        said_clearly(said)
+        is_clear(message)
         return
     length, rate_hz = soundfile.info(path).frames, soundfile.info(path).samplerate
     voices = [file for file in written if file.suffix not in (".json", ".rttm")]
@@ -171,9 +171,9 @@ def test_any_file(separator, tmp_path_factory, data):
 @pytest.mark.parametrize("make", NO_FILES.values(), ids=NO_FILES)
 def test_what_is_no_file(separator, tmp_path, make):
     make(tmp_path / "sound.wav")
-    code, said = run_separate(separator, [str(tmp_path / "sound.wav"), "--out-dir", str(tmp_path)])
+    code, message = run_separate(separator, [str(tmp_path / "sound.wav"), "--out-dir", str(tmp_path)])
     assert code == 1 and len([*tmp_path.iterdir()]) == 1
-    said_clearly(said)
+    is_clear(message)
 
 
 def test_a_link_to_a_recording_is_a_recording(separator, tmp_path):
@@ -192,7 +192,7 @@ def test_any_setting(name, value):
     try:
         check(compose_config(["+exp=smoke", f"{name}={value}"]))
     except UserError as error:
-        said_clearly(error)
+        is_clear(error)
     except (ConfigCompositionException, OverrideParseException, OmegaConfBaseException):
         pass  # Hydra's own sentences
 
@@ -200,7 +200,7 @@ def test_any_setting(name, value):
 @fuzz_slow
 @given(references=signals(3), estimates=signals(3))
 def test_any_scores(references, estimates):
-    """Scores of whatever: numbers (NaN where nothing can be said), or a ValueError."""
+    """Scores of whatever: numbers (NaN where a score is undefined), or a ValueError."""
     mixture = references.sum(axis=0)
     try:
         rows = metrics.score_mixture(references, mixture, {"system": estimates})
@@ -226,19 +226,19 @@ def test_any_vectors(n, size, n_speakers, same, scale, soft_scale):
     np.testing.assert_allclose(masks.sum(axis=0), 1, atol=1e-5)
 
 
-def said_clearly(error):
-    """Check that a sentence says something, and not what Python says of itself."""
+def is_clear(error):
+    """Check that a message is a sentence, not a traceback or a repr of Python."""
     text = str(error).strip()
     assert 10 < len(text) < 2000 and "Traceback" not in text and "object at 0x" not in text, text
 
 
 def run_separate(separator, arguments):
-    """Run the command line in this process; return its code and what it said."""
-    said = io.StringIO()
-    with mock.patch.object(Separator, "from_pretrained", lambda: separator), mock.patch("sys.stderr", said), \
+    """Run the command line in this process; return its code and its messages."""
+    errors = io.StringIO()
+    with mock.patch.object(Separator, "from_pretrained", lambda: separator), mock.patch("sys.stderr", errors), \
             mock.patch("sys.stdout", io.StringIO()):
         code = separate.main(arguments)
-    return code, said.getvalue()
+    return code, errors.getvalue()
 
 
 def names():

@@ -43,7 +43,7 @@ def run(corpus_root, folder, *overrides):
 
 
 def run_here(corpus_root, folder, *overrides):
-    """Do what the command does in this process, which has TensorFlow at hand already."""
+    """Run the experiment in this process, which has imported TensorFlow already."""
     return experiment.run(compose_config(settings_of(corpus_root, folder, *overrides)), folder)
 
 
@@ -159,7 +159,7 @@ def test_noise_and_a_saved_model(corpus_root, tmp_path):
 
 
 def test_a_saved_model_must_fit(finished, tmp_path):
-    """It must be there, have heard nobody who is unseen here, and have this front end and the attributes to change."""
+    """It must exist, fit this front end, have the attributes to change, and know no speaker who is unseen here."""
     folder, _, _ = finished
     front_end, mixture = FrontEnd(), Mixture(np.zeros((2, 5000), np.float32), ("101", "102"))
     splits = pd.read_csv(folder / "splits.csv", dtype=str)
@@ -169,9 +169,9 @@ def test_a_saved_model_must_fit(finished, tmp_path):
     assert saved_model.build(setup(("101", "102", *trained)), folder)(mixture).shape[0] == 2
     with pytest.raises(UserError, match="no model at nowhere"):
         saved_model.build(setup(), "nowhere")
-    for heard in (min(trained), chosen):
-        with pytest.raises(UserError, match=f"trained or chosen with speaker {heard}, who is unseen here"):
-            saved_model.build(setup(), folder / "systems" / "sce")(Mixture(mixture.sources, (heard, "999")))
+    for known in (min(trained), chosen):
+        with pytest.raises(UserError, match=f"trained or chosen with speaker {known}, who is unseen here"):
+            saved_model.build(setup(), folder / "systems" / "sce")(Mixture(mixture.sources, (known, "999")))
     with pytest.raises(UserError, match="hears 10000 Hz, the mixtures here have 8000"):
         saved_model.build(Setup(FrontEnd(8000), None, 2, tuple(trained)), folder)
     other = Setup(FrontEnd(hop_length=128), None, 2, tuple(trained))
@@ -201,10 +201,10 @@ def test_missing_facts_about_a_saved_model_are_warned_of(finished, tmp_path, cap
 def test_speakers_of_the_embedded_corpus_are_nobody_elsewhere(finished, caplog):
     folder, _, _ = finished
     utterances = pd.read_csv(folder / "splits.csv", dtype=str)
-    heard = utterances.query("split == 'train'")["speaker"].min()
+    known = utterances.query("split == 'train'")["speaker"].min()
     other = "train-clean-100" if set(utterances["subset"]) == {"synthetic"} else "synthetic"
     setup = Setup(FrontEnd(), None, 2, (), utterances=utterances.query("split == 'unseen'").assign(subset=other))
-    mixture = Mixture(np.zeros((2, 5000), np.float32), (heard, "999"))
+    mixture = Mixture(np.zeros((2, 5000), np.float32), (known, "999"))
     assert saved_model.build(setup, folder)(mixture).shape[0] == 2 and not warnings_of_ours(caplog)
 
 

@@ -9,7 +9,7 @@ from lab41_sce.data.speech import Speech
 from lab41_sce.evaluation import scoring
 from lab41_sce.methods import oracles
 from lab41_sce.methods.base import Setup
-from lab41_sce.runs import systems
+from lab41_sce.runs import stages
 from lab41_sce.runs.config_schema import check, compose_config
 from lab41_sce.runs.prepare import Prepared
 
@@ -31,8 +31,8 @@ def test_examples_of_a_split_survive_an_interruption_in_the_next(front_end, corp
 
     monkeypatch.setattr(scoring, "score_systems", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        systems.score_systems(config, built, prepared, mixtures, tmp_path)
+        stages.score_systems(config, built, prepared, mixtures, tmp_path)
     monkeypatch.setattr(scoring, "score_systems", score)
-    systems.score_systems(config, built, prepared, mixtures, tmp_path)
+    stages.score_systems(config, built, prepared, mixtures, tmp_path)
     assert pd.read_csv(tmp_path / "examples.csv")["split"].to_list() == mixtures["split"].to_list()
     assert pd.read_csv(tmp_path / "mixtures.csv")["split"].unique().tolist() == mixtures["split"].to_list()
