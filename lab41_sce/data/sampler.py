@@ -102,20 +102,22 @@ class TrainingMixtures:
             sources[row] = normalise(sources[row], self.pre_emphasis, levels_db[row])
         batch = {"sources": sources, "speaker_ids": speaker_ids}
         if self.noise:
-            batch["noise"] = np.zeros_like(sources[:, 0]) if easy else self._draw_noise(rng, sources, speaker_ids)
+            batch["noise"] = (np.zeros_like(sources[:, 0]) if easy else
+                              self._draw_noise(self.noise, rng, sources, speaker_ids))
         if settings.response_db or settings.telephone:
             strengths = (0.0, 0.0) if easy else (settings.response_db, settings.telephone)
             batch["responses"] = np.stack([draw_responses(rng, self.n_speakers, *strengths)
                                            for _ in range(batch_size)])
         return {name: values[self.rows] for name, values in batch.items()}
 
-    def _draw_noise(self, rng: np.random.Generator, sources: np.ndarray, speaker_ids: np.ndarray) -> np.ndarray:
+    def _draw_noise(self, noise: Noise, rng: np.random.Generator, sources: np.ndarray,
+                    speaker_ids: np.ndarray) -> np.ndarray:
         """Draw noise for every mixture of a batch, float32 `[B, N]`."""
         noises = []
         for speech, numbers in zip(sources.sum(axis=1), speaker_ids, strict=True):
-            kind = self.noise.kinds[rng.integers(len(self.noise.kinds))]
-            noise = self.noise.draw(kind, rng, self.length, "train", [self._speakers[number] for number in numbers])
-            noises.append(scaled(noise, speech, rng.uniform(*self.snr_db)))
+            kind = noise.kinds[rng.integers(len(noise.kinds))]
+            drawn = noise.draw(kind, rng, self.length, "train", [self._speakers[number] for number in numbers])
+            noises.append(scaled(drawn, speech, rng.uniform(*self.snr_db)))
         return np.stack(noises)
 
     def _draw_count(self, rng: np.random.Generator) -> int:

@@ -14,13 +14,15 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from lab41_sce.errors import UserError
 from lab41_sce.methods.all_reduce import all_reduce
+
+if TYPE_CHECKING:  # the command of an experiment imports this file, and must be quick without work to do
+    import keras
 
 TRIES_VARIABLE = "LAB41_SCE_TRIES"  # environment variable: restarts in a row without an update
 
@@ -97,7 +99,7 @@ class Workers:
         parts = np.split(flat, np.cumsum([array.size for array in arrays])[:-1])
         return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
-    def synchronize(self, update: int, variables: Sequence[keras.Variable]) -> int:
+    def synchronize(self, update: int, variables: Sequence["keras.Variable"]) -> int:
         """Give all workers the variables of the chief.
 
         Args:
@@ -109,7 +111,7 @@ class Workers:
         """
         if self.count == 1:
             return update
-        update, *arrays = self.broadcast(update, *map(keras.ops.convert_to_numpy, variables))
+        update, *arrays = self.broadcast(update, *(variable.numpy() for variable in variables))
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
         return int(update)
@@ -118,7 +120,7 @@ class Workers:
         """Wait until all workers are here: a chief that is killed while it scores finds the others when it restarts."""
         self.broadcast(0.0)
 
-    def train_function(self, method: keras.Model) -> Callable[[Iterator[Any]], Any]:
+    def train_function(self, method: "keras.Model") -> Callable[[Iterator[Any]], Any]:
         """Make the function that `keras.Model.fit` calls for an update of a compiled `Method`."""
         import tensorflow as tf
 

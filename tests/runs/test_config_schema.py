@@ -1,6 +1,8 @@
 """The configuration: defaults in one place, a sentence for each impossible value, experiments that compose."""
 
 import re
+import subprocess
+import sys
 from dataclasses import dataclass, fields
 
 import pytest
@@ -145,3 +147,10 @@ def test_a_declaration_is_what_is_checked(change, wanted):
     check_fields(Example, defaults(Example) | {"share": 0}, "example")
     with pytest.raises(UserError, match=re.escape(wanted)):
         check_fields(Example, defaults(Example) | change, "example")
+
+
+def test_the_commands_are_imported_without_a_learning_framework():
+    code = ("import sys; import lab41_sce.commands.experiment, lab41_sce.commands.train_with_torch; "
+            "print([name for name in ('tensorflow', 'keras', 'torch') if name in sys.modules])")
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
