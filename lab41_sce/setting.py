@@ -12,6 +12,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from difflib import get_close_matches
+from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -35,13 +36,13 @@ class Declaration:
     free_on_resume: bool
     is_location: bool
 
-    def allows(self, value: object) -> bool:
+    def allows(self, value: Any) -> bool:
         """Return whether a value of the right type is in the range or among the choices."""
         if isinstance(value, list):
             return all(map(self.allows, value)) and not (self.distinct and len(set(value)) < len(value))
         if isinstance(value, str):
             return not self.choices or value in self.choices
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, Real):
             return True
         return ((self.at_least is None or self.at_least <= value) and (self.at_most is None or value <= self.at_most)
                 and (self.below is None or value < self.below))
@@ -181,5 +182,5 @@ def _has_type(value: object, kind: Any) -> bool:
     if get_origin(kind) is dict:
         return isinstance(value, dict)
     if kind in (int, float):
-        return isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
+        return isinstance(value, Real if kind is float else Integral) and not isinstance(value, bool)
     return isinstance(value, kind)

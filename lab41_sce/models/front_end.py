@@ -37,7 +37,7 @@ class FrontEnd(keras.layers.Layer):
         range_db: the floor of the log compression below the utterance's peak.
 
     Raises:
-        ValueError: hop_length does not divide frame_length, or compression or scaling is unknown.
+        UserError: hop_length does not divide frame_length, or another value is not possible.
     """
 
     def __init__(self, sample_rate_hz: int = ARTICLE.sample_rate_hz, frame_length: int = ARTICLE.frame_length,
@@ -45,18 +45,15 @@ class FrontEnd(keras.layers.Layer):
                  compression: str = ARTICLE.compression, scaling: str = ARTICLE.scaling,
                  range_db: float = ARTICLE.range_db, **kwargs: Any):
         super().__init__(**kwargs)
-        if frame_length % hop_length or frame_length < 2 * hop_length:
-            raise ValueError(f"hop_length {hop_length} must divide frame_length {frame_length} at least twice.")
-        if compression not in ("sqrt", "log") or scaling not in ("min_max", "standard"):
-            raise ValueError(f"compression '{compression}' must be sqrt or log, "
-                             f"scaling '{scaling}' must be min_max or standard.")
-        self.sample_rate_hz = sample_rate_hz
-        self.frame_length = frame_length
-        self.hop_length = hop_length
-        self.pre_emphasis = pre_emphasis
-        self.compression = compression
-        self.scaling = scaling
-        self.range_db = range_db
+        settings = FrontEndSettings(sample_rate_hz, frame_length, hop_length, pre_emphasis, compression, scaling,
+                                    range_db)  # checks the values
+        self.sample_rate_hz = settings.sample_rate_hz
+        self.frame_length = settings.frame_length
+        self.hop_length = settings.hop_length
+        self.pre_emphasis = settings.pre_emphasis
+        self.compression = settings.compression
+        self.scaling = settings.scaling
+        self.range_db = settings.range_db
 
     @property
     def n_bins(self) -> int:

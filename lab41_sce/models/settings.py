@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from lab41_sce.setting import setting
+from lab41_sce.errors import UserError
+from lab41_sce.setting import check_fields, setting
 
 
 @dataclass
@@ -19,3 +20,10 @@ class FrontEndSettings:
     scaling: str = setting("min_max", "Scaling over the utterance: min_max to the range 0 to 1, standard to zero mean "
                            "and unit variance", choices=("min_max", "standard"))
     range_db: float = setting(60.0, "Floor of the log compression below the peak of the utterance", unit="dB")
+
+    def __post_init__(self) -> None:
+        """Raise UserError where a value is not possible, also for a front end that is built without a configuration."""
+        check_fields(FrontEndSettings, vars(self), "front_end")
+        if self.frame_length % self.hop_length or self.frame_length < 2 * self.hop_length:
+            raise UserError(f"front_end.hop_length={self.hop_length} is not possible; it must divide "
+                            f"front_end.frame_length={self.frame_length} at least twice.")

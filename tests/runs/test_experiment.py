@@ -257,7 +257,7 @@ def test_a_mistake_gets_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize(("overrides", "wanted"), [
-    (["front_end.hop_length=200"], "^error: hop_length 200 must divide"),
+    (["front_end.hop_length=200"], "^error: front_end.hop_length=200 is not possible; it must divide"),
     (["corpus.root=null", "corpus.subsets=[synthetic]", "network.units=-1"], "^error: the system sce cannot be built"),
     ([f"run_dir={__file__}/run"], "^error: the folder .*test_experiment.py/run cannot be made"),
 ])

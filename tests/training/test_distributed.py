@@ -175,7 +175,7 @@ def command(*arguments, **environment):
 
 def test_every_run_of_a_sweep_starts_workers_and_they_find_all_settings(tmp_path):
     (tmp_path / "exp").mkdir()
-    (tmp_path / "exp" / "mine.yaml").write_text("# @package _global_\nseed: 7\n")
+    (tmp_path / "exp" / "mine.yaml").write_text("# @package _global_\ntraining: {updates: 1}\n")
     sweep = ["+exp=smoke", f"run_dir={tmp_path}/sweep", "seed=0,1", "training.strategy=mirrored"]
     status, printed = command("-m", *sweep)
     assert status == 0 and [printed.count(f"run_dir={tmp_path}/sweep/{number}") for number in (0, 1)] == [1, 1], printed
