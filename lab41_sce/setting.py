@@ -42,7 +42,7 @@ class Declaration:
             return all(map(self.allows, value)) and not (self.distinct and len(set(value)) < len(value))
         if isinstance(value, str):
             return not self.choices or value in self.choices
-        if isinstance(value, bool) or not isinstance(value, Real):
+        if value is None or isinstance(value, (bool, dict)):
             return True
         return ((self.at_least is None or self.at_least <= value) and (self.at_most is None or value <= self.at_most)
                 and (self.below is None or value < self.below))
