@@ -28,7 +28,7 @@ from tqdm import tqdm
 from lab41_sce.article import sizes
 from lab41_sce.atomic_write import write_text, write_whole
 from lab41_sce.errors import UserError
-from lab41_sce.runs.run_directory import versions
+from lab41_sce.runs.versions import versions
 
 COLUMNS = ("what", "system", "batch", "frames", "speakers", "negatives", "seconds", "fastest", "slowest", "megabytes",
            "rounds")

@@ -1,18 +1,26 @@
 """Signals become spectrograms and network input, and spectrograms become signals again.
 
-The front end of the article (section "Experiments"; protocol in the README): pre-emphasis
-s(n) - 0.95 s(n-1), a Hann STFT of 512 samples every 256, and the square root of the magnitude scaled to [0, 1].
-It is a Keras layer inside every model, so training and inference cannot differ, and it runs on any Keras backend.
-Synthesis is its exact inverse: overlap-add with the window's dual, then the recursion that undoes pre-emphasis.
+The front end of the article (section "Experiments"): pre-emphasis s(n) - 0.95 s(n-1), a Hann STFT of 512 samples every
+256, and the square root of the magnitude scaled to [0, 1]. It is a Keras layer inside every model, so training and
+inference cannot differ, and it runs on any Keras backend. Synthesis is its exact inverse: overlap-add with the dual of
+the window, then the recursion that undoes pre-emphasis.
 
 Conventions: signals `[..., N]`, spectrograms `[..., T, F]` complex or a (real, imaginary) pair of tensors,
 `F = frame_length // 2 + 1` and `T = 1 + (N + frame_length - hop_length - 1) // hop_length`.
 """
 
+from dataclasses import fields
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 from scipy.signal import get_window, lfilter
+
+from lab41_sce.models.settings import FrontEndSettings
+
+Tensor = Any  # a tensor of the Keras backend; an array is accepted, too
+ARTICLE = FrontEndSettings()  # the defaults are those of the article
 
 
 @keras.saving.register_keras_serializable("lab41_sce")
@@ -20,42 +28,44 @@ class FrontEnd(keras.layers.Layer):
     """Turn the magnitude of a mixture's spectrogram into the network's input, and signals into spectrograms.
 
     Args:
-        sample_rate_hz: rate of every signal that goes through.
+        sample_rate_hz: rate of every signal.
         frame_length: samples in a frame (and in the FFT).
         hop_length: samples between frames; it must divide frame_length at least twice.
         pre_emphasis: coefficient of the first-order difference; 0 switches it off.
         compression: "sqrt" (the article), or "log" (decibels, at most `range_db` below the peak).
         scaling: over the utterance: "min_max" to [0, 1] (the article), or "standard" to zero mean, unit variance.
         range_db: the floor of the log compression below the utterance's peak.
+
+    Raises:
+        UserError: hop_length does not divide frame_length, or another value is not possible.
     """
 
-    def __init__(self, sample_rate_hz=10000, frame_length=512, hop_length=256, pre_emphasis=0.95,
-                 compression="sqrt", scaling="min_max", range_db=60.0, **kwargs):
+    def __init__(self, sample_rate_hz: int = ARTICLE.sample_rate_hz, frame_length: int = ARTICLE.frame_length,
+                 hop_length: int = ARTICLE.hop_length, pre_emphasis: float = ARTICLE.pre_emphasis,
+                 compression: str = ARTICLE.compression, scaling: str = ARTICLE.scaling,
+                 range_db: float = ARTICLE.range_db, **kwargs: Any):
         super().__init__(**kwargs)
-        if frame_length % hop_length or frame_length < 2 * hop_length:
-            raise ValueError(f"hop_length {hop_length} must divide frame_length {frame_length} at least twice.")
-        if compression not in ("sqrt", "log") or scaling not in ("min_max", "standard"):
-            raise ValueError(f"compression '{compression}' must be sqrt or log, "
-                             f"scaling '{scaling}' must be min_max or standard.")
-        self.sample_rate_hz = sample_rate_hz
-        self.frame_length = frame_length
-        self.hop_length = hop_length
-        self.pre_emphasis = pre_emphasis
-        self.compression = compression
-        self.scaling = scaling
-        self.range_db = range_db
+        settings = FrontEndSettings(sample_rate_hz, frame_length, hop_length, pre_emphasis, compression, scaling,
+                                    range_db)  # checks the values
+        self.sample_rate_hz = settings.sample_rate_hz
+        self.frame_length = settings.frame_length
+        self.hop_length = settings.hop_length
+        self.pre_emphasis = settings.pre_emphasis
+        self.compression = settings.compression
+        self.scaling = settings.scaling
+        self.range_db = settings.range_db
 
     @property
-    def n_bins(self):
+    def n_bins(self) -> int:
         """The number of frequency bins, F."""
         return self.frame_length // 2 + 1
 
-    def emphasis(self):
-        """Compute by how much pre-emphasis multiplies the magnitudes of each bin: float32 array `[F]`."""
+    def emphasis(self) -> np.ndarray:
+        """Compute the factor by which pre-emphasis multiplies the magnitudes of each bin: float32 array `[F]`."""
         turns = np.arange(self.n_bins) / self.frame_length
         return np.abs(1.0 - self.pre_emphasis * np.exp(-2j * np.pi * turns)).astype(np.float32)
 
-    def analyse(self, signals):
+    def analyse(self, signals: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the pre-emphasised STFT of signals.
 
         Args:
@@ -73,12 +83,12 @@ class FrontEnd(keras.layers.Layer):
         signals = ops.pad(signals, lead + [(self.frame_length - self.hop_length, self.frame_length - 1)])
         return ops.stft(signals, self.frame_length, self.hop_length, self.frame_length, window="hann", center=False)
 
-    def spectrogram(self, signals):
+    def spectrogram(self, signals: Tensor) -> np.ndarray:
         """Compute the same as `analyse` in NumPy: complex64 `[..., T, F]`."""
         real, imaginary = self.analyse(signals)
         return ops.convert_to_numpy(real) + 1j * ops.convert_to_numpy(imaginary)
 
-    def synthesise(self, spectrogram, length):
+    def synthesise(self, spectrogram: np.ndarray, length: int) -> np.ndarray:
         """Turn spectrograms back into signals: the exact inverse of `analyse`.
 
         Args:
@@ -99,7 +109,7 @@ class FrontEnd(keras.layers.Layer):
         signals = signals.reshape(*frames.shape[:-2], -1)[..., frame - hop : frame - hop + length]
         return lfilter([1.0], [1.0, -self.pre_emphasis], signals).astype(np.float32)
 
-    def call(self, magnitude):
+    def call(self, magnitude: Tensor) -> Tensor:
         """Compress and scale magnitudes.
 
         Args:
@@ -115,19 +125,26 @@ class FrontEnd(keras.layers.Layer):
         mean = ops.mean(features, axis=(1, 2), keepdims=True)
         return (features - mean) / ops.maximum(ops.std(features, axis=(1, 2), keepdims=True), 1e-6)
 
-    def compress(self, magnitude, peak):
-        """Compress magnitudes relative to the peak of their utterance; silence stays zero."""
+    def compress(self, magnitude: Tensor, peak: Tensor) -> Tensor:
+        """Compress magnitudes relative to the peak of their utterance.
+
+        Args:
+            magnitude: float32 `[..., T, F]`.
+            peak: largest magnitude of the utterance, broadcast against `magnitude`.
+
+        Returns:
+            float32 `[..., T, F]`; silence stays zero with "sqrt" and is `-range_db` with "log".
+        """
         relative = magnitude / ops.maximum(peak, 1e-12)
         if self.compression == "sqrt":
             return ops.sqrt(relative)
         return 20.0 * ops.log10(ops.maximum(relative, 10.0 ** (-self.range_db / 20.0)))
 
-    def get_config(self):
-        """Return the arguments, for serialisation."""
-        names = ("sample_rate_hz", "frame_length", "hop_length", "pre_emphasis", "compression", "scaling", "range_db")
-        return super().get_config() | {name: getattr(self, name) for name in names}
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments, for serialization."""
+        return super().get_config() | {item.name: getattr(self, item.name) for item in fields(FrontEndSettings)}
 
 
-def magnitude(real, imaginary):
+def magnitude(real: Tensor, imaginary: Tensor) -> Tensor:
     """Compute `|X|` from real and imaginary parts (tensors of one shape); its gradient is finite at zero."""
     return ops.sqrt(ops.square(real) + ops.square(imaginary) + 1e-16)

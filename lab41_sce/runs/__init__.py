@@ -1,1 +1,1 @@
-"""Configurations are checked, and one folder keeps all of one run."""
+"""A configuration is checked and becomes one run in one folder."""

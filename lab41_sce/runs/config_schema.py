@@ -1,165 +1,209 @@
-"""The configuration of an experiment is checked before anything is done: types, ranges, choices."""
+"""Overrides become a checked configuration: Hydra composes plain values, `check` makes `Settings` of them.
+
+    config = compose_config(["+exp=two_speaker", "training.minutes=60"])
+    settings = check(config)
+
+Every setting is declared once, in the dataclass of its room (`data/settings.py`, `models/settings.py`,
+`training/settings.py`, `evaluation/settings.py`) or in `Settings`; Hydra receives the defaults from there. Networks and
+systems are Hydra groups: `experiments/network/*.yaml` and `experiments/method/*.yaml` hold their settings.
+"""
 
 import re
-from difflib import get_close_matches
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import yaml
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lab41_sce.data.noise import KINDS
+from lab41_sce.data.settings import CorpusSettings, MixtureSettings, NoiseSettings, SplitSettings
 from lab41_sce.errors import UserError
-from lab41_sce.process_pool import ENGINES
-from lab41_sce.training.distributed import STRATEGIES
+from lab41_sce.evaluation.settings import EvaluationSettings, ParallelSettings, ValidationSettings
+from lab41_sce.models.settings import FrontEndSettings
+from lab41_sce.runs.renamed_settings import renamed_overrides
+from lab41_sce.setting import (
+    check_fields,
+    declaration,
+    defaults,
+    expected,
+    group,
+    names_of,
+    refuse_unknown,
+    setting,
+)
+from lab41_sce.training.settings import TrainingSettings
 
 _PACKAGE = Path(__file__).parent.parent
 _INSTALLED = _PACKAGE / "experiments"
 CONFIG_PATH = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "experiments"
-# Of config.yaml, which lists all.
-SECTIONS = ("splits", "mixtures", "noise", "training", "validation", "evaluation", "parallel")
-GROUPS = (*SECTIONS, "corpus", "front_end", "network", "method", "method.build", "others")
-PATHS = ("corpus.root", "corpus.utterances", "noise.folder")
-# The least that each number may be; a whole one where the least is written as one.
-MINIMUM = {
-    "seed": 0, "embedding_size": 1, "splits.seed": 0, "splits.unseen_fraction": 0.0, "splits.validation_fraction": 0.0,
-    "corpus.min_seconds": 0.0, "mixtures.n_speakers": 2, "mixtures.batch_size": 1, "mixtures.seconds": 0.01,
-    "mixtures.level_range_db": 0.0, "mixtures.same_sex": 0.0, "mixtures.response_db": 0.0, "mixtures.telephone": 0.0,
-    "mixtures.curriculum_batches": 0,
-    "training.updates": 1, "training.minutes": 1e-3, "training.validate_every": 1, "training.patience": 1,
-    "training.workers": 1,
-    "training.learning_rate": 1e-12, "training.beta_2": 0.0, "training.warmup_updates": 0, "training.clip_norm": 1e-12,
-    "validation.per_kind": 1, "validation.seconds": 0.01, "validation.batches": 1, "evaluation.per_kind": 1,
-    "evaluation.seconds": 0.01, "evaluation.level_range_db": 0.0, "evaluation.examples_per_kind": 0,
-}
-NULL_ALLOWED = ("mixtures.same_sex", "training.updates", "training.minutes", "training.patience", "training.clip_norm",
-                "training.workers")
-FRACTIONS = ("splits.unseen_fraction", "splits.validation_fraction", "mixtures.same_sex", "mixtures.telephone")
-LISTS = ("corpus.subsets", "corpus.unseen_subsets", "mixtures.speeds", "evaluation.splits", "noise.kinds",
-         "noise.evaluation_snr_db")
-BOOLEANS = ("resume", "overwrite", "deterministic", "corpus.download", "mixtures.in_memory", "evaluation.join",
-            "training.tensorboard")
-# What a configuration may have called: the front end, a network, a system of this package; nothing else.
+# What a configuration may call: the front end, a network or a system of this package; nothing else.
 TARGETS = re.compile(r"lab41_sce\.(models\.front_end\.FrontEnd|models\.networks\.\w+|methods\.\w+\.\w+|"
                      r"evaluation\.saved_model\.build)")
-CHOICES = {"corpus.check": ("samples", "headers"), "training.decay": ("cosine", "none"),
-           "training.strategy": (None, *STRATEGIES), "parallel.backend": ENGINES}
 
 
-def check(config: DictConfig) -> None:
-    """Raise UserError about a setting that is missing, of the wrong type or outside its range."""
+@dataclass
+class Settings:
+    """All settings of an experiment except those of its network and of its systems."""
+
+    name: str | float = setting("default", "Name of the experiment, part of the run's folder",
+                                free_on_resume=True)
+    run_dir: str | float = setting("runs/${name}_${corpus.name}", "Folder of the run, which gets every file",
+                                   free_on_resume=True, is_location=True)
+    resume: bool = setting(False, "Whether to continue the run in run_dir, or to start it if there is none",
+                           free_on_resume=True, is_location=True)
+    overwrite: bool = setting(False, "Whether to delete the run in run_dir first", free_on_resume=True,
+                              is_location=True)
+    seed: int = setting(0, "Seed of splits, mixtures, weights and confidence intervals", at_least=0)
+    deterministic: bool = setting(False, "Whether TensorFlow adds up in a fixed order, so that the same seed gives the "
+                                  "same bits", free_on_resume=True)
+    embedding_size: int = setting(40, "Size of the embedding of a bin (K), for systems that cluster", at_least=1)
+    corpus: CorpusSettings = group(CorpusSettings)
+    splits: SplitSettings = group(SplitSettings)
+    mixtures: MixtureSettings = group(MixtureSettings)
+    noise: NoiseSettings = group(NoiseSettings)
+    front_end: FrontEndSettings = group(FrontEndSettings)
+    training: TrainingSettings = group(TrainingSettings)
+    validation: ValidationSettings = group(ValidationSettings)
+    evaluation: EvaluationSettings = group(EvaluationSettings, free_on_resume=True)
+    parallel: ParallelSettings = group(ParallelSettings, free_on_resume=True)
+
+
+GROUPS: dict[str, type] = {item.name: item.metadata["group"] for item in fields(Settings) if "group" in item.metadata}
+
+
+def register_defaults() -> None:
+    """Store the defaults of all settings where Hydra finds them, as `settings` and `corpus/settings`."""
+    values = defaults(Settings)
+    corpus = values.pop("corpus")
+    ConfigStore.instance().store(name="settings", node=values)
+    ConfigStore.instance().store(group="corpus", name="settings", node=corpus)
+
+
+register_defaults()  # `hydra.main` composes before any function of this package is called
+
+
+def compose_config(overrides: Sequence[str] = ()) -> DictConfig:
+    """Compose the configuration of an experiment as the command line does.
+
+    Args:
+        overrides: Hydra overrides, such as "+exp=two_speaker"; renamed settings may have their old names.
+    """
+    with initialize_config_dir(str(CONFIG_PATH.resolve()), version_base="1.3"):
+        return compose("config", renamed_overrides(overrides))
+
+
+def check(config: DictConfig) -> Settings:
+    """Check a composed configuration.
+
+    Returns:
+        The settings, all with values of their declared types.
+
+    Raises:
+        UserError: a setting is missing, unknown, of the wrong type, or outside its range, or two contradict each other.
+    """
     values = _resolved(config)  # as they will be used: "${oc.create:...}" can make anything of a text
-    _check_kinds(config)
-    _refuse_unknown(config)
+    _check_groups(values)
+    for name, settings in GROUPS.items():
+        refuse_unknown(settings, {key: value for key, value in values[name].items() if key != "_target_"}, name)
     _check_targets(values)
-    for name, least in MINIMUM.items():
-        value, most = OmegaConf.select(config, name), 1 if name in FRACTIONS else float("inf")
-        types = int if isinstance(least, int) else (int, float)
-        fits = isinstance(value, types) and not isinstance(value, bool) and least <= value <= most
-        if not fits and not (value is None and name in NULL_ALLOWED):
-            raise UserError(f"{name}={value} is not possible; give a {'whole ' if types is int else ''}number of at "
-                            f"least {least}{' and at most 1' if most == 1 else ''}"
-                            f"{', or null' if name in NULL_ALLOWED else ''}.")
-    for name in BOOLEANS:
-        if not isinstance(OmegaConf.select(config, name), bool):
-            raise UserError(f"{name}={OmegaConf.select(config, name)} is not possible; give true or false.")
-    for name in LISTS:
-        value = OmegaConf.select(config, name)
-        if not isinstance(value, ListConfig):
-            raise UserError(f"{name}={value} is not possible; give a list: '{name}=[{value or ''}]'.")
-    for name, system in config.others.items():
-        if system.name != name:
-            raise UserError(f"others.{name}.name={system.name} is not possible; give a system its own name, like "
-                            f"this: +method@others.{system.name}={system.name}.")
-    for name, choices in CHOICES.items():
-        if OmegaConf.select(config, name) not in choices:
-            raise UserError(f"{name}={OmegaConf.select(config, name)} is unknown; choose from "
-                            f"{', '.join(choice or 'null' for choice in choices)}.")
-    if not config.evaluation.splits or set(config.evaluation.splits) - {"unseen", "in-set", "validation"}:
-        raise UserError(f"evaluation.splits={list(config.evaluation.splits)} is not possible; "
-                        "choose from unseen, in-set, validation.")
-    speeds = config.mixtures.speeds
-    if not (speeds and _numbers(speeds) and len(set(speeds)) == len(speeds) and all(0.5 <= s <= 2 for s in speeds)):
-        raise UserError(f"mixtures.speeds={speeds} is not possible; give different factors from 0.5 to 2.")
-    shares = config.mixtures.speaker_shares
-    if shares is not None and not (isinstance(shares, DictConfig) and shares and _numbers(shares.values())
-                                   and all(isinstance(n, int) and n >= 1 for n in shares) and min(shares.values()) > 0):
-        raise UserError(f"mixtures.speaker_shares={shares} is not possible; give shares of numbers of speakers, like "
-                        "this: '{1: 0.1, 2: 0.6, 3: 0.3}', or null.")
-    _check_noise(config.noise)
-    able = config.method.get("splits") or config.evaluation.splits
-    if not set(able) & set(config.evaluation.splits):
-        raise UserError(f"evaluation.splits={list(config.evaluation.splits)} is not possible with "
-                        f"{config.method.name}, which can be scored on {', '.join(able)} only.")
-    if not isinstance(config.evaluation.jobs, int) or config.evaluation.jobs == 0:
-        raise UserError(f"evaluation.jobs={config.evaluation.jobs} is not possible; "
-                        "give a number of processes, or -1 for one each core.")
+    check_fields(Settings, values)
+    for name, settings in GROUPS.items():
+        check_fields(settings, values[name], name)
+    for name, system in values["others"].items():
+        if system.get("name") != name:
+            own = system.get("name")
+            raise UserError(f"others.{name}.name={own} is not possible; give a system its own name, like this: "
+                            f"+method@others.{own}={own}.")
+    folder = values["noise"]["folder"]
+    if folder is not None and not Path(folder).is_dir():
+        raise UserError(f"noise.folder={folder} is not a folder; give one with recordings of noise.")
+    chosen, method = values["evaluation"]["splits"], values["method"]
+    able = method.get("splits") or chosen
+    if chosen and not set(able) & set(chosen):
+        raise UserError(f"evaluation.splits={chosen} is not possible with {method.get('name')}, which can be scored on "
+                        f"{', '.join(able)} only.")
+    groups = {name: settings(**{item.name: values[name][item.name] for item in fields(settings)})
+              for name, settings in GROUPS.items()}
+    return Settings(**{item.name: groups.get(item.name, values[item.name]) for item in fields(Settings)})
 
 
-def _resolved(config: DictConfig) -> dict:
-    """Return the values that all settings have in the end; raise UserError about those that have none."""
+def flatten(values: dict[str, Any], name: str = "") -> dict[str, Any]:
+    """Flatten nested settings: dotted name to value; an empty group stays as it is."""
+    flat = {}
+    for key, value in values.items():
+        dotted = f"{name}.{key}" if name else str(key)
+        flat |= flatten(value, dotted) if isinstance(value, dict) and value else {dotted: value}
+    return flat
+
+
+def setting_names(flag: str) -> list[str]:
+    """List the dotted names of the settings with a flag: "free_on_resume" or "is_location" (see `setting`)."""
+    return names_of(Settings, flag)
+
+
+def describe_settings() -> str:
+    """List every setting with its meaning, unit, range and default, as YAML with comments."""
+    lines = []
+    for name, settings in {"": Settings, **GROUPS}.items():
+        lines += [f"\n{name}: # {(settings.__doc__ or '').splitlines()[0]}"] if name else []
+        kinds, indent = get_type_hints(settings), "  " * bool(name)
+        for item, default in zip(fields(settings), defaults(settings).values(), strict=True):
+            if "group" in item.metadata:
+                continue
+            about, possible = declaration(item), expected(item, kinds[item.name])
+            unit = f", in {about.unit}" if about.unit else ""
+            lines += textwrap.wrap(f"{about.help}{unit}. {possible[0].upper()}{possible[1:]}.", 116,
+                                   initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+            text = yaml.safe_dump(default, default_flow_style=True, width=1000).splitlines()[0]
+            lines.append(f"{indent}{item.name}: {text}")
+    lines.append("\n# Networks, systems, corpora and experiments have files of their own:")
+    for kind in ("network", "method", "corpus", "exp"):
+        names = ", ".join(sorted(file.stem for file in (CONFIG_PATH / kind).glob("*.yaml")))
+        lines += textwrap.wrap(f"{CONFIG_PATH.name}/{kind}/: {names}", 116, initial_indent="# ",
+                               subsequent_indent="#   ")
+    return "\n".join(lines)
+
+
+def _resolved(config: DictConfig) -> dict[str, Any]:
+    """Return the final values of all settings as plain data; raise UserError about those without any."""
     try:
         if missing := sorted(OmegaConf.missing_keys(config)):
             raise UserError(f"{', '.join(missing)} must be given, like this: {missing[0]}=VALUE.")
         return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"what a setting says between ${{ and }} is not possible ({reason}); give a value.") from None
+        raise UserError(f"an expression between ${{ and }} in a setting is not possible ({reason}); give a "
+                        "value.") from None
 
 
-def _check_kinds(config: DictConfig) -> None:
-    """Raise UserError about a group of settings that is none, or a path that is no text."""
-    systems = [f"others.{name!s}" for name in config.others] if isinstance(config.others, DictConfig) else []
-    for name in (*GROUPS, *systems, *(f"{system}.build" for system in systems)):
-        value = OmegaConf.select(config, name)
-        if not isinstance(value, DictConfig):
-            raise UserError(f"{name}={value} is not possible, since {name} has settings of its own; give those, like "
-                            f"this: {name}.SETTING=VALUE.")
-    for name in PATHS:
-        value = OmegaConf.select(config, name)
-        if not isinstance(value, str | None):
-            raise UserError(f"{name}={value} is not possible; give a path (a number in quotes), or null.")
+def _check_groups(values: dict[str, Any]) -> None:
+    """Raise UserError where a group of settings is a single value."""
+    _require_groups({name: values.get(name) for name in (*GROUPS, "network", "method", "others")})
+    systems = {"method": values["method"], **{f"others.{name}": system for name, system in values["others"].items()}}
+    _require_groups(systems)
+    _require_groups({f"{name}.build": system.get("build") for name, system in systems.items()})
 
 
-def _check_targets(values, name: str = "") -> None:
-    """Raise UserError where a configuration names something to call that is not of this package's systems."""
+def _require_groups(groups: dict[str, Any]) -> None:
+    """Raise UserError about a named value that is not a mapping."""
+    for name, value in groups.items():
+        if not isinstance(value, dict):
+            raise UserError(f"{name}={value} is not possible, since {name} is a group of settings; give one of them, "
+                            f"like this: {name}.SETTING=VALUE.")
+
+
+def _check_targets(values: Any, name: str = "") -> None:
+    """Raise UserError where a configuration names a function or class to call outside `TARGETS`."""
     for key, value in values.items() if isinstance(values, dict) else enumerate(values):
         dotted = f"{name}.{key}" if name else str(key)
         if key == "_target_" and not TARGETS.fullmatch(str(value)):
-            raise UserError(f"{dotted}={value} is not possible: a configuration may call lab41_sce.models.networks.NAME or "
-                            "lab41_sce.methods.FILE.NAME only; put what is yours there.")
+            raise UserError(f"{dotted}={value} is not possible: a configuration may call "
+                            "lab41_sce.models.networks.NAME or lab41_sce.methods.FILE.NAME only; put your own function "
+                            "there.")
         if isinstance(value, (dict, list)):
             _check_targets(value, dotted)
-
-
-def _refuse_unknown(config: DictConfig) -> None:
-    """Raise UserError about a setting that nothing reads (Hydra lets one add any, by +name)."""
-    known = yaml.safe_load((CONFIG_PATH / "config.yaml").read_text("utf-8"))
-    known["corpus"] = yaml.safe_load((CONFIG_PATH / "corpus" / "embedded.yaml").read_text("utf-8"))
-    for section in (*SECTIONS, "corpus"):
-        for name in sorted(set(config[section]) - set(known[section])):
-            near = get_close_matches(name, [*known[section]], 1)
-            raise UserError(f"there is no setting {section}.{name}; " + (
-                f"did you mean {section}.{near[0]}?" if near else f"there are {', '.join(known[section])}."))
-
-
-def _check_noise(noise: DictConfig) -> None:
-    """Raise UserError about settings of the noise that are not possible."""
-    training, evaluation = noise.training_snr_db, noise.evaluation_snr_db
-    if training is not None and not (isinstance(training, ListConfig) and len(training) == 2 and _numbers(training)
-                                     and training[0] <= training[1]):
-        raise UserError(f"noise.training_snr_db={training} is not possible; give the lowest and the highest in dB, "
-                        "like this: '[-5, 15]', or null.")
-    if not _numbers(evaluation) or len(set(evaluation)) < len(evaluation):
-        raise UserError(f"noise.evaluation_snr_db={evaluation} is not possible; give different numbers of dB.")
-    if set(noise.kinds) - set(KINDS) or ((training or evaluation) and not noise.kinds):
-        raise UserError(f"noise.kinds={noise.kinds} is not possible; choose from {', '.join(KINDS)}.")
-    if "folder" in noise.kinds and noise.folder is None:
-        raise UserError("noise.kinds has folder, but there is no noise.folder; give noise.folder=PATH.")
-    if noise.folder is not None and not Path(noise.folder).is_dir():
-        raise UserError(f"noise.folder={noise.folder} is no folder; give one with recordings of noise.")
-
-
-def _numbers(values) -> bool:
-    """Tell whether all values are numbers."""
-    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)

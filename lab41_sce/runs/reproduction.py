@@ -1,32 +1,35 @@
-"""Compare a run's means with those that are expected, each within its tolerance: the end of `make reproduce`.
+"""Compare the means of a run with expected means, each within its tolerance: the end of `make reproduce`.
 
-    python -m lab41_sce.runs.reproduction runs/reproduce results/comparisons/reproduce/expected.csv [--write]
+    python -m lab41_sce.runs.reproduction runs/reproduce EXPECTED.csv [--write]
 
 The same seed gives the same mixtures, so a system that is not trained scores the same to `UNTRAINED_DB` on every
-machine. A trained one does not: another number of cores adds up in another order, and training lets rounding grow.
+machine. A trained system does not: another number of cores adds up in another order, and training amplifies rounding
+errors.
 """
 
 import argparse
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from lab41_sce.errors import UserError
-from lab41_sce.runs import run_directory
+from lab41_sce.runs.renamed_settings import renamed_systems
+from lab41_sce.runs.run_directory import write_csv
 
-UNTRAINED_DB, TRAINED_DB = 0.05, 1.0  # how far a mean over all mixtures may be from the expected one
+UNTRAINED_DB, TRAINED_DB = 0.05, 1.0  # tolerances of a mean over all mixtures
 KEYS = ["system", "split", "kind", "metric"]
 COLUMNS = [*KEYS, "mean", "tolerance"]
 METRIC, KIND = "SDRi", "All"
 
 
-def expectations(summary: pd.DataFrame, trained: set[str]) -> pd.DataFrame:
-    """Take a run's means over all mixtures as the expected ones.
+def expectations(summary: pd.DataFrame, trained: Collection[str]) -> pd.DataFrame:
+    """Make the expected means from those of a run.
 
     Args:
         summary: rows of `summary.csv`.
-        trained: the systems whose vectors or masks were trained in this run; "X true centres" counts as X.
+        trained: the systems that were trained in this run; "X_oracle_centroids" counts as X.
 
     Returns:
         A table with the `COLUMNS`; mean and tolerance in dB.
@@ -37,16 +40,24 @@ def expectations(summary: pd.DataFrame, trained: set[str]) -> pd.DataFrame:
 
 
 def differences(summary: pd.DataFrame, expected: pd.DataFrame) -> list[str]:
-    """List what is expected and not so, a sentence for each; empty if all is as expected."""
+    """List the expected means that a run does not reproduce.
+
+    Args:
+        summary: rows of `summary.csv`.
+        expected: table with the `COLUMNS`.
+
+    Returns:
+        One sentence for each difference.
+    """
     found = summary.set_index(KEYS)["mean"]
     sentences = []
-    for row in expected.itertuples():
-        what = f"{row.system}, {row.split}, {row.kind}: {row.metric}"
-        mean = found.get((row.system, row.split, row.kind, row.metric))
+    for row in expected.to_dict("records"):
+        name = f"{row['system']}, {row['split']}, {row['kind']}: {row['metric']}"
+        mean = found.get(tuple(row[key] for key in KEYS))
         if mean is None:
-            sentences.append(f"{what} is missing")
-        elif not abs(mean - row.mean) <= row.tolerance:  # NaN differs, too
-            sentences.append(f"{what} {mean:.2f} dB, expected {row.mean:.2f} within {row.tolerance:g}")
+            sentences.append(f"{name} is missing")
+        elif not abs(mean - row["mean"]) <= row["tolerance"]:  # NaN differs, too
+            sentences.append(f"{name} {mean:.2f} dB, expected {row['mean']:.2f} within {row['tolerance']:g}")
     return sentences
 
 
@@ -55,25 +66,25 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as a table ({error}): name a finished run, and its expectations.") \
-            from None
+        raise UserError(f"{path} cannot be read as a table ({error}); give a finished run, and its expected "
+                        "means.") from None
     if missing := set(columns) - set(table):
-        raise UserError(f"{path} lacks {', '.join(sorted(missing))}: it wants the columns {', '.join(columns)}.")
-    return table
+        raise UserError(f"{path} lacks {', '.join(sorted(missing))}; it needs the columns {', '.join(columns)}.")
+    return table.assign(system=renamed_systems(table["system"]))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Say "reproduced" or "differs: ..."; the exit status is 1 where it differs."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print "reproduced" or "differs: ..."; return 1 where a mean differs or a file cannot be read, else 0."""
     parser = argparse.ArgumentParser(prog="python -m lab41_sce.runs.reproduction", description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="a finished run")
-    parser.add_argument("expected", type=Path, help=f"a CSV with the columns {', '.join(COLUMNS)}")
-    parser.add_argument("--write", action="store_true", help="take the run's means as the expected ones")
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("expected", type=Path, help=f"CSV file with the columns {', '.join(COLUMNS)}")
+    parser.add_argument("--write", action="store_true", help="make the expected means from those of the run")
     options = parser.parse_args(arguments)
     try:
         summary = _read(options.run / "summary.csv", [*KEYS, "mean"])
         if options.write:
             systems = _read(options.run / "systems.csv", ["system", "updates"]).dropna(subset="updates")["system"]
-            run_directory.write_csv(expectations(summary, set(systems)), options.expected)
+            write_csv(expectations(summary, set(systems)), options.expected)
             return 0
         expected = _read(options.expected, COLUMNS)
     except UserError as error:

@@ -1,7 +1,7 @@
-"""Whatever comes in: a right answer, or one clear sentence; never a traceback, a hang, or a file that is half there.
+"""Any input gives a right answer or one clear sentence; never a traceback, a hang, or a partly written file.
 
-`make test` tries some dozens of cases in each test; FUZZ_CASES=2000 tries so many, and others each time.
-`tests/reliability/test_inputs.py` counts how they end.
+`make test` tries some dozens of cases in each test; FUZZ_CASES=2000 tries 2000, and others in every run.
+`tools/torture_inputs.py` counts how they end.
 """
 
 import io
@@ -12,20 +12,19 @@ from unittest import mock
 import numpy as np
 import pytest
 import soundfile
-import yaml
-from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException, OverrideParseException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf.errors import OmegaConfBaseException
 
+from lab41_sce import separate
 from lab41_sce.audio.recording import Recording
-from lab41_sce.commands import separate
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation import metrics
 from lab41_sce.models.clustering import fit_centroids, masks_from_centroids
-from lab41_sce.runs import config_schema as experiment_settings
+from lab41_sce.runs.config_schema import Settings, check, compose_config, flatten
 from lab41_sce.separation.separator import Separator
+from lab41_sce.setting import defaults
 
 CASES = int(os.environ.get("FUZZ_CASES", 40))
 RATES = (1, 7, 100, 4000, 8000, 10000, 11025, 16000, 44100, 48000, 192000, 384000, 768000)
@@ -37,19 +36,10 @@ fuzz_slow = settings(fuzz, max_examples=max(CASES // 4, 10))  # each takes a sec
 
 
 class Lost(AssertionError):
-    """A file is gone, changed or half there."""
+    """A file is missing, changed or partly written."""
 
 
-def leaves(values, name=""):
-    """List the dotted names of all settings."""
-    for key, value in values.items():
-        if key not in ("defaults", "hydra"):
-            yield from leaves(value, f"{name}{key}.") if isinstance(value, dict) and value else [f"{name}{key}"]
-
-
-SETTINGS = [*leaves(yaml.safe_load((experiment_settings.CONFIG_PATH / "config.yaml").read_text("utf-8"))),
-            "network.units", "method.build.loss_frame_stride", "method.name", "corpus.root", "corpus.subsets",
-            "nothing"]
+SETTINGS = [*flatten(defaults(Settings)), "network.units", "method.build.loss_frame_stride", "method.name", "nothing"]
 NO_FILES = {
     "pipe": lambda path: os.mkfifo(path), "circle": lambda path: path.symlink_to(path),
     "device": lambda path: path.symlink_to("/dev/zero"), "dangling": lambda path: path.symlink_to("missing"),
@@ -93,10 +83,10 @@ def signals(draw, most_channels=64):
 def untrained():
     """Make an untrained separator with thresholds, so that it counts speakers."""
     import keras
-    from conftest import blstm
 
     from lab41_sce.models.embedding_model import EmbeddingModel
     from lab41_sce.models.front_end import FrontEnd
+    from lab41_sce.models.networks import blstm
 
     keras.utils.set_random_seed(1)
     front_end = FrontEnd()
@@ -113,9 +103,9 @@ def separator():
 def voices_of(separator, signal, rate_hz, n_speakers):
     """Separate, and look at the voices; None where that was refused in a sentence."""
     try:
-        voices = separator.separate(signal, rate_hz, n_speakers).voices
+        voices = separator.separate(signal, rate_hz, n_speakers)
     except UserError as error:
-        said_clearly(error)
+        is_clear(error)
         return None
     assert voices.shape[1:] == signal.shape and np.isfinite(voices).all()
     return voices
@@ -161,13 +151,13 @@ def test_any_file(separator, tmp_path_factory, data):
                                          ["--json", "--rttm"], ["--speakers", "0"], ["--channels", "left"],
                                          ["--speakers", "³"], ["--enroll", str(path)]]))
     before, content = {*folder.rglob("*")}, path.read_bytes()
-    code, said = run_separate(separator, [str(path), "--out-dir", str(out), *options])
+    code, message = run_separate(separator, [str(path), "--out-dir", str(out), *options])
     written = {file for file in folder.rglob("*") if file.is_file()} - before
     if [file for file in written if ".part" in file.name] or path.read_bytes() != content:
         raise Lost("a file is half-written, or the recording is another one now")
     if code:
         assert code == 1 and not written
-        said_clearly(said)
+        is_clear(message)
         return
     length, rate_hz = soundfile.info(path).frames, soundfile.info(path).samplerate
     voices = [file for file in written if file.suffix not in (".json", ".rttm")]
@@ -181,9 +171,9 @@ def test_any_file(separator, tmp_path_factory, data):
 @pytest.mark.parametrize("make", NO_FILES.values(), ids=NO_FILES)
 def test_what_is_no_file(separator, tmp_path, make):
     make(tmp_path / "sound.wav")
-    code, said = run_separate(separator, [str(tmp_path / "sound.wav"), "--out-dir", str(tmp_path)])
+    code, message = run_separate(separator, [str(tmp_path / "sound.wav"), "--out-dir", str(tmp_path)])
     assert code == 1 and len([*tmp_path.iterdir()]) == 1
-    said_clearly(said)
+    is_clear(message)
 
 
 def test_a_link_to_a_recording_is_a_recording(separator, tmp_path):
@@ -199,19 +189,18 @@ def test_a_link_to_a_recording_is_a_recording(separator, tmp_path):
        value=st.one_of(st.integers(-10**12, 10**12), st.floats(), st.booleans(), st.none(), st.text(max_size=8),
                        st.lists(st.one_of(st.integers(), st.text(max_size=4)), max_size=3).map(str)))
 def test_any_setting(name, value):
-    with initialize_config_dir(str(experiment_settings.CONFIG_PATH.resolve()), version_base="1.3"):
-        try:
-            experiment_settings.check(compose("config", overrides=["+exp=smoke", f"{name}={value}"]))
-        except UserError as error:
-            said_clearly(error)
-        except (ConfigCompositionException, OverrideParseException, OmegaConfBaseException):
-            pass  # Hydra's own sentences
+    try:
+        check(compose_config(["+exp=smoke", f"{name}={value}"]))
+    except UserError as error:
+        is_clear(error)
+    except (ConfigCompositionException, OverrideParseException, OmegaConfBaseException):
+        pass  # Hydra's own sentences
 
 
 @fuzz_slow
 @given(references=signals(3), estimates=signals(3))
 def test_any_scores(references, estimates):
-    """Scores of whatever: numbers (NaN where nothing can be said), or a ValueError."""
+    """Scores of whatever: numbers (NaN where a score is undefined), or a ValueError."""
     mixture = references.sum(axis=0)
     try:
         rows = metrics.score_mixture(references, mixture, {"system": estimates})
@@ -237,19 +226,19 @@ def test_any_vectors(n, size, n_speakers, same, scale, soft_scale):
     np.testing.assert_allclose(masks.sum(axis=0), 1, atol=1e-5)
 
 
-def said_clearly(error):
-    """Check that a sentence says something, and not what Python says of itself."""
+def is_clear(error):
+    """Check that a message is a sentence, not a traceback or a repr of Python."""
     text = str(error).strip()
     assert 10 < len(text) < 2000 and "Traceback" not in text and "object at 0x" not in text, text
 
 
 def run_separate(separator, arguments):
-    """Run the command line in this process; return its code and what it said."""
-    said = io.StringIO()
-    with mock.patch.object(Separator, "from_pretrained", lambda: separator), mock.patch("sys.stderr", said), \
+    """Run the command line in this process; return its code and its messages."""
+    errors = io.StringIO()
+    with mock.patch.object(Separator, "from_pretrained", lambda: separator), mock.patch("sys.stderr", errors), \
             mock.patch("sys.stdout", io.StringIO()):
         code = separate.main(arguments)
-    return code, said.getvalue()
+    return code, errors.getvalue()
 
 
 def names():

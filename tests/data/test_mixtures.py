@@ -9,6 +9,7 @@ from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.frequency_response import TERMS
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.sampler import TrainingMixtures
+from lab41_sce.data.settings import MixtureSettings
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 from lab41_sce.methods.base import magnitudes
@@ -25,9 +26,11 @@ def speech(utterances):
     return Speech(utterances, 10000)
 
 
-def make(speech, utterances, **options):
+def make(speech, utterances, seed=0, noise=None, snr_db=(0, 0), **options):
     table = utterances[utterances["split"] == "train"]
-    return TrainingMixtures(speech, table, splits.trained_speakers(utterances), **{"batch_size": 16} | options)
+    settings = MixtureSettings(**{"batch_size": 16, "seconds": 1.0} | options)
+    return TrainingMixtures(speech, table, splits.trained_speakers(utterances), settings, pre_emphasis=0.95, seed=seed,
+                            noise=noise, snr_db=snr_db)
 
 
 def levels_db(sources):
@@ -66,21 +69,24 @@ def test_speaker_shares_leave_some_silent(speech, utterances):
     assert all(len(set(row)) == 3 for row in batch["speaker_ids"])  # who is silent is somebody, too: a negative
 
 
-def test_the_first_batches_may_be_easy(speech, utterances):
-    """As recorded, without noise, two at once; later ones are what they would be anyway."""
+def test_a_curriculum_begins_with_easy_batches(speech, utterances, monkeypatch):
+    """Without noise, two speakers at once; later batches are the same as without a curriculum."""
     table = splits.perturb_speed(utterances, [0.9, 1.0])
     options = {"speaker_shares": {1: 0.1, 2: 0.5, 3: 0.4}, "response_db": 6.0, "telephone": 0.5, "snr_db": (0, 5)}
     speech = Speech(table, 10000)
     options["noise"] = Noise(speech, table, kinds=["white", "pink"])
     easy, hard = (make(speech, table, curriculum_batches=number, **options) for number in (2, 0))
+    excerpt, names = speech.excerpt, []
+    monkeypatch.setattr(speech, "excerpt", lambda name, *place: names.append(name) or excerpt(name, *place))
     for number in (0, 1):
         batch = easy.batch(number)
         assert (batch["sources"].any(axis=-1).sum(axis=1) == 2).all()
         assert not batch["noise"].any() and not batch["responses"].any()
-    assert not any("@" in name for name in easy._as_recorded.names)
+    assert names and not any("@" in name for name in names)  # at the original speed
     for name, values in easy.batch(2).items():
         np.testing.assert_array_equal(values, hard.batch(2)[name])
-    assert hard.batch(0)["noise"].any() and hard.batch(0)["responses"].any()
+    names.clear()
+    assert hard.batch(0)["noise"].any() and hard.batch(0)["responses"].any() and any("@" in name for name in names)
 
 
 def test_responses_and_telephones_keep_the_levels(speech, utterances):

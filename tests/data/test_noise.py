@@ -10,6 +10,7 @@ from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.evaluation_set import add_noise, draw_evaluation_set
 from lab41_sce.data.noise import Noise, scale_to_snr
 from lab41_sce.data.sampler import TrainingMixtures
+from lab41_sce.data.settings import MixtureSettings
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 
@@ -165,9 +166,10 @@ def test_scaled_noise_has_the_wanted_ratio():
 def test_training_mixtures_have_noise_between_two_ratios_and_the_same_speech(speech, utterances):
     table = utterances[utterances["split"] == "train"]
     speakers = splits.trained_speakers(utterances)
-    clean = TrainingMixtures(speech, table, speakers, batch_size=16)
+    settings = MixtureSettings(batch_size=16, seconds=1.0)
+    clean = TrainingMixtures(speech, table, speakers, settings, pre_emphasis=0.95, seed=0)
     noise = Noise(speech, utterances, ["white", "pink"])
-    noisy = TrainingMixtures(speech, table, speakers, batch_size=16, noise=noise, snr_db=(-5, 15))
+    noisy = TrainingMixtures(speech, table, speakers, settings, pre_emphasis=0.95, seed=0, noise=noise, snr_db=(-5, 15))
     batch, same = noisy.batch(0), clean.batch(0)
     np.testing.assert_array_equal(batch["sources"], same["sources"])
     np.testing.assert_array_equal(batch["speaker_ids"], same["speaker_ids"])

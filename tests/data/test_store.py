@@ -17,6 +17,7 @@ from lab41_sce.data import splits, store_writer
 from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.evaluation_set import draw_evaluation_set
 from lab41_sce.data.sampler import TrainingMixtures
+from lab41_sce.data.settings import MixtureSettings
 from lab41_sce.data.speech import Speech
 from lab41_sce.data.store_reader import load_store, read_stored_excerpt
 from lab41_sce.errors import UserError
@@ -47,7 +48,8 @@ def test_mixtures_from_a_store_equal_those_from_memory(corpus_root, made):
     assert stored["path"].nunique() == 6
     speech, from_store = Speech(table, 10000), Speech(stored, 10000)
     np.testing.assert_array_equal(from_store.lengths(table["utterance"]), speech.lengths(table["utterance"]))
-    batches = [TrainingMixtures(signals, table[table["split"] == "train"], splits.trained_speakers(table)).batch(3)
+    batches = [TrainingMixtures(signals, table[table["split"] == "train"], splits.trained_speakers(table),
+                                MixtureSettings(seconds=1.0), pre_emphasis=0.95, seed=0).batch(3)
                for signals in (speech, from_store)]
     for one, other in zip(*(batch.values() for batch in batches), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -159,6 +161,6 @@ def test_unusable_utterances_are_left_out_until_they_are_repaired(corpus_root, t
 def test_an_experiment_loads_a_store(made):
     with initialize_config_dir(str(config_schema.CONFIG_PATH), version_base="1.3"):
         config = compose("config", ["corpus=store", f"corpus.root={made}", "corpus.subsets=[train]",
-                                    "corpus.unseen_subsets=[]"])
+                                    "corpus.unseen_subsets=[]", "training.updates=1"])
     config_schema.check(config)
     assert len(load_corpus(**{name: value for name, value in config.corpus.items() if name != "name"})) == 72

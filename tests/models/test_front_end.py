@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.signal import ShortTimeFFT, lfilter
 
+from lab41_sce.errors import UserError
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.separation.running_scaling import RunningScaling
 
@@ -94,9 +95,9 @@ def test_configuration_survives_serialisation():
 
 
 def test_impossible_settings_are_refused():
-    with pytest.raises(ValueError, match="hop_length 200"):
+    with pytest.raises(UserError, match="hop_length=200 is not possible; it must divide"):
         FrontEnd(hop_length=200)
-    with pytest.raises(ValueError, match="cube"):
+    with pytest.raises(UserError, match="cube"):
         FrontEnd(compression="cube")
 
 

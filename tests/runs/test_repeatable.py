@@ -12,19 +12,19 @@ from lab41_sce.separation.separator import Separator
 TWICE = """
 import sys
 from pathlib import Path
-from hydra import compose, initialize_config_dir
-from lab41_sce import experiment, report
 from lab41_sce.article import draw
-draw.write_figures = report.write_report = lambda folder: None  # pictures take long, and are not compared
-with initialize_config_dir(str(experiment.CONFIG_PATH), version_base="1.3"):
-    for folder in sys.argv[1:3]:
-        experiment.run(compose("config", overrides=[*sys.argv[3:], f"run_dir={folder}"]), Path(folder))
+from lab41_sce.commands import experiment
+from lab41_sce.reporting import report
+from lab41_sce.runs.config_schema import compose_config
+draw.write_figures = report.write_report = lambda *arguments, **more: None  # slow, and not compared
+for folder in sys.argv[1:3]:
+    experiment.run(compose_config([*sys.argv[3:], f"run_dir={folder}"]), Path(folder))
 """
 
 
 @pytest.mark.slow
 def test_two_deterministic_runs_are_alike_to_the_last_bit(corpus_root, tmp_path):
-    """In a process of its own, since TensorFlow does not go back to other orders of its sums."""
+    """In a process of its own, since TensorFlow cannot leave its deterministic mode."""
     folders = [tmp_path / "one", tmp_path / "other"]
     result = subprocess.run(
         [sys.executable, "-c", TWICE, *folders, "+exp=smoke", "corpus=librispeech", f"corpus.root={corpus_root}",

@@ -9,24 +9,24 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 
+from lab41_sce import atomic_write
 from lab41_sce.errors import UserError
-from lab41_sce.experiment import CONFIG_PATH
-from lab41_sce.runs import run_directory
+from lab41_sce.runs import resume, run_directory
+from lab41_sce.runs.config_schema import compose_config
+from lab41_sce.runs.versions import redact_paths, versions
 
 SPLITS = pd.DataFrame([["1-1-1", "1", "F", "train", "train"]],
                       columns=["utterance", "speaker", "sex", "subset", "split"])
 
 
 def config(*overrides):
-    with initialize_config_dir(str(CONFIG_PATH), version_base="1.3"):
-        return compose("config", overrides=["+exp=two_speaker", *overrides])
+    return compose_config(["+exp=two_speaker", *overrides])
 
 
 @pytest.fixture
 def begun(tmp_path):
-    """Return the folder of a run that has begun, with a file of somebody else's in it."""
+    """Return the folder of a run that has begun, with a file in it that is not the run's."""
     run_directory.open_folder(config(), tmp_path, SPLITS, "the command")
     (tmp_path / "systems" / "sce").mkdir(parents=True)
     (tmp_path / "systems" / "sce" / "model.keras").write_text("weights")
@@ -34,7 +34,7 @@ def begun(tmp_path):
     return tmp_path
 
 
-def test_a_run_that_began_before_a_setting_existed_goes_on(begun):
+def test_a_run_that_began_before_a_setting_existed_is_resumed(begun):
     file = begun / "config.yaml"
     kept = "".join(line for line in file.read_text().splitlines(keepends=True) if "beta_2" not in line)
     assert kept != file.read_text()
@@ -51,19 +51,20 @@ def test_a_free_folder_is_described(begun):
     assert pd.read_csv(begun / "splits.csv", dtype=str).equals(SPLITS)
 
 
-def test_a_run_is_not_touched_without_a_word(begun):
+def test_a_run_is_not_changed_without_resume_or_overwrite(begun):
     with pytest.raises(UserError, match="already holds a run"):
         run_directory.check_folder(config(), begun)
 
 
 def test_two_runs_at_once_in_one_folder_are_refused(tmp_path):
-    """The first one is another process; killed, it lets go."""
+    """The first one is another process; when it is killed, its lock is released."""
     code = ("import pathlib, sys, time; from lab41_sce.runs import run_directory\n"
-            "with run_directory.lock_run_directory(pathlib.Path(sys.argv[1])): print('mine', flush=True); time.sleep(60)")
+            "with run_directory.lock_run_directory(pathlib.Path(sys.argv[1])):\n"
+            "    print('mine', flush=True); time.sleep(60)")
     first = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True)
     try:
         assert first.stdout.readline() == "mine\n"
-        with pytest.raises(UserError, match="another process is at work in .*choose another run_dir"), \
+        with pytest.raises(UserError, match="another process works in .*choose another run_dir"), \
                 run_directory.lock_run_directory(tmp_path):
             pass
     finally:
@@ -93,8 +94,8 @@ def test_resuming_keeps_the_run_and_its_origin(begun, overrides):
 
 
 @pytest.mark.parametrize("writes", [0, 1, 2])
-def test_a_run_killed_while_it_is_described_goes_on(tmp_path, monkeypatch, writes):
-    write, written = run_directory.write_whole, []
+def test_a_run_killed_while_it_is_described_is_resumed(tmp_path, monkeypatch, writes):
+    write, written = atomic_write.write_whole, []
 
     def killed(path, *more):
         if len(written) == writes:
@@ -102,7 +103,8 @@ def test_a_run_killed_while_it_is_described_goes_on(tmp_path, monkeypatch, write
         written.append(path)
         write(path, *more)
 
-    monkeypatch.setattr(run_directory, "write_whole", killed)
+    for module in (run_directory, atomic_write):
+        monkeypatch.setattr(module, "write_whole", killed)
     with pytest.raises(KeyboardInterrupt):
         run_directory.open_folder(config(), tmp_path, SPLITS, "the command")
     monkeypatch.undo()
@@ -114,12 +116,12 @@ def test_a_run_killed_while_it_is_described_goes_on(tmp_path, monkeypatch, write
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
 def test_a_log_is_kept_but_stops_nothing(tmp_path, capsys):
     with run_directory.lock_run_directory(tmp_path):
-        logging.getLogger("lab41_sce").warning("told")
+        logging.getLogger("lab41_sce").warning("kept")
         log = logging.getLogger().handlers[-1]
         log.setStream(open("/dev/full", "w")).close()
         logging.getLogger("lab41_sce").warning("lost")
     assert "Traceback" not in capsys.readouterr().err
-    assert (tmp_path / "experiment.log").read_text() == "told\n" and log not in logging.getLogger().handlers
+    assert (tmp_path / "experiment.log").read_text() == "kept\n" and log not in logging.getLogger().handlers
 
 
 def test_other_settings_are_refused(begun):
@@ -149,19 +151,19 @@ def test_a_run_of_an_older_version_is_refused_in_a_sentence(begun):
 
 def test_scores_hold_until_the_list_or_the_model_changes(begun):
     mixtures = pd.DataFrame([["unseen-FF-0000", "unseen", "FF"]], columns=["mixture", "split", "kind"])
-    assert run_directory.earlier_scores(begun, mixtures).empty
+    assert resume.earlier_scores(begun, mixtures).empty
     scores = pd.DataFrame([["unseen-FF-0000", "unseen", "FF", system, "SDR", 1.0] for system in
                            ("sce", "sce_oracle_centroids", "unprocessed")],
                           columns=["mixture", "split", "kind", "system", "metric", "value"])
     run_directory.write_csv(mixtures, begun / "evaluation.csv")
     run_directory.write_csv(scores, begun / "mixtures.csv")
-    pd.testing.assert_frame_equal(run_directory.earlier_scores(begun, mixtures), scores)
-    assert run_directory.earlier_scores(begun, mixtures.assign(kind="FM")).empty
+    pd.testing.assert_frame_equal(resume.earlier_scores(begun, mixtures), scores)
+    assert resume.earlier_scores(begun, mixtures.assign(kind="FM")).empty
     later = (begun / "mixtures.csv").stat().st_mtime + 1
     os.utime(begun / "systems" / "sce" / "model.keras", (later, later))
-    assert run_directory.earlier_scores(begun, mixtures)["system"].to_list() == ["unprocessed"]
+    assert resume.earlier_scores(begun, mixtures)["system"].to_list() == ["unprocessed"]
     (begun / "evaluation.csv").unlink()  # killed before it was written
-    assert run_directory.earlier_scores(begun, mixtures).empty
+    assert resume.earlier_scores(begun, mixtures).empty
 
 
 def test_other_splits_are_refused(begun):
@@ -177,13 +179,44 @@ def test_a_run_without_its_settings_is_not_resumed(begun):
 
 def test_a_machine_without_git_is_fine(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert run_directory.versions()["git_commit"] == "unknown"
+    assert versions()["git_commit"] == "unknown"
 
 
 def test_no_place_of_this_machine_stays_in_a_command():
     config = {"run_dir": "/home/me/runs/noisy", "corpus": {"root": "/data/LibriSpeech"}}
     command = ("train corpus.root=/data/LibriSpeech saved=/home/me/runs/compare/systems run_dir=/home/me/runs/noisy "
                "noise.folder=/data/noise list=results/utterances.csv")
-    assert run_directory.redact_paths(command, config, Path("/home/me/runs/noisy")) == (
+    assert redact_paths(command, config, Path("/home/me/runs/noisy")) == (
         "train corpus.root=$LIBRISPEECH saved=runs/compare/systems run_dir=runs/noisy noise.folder=noise "
         "list=results/utterances.csv")
+
+
+def old_config(folder):
+    """Rewrite the settings of a run as version 0.1 wrote them."""
+    file = folder / "config.yaml"
+    text = file.read_text()
+    for old, new in [("easy_batches", "curriculum_batches"), ("rank:", "bottleneck_rank:"),
+                     ("frame_step", "loss_frame_stride"), ("step_ratio", "speaker_lr_multiplier"),
+                     ("centre_share", "centroid_loss_weight"), ("weight_as_heard", "weight_without_pre_emphasis"),
+                     ("lab41_sce.networks.", "lab41_sce.models.networks."),
+                     ("lab41_sce.features.", "lab41_sce.models.front_end.")]:
+        assert new in text
+        text = text.replace(new, old)
+    file.write_text(text)
+
+
+def test_a_run_with_the_old_names_of_settings_is_resumed(begun):
+    old_config(begun)
+    run_directory.check_folder(config("resume=true"), begun)
+    with pytest.raises(UserError, match=r"other settings \(method.build.loss_frame_stride\)"):
+        run_directory.check_folder(config("resume=true", "method.build.loss_frame_stride=2"), begun)
+
+
+def test_scores_under_the_old_names_of_systems_hold(begun):
+    mixtures = pd.DataFrame([["unseen-FF-0000", "unseen", "FF"]], columns=["mixture", "split", "kind"])
+    row = ["unseen-FF-0000", "unseen", "FF", "sce_true_centres", "SDR", 1.0]
+    run_directory.write_csv(mixtures, begun / "evaluation.csv")
+    run_directory.write_csv(pd.DataFrame([row], columns=["mixture", "split", "kind", "system", "metric", "value"]),
+                            begun / "mixtures.csv")
+    os.utime(begun / "systems" / "sce" / "model.keras", (0, 0))
+    assert resume.earlier_scores(begun, mixtures)["system"].to_list() == ["sce_oracle_centroids"]

@@ -1,4 +1,4 @@
-"""Several workers: the rows of a batch are shared out, the loss is that of one process, a killed worker comes back."""
+"""Several workers: each draws its rows of a batch, the loss is that of one process, a killed worker restarts."""
 
 import json
 import os
@@ -13,21 +13,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab41_sce.data import splits
-from lab41_sce.data.corpus import load_corpus
+from lab41_sce.data import librispeech, splits
 from lab41_sce.data.sampler import TrainingMixtures
+from lab41_sce.data.settings import MixtureSettings
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Setup
+from lab41_sce.methods.sce import build
 from lab41_sce.models.front_end import FrontEnd
-from lab41_sce.training import distributed, trainer
-from lab41_sce.yaml_defaults import with_yaml_defaults
+from lab41_sce.training import callbacks, distributed, launcher, trainer
+from lab41_sce.training.settings import TrainingSettings
 
 
 def draw(root, rows=slice(None), **options):
-    utterances = splits.split(load_corpus(root, ["train"], check="headers"), 2)
+    utterances = splits.split(librispeech.load(root, ["train"], check="headers"), 2)
     return TrainingMixtures(Speech(utterances, 10000, in_memory=False), utterances[utterances["split"] == "train"],
-                            splits.trained_speakers(utterances), seconds=0.5, batch_size=4, rows=rows, **options)
+                            splits.trained_speakers(utterances),
+                            MixtureSettings(seconds=0.5, batch_size=4, **options), pre_emphasis=0.95, seed=0, rows=rows)
 
 
 def network(n_bins, n_outputs):
@@ -40,12 +42,10 @@ def train(root, folder, together):
     """Train a tiny network for eight updates, each worker with a seed of its own."""
     keras.utils.set_random_seed(together.rank)
     setup = Setup(FrontEnd(), network, 2, speakers=tuple(range(20)))
-    build = with_yaml_defaults("method/sce_article", embedding_size=3, loss_range_db=20.0, weight_power=1.0,
-                               centroid_loss_weight=0.5, seed=0)
-    method = build(setup)
-    settings = trainer.TrainingSettings(updates=8, minutes=60, validate_every=2, patience=None, learning_rate=0.003,
-                                         beta_2=0.999, warmup_updates=0, decay="none", clip_norm=0.01,
-                                         tensorboard=False)
+    method = build(setup, embedding_size=3, unit_norm=False, loss_range_db=20.0, weight_power=1.0,
+                   centroid_loss_weight=0.5)
+    settings = TrainingSettings(updates=8, minutes=60, validate_every=2, learning_rate=0.003, warmup_updates=0,
+                                decay="none", clip_norm=0.01, tensorboard=False)
     return trainer.train(method, draw(root, together.rows(4)), [], lambda: {"validation_si_sdri_db": 0.0}, settings,
                           folder, together)
 
@@ -55,31 +55,31 @@ def main(root, folder):
     together = distributed.Workers("mirrored")
     together.connect()
     if together.rank == 1 and "resume=true" not in sys.argv:
-        end = trainer.Recorder.on_train_batch_end
+        end = callbacks.UpdateCounter.on_train_batch_end
 
         def die(self, batch, logs=None):
             end(self, batch, logs)
-            if self.update == 5:
+            if self.state.update == 5:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        trainer.Recorder.on_train_batch_end = die
+        callbacks.UpdateCounter.on_train_batch_end = die
     try:
         train(root, folder, together)
     except distributed.WorkerLost as error:
-        (Path(folder).parent / "told.txt").write_text(str(error))
-        distributed.restart_process()
+        (Path(folder).parent / "error.txt").write_text(str(error))
+        launcher.restart_process()
         raise
 
 
-def test_two_workers_train_as_one_process_and_a_killed_one_comes_back(corpus_root, tmp_path):
-    status = distributed.launch([sys.executable, __file__, str(corpus_root), str(tmp_path / "two")], count=2)
+def test_two_workers_train_as_one_process_and_a_killed_one_restarts(corpus_root, tmp_path):
+    status = launcher.launch([sys.executable, __file__, str(corpus_root), str(tmp_path / "two")], count=2)
     assert status == 0
     one = train(corpus_root, tmp_path / "one", distributed.Workers())
     two = pd.read_csv(tmp_path / "two" / "history.csv")
     assert two["update"].to_list() == [2, 4, 6, 8]
     np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-4)
     assert one["loss"].iloc[-1] < one["loss"].iloc[0] * 0.999
-    assert "does not answer" in (tmp_path / "told.txt").read_text()
+    assert "does not answer" in (tmp_path / "error.txt").read_text()
 
 
 @pytest.mark.parametrize("options", [{}, {"response_db": 6, "telephone": 0.5, "level_range_db": 5}])
@@ -104,16 +104,16 @@ def test_a_worker_finds_its_place(monkeypatch):
 
 @pytest.mark.parametrize("place", [
     "", "{}", "[1]", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}'])
-def test_a_place_that_cannot_be_understood_is_told(monkeypatch, place):
+def test_a_description_of_the_workers_that_cannot_be_parsed_is_refused(monkeypatch, place):
     monkeypatch.setenv("TF_CONFIG", place)
-    with pytest.raises(UserError, match="TF_CONFIG to say"):
+    with pytest.raises(UserError, match="TF_CONFIG, a list of the workers"):
         distributed.Workers("multi_worker")
 
 
-def test_a_machine_without_gpus_wants_a_number(monkeypatch):
-    monkeypatch.setattr(distributed, "_gpus", list)
+def test_a_machine_without_gpus_needs_a_number_of_workers(monkeypatch):
+    monkeypatch.setattr(launcher, "_gpus", list)
     with pytest.raises(UserError, match="training.workers=N"):
-        distributed.launch(["true"])
+        launcher.launch(["true"])
 
 
 FAIL_OR_WAIT = """
@@ -144,24 +144,24 @@ while again and not (folder / f"{1 - rank}_True").exists():
 
 
 def test_the_first_failure_ends_all(monkeypatch, tmp_path):
-    monkeypatch.setattr(distributed, "_gpus", list)
+    monkeypatch.setattr(launcher, "_gpus", list)
     start = time.monotonic()
-    assert distributed.launch([sys.executable, "-c", FAIL_OR_WAIT, str(tmp_path / "there")], count=2) == 3
+    assert launcher.launch([sys.executable, "-c", FAIL_OR_WAIT, str(tmp_path / "there")], count=2) == 3
     assert time.monotonic() - start < 60
 
 
-def test_a_worker_at_its_end_answers_one_that_comes_back(monkeypatch, tmp_path):
-    """The chief scores when the others have ended; killed then, it comes back and waits for them."""
-    monkeypatch.setattr(distributed, "_gpus", list)
-    assert distributed.launch([sys.executable, "-c", DIE_OR_FINISH, str(tmp_path)], count=2) == 0
+def test_a_finished_worker_restarts_with_one_that_was_killed(monkeypatch, tmp_path):
+    """The chief scores when the others have ended; killed then, it restarts and waits for them."""
+    monkeypatch.setattr(launcher, "_gpus", list)
+    assert launcher.launch([sys.executable, "-c", DIE_OR_FINISH, str(tmp_path)], count=2) == 0
     assert (tmp_path / "1_True").exists()
 
 
 COMMAND = """
 import os, pandas
-from lab41_sce import experiment
+from lab41_sce.commands import experiment
 experiment.launch = lambda command, count: print("launched", *command[3:]) or int(os.environ.get("STATUS", 0))
-experiment.run = lambda config, folder, told: print("resume", config.resume) or pandas.DataFrame()
+experiment.run = lambda config, folder, command: print("resume", config.resume) or pandas.DataFrame()
 experiment.main()
 """
 
@@ -175,24 +175,24 @@ def command(*arguments, **environment):
 
 def test_every_run_of_a_sweep_starts_workers_and_they_find_all_settings(tmp_path):
     (tmp_path / "exp").mkdir()
-    (tmp_path / "exp" / "mine.yaml").write_text("# @package _global_\nseed: 7\n")
+    (tmp_path / "exp" / "mine.yaml").write_text("# @package _global_\ntraining: {updates: 1}\n")
     sweep = ["+exp=smoke", f"run_dir={tmp_path}/sweep", "seed=0,1", "training.strategy=mirrored"]
-    status, said = command("-m", *sweep)
-    assert status == 0 and [said.count(f"run_dir={tmp_path}/sweep/{number}") for number in (0, 1)] == [1, 1], said
-    status, said = command("-m", *sweep, STATUS="1")
-    assert status == 1 and "ended with exit status 1" in said and said.count("launched") == 2, said
-    status, said = command("--config-dir", str(tmp_path), "+exp=mine", "training.strategy=mirrored")
-    assert status == 0 and f"launched --config-dir={tmp_path} +exp=mine" in said, said
+    status, printed = command("-m", *sweep)
+    assert status == 0 and [printed.count(f"run_dir={tmp_path}/sweep/{number}") for number in (0, 1)] == [1, 1], printed
+    status, printed = command("-m", *sweep, STATUS="1")
+    assert status == 1 and "ended with exit status 1" in printed and printed.count("launched") == 2, printed
+    status, printed = command("--config-dir", str(tmp_path), "+exp=mine", "training.strategy=mirrored")
+    assert status == 0 and f"launched --config-dir={tmp_path} +exp=mine" in printed, printed
 
 
-def test_who_begins_anew_overwrites_what_was_there_before(tmp_path):
+def test_a_restarted_worker_resumes_its_own_run_and_not_an_earlier_one(tmp_path):
     (tmp_path / "config.yaml").touch()
     began = (tmp_path / "config.yaml").stat().st_mtime
     place = json.dumps({"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}})
-    for since, told in ((began + 5, "resume False"), (began - 5, "resume True"), (0, "resume True")):
-        _, said = command("+exp=smoke", f"run_dir={tmp_path}", "training.strategy=multi_worker", "overwrite=true",
+    for since, expected in ((began + 5, "resume False"), (began - 5, "resume True"), (0, "resume True")):
+        _, printed = command("+exp=smoke", f"run_dir={tmp_path}", "training.strategy=multi_worker", "overwrite=true",
                           "resume=true", LAB41_SCE_SINCE=str(since), TF_CONFIG=place)
-        assert told in said, said
+        assert expected in printed, printed
 
 
 if __name__ == "__main__":

@@ -1,0 +1,84 @@
+"""Train the method of an experiment by PyTorch, for a GPU on a machine without TensorFlow.
+
+    python -m lab41_sce.train_with_torch FOLDER SPEECH SPLITS +exp=shipped [--minutes 17]
+
+FOLDER becomes the folder of a run, as far as separation needs one: `systems/NAME/model.keras` (the best) and its
+`history.csv`, `systems.csv`, `splits.csv`, `config.yaml`, `version.json`. SPEECH is a tree of LibriSpeech. SPLITS is
+the `splits.csv` of another run, which names the utterances to train on.
+"""
+
+import argparse
+import importlib.util
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from lab41_sce.atomic_write import make_folder, write_text
+from lab41_sce.errors import UserError
+from lab41_sce.runs.config_schema import check, compose_config
+from lab41_sce.runs.run_directory import describe_run, write_csv
+from lab41_sce.runs.versions import versions
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train from the command line; return 0, or 1 after one sentence about a mistake."""
+    parser = argparse.ArgumentParser(prog="python -m lab41_sce.train_with_torch", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="folder of the new run")
+    parser.add_argument("speech", type=Path, help="folder with SPEAKERS.TXT and the subsets")
+    parser.add_argument("splits", type=Path, help="splits.csv of another run")
+    parser.add_argument("overrides", nargs="+", help="of the configuration, such as +exp=shipped")
+    parser.add_argument("--minutes", type=float, help="limit of the training time, instead of the experiment's limits")
+    parser.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 2) - 2),
+                        help="processes that draw batches")
+    options = parser.parse_args(arguments)
+    try:
+        _train(options, shlex.join(["python", "-m", "lab41_sce.train_with_torch",
+                                    *(sys.argv[1:] if arguments is None else arguments)]))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _train(options: argparse.Namespace, command: str) -> None:
+    """Train as the options demand."""
+    if importlib.util.find_spec("torch") is None:
+        raise UserError("this command needs PyTorch, which is not installed; pip install torch.")
+    config = compose_config(options.overrides)
+    settings = check(config)
+    if options.minutes is not None:
+        settings.training = replace(settings.training, minutes=options.minutes, updates=None)
+    os.environ["KERAS_BACKEND"] = "torch"  # before Keras is imported, for the first time, below
+    import torch
+
+    from lab41_sce.runs.prepare import load_speech_table, prepare
+    from lab41_sce.runs.systems import build_method
+    from lab41_sce.training import torch_trainer
+    from lab41_sce.training.history import TOTALS, totals
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    if not options.speech.is_dir() or not options.splits.is_file():
+        raise UserError(f"{options.speech} is not a folder, or {options.splits} is not a file; give the folder of the "
+                        "speech, and the splits.csv of another run.")
+    listed = pd.read_csv(options.splits, dtype=str)
+    subsets = [folder.name for folder in sorted(options.speech.iterdir()) if folder.is_dir()]
+    corpus = replace(settings.corpus, root=str(options.speech), subsets=subsets, unseen_subsets=[], check="headers")
+    recorded = load_speech_table(corpus).merge(listed[["utterance", "split"]], on="utterance")
+    prepared = prepare(config, settings, recorded)
+    method = build_method(config, prepared.setup)
+
+    make_folder(options.folder)
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    describe_run(config, options.folder, versions(command, ("torch", "keras", "numpy")) | {"gpu": gpu})
+    write_text(options.folder / "splits.csv", options.splits.read_text("utf-8"))
+    name = config.method.name
+    history = torch_trainer.train(method, prepared.mixtures("train"), partial(prepared.validate, method.model),
+                                  settings.training, options.folder / "systems" / name, options.processes)
+    facts = {"system": name, "parameters": method.model.count_params()} | totals(history)
+    write_csv(pd.DataFrame([facts], columns=["system", "parameters", *TOTALS]), options.folder / "systems.csv")

@@ -1,0 +1,116 @@
+"""The settings of corpora, splits, training mixtures and noise, each with its default, unit and range."""
+
+from dataclasses import dataclass
+
+from lab41_sce.data.noise import KINDS
+from lab41_sce.errors import UserError
+from lab41_sce.setting import setting
+
+MIN_SPEED, MAX_SPEED = 0.5, 2.0
+
+
+@dataclass
+class CorpusSettings:
+    """Where the speech comes from; `experiments/corpus/*.yaml` describes the known corpora."""
+
+    name: str = setting("embedded", "Name of the corpus, part of the run's folder")
+    root: str | None = setting("???", "Folder with SPEAKERS.TXT and the subsets, or of a store, which must be given; "
+                               "null: the shipped corpus", free_on_resume=True, is_location=True)
+    subsets: list[str] = setting(["synthetic"], "Subsets to train on")
+    unseen_subsets: list[str] = setting([], "Subsets with the unseen speakers; without any, the unseen speakers are "
+                                        "drawn by splits.unseen_fraction")
+    utterances: str | None = setting(None, "CSV file with a column `utterance`; only these utterances are used",
+                                     free_on_resume=True)
+    download: bool = setting(False, "Whether to download missing subsets from OpenSLR", free_on_resume=True)
+    min_seconds: float = setting(1.0, "Length of the shortest utterance that is used", unit="seconds", at_least=0.0)
+    check: str = setting("samples", "What is checked before the run: samples decodes every file (of a store: compares "
+                         "checksums), headers opens every file (of a store: compares lengths)",
+                         choices=("samples", "headers"), free_on_resume=True)
+
+
+@dataclass
+class SplitSettings:
+    """How the speakers of a corpus are divided into those of training, of validation and unseen ones."""
+
+    unseen_fraction: float = setting(0.25, "Fraction of the speakers of each sex that training never uses, where "
+                                     "corpus.unseen_subsets is empty", at_least=0.0, at_most=1.0)
+    validation_fraction: float = setting(0.1, "Fraction of the other speakers of each sex that choose the best model",
+                                         at_least=0.0, at_most=1.0)
+    seed: int = setting(0, "Seed of the draw", at_least=0)
+
+
+@dataclass
+class MixtureSettings:
+    """How the mixtures that train are drawn."""
+
+    n_speakers: int = setting(2, "Number of speakers in a mixture", at_least=2)
+    speaker_shares: dict[int, float] | None = setting(
+        None, "Share of the training mixtures with each number of speakers, like {1: 0.1, 2: 0.6, 3: 0.3}; null: all "
+        "have n_speakers")
+    seconds: float = setting(2.56, "Length of an excerpt; the default is 100 hops of 256 samples at 10 kHz",
+                             unit="seconds", at_least=0.01)
+    batch_size: int = setting(32, "Number of mixtures in an update", at_least=1)
+    level_range_db: float = setting(0.0, "Width of the range from which the level of each speaker is drawn", unit="dB",
+                                    at_least=0.0)
+    speeds: list[float] = setting([1.0], "Factors of speed at which the training speech is played",
+                                  at_least=MIN_SPEED, at_most=MAX_SPEED, distinct=True)
+    response_db: float = setting(0.0, "Width of the range of the random, smooth frequency response of each speaker, "
+                                 "which stands for other microphones", unit="dB", at_least=0.0)
+    telephone: float = setting(0.0, "Share of mixtures that are limited to the band of a telephone, 300 to 3400 Hz",
+                               at_least=0.0, at_most=1.0)
+    curriculum_batches: int = setting(0, "Number of easy batches at the start: the most frequent number of speakers, "
+                                      "original speed, no noise", at_least=0)
+    same_sex: float | None = setting(None, "Share of mixtures with speakers of one sex only; null: left to chance",
+                                     at_least=0.0, at_most=1.0)
+    in_memory: bool = setting(True, "Whether to keep the decoded speech in memory; false: decode every excerpt from "
+                              "disk")
+
+    def __post_init__(self) -> None:
+        """Raise UserError where the values do not go together."""
+        if not self.speeds:
+            raise UserError("mixtures.speeds=[] is not possible; give at least one factor, like this: [1.0].")
+        shares = self.speaker_shares
+        if shares is not None and not (shares and all(_is_count(count) and _is_positive(share)
+                                                      for count, share in shares.items())):
+            raise UserError(f"mixtures.speaker_shares={shares} is not possible; give a positive share for each number "
+                            "of speakers, like this: '{1: 0.1, 2: 0.6, 3: 0.3}', or null.")
+
+    @property
+    def shares(self) -> dict[int, float]:
+        """Share of the mixtures by number of speakers."""
+        return dict(self.speaker_shares or {self.n_speakers: 1.0})
+
+
+@dataclass
+class NoiseSettings:
+    """Which noise is added to mixtures (`lab41_sce/data/noise.py`)."""
+
+    kinds: list[str] = setting(["white", "pink", "speech_shaped", "babble"], "Kinds of noise, all equally frequent",
+                               choices=KINDS)
+    folder: str | None = setting(None, "Folder with recordings of noise, for the kind `folder`", free_on_resume=True)
+    training_snr_db: list[float] | None = setting(
+        None, "[lowest, highest] signal-to-noise ratio of the mixtures of training and validation; null: no noise",
+        unit="dB")
+    evaluation_snr_db: list[float] = setting([], "Signal-to-noise ratios at which the evaluation mixtures are scored, "
+                                             "besides without noise", unit="dB", distinct=True, free_on_resume=True)
+
+    def __post_init__(self) -> None:
+        """Raise UserError where the values do not go together."""
+        training = self.training_snr_db
+        if training is not None and not (len(training) == 2 and training[0] <= training[1]):
+            raise UserError(f"noise.training_snr_db={training} is not possible; give the lowest and the highest ratio "
+                            "in dB, like this: '[-5, 15]', or null.")
+        if (training or self.evaluation_snr_db) and not self.kinds:
+            raise UserError(f"noise.kinds=[] is not possible with noise; give some of {', '.join(KINDS)}.")
+        if "folder" in self.kinds and self.folder is None:
+            raise UserError("noise.kinds contains folder, but noise.folder is null; give noise.folder=PATH.")
+
+
+def _is_count(value: object) -> bool:
+    """Return whether a key of `speaker_shares` is a number of speakers."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_positive(value: object) -> bool:
+    """Return whether a value is a number above 0."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0

@@ -1,0 +1,49 @@
+"""The settings of validation, which chooses the best model, and of evaluation, which scores it."""
+
+from dataclasses import dataclass
+
+from lab41_sce.errors import UserError
+from lab41_sce.process_pool import ENGINES
+from lab41_sce.setting import setting
+
+SPLITS = ("unseen", "in-set", "validation")
+
+
+@dataclass
+class ValidationSettings:
+    """Mixtures that are separated at every validation (training.validate_every) to choose the best model."""
+
+    per_kind: int = setting(8, "Number of mixtures of validation speakers of each kind (FF, FM, MF, MM)", at_least=1)
+    seconds: float = setting(3.84, "Length of a mixture", unit="seconds", at_least=0.01)
+    batches: int = setting(4, "Number of batches of held-out utterances of the trained speakers, for validation_loss",
+                           at_least=1)
+
+
+@dataclass
+class EvaluationSettings:
+    """Mixtures on which the best model of each system is scored at the end."""
+
+    splits: list[str] = setting(["unseen", "in-set"], "Splits to score on", choices=SPLITS)
+    per_kind: int = setting(40, "Number of mixtures of each kind (FF, FM, MF, MM) and split", at_least=1)
+    seconds: float = setting(3.84, "Length of a mixture; the default is 150 hops", unit="seconds", at_least=0.01)
+    level_range_db: float = setting(0.0, "Width of the range from which the level of each speaker is drawn", unit="dB",
+                                    at_least=0.0)
+    join: bool = setting(False, "Whether to join all utterances of a speaker, for mixtures longer than an utterance")
+    examples_per_kind: int = setting(2, "Number of mixtures of each kind and split that are kept as audio files",
+                                     at_least=0)
+    jobs: int = setting(-1, "Number of processes that compute scores; -1: one for each core")
+
+    def __post_init__(self) -> None:
+        """Raise UserError where a value is not possible."""
+        if not self.splits:
+            raise UserError(f"evaluation.splits=[] is not possible; give some of {', '.join(SPLITS)}.")
+        if self.jobs == 0:
+            raise UserError("evaluation.jobs=0 is not possible; give a number of processes, or -1 for one each core.")
+
+
+@dataclass
+class ParallelSettings:
+    """Where the processes that compute scores run."""
+
+    backend: str = setting("loky", "loky on this machine, or dask or ray on a cluster (lab41_sce/process_pool.py)",
+                           choices=ENGINES)

@@ -1,0 +1,126 @@
+"""A configuration becomes what a training needs: speech, mixtures, noise, validation set, front end, network.
+
+The experiment and the PyTorch trainer both start from `prepare`, so they train on the same mixtures.
+"""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from lab41_sce.data import librispeech, splits
+from lab41_sce.data.evaluation_set import add_noise, at_snr, draw_evaluation_set
+from lab41_sce.data.noise import Noise
+from lab41_sce.data.sampler import TrainingMixtures
+from lab41_sce.data.settings import CorpusSettings
+from lab41_sce.data.speech import Speech
+from lab41_sce.evaluation import scoring
+from lab41_sce.methods.base import Setup
+from lab41_sce.runs.config_schema import Settings
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What an experiment trains and scores with.
+
+    Attributes:
+        settings: all settings of the experiment.
+        setup: what systems are built from: front end, network, speakers.
+        speech: the signals.
+        utterances: table of the utterances with their `split`, at all training speeds.
+        noise: draws noise.
+        validation: frozen mixtures of validation speakers.
+    """
+
+    settings: Settings
+    setup: Setup
+    speech: Speech
+    utterances: pd.DataFrame
+    noise: Noise
+    validation: pd.DataFrame
+
+    def mixtures(self, split: str, rows: slice = slice(None)) -> TrainingMixtures:
+        """Return the random mixtures of a split of the trained speakers.
+
+        Args:
+            split: "train" or "train-validation".
+            rows: of every batch, where several workers share it.
+        """
+        snr_db = self.settings.noise.training_snr_db
+        table = self.utterances[self.utterances["split"] == split]
+        mixtures = partial(TrainingMixtures, self.speech, table, self.setup.speakers, self.settings.mixtures,
+                           self.setup.front_end.pre_emphasis, self.settings.seed, rows=rows)
+        return mixtures() if snr_db is None else mixtures(noise=self.noise, snr_db=(snr_db[0], snr_db[1]))
+
+    def held_out_batches(self) -> list[dict[str, np.ndarray]]:
+        """Draw batches of held-out utterances of the trained speakers; none where too few speakers have some."""
+        held_out = self.utterances[self.utterances["split"] == "train-validation"]
+        if held_out["speaker"].nunique() < max(self.settings.mixtures.shares):
+            return []
+        return [self.mixtures("train-validation").batch(i) for i in range(self.settings.validation.batches)]
+
+    def validate(self, model: Any) -> dict[str, float]:
+        """Separate the validation mixtures with a model: mean SI-SDR improvement in dB, of all and by kind."""
+        return scoring.validate(model, self.speech, self.validation, self.noise)
+
+    def evaluation_mixtures(self) -> pd.DataFrame:
+        """Draw the frozen mixtures to score on: all splits without noise, then at each signal-to-noise ratio.
+
+        Raises:
+            UserError: a split has too few speakers or too little speech.
+        """
+        evaluation, noise_settings, seed = self.settings.evaluation, self.settings.noise, self.settings.seed
+        if noise_settings.evaluation_snr_db:
+            self.noise.require(evaluation.splits, self.setup.n_speakers)
+        clean = pd.concat([
+            draw_evaluation_set(self.speech, self.utterances, split, n_speakers=self.setup.n_speakers,
+                                n_per_kind=evaluation.per_kind, seconds=evaluation.seconds,
+                                pre_emphasis=self.setup.front_end.pre_emphasis,
+                                level_range_db=evaluation.level_range_db, seed=seed, join=evaluation.join)
+            for split in evaluation.splits])
+        noisy = [at_snr(clean, self.noise, snr_db, seed) for snr_db in noise_settings.evaluation_snr_db]
+        return pd.concat([clean, *noisy])
+
+
+def load_speech_table(corpus: CorpusSettings) -> pd.DataFrame:
+    """Return the table of the utterances of a corpus."""
+    return librispeech.load(**{name: value for name, value in asdict(corpus).items() if name != "name"})
+
+
+def split_speakers(settings: Settings, utterances: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of utterances with the column `split`."""
+    return splits.split(utterances, settings.mixtures.n_speakers, settings.corpus.unseen_subsets,
+                        **asdict(settings.splits))
+
+
+def prepare(config: DictConfig, settings: Settings, recorded: pd.DataFrame, folder: Path | None = None) -> Prepared:
+    """Build what an experiment trains and scores with.
+
+    Args:
+        config: the composed configuration, of which the front end and the network are built.
+        settings: the same configuration, checked.
+        recorded: table of utterances with the column `split`.
+        folder: of the run.
+
+    Raises:
+        UserError: the speech does not suffice for the mixtures or the noise.
+    """
+    front_end, network = instantiate(config.front_end), instantiate(config.network)
+    utterances = splits.perturb_speed(recorded, settings.mixtures.speeds)
+    speech = Speech(utterances, front_end.sample_rate_hz, settings.mixtures.in_memory)
+    setup = Setup(front_end, network, settings.mixtures.n_speakers, tuple(splits.trained_speakers(utterances)), speech,
+                  utterances[utterances["split"] == "train"], folder)
+    noise = Noise(speech, utterances, settings.noise.kinds, settings.noise.folder)
+    validation = draw_evaluation_set(speech, utterances, "validation", n_speakers=setup.n_speakers,
+                                     n_per_kind=settings.validation.per_kind, seconds=settings.validation.seconds,
+                                     pre_emphasis=front_end.pre_emphasis, seed=settings.seed)
+    snr_db = settings.noise.training_snr_db
+    if snr_db is not None:
+        noise.require(["train"], max(settings.mixtures.shares))
+        validation = add_noise(validation, noise, (snr_db[0], snr_db[1]), settings.seed)
+    return Prepared(settings, setup, speech, utterances, noise, validation)

@@ -1,0 +1,69 @@
+"""Whether a run may be resumed: the settings that it shares with its beginning, and the scores that still hold."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from lab41_sce.errors import UserError
+from lab41_sce.runs.config_schema import Settings, flatten, setting_names
+from lab41_sce.runs.renamed_settings import load_config, renamed_systems
+from lab41_sce.setting import defaults
+
+# Of systems: descriptions, and places of saved models.
+FREE_ENDINGS = (".about", ".build.path")
+
+
+def check_same_settings(config: DictConfig, folder: Path) -> None:
+    """Raise UserError unless the run in a folder began with the settings of a configuration.
+
+    Limits, locations and what follows the training may differ (`free_on_resume`), and systems may be added.
+
+    Args:
+        config: the composed configuration.
+        folder: of the run, with its config.yaml.
+    """
+    kept = load_config(folder)
+    now = comparable(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+    # A setting that did not exist when the run began had the value that is the default now.
+    usual = flatten(defaults(Settings))
+    earlier = {name: usual[name] for name in now if name in usual} | comparable(kept)
+    systems = kept.get("others") or {}
+    added = tuple(f"others.{name}." for name in config.others if name not in systems)
+    different = sorted(name for name in earlier.keys() | now.keys()
+                       if earlier.get(name) != now.get(name) and not name.startswith(added))
+    if different:
+        raise UserError(f"{folder} holds a run with other settings ({', '.join(different)}); resume with the same "
+                        "ones, choose another run_dir, or start again with overwrite=true.")
+
+
+def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten the settings that a resumed run must share with its beginning: dotted name to value."""
+    free = tuple(f"{name}." for name in setting_names("free_on_resume"))
+    flat = {name: value for name, value in flatten(dict(values)).items()
+            if value != {} and not f"{name}.".startswith(free) and not name.endswith(FREE_ENDINGS)}
+    trained_with_noise = flat.get("noise.training_snr_db") is not None
+    return {name: value for name, value in flat.items() if trained_with_noise or not name.startswith("noise.")}
+
+
+def earlier_scores(folder: Path, mixtures: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores in a run's folder that still hold.
+
+    Args:
+        folder: of the run.
+        mixtures: the evaluation set; scores on another one do not hold.
+
+    Returns:
+        Rows of `mixtures.csv`, without those of systems with a newer model.
+    """
+    path, listed = folder / "mixtures.csv", folder / "evaluation.csv"
+    names = dict.fromkeys(("mixture", "split", "kind", "system", "metric"), str)
+    if not path.exists() or not listed.exists() or listed.read_text("utf-8") != mixtures.to_csv(index=False):
+        return pd.DataFrame(columns=[*names, "value"])
+    scores = pd.read_csv(path, dtype=names)
+    scores["system"] = renamed_systems(scores["system"])
+    newer = {file.parent.name for file in folder.glob("systems/*/model.keras")
+             if file.stat().st_mtime > path.stat().st_mtime}
+    return scores[~scores["system"].str.removesuffix("_oracle_centroids").isin(newer)]

@@ -1,0 +1,70 @@
+"""The systems of a configuration are built, each from the same setup; no TensorFlow is needed."""
+
+from typing import Any
+
+import keras
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from lab41_sce.errors import UserError
+from lab41_sce.methods.base import Method, Setup
+
+Systems = dict[str, Any]  # a `Method` to train, or a function of a `Mixture` that returns masks, by name
+
+
+def configured_systems(config: DictConfig) -> dict[str, DictConfig]:
+    """Return the configuration of every system by name: `config.method` first, which replaces one of the same name."""
+    return {config.method.name: config.method} | {
+        name: system for name, system in config.others.items() if name != config.method.name}
+
+
+def build_systems(config: DictConfig, setup: Setup) -> Systems:
+    """Build every system of a configuration.
+
+    Args:
+        config: the composed configuration.
+        setup: what systems are built from.
+
+    Returns:
+        By name, a `Method` to train, or a function of a `Mixture` that returns masks `[S, T, F]`.
+
+    Raises:
+        UserError: a setting is not possible, or a saved model is missing.
+    """
+    systems: Systems = {}
+    shares = config.mixtures.speaker_shares or [setup.n_speakers]
+    configured = configured_systems(config)
+    for name, system in configured.items():
+        systems[name] = _build(system, setup, config.seed)
+        of_one_number = isinstance(systems[name], Method) and hasattr(systems[name].model, "n_speakers")
+        if of_one_number and max(shares) != systems[name].model.n_speakers:
+            raise UserError(f"{name} learns from mixtures of up to {systems[name].model.n_speakers} speakers, not "
+                            f"{max(shares)}; change mixtures.speaker_shares.")
+    for name, system in configured.items():
+        path = str(system.build.get("path", ""))
+        if path.startswith("systems/") and not isinstance(systems.get(path.removeprefix("systems/")), Method):
+            trained = [other for other, built in systems.items() if isinstance(built, Method)]
+            raise UserError(f"the system {name} needs the model at {path}, but this run trains no such system; it "
+                            f"trains {', '.join(trained)}.")
+    return systems
+
+
+def build_method(config: DictConfig, setup: Setup) -> Method:
+    """Build the system of `config.method`, which must be one that learns.
+
+    Raises:
+        UserError: a setting is not possible, or the system does not learn.
+    """
+    method = _build(config.method, setup, config.seed)
+    if not isinstance(method, Method):
+        raise UserError(f"method={config.method.name} does not learn; choose another, such as method=sce.")
+    return method
+
+
+def _build(system: DictConfig, setup: Setup, seed: int) -> Any:
+    """Build one system; the seed is set first, so that no system depends on those before it."""
+    keras.utils.set_random_seed(seed)
+    try:
+        return instantiate(system.build, _partial_=True)(setup)
+    except (TypeError, ValueError) as error:  # a value that a layer refuses
+        raise UserError(f"the system {system.name} cannot be built: {error}") from error

@@ -1,0 +1,60 @@
+"""What a reader needs to repeat a run: versions, command, machine, time; and texts without the paths of a machine."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lab41_sce import __version__
+
+PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "mir_eval")
+
+
+def versions(command: str | None = None, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+    """Collect the versions of this package and of others, the machine, the time and the command.
+
+    Args:
+        command: how the run was started, if from the command line.
+        packages: installed distributions, the versions of which are collected.
+    """
+    checkout, commit = Path(__file__).parent.parent.parent, "unknown"
+    if (checkout / ".git").exists() and shutil.which("git"):
+        described = subprocess.run(["git", "-C", checkout, "describe", "--always", "--dirty"], capture_output=True,
+                                   text=True, check=False)
+        commit = described.stdout.strip() or commit
+    return {
+        "lab41_sce": __version__,
+        "git_commit": commit,
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **({"command": command} if command else {}),
+    }
+
+
+def redact_paths(text: str, config: Mapping[str, Any], folder: Path) -> str:
+    """Remove the paths of one machine from a text about a run.
+
+    Args:
+        text: such as a command, or the settings.
+        config: settings of the run; its `corpus.root` becomes $LIBRISPEECH.
+        folder: of the run, which becomes runs/NAME, as do others beside it. Of every other absolute path, the last part
+            stays.
+    """
+    name, beside = f"runs/{folder.resolve().name}", folder.resolve().parent
+    places = {str(folder.resolve()): name, str(folder): name, str(config["run_dir"]): name,
+              str(beside) if beside.name == "runs" else "": "runs",
+              str(config["corpus"]["root"] or ""): "$LIBRISPEECH"}
+    for place in sorted(places, key=len, reverse=True):
+        if len(place) > 1:  # neither nothing, nor "." or "/"
+            shown = places[place].replace("\\", r"\\")
+            text = re.sub(rf"(?<![\w/.-]){re.escape(place)}(?![\w-])", shown, text)
+    return re.sub(r"(?<![\w/.$:-])/(?:[^\s/'\",]+/)+([^\s/'\",]+)", r"\1", text)

@@ -1,0 +1,40 @@
+"""The history of a training, a row for each validation, becomes its best model and its totals.
+
+A row is a dict of `update`, `minutes`, `learning_rate`, `seconds_per_update`, `loss`, `validation_loss` (if there are
+held-out batches) and the columns of the validation, `MONITOR` among them.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lab41_sce.atomic_write import write_whole
+
+MONITOR = "validation_si_sdri_db"  # the higher, the better
+TOTALS = ("updates", "minutes", "seconds_per_update", "best_update")
+
+
+def last_is_best(history: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether no earlier validation was better than the last one."""
+    return history[-1][MONITOR] >= max(row[MONITOR] for row in history)
+
+
+def totals(history: pd.DataFrame) -> dict[str, float]:
+    """Summarize a history.
+
+    Args:
+        history: table of rows as above.
+
+    Returns:
+        The `TOTALS`; the seconds per update are a median without validations.
+    """
+    best = history.loc[history[MONITOR].idxmax(), "update"]
+    values = history["update"].iloc[-1], history["minutes"].iloc[-1], history["seconds_per_update"].median(), best
+    return dict(zip(TOTALS, values, strict=True))
+
+
+def write_history(history: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Write a history to `history.csv` in a folder, whole or not at all."""
+    write_whole(folder / "history.csv", lambda path: pd.DataFrame(history).to_csv(path, index=False))

@@ -1,0 +1,64 @@
+"""Training by PyTorch: one sentence without PyTorch, and with it a folder that separation can use."""
+
+import ast
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import lab41_sce
+from lab41_sce.commands import train_with_torch
+from lab41_sce.data import librispeech, splits
+
+WITHOUT_TORCH = importlib.util.find_spec("torch") is None
+
+
+@pytest.mark.skipif(not WITHOUT_TORCH, reason="PyTorch is installed")
+def test_without_torch_the_command_gives_one_sentence(tmp_path, capsys):
+    arguments = [str(tmp_path / "run"), str(tmp_path), str(tmp_path / "splits.csv"), "+exp=smoke"]
+    assert train_with_torch.main(arguments) == 1
+    assert capsys.readouterr().err == "error: this command needs PyTorch, which is not installed; pip install torch.\n"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(WITHOUT_TORCH, reason="PyTorch is not installed")
+def test_a_trained_model_can_be_loaded(corpus_root, tmp_path):
+    table = splits.split(librispeech.load(corpus_root, ["train"]), 2)
+    table.to_csv(tmp_path / "splits.csv", index=False)
+    command = [sys.executable, "-m", "lab41_sce.train_with_torch", tmp_path / "run", corpus_root,
+               tmp_path / "splits.csv", "+exp=smoke", "training.updates=4", "training.validate_every=2",
+               "mixtures.seconds=0.5", "validation.seconds=1.5", "--processes", "1"]
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert pd.read_csv(tmp_path / "run" / "systems" / "sce" / "history.csv")["update"].to_list() == [2, 4]
+    assert pd.read_csv(tmp_path / "run" / "systems.csv")["updates"].to_list() == [4]
+    assert (tmp_path / "run" / "systems" / "sce" / "model.keras").exists()
+
+
+def imported_by(module, seen):
+    """Add the modules that a module of this package imports when it is imported, and those that they import."""
+    path = Path(*module.split(".")).with_suffix(".py")
+    path = path if path.is_file() else path.with_suffix("") / "__init__.py"
+    for node in ast.parse(path.read_text("utf-8")).body if path.is_file() else []:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in set(names) - seen:
+            seen.add(name)
+            imported_by(name, seen)
+    return seen
+
+
+def test_preparation_needs_no_tensorflow(monkeypatch):
+    monkeypatch.chdir(Path(lab41_sce.__file__).parent.parent)
+    seen = set()
+    for module in ("commands.train_with_torch", "runs.prepare", "runs.systems", "training.torch_trainer"):
+        imported_by(f"lab41_sce.{module}", seen)
+    assert {"lab41_sce.methods.base", "lab41_sce.data.sampler", "keras"} <= seen
+    assert "tensorflow" in imported_by("lab41_sce.training.trainer", set())
+    assert not [name for name in seen if name.partition(".")[0] == "tensorflow"]

@@ -1,0 +1,156 @@
+"""The configuration: defaults in one place, a sentence for each impossible value, experiments that compose."""
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, fields
+
+import pytest
+import yaml
+
+from lab41_sce.errors import UserError
+from lab41_sce.runs import config_schema
+from lab41_sce.runs.config_schema import CONFIG_PATH, Settings, check, compose_config, setting_names
+from lab41_sce.setting import check_fields, defaults, setting
+
+
+@pytest.mark.parametrize(("override", "wanted"), [
+    ("corpus=librispeech", "corpus.root must be given"),
+    ("training.updates=-3", "training.updates=-3 is not possible; give a whole number of at least 1, or null"),
+    ("training.minutes=soon", "training.minutes=soon is not possible"),
+    ("training.warmup_updates=-5", "training.warmup_updates=-5"),
+    ("training.decay=linear", "training.decay=linear is not possible; give one of cosine, none"),
+    ("mixtures.batch_size=2.5", "mixtures.batch_size=2.5"),
+    ("mixtures.n_speakers=1", "at least 2"),
+    ("+method@others.rival=deep_clustering", "others.rival.name=deep_clustering is not possible"),
+    ("method=nmf_supervised evaluation.splits=[unseen]", "which can be scored on in-set only"),
+    ("mixtures.same_sex=50", "at most 1, or null"),
+    ("evaluation.splits=[training]", "give a list of values, each one of unseen, in-set, validation"),
+    ("evaluation.splits=null", "give a list"),
+    ("corpus.subsets=train-clean-100", "corpus.subsets=train-clean-100 is not possible; give a list"),
+    ("corpus.check=sample", "give one of samples, headers"),
+    ("evaluation.seconds=null", "evaluation.seconds=None"),
+    ("evaluation.jobs=0", "evaluation.jobs=0"),
+    ("noise.training_snr_db=[15,-5]", "give the lowest and the highest ratio in dB"),
+    ("noise.training_snr_db=5", "give a list of values, each a number, or null"),
+    ("noise.evaluation_snr_db=[0,0]", "give a list of different values, each a number"),
+    ("noise.kinds=[brown]", "each one of white, pink"),
+    ("noise.kinds=[folder]", "give noise.folder=PATH"),
+    ("noise.folder=nowhere", "noise.folder=nowhere is not a folder"),
+    ("+noise.kind=[white]", "there is no setting noise.kind; did you mean noise.kinds?"),
+    ("+validation.xyz=1", "there is no setting validation.xyz; there are per_kind, seconds, batches."),
+    ("+method@others.saved=saved", "others.saved.build.path must be given"),
+    ("seed=-1", "seed=-1"),
+    ("training.beta_2=1.0", "training.beta_2=1.0 is not possible; give a number of at least 0 and below 1"),
+    ("front_end.compression=cube", "front_end.compression=cube is not possible; give one of sqrt, log"),
+    ("evaluation.splits=[]", "give some of unseen"),
+    ("training.updates=null", "training would never end"),
+    ("mixtures.speeds=[0.1]", "give a list of different values, each a number of at least 0.5 and at most 2"),
+    ("mixtures.speeds=[1.0,1.0]", "give a list of different values"),
+    ("mixtures.telephone=1.5", "at most 1"),
+    ("evaluation.join=perhaps", "give true or false"),
+    ("mixtures.speaker_shares={0:1.0}", "give a positive share for each number of speakers"),
+    ("mixtures.speaker_shares=[0.5,0.5]", "give a mapping, or null"),
+    ("method.build._target_=os.system", "method.build._target_=os.system is not possible"),
+    ("network._target_=lab41_sce.runs.subprocess.run", "network._target_=lab41_sce.runs.subprocess.run"),
+    ("+method.build.more={_target_:os.system}", "method.build.more._target_=os.system is not possible"),
+    ("+network.more=[{_target_:os.system}]", "network.more.0._target_=os.system is not possible"),
+    ("+network.more='${oc.create:{_target_:os.system}}'", "network.more._target_=os.system is not possible"),
+    ("+network.more='${nothing}'", "an expression between ${ and } in a setting is not possible"),
+    ("mixtures=5", "mixtures=5 is not possible, since mixtures is a group of settings"),
+    ("others.unprocessed=5", "others.unprocessed=5 is not possible"),
+    ("noise.folder=5", "noise.folder=5 is not possible; give a text (a number in quotes), or null"),
+    ("+corpus.mib_seconds=1", "there is no setting corpus.mib_seconds; did you mean corpus.min_seconds?"),
+])
+def test_an_impossible_value_gets_one_sentence(override, wanted):
+    config = compose_config(["+exp=smoke", *override.split()])
+    with pytest.raises(UserError, match=re.escape(wanted)):
+        check(config)
+
+
+def test_every_experiment_composes():
+    for file in sorted((CONFIG_PATH / "exp").glob("*.yaml")):
+        config = compose_config([f"+exp={file.stem}", "corpus=librispeech", "corpus.root=x"])
+        assert check(config).name == config.name == file.stem
+    assert compose_config(["+exp=three_speaker"]).mixtures.n_speakers == 3
+    article = compose_config(["+exp=article", "corpus.root=x"])
+    rival = compose_config(["+exp=article", "corpus.root=x", "method=deep_clustering"])
+    assert article.method.build.unit_norm is False and rival.method.build.embedding_size == 40
+    assert article.corpus.subsets == ["train-clean-100"]
+    assert (article.network.units, article.embedding_size, article.mixtures.batch_size) == (300, 40, 256)
+
+
+def test_the_recipe_of_the_shipped_model_is_unchanged():
+    """The settings with which results/ describes the training of the shipped model."""
+    config = compose_config(["+exp=shipped"])
+    network = {"n_layers": 3, "units": 300, "width": 256, "bottleneck_rank": 128, "dropout": 0.1,
+               "training_dtype": "float32"}
+    assert {name: config.network[name] for name in network} == network
+    assert config.network._target_.endswith(".residual_blstm")
+    build = {"embedding_size": 20, "loss_range_db": 40.0, "weight_power": 1.0, "weight_without_pre_emphasis": True,
+             "centroid_loss_weight": 0.5, "unit_norm": True, "scale": 5.0, "speaker_lr_multiplier": 10.0,
+             "loss_frame_stride": 2, "range_db": 25.0, "soft_scale": 5.0}
+    assert {name: config.method.build[name] for name in build} == build
+    settings = check(config)
+    assert (settings.front_end.compression, settings.front_end.scaling) == ("log", "standard")
+    mixtures, training = settings.mixtures, settings.training
+    assert mixtures.speaker_shares == {1: 0.05, 2: 0.8, 3: 0.15} and mixtures.curriculum_batches == 4000
+    assert (mixtures.batch_size, mixtures.seconds, mixtures.level_range_db) == (128, 3.2, 6)
+    assert mixtures.speeds == [0.88, 0.94, 1.0, 1.06, 1.12]
+    assert (mixtures.response_db, mixtures.telephone) == (6, 0.05) and settings.noise.training_snr_db == [10, 110]
+    assert (training.updates, training.minutes, training.validate_every) == (14000, None, 4000)
+    assert (training.learning_rate, training.beta_2, training.warmup_updates) == (0.0022, 0.99, 500)
+    assert (training.decay, training.clip_norm) == ("cosine", 5.0)
+    assert (settings.validation.per_kind, settings.evaluation.per_kind, settings.evaluation.seconds) == (20, 100, 5)
+
+
+def test_defaults_are_possible_and_reach_the_configuration():
+    settings = check(compose_config(["training.updates=1", "seed=3"]))
+    assert settings.splits.seed == 3 and settings.run_dir == "runs/default_embedded"
+    for item in fields(Settings):
+        if item.name not in ("training", "splits", "seed", "run_dir"):
+            chosen = getattr(settings, item.name)
+            if item.name == "corpus":
+                assert chosen.root is None
+                chosen.root = "???"  # must be given for every other corpus
+            assert (vars(chosen) if "group" in item.metadata else chosen) == defaults(Settings)[item.name]
+
+
+def test_the_list_of_settings_is_complete_yaml_with_the_defaults():
+    assert yaml.safe_load(config_schema.describe_settings()) == defaults(Settings)
+
+
+def test_limits_and_locations_are_free_on_resume():
+    free = setting_names("free_on_resume")
+    assert {"resume", "run_dir", "corpus.root", "training.minutes", "evaluation", "noise.evaluation_snr_db"} <= {*free}
+    assert not {"seed", "training.learning_rate", "mixtures.seconds", "training"} & {*free}
+    assert setting_names("is_location") == ["run_dir", "resume", "overwrite", "corpus.root"]
+
+
+@dataclass
+class Example:
+    """Settings of each type."""
+
+    count: int = setting(3, "A number of things", at_least=1)
+    share: float | None = setting(None, "A share", at_least=0.0, below=1.0)
+    kinds: list[str] = setting(["a"], "Some kinds", choices=("a", "b"), distinct=True)
+
+
+@pytest.mark.parametrize(("change", "wanted"), [
+    ({"count": 0}, "example.count=0 is not possible; give a whole number of at least 1."),
+    ({"count": True}, "example.count=True"), ({"count": 1.0}, "example.count=1.0"), ({"count": None}, "count=None"),
+    ({"share": 1.0}, "give a number of at least 0 and below 1, or null."), ({"share": float("nan")}, "share=nan"),
+    ({"kinds": ["c"]}, "give a list of different values, each one of a, b."), ({"kinds": ["a", "a"]}, "different"),
+    ({"kinds": "a"}, "kinds=a is not possible"),
+])
+def test_a_declaration_is_what_is_checked(change, wanted):
+    check_fields(Example, defaults(Example) | {"share": 0}, "example")
+    with pytest.raises(UserError, match=re.escape(wanted)):
+        check_fields(Example, defaults(Example) | change, "example")
+
+
+def test_the_commands_are_imported_without_a_learning_framework():
+    code = ("import sys; import lab41_sce.commands.experiment, lab41_sce.commands.train_with_torch; "
+            "print([name for name in ('tensorflow', 'keras', 'torch') if name in sys.modules])")
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
