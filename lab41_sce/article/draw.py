@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 from matplotlib.figure import Figure
 from scipy.optimize import linear_sum_assignment
 
@@ -31,6 +30,7 @@ from lab41_sce.errors import UserError
 from lab41_sce.reporting.figures import save
 from lab41_sce.reporting.ordering import words
 from lab41_sce.reporting.run_files import read_table
+from lab41_sce.runs.renamed_settings import load_config
 
 EXAMPLE = "unseen-FM-1"  # the example to draw, or the first one if the run does not have it
 CAPTIONS = {
@@ -66,7 +66,7 @@ def draw(run_folder: str | Path) -> dict[str, Figure]:
     if not (run / "config.yaml").exists() or not (run / "summary.csv").exists():
         raise UserError(f"{run} contains no finished run (config.yaml and summary.csv); give another "
                         "folder.")
-    config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+    config = load_config(run)
     steps = _of_model(run, config) | _of_tables(run, config)
     figures = {}
     for name in CAPTIONS:

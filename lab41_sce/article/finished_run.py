@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from lab41_sce.errors import UserError
 from lab41_sce.reporting.run_files import read_table
+from lab41_sce.runs.renamed_settings import load_config
 
 FILES = ("config.yaml", "version.json", "splits.csv", "evaluation.csv", "systems.csv", "mixtures.csv", "summary.csv",
          "differences.csv")
@@ -30,8 +30,8 @@ def check_finished(run: Path, part: str) -> None:
 
 
 def read_config(run: Path) -> dict[str, Any]:
-    """Read the settings of a run from its config.yaml."""
-    return yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+    """Read the settings of a run from its config.yaml, under their current names."""
+    return load_config(run)
 
 
 def read_scores(run: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -17,7 +17,7 @@ from lab41_sce.data.splits import headline_split
 from lab41_sce.evaluation.metrics import MAIN_METRIC
 from lab41_sce.reporting import tables
 from lab41_sce.reporting.tables import Table
-from lab41_sce.runs import run_directory
+from lab41_sce.runs import versions
 
 IN_NOISE = "improvement_by_snr"  # figure of the noisy run
 
@@ -112,7 +112,7 @@ def _describe_run(part: str, run: Path) -> list[str]:
     """Describe a run in one row (name, commands, code versions, date, machine), without paths of this machine."""
     version, config = json.loads((run / "version.json").read_text("utf-8")), read_config(run)
     starts = [version, *version.get("resumed", [])]
-    commands = dict.fromkeys(run_directory.redact_paths(start.get("command", ""), config, run) for start in starts)
+    commands = dict.fromkeys(versions.redact_paths(start.get("command", ""), config, run) for start in starts)
     codes = dict.fromkeys(start["git_commit"] for start in starts)
     return [part, "<br>".join(f"`{command}`" for command in commands), ", ".join(codes), version["started"][:10],
             _machine(version)]

@@ -70,7 +70,7 @@ def _run(config: DictConfig, settings: Settings, folder: Path, command: str | No
     # TensorFlow is imported only now, so that a mistake in the configuration is reported at once.
     import tensorflow as tf
 
-    from lab41_sce.article.draw import write_figures
+    from lab41_sce.article.draw import CAPTIONS, write_figures
     from lab41_sce.evaluation.bootstrap import paired_differences, summarise
     from lab41_sce.reporting.report import write_report
     from lab41_sce.runs.prepare import load_speech_table, prepare, split_speakers
@@ -97,7 +97,7 @@ def _run(config: DictConfig, settings: Settings, folder: Path, command: str | No
     write_csv(summary, folder / "summary.csv")
     write_csv(paired_differences(scores, config.method.name, settings.seed), folder / "differences.csv")
     write_figures(folder)
-    write_report(folder)
+    write_report(folder, CAPTIONS)
     workers.barrier()
     return summary
 

@@ -16,10 +16,10 @@ import pandas as pd
 
 from lab41_sce.data.frequency_response import TERMS, draw_responses
 from lab41_sce.data.mixture import normalise
-from lab41_sce.data.noise import Noise, scaled
+from lab41_sce.data.noise import Noise, scale_to_snr
 from lab41_sce.data.settings import MixtureSettings
 from lab41_sce.data.speech import Speech
-from lab41_sce.data.splits import BySpeaker
+from lab41_sce.data.splits import SpeakerIndex
 from lab41_sce.errors import UserError
 
 
@@ -117,7 +117,7 @@ class TrainingMixtures:
         for speech, numbers in zip(sources.sum(axis=1), speaker_ids, strict=True):
             kind = noise.kinds[rng.integers(len(noise.kinds))]
             drawn = noise.draw(kind, rng, self.length, "train", [self._speakers[number] for number in numbers])
-            noises.append(scaled(drawn, speech, rng.uniform(*self.snr_db)))
+            noises.append(scale_to_snr(drawn, speech, rng.uniform(*self.snr_db)))
         return np.stack(noises)
 
     def _draw_count(self, rng: np.random.Generator) -> int:
@@ -179,7 +179,7 @@ class _Pool:
     """
 
     def __init__(self, speech: Speech, utterances: pd.DataFrame, numbers: dict[str, int]):
-        self._groups = BySpeaker(utterances)
+        self._groups = SpeakerIndex(utterances)
         self._places = np.empty(len(numbers), int)  # index of a speaker's number among the groups
         self._places[[numbers[speaker] for speaker in self._groups.speakers]] = np.arange(len(self._groups.speakers))
         self.names = utterances["utterance"].to_numpy(object)

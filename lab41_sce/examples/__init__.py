@@ -1,4 +1,4 @@
-"""Mixtures to try the separation on, made of the embedded corpus's synthetic speech by `tools/assets/make_examples.py`."""
+"""Mixtures of the embedded corpus's synthetic speech, to try the separation on (`tools/assets/make_examples.py`)."""
 
 from pathlib import Path
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from lab41_sce.runs.renamed_settings import renamed_systems
+
 NAME_COLUMNS = ("system", "split", "kind", "metric", "mixture", "example", "speakers")
-RENAMED_SYSTEMS = {"true_centres": "oracle_centroids"}  # end of the name: in old runs, today
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -22,6 +23,5 @@ def read_table(path: Path) -> pd.DataFrame:
         return pd.DataFrame(columns=list(NAME_COLUMNS))
     table = pd.read_csv(path, dtype=dict.fromkeys(NAME_COLUMNS, str))
     if "system" in table:
-        for old, new in RENAMED_SYSTEMS.items():
-            table["system"] = table["system"].str.replace(f"{old}$", new, regex=True)
+        table["system"] = renamed_systems(table["system"])
     return table

@@ -37,10 +37,8 @@ from lab41_sce.setting import (
     setting,
 )
 from lab41_sce.training.settings import TrainingSettings
+from lab41_sce.yaml_defaults import CONFIG_PATH as CONFIG_PATH
 
-_PACKAGE = Path(__file__).parent.parent
-_INSTALLED = _PACKAGE / "experiments"
-CONFIG_PATH = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "experiments"
 # What a configuration may call: the front end, a network or a system of this package; nothing else.
 TARGETS = re.compile(r"lab41_sce\.(models\.front_end\.FrontEnd|models\.networks\.\w+|methods\.\w+\.\w+|"
                      r"evaluation\.saved_model\.build)")

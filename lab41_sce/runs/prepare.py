@@ -13,13 +13,14 @@ import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from lab41_sce.data import librispeech, splits
-from lab41_sce.data.evaluation_set import add_noise, at_snr, draw_evaluation_set
+from lab41_sce.data import splits
+from lab41_sce.data.corpus import load_corpus
+from lab41_sce.data.evaluation_set import add_noise, add_noise_at, draw_evaluation_set
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.sampler import TrainingMixtures
 from lab41_sce.data.settings import CorpusSettings
 from lab41_sce.data.speech import Speech
-from lab41_sce.evaluation import scoring
+from lab41_sce.evaluation.validation import validate
 from lab41_sce.methods.base import Setup
 from lab41_sce.runs.config_schema import Settings
 
@@ -66,7 +67,7 @@ class Prepared:
 
     def validate(self, model: Any) -> dict[str, float]:
         """Separate the validation mixtures with a model: mean SI-SDR improvement in dB, of all and by kind."""
-        return scoring.validate(model, self.speech, self.validation, self.noise)
+        return validate(model, self.speech, self.validation, self.noise)
 
     def evaluation_mixtures(self) -> pd.DataFrame:
         """Draw the frozen mixtures to score on: all splits without noise, then at each signal-to-noise ratio.
@@ -83,13 +84,13 @@ class Prepared:
                                 pre_emphasis=self.setup.front_end.pre_emphasis,
                                 level_range_db=evaluation.level_range_db, seed=seed, join=evaluation.join)
             for split in evaluation.splits])
-        noisy = [at_snr(clean, self.noise, snr_db, seed) for snr_db in noise_settings.evaluation_snr_db]
+        noisy = [add_noise_at(clean, self.noise, snr_db, seed) for snr_db in noise_settings.evaluation_snr_db]
         return pd.concat([clean, *noisy])
 
 
 def load_speech_table(corpus: CorpusSettings) -> pd.DataFrame:
     """Return the table of the utterances of a corpus."""
-    return librispeech.load(**{name: value for name, value in asdict(corpus).items() if name != "name"})
+    return load_corpus(**{name: value for name, value in asdict(corpus).items() if name != "name"})
 
 
 def split_speakers(settings: Settings, utterances: pd.DataFrame) -> pd.DataFrame:

@@ -9,8 +9,9 @@ import keras
 import pandas as pd
 from omegaconf import DictConfig
 
-from lab41_sce.data.evaluation_set import speech_split
+from lab41_sce.data.splits import base_split
 from lab41_sce.evaluation import scoring
+from lab41_sce.evaluation.examples import Examples
 from lab41_sce.methods.base import Method
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.runs.prepare import Prepared
@@ -75,7 +76,7 @@ def score_systems(config: DictConfig, systems: Systems, prepared: Prepared, mixt
     write_csv(scores, folder / "mixtures.csv")  # before the list, so that scores and list always agree
     write_csv(mixtures, folder / "evaluation.csv")
     front_end = prepared.setup.front_end
-    examples = scoring.Examples(folder, method, evaluation.examples_per_kind, front_end.sample_rate_hz)
+    examples = Examples(folder, method, evaluation.examples_per_kind, front_end.sample_rate_hz)
     if (folder / "examples.csv").exists():  # of the splits that an interrupted call has scored
         earlier = pd.read_csv(folder / "examples.csv", dtype=str)
         scored = scores.loc[scores["system"] == method, "split"]
@@ -83,7 +84,7 @@ def score_systems(config: DictConfig, systems: Systems, prepared: Prepared, mixt
     for split, of_split in mixtures.groupby("split", sort=False):
         done = set(scores.loc[scores["split"] == split, "system"])
         missing = {name: system for name, (system, splits) in able.items()
-                   if speech_split(str(split)) in splits and name not in done}
+                   if base_split(str(split)) in splits and name not in done}
         if missing:
             keep = examples.keep if method in missing else None
             added = scoring.score_systems(front_end, missing, prepared.speech, of_split, evaluation.jobs, keep,

@@ -7,11 +7,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import blstm
 
 from lab41_sce.commands import experiment
 from lab41_sce.methods.base import Setup
 from lab41_sce.models.front_end import FrontEnd
-from lab41_sce.models.networks import blstm
 from lab41_sce.runs.config_schema import check, compose_config
 from lab41_sce.runs.systems import build_systems, configured_systems
 
@@ -61,7 +61,8 @@ def test_one_command_compares_every_system_and_a_resumed_run_adds_a_missing_syst
 def check_that_every_model_separates(systems):
     """Load each in a process that imports no more than the command line does."""
     code = ("import sys, numpy; from lab41_sce.separation import Separator; "
-            "print([Separator.load(folder).separate(numpy.ones(9000), 10000).shape for folder in sys.argv[1:]]); "
+            "sounds = [Separator.load(folder).separate(numpy.ones(9000), 10000, 2) for folder in sys.argv[1:]]; "
+            "print([sound.voices.shape for sound in sounds]); "
             "Separator.load(sys.argv[1]).separate(numpy.ones(9000), 10000, 3)")
     folders = [systems / name for name in ["recurrent_mask", *TRAINED[:-1]]]
     result = subprocess.run([sys.executable, "-c", code, *folders], capture_output=True, text=True, check=False)

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf.errors import OmegaConfBaseException
 
-from lab41_sce import separate
 from lab41_sce.audio.recording import Recording
+from lab41_sce.commands import separate
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation import metrics
 from lab41_sce.models.clustering import fit_centroids, masks_from_centroids
@@ -83,10 +83,10 @@ def signals(draw, most_channels=64):
 def untrained():
     """Make an untrained separator with thresholds, so that it counts speakers."""
     import keras
+    from conftest import blstm
 
     from lab41_sce.models.embedding_model import EmbeddingModel
     from lab41_sce.models.front_end import FrontEnd
-    from lab41_sce.models.networks import blstm
 
     keras.utils.set_random_seed(1)
     front_end = FrontEnd()
@@ -103,7 +103,7 @@ def separator():
 def voices_of(separator, signal, rate_hz, n_speakers):
     """Separate, and look at the voices; None where that was refused in a sentence."""
     try:
-        voices = separator.separate(signal, rate_hz, n_speakers)
+        voices = separator.separate(signal, rate_hz, n_speakers).voices
     except UserError as error:
         is_clear(error)
         return None

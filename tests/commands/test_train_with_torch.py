@@ -12,7 +12,8 @@ import pytest
 
 import lab41_sce
 from lab41_sce.commands import train_with_torch
-from lab41_sce.data import librispeech, splits
+from lab41_sce.data import splits
+from lab41_sce.data.corpus import load_corpus
 
 WITHOUT_TORCH = importlib.util.find_spec("torch") is None
 
@@ -27,7 +28,7 @@ def test_without_torch_the_command_gives_one_sentence(tmp_path, capsys):
 
 @pytest.mark.skipif(WITHOUT_TORCH, reason="PyTorch is not installed")
 def test_a_trained_model_can_be_loaded(corpus_root, tmp_path):
-    table = splits.split(librispeech.load(corpus_root, ["train"]), 2)
+    table = splits.split(load_corpus(corpus_root, ["train"]), 2)
     table.to_csv(tmp_path / "splits.csv", index=False)
     command = [sys.executable, "-m", "lab41_sce.train_with_torch", tmp_path / "run", corpus_root,
                tmp_path / "splits.csv", "+exp=smoke", "training.updates=4", "training.validate_every=2",

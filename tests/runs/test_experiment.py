@@ -13,16 +13,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import blstm
 
-from lab41_sce import separate
 from lab41_sce.article.draw import CAPTIONS
-from lab41_sce.commands import experiment
+from lab41_sce.commands import experiment, separate
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation import saved_model
 from lab41_sce.methods.base import Setup
 from lab41_sce.models.front_end import FrontEnd
-from lab41_sce.models.networks import blstm
 from lab41_sce.runs.config_schema import compose_config
 from lab41_sce.runs.systems import build_systems
 

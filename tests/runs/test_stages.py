@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from lab41_sce.data import librispeech, splits
+from lab41_sce.data import splits
+from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.evaluation_set import draw_evaluation_set
 from lab41_sce.data.speech import Speech
 from lab41_sce.evaluation import scoring
@@ -15,7 +16,7 @@ from lab41_sce.runs.prepare import Prepared
 
 
 def test_examples_of_a_split_survive_an_interruption_in_the_next(front_end, corpus_root, tmp_path, monkeypatch):
-    utterances = splits.split(librispeech.load(corpus_root, ["train"]), 2)
+    utterances = splits.split(load_corpus(corpus_root, ["train"]), 2)
     speech = Speech(utterances, 10000)
     mixtures = draw_evaluation_set(speech, utterances, "unseen", 2, 1, 1.5, 0.95)
     mixtures = pd.concat([mixtures[:1], mixtures[:1].assign(split="in-set")])

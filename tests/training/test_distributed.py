@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab41_sce.data import librispeech, splits
+from lab41_sce.data import splits
+from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.sampler import TrainingMixtures
 from lab41_sce.data.settings import MixtureSettings
 from lab41_sce.data.speech import Speech
@@ -26,7 +27,7 @@ from lab41_sce.training.settings import TrainingSettings
 
 
 def draw(root, rows=slice(None), **options):
-    utterances = splits.split(librispeech.load(root, ["train"], check="headers"), 2)
+    utterances = splits.split(load_corpus(root, ["train"], check="headers"), 2)
     return TrainingMixtures(Speech(utterances, 10000, in_memory=False), utterances[utterances["split"] == "train"],
                             splits.trained_speakers(utterances),
                             MixtureSettings(seconds=0.5, batch_size=4, **options), pre_emphasis=0.95, seed=0, rows=rows)

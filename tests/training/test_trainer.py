@@ -8,15 +8,16 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import blstm
 
-from lab41_sce.data import librispeech, splits
+from lab41_sce.data import splits
+from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.sampler import TrainingMixtures
 from lab41_sce.data.settings import MixtureSettings
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Setup
 from lab41_sce.methods.sce import build
-from lab41_sce.models.networks import blstm
 from lab41_sce.training import callbacks, trainer
 from lab41_sce.training.settings import TrainingSettings
 
@@ -29,7 +30,7 @@ def settings(**changes):
 
 @pytest.fixture(scope="module")
 def mixtures(corpus_root):
-    utterances = splits.split(librispeech.load(corpus_root, ["train"]), 2)
+    utterances = splits.split(load_corpus(corpus_root, ["train"]), 2)
     speakers = splits.trained_speakers(utterances)
     speech = Speech(utterances, 10000)
     return {split: TrainingMixtures(speech, utterances[utterances["split"] == split], speakers,
@@ -186,7 +187,7 @@ def test_a_broken_loss_stops_and_keeps_the_last_good_weights(mixtures, tmp_path)
 def test_training_stops_when_speech_vanishes_and_continues_once_it_is_back(corpus_root, tmp_path):
     root = tmp_path / "corpus"
     shutil.copytree(corpus_root, root)
-    utterances = splits.split(librispeech.load(root, ["train"]), 2)
+    utterances = splits.split(load_corpus(root, ["train"]), 2)
     train_table = utterances[utterances["split"] == "train"]
     mixtures = TrainingMixtures(Speech(utterances, 10000, in_memory=False), train_table,
                                 splits.trained_speakers(utterances), MixtureSettings(seconds=0.5, batch_size=2),
