@@ -22,10 +22,11 @@ from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from lab41_sce.atomic_write import write_csv
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import CONFIG_PATH, Settings, check, describe_settings
 from lab41_sce.runs.renamed_settings import renamed_config, renamed_overrides
-from lab41_sce.runs.run_directory import check_folder, lock_run_directory, modified_since, open_folder, write_csv
+from lab41_sce.runs.run_directory import check_folder, lock_run_directory, modified_since, open_folder
 from lab41_sce.training.distributed import WorkerLost, Workers
 from lab41_sce.training.launcher import launch, restart_process
 

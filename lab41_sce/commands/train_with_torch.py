@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from lab41_sce.atomic_write import make_folder, write_text
+from lab41_sce.atomic_write import make_folder, write_csv, write_text
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import check, compose_config
-from lab41_sce.runs.run_directory import describe_run, write_csv
+from lab41_sce.runs.run_directory import describe_run
 from lab41_sce.runs.versions import versions
 
 

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lab41_sce.errors import UserError
-from lab41_sce.models.all_reduce import all_reduce
 
-if TYPE_CHECKING:  # the command of an experiment imports this file, and must be quick without work to do
+if TYPE_CHECKING:  # the command of an experiment imports this file, and its --help must not load Keras
     import keras
 
 TRIES_VARIABLE = "LAB41_SCE_TRIES"  # environment variable: restarts in a row without an update
@@ -77,6 +76,8 @@ class Workers:
             return
         import tensorflow as tf
 
+        from lab41_sce.models.all_reduce import all_reduce
+
         logger.info("Worker %d of %d waits for the others.", self.rank + 1, self.count)
         tf.config.set_visible_devices(tf.config.list_physical_devices("GPU")[:1], "GPU")
         with _lost_workers_raise():
@@ -123,6 +124,8 @@ class Workers:
     def train_function(self, method: "keras.Model") -> Callable[[Iterator[Any]], Any]:
         """Make the function that `keras.Model.fit` calls for an update of a compiled `Method`."""
         import tensorflow as tf
+
+        from lab41_sce.models.all_reduce import all_reduce
 
         weights = method.trainable_variables
 
