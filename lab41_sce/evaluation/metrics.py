@@ -47,7 +47,6 @@ from lab41_sce.process_pool import workers
 LABELS = ("mixture", "split", "kind")
 METRICS = ("SDR", "SDRi", "SIR", "SIRi", "SAR", "SARi", "SI-SDR", "SI-SDRi")
 MAIN_METRIC = "SDRi"  # ranks the systems and decides the claims
-VALIDATION_METRIC = "validation_si_sdri_db"  # in history.csv: mean SI-SDR improvement, which selects the best model
 LIMIT_DB = 100.0
 SILENCE_DB = -200.0
 
