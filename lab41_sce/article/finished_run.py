@@ -13,7 +13,7 @@ FILES = ("config.yaml", "version.json", "splits.csv", "evaluation.csv", "systems
 
 
 def check_finished(run: Path, part: str) -> None:
-    """Raise UserError if a folder lacks a file of a finished run; `part` names the part of the report, such as "main"."""
+    """Raise UserError if a folder lacks a file of a finished run; `part` names the part of the report."""
     missing = [name for name in FILES if not (run / name).exists()]
     if missing:
         raise UserError(f"{run} is not a finished run for the {part} part ({missing[0]} is missing); finish it with "

@@ -102,7 +102,7 @@ def judge_choices(scores: pd.DataFrame, mixtures: pd.DataFrame, descriptions: di
     reason = " ".join(filter(None, [
         f"Better than the baseline: {listed(better)}." if better else "",
         f"Worse than the baseline: {listed(worse)}." if worse else "",
-        f"Neither: {unclear} of {variants} variants, whose interval includes 0." if unclear else "",
+        f"Neither: {unclear} of {variants} variants (the interval includes 0)." if unclear else "",
         "The claim holds if there are variants and every variant is worse than its baseline. It does not hold if one "
         "variant is better. Each variant was trained once; another seed would also change the results."])) + few
     return Claim(CHOICES, verdict, reason,

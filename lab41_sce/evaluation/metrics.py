@@ -216,7 +216,7 @@ def score_mixtures(jobs: Iterable[tuple], n_jobs: int = -1, total: int | None = 
         ValueError: if shapes differ, or samples are NaN or infinite; the message names the mixture and the system.
     """
     jobs, rows, scored = iter(jobs), [], []
-    # joblib would draw from a generator in a thread of its own, where Keras's global settings do not apply.
+    # joblib would draw from a generator in another thread, where Keras's global settings do not apply.
     chunks = iter(lambda: list(itertools.islice(jobs, 4 * joblib.effective_n_jobs(n_jobs))), [])
     with workers(engine, n_jobs) as run, tqdm(total=total, desc="scoring", unit="mixture", disable=not progress) as bar:
         for chunk in itertools.chain(chunks, [[]]):

@@ -3,8 +3,8 @@
 A *worker* is a process that runs the same command as the others, on this machine or on another one. It holds all
 weights, draws its own rows of every batch, and passes the mean of all workers' gradients (an all-reduce of
 `tf.distribute`) to its own optimizer. So the weights of all workers stay equal, and batch, learning rate and loss are
-those of one process. The first worker, the *chief*, validates, writes the run's folder, and broadcasts what it alone
-measures, such as the time.
+those of one process. The first worker, the *chief*, validates, writes the run's folder, and broadcasts its
+measurements, such as the time.
 
 A worker that loses another one restarts and waits for it: training continues from the last checkpoint.
 """
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerLost(UserError):
-    """Another worker does not answer any more."""
+    """Another worker has stopped answering."""
 
 
 class Workers:
@@ -105,7 +105,7 @@ class Workers:
 
         Args:
             update: number of updates so far.
-            variables: of this worker; they get new values.
+            variables: variables of this worker, which are overwritten.
 
         Returns:
             The chief's number of updates.
