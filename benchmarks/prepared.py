@@ -1,4 +1,4 @@
-"""The overrides of an experiment become its configuration and its mixtures, of the embedded corpus or of another one."""
+"""The overrides of an experiment become its configuration and its training mixtures, from one subset of a corpus."""
 
 from dataclasses import replace
 from pathlib import Path

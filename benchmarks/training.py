@@ -137,8 +137,8 @@ def measure_determinism(rows, quick: bool) -> None:
 
 def measure(rows, quick: bool) -> None:
     """Measure all recipes and sizes."""
-    peaks = []
-    for name, (overrides, sizes) in ({"quick recipe": (["+exp=cpu_half_hour"], [(8, 40)])} if quick else RECIPES).items():
+    peaks, recipes = [], {"quick recipe": (["+exp=cpu_half_hour"], [(8, 40)])} if quick else RECIPES
+    for name, (overrides, sizes) in recipes.items():
         trainee = Trainee(overrides)
         for size in [size for size in sizes if np.prod(size) <= MAX_FRAMES]:
             peaks.append(measure_size(rows, f"{name}, {size[0]} x {size[1]} frames", trainee, size, quick))
