@@ -147,7 +147,8 @@ def main() -> None:
     write_text(options.results / "machine.json", json.dumps(machine(), indent=2) + "\n")
     shown = [on_gpu.rename(columns={"name": f"measured on one {device['gpu']}, PyTorch {device['torch']}"}),
              *tables.values()]
-    text = "\n".join(markdown(rows, ",.4g") for rows in shown)
+    rounded = [rows.map(lambda cell: float(f"{cell:.4g}") if isinstance(cell, float) else cell) for rows in shown]
+    text = "\n".join(markdown(rows, ",.9g") for rows in rounded)
     write_text(options.results / "table.md", text)
     print(text)
 

@@ -133,10 +133,10 @@ class Visitor:
                 self.answers["late"] += 1
                 continue
             except Exception as error:
-                answer = f"mistake in the program: {error!r}"
+                answer = f"error in the program: {error!r}"
             expected = ("is not audio", "Cancelled") if self.rude else ("Done in",)
             right = any(words in answer for words in expected)
-            self.answers["right" if right else "failed" if "mistake" in answer else "wrong"] += 1
+            self.answers["right" if right else "failed" if "error in the program" in answer else "wrong"] += 1
             if not right:
                 print(answer, file=sys.stderr)
             self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - started)
