@@ -19,7 +19,6 @@ from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.runs import config_schema
 from lab41_sce.separation.chunked_inference import estimate_masks
-from lab41_sce.separation.chunked_inference import estimate_masks
 from lab41_sce.separation.separator import Separator
 from reliability.campaign import Lost
 
