@@ -123,12 +123,13 @@ def run_composed(config: DictConfig) -> None:
     job = HydraConfig.get()
     in_sweep = job.mode == RunMode.MULTIRUN
     folder = Path(job.runtime.output_dir if in_sweep else str(config.run_dir)).absolute()
-    if config.training.strategy:  # a restarted worker resumes, although its command may contain overwrite=true
-        start = os.environ.setdefault(START_VARIABLE, "0" if config.resume else str(time.time()))
-        config.resume = config.resume and (not config.overwrite or modified_since(folder, float(start)))
     try:
+        strategy = check(config).training.strategy
+        if strategy:  # a restarted worker resumes, although its command may contain overwrite=true
+            start = os.environ.setdefault(START_VARIABLE, "0" if config.resume else str(time.time()))
+            config.resume = config.resume and (not config.overwrite or modified_since(folder, float(start)))
         given = job.overrides.task  # the overrides of this run, also within a sweep
-        if config.training.strategy == "mirrored" and "TF_CONFIG" not in os.environ:
+        if strategy == "mirrored" and "TF_CONFIG" not in os.environ:
             _launch_workers(config, job, given, folder, in_sweep)
             return
         summary = run(config, folder, shlex.join(["python", "-m", "lab41_sce.experiment", *given]))
