@@ -103,8 +103,7 @@ def test_a_run_killed_while_it_is_described_is_resumed(tmp_path, monkeypatch, wr
         written.append(path)
         write(path, *more)
 
-    for module in (run_directory, atomic_write):
-        monkeypatch.setattr(module, "write_whole", killed)
+    monkeypatch.setattr(atomic_write, "write_whole", killed)
     with pytest.raises(KeyboardInterrupt):
         run_directory.open_folder(config(), tmp_path, SPLITS, "the command")
     monkeypatch.undo()
