@@ -21,7 +21,6 @@ from lab41_sce.data.frequency_response import response_basis
 from lab41_sce.evaluation.metrics import best_si_sdr, si_sdr_improvement
 from lab41_sce.evaluation.scoring import apply_masks
 from lab41_sce.separation.chunked_inference import estimate_masks
-from lab41_sce.separation.chunked_inference import estimate_masks
 
 MP3_RATE_HZ = 16000  # a rate of the format
 SECONDS = 5.0
