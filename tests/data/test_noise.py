@@ -147,7 +147,7 @@ def test_a_folder_must_exist_and_hold_enough_audio(speech, utterances, tmp_path)
         drawn = noise.draw("folder", np.random.default_rng(seed), 2000, "unseen")
         assert np.mean(drawn**2) == pytest.approx(1, rel=1e-3)
     soundfile.write(tmp_path / "c.wav", np.ones(0), 16000)
-    with pytest.raises(UserError, match="c.wav holds no samples"):
+    with pytest.raises(UserError, match="c.wav contains no samples"):
         Noise(speech, utterances, ["folder"], tmp_path)
     (tmp_path / "c.wav").write_text("not audio")
     with pytest.raises(UserError, match="c.wav"):
