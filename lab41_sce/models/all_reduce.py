@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import keras
-
 from lab41_sce.models import Tensor
 
 
@@ -18,6 +16,8 @@ def all_reduce_mean(value: Tensor) -> Tensor:
     Returns:
         Tensor of the same shape.
     """
+    import keras  # not at the top: the command of an experiment imports this file, and must start quickly
+
     if keras.backend.backend() != "tensorflow":
         return value
     import tensorflow as tf

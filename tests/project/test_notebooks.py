@@ -1,4 +1,4 @@
-"""The notebooks are short, define almost nothing, and hold no outputs but pictures. (`make test` runs them, too.)"""
+"""The notebooks are short, define almost nothing, and contain only pictures as outputs. `make test` also runs them."""
 
 import ast
 import re
@@ -32,13 +32,19 @@ def test_it_defines_almost_nothing(notebook):
     assert len(defined) <= 1 and "lab41_sce" in code
 
 
-def test_it_holds_small_pictures_and_no_other_output(notebook):
+def test_its_outputs_are_small_pictures(notebook):
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert outputs and all(set(output.data) == {"image/png"} for output in outputs)
     assert all(len(output.data["image/png"]) < 150_000 for output in outputs)  # of base64
     assert not any(cell.get("execution_count") for cell in notebook.cells)
 
 
-def test_it_names_no_place_of_one_machine(notebook):
+def test_it_contains_no_path_of_one_machine(notebook):
     text = "\n".join(cell.source for cell in notebook.cells)
     assert not re.search(r"(?<![\w.$/])/(home|work|root|tmp|Users)/|[A-Z]:\\", text)
+
+
+def test_its_links_lead_to_existing_files(notebook):
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    targets = re.findall(r"\]\(((?!https?:)[^)]+)\)", text)
+    assert [target for target in targets if not (NOTEBOOKS[0].parent / target).exists()] == []

@@ -158,7 +158,7 @@ def test_noise_and_a_saved_model(corpus_root, tmp_path):
 
 
 def test_a_saved_model_must_fit(finished, tmp_path):
-    """It must exist, fit this front end, have the attributes to change, and know no speaker who is unseen here."""
+    """It must exist, fit this front end, have the attributes to change, and know none of the unseen speakers."""
     folder, _, _ = finished
     front_end, mixture = FrontEnd(), Mixture(np.zeros((2, 5000), np.float32), ("101", "102"))
     splits = pd.read_csv(folder / "splits.csv", dtype=str)
@@ -169,9 +169,9 @@ def test_a_saved_model_must_fit(finished, tmp_path):
     with pytest.raises(UserError, match="no model at nowhere"):
         saved_model.build(setup(), "nowhere")
     for known in (min(trained), chosen):
-        with pytest.raises(UserError, match=f"trained or chosen with speaker {known}, who is unseen here"):
+        with pytest.raises(UserError, match=f"trained or selected with speaker {known}, who counts as unseen here"):
             saved_model.build(setup(), folder / "systems" / "sce")(Mixture(mixture.sources, (known, "999")))
-    with pytest.raises(UserError, match="hears 10000 Hz, the mixtures here have 8000"):
+    with pytest.raises(UserError, match="has a sample rate of 10000 Hz, the mixtures here have 8000 Hz"):
         saved_model.build(Setup(FrontEnd(8000), None, 2, tuple(trained)), folder)
     other = Setup(FrontEnd(hop_length=128), None, 2, tuple(trained))
     assert saved_model.build(other, folder).front_end.hop_length == 256
@@ -188,13 +188,13 @@ def test_missing_facts_about_a_saved_model_are_warned_of(finished, tmp_path, cap
     folder, _, _ = finished
     shutil.copy(folder / "systems" / "sce" / "model.keras", tmp_path)
     saved_model.build(Setup(FrontEnd(), None, 2, ()), tmp_path / "model.keras")
-    assert "says (splits.csv) with whom it was trained" in caplog.text
+    assert "There is no splits.csv with the model" in caplog.text
     caplog.clear()
     utterances = pd.read_csv(folder / "splits.csv", dtype=str).query("split == 'train'")
     saved_model.build(Setup(FrontEnd(), None, 2, (), utterances=utterances), folder)
     assert not warnings_of_ours(caplog)
     saved_model.build(Setup(FrontEnd(), None, 2, (), utterances=utterances.iloc[3:]), folder)
-    assert "was trained on 3 utterances that are not for training here" in caplog.text
+    assert "was trained on 3 utterances that are not in the training split here" in caplog.text
 
 
 def test_speakers_of_the_embedded_corpus_are_nobody_elsewhere(finished, caplog):

@@ -75,7 +75,7 @@ def test_each_frame_is_embedded_with_its_excerpt_only(tiny_model, n_frames, hop_
 @pytest.mark.parametrize("n_frames", [1, 4, 7])
 def test_hidden_layers_and_the_last_layer_are_the_network(n_frames, bottleneck_rank):
     features = np.random.default_rng(0).standard_normal((n_frames, 257)).astype(np.float32)
-    model = EmbeddingModel(FrontEnd(), blstm(257, 3, 2, 4, bottleneck_rank=bottleneck_rank))
+    model = EmbeddingModel(FrontEnd(), blstm(257, 3, n_layers=2, units=4, bottleneck_rank=bottleneck_rank))
     hidden = hidden_outputs(model, features)
     assert hidden[0].size <= 8 * n_frames  # not F * K
     expected = model.network.predict_on_batch(features[None])[0]
@@ -93,7 +93,7 @@ def own_network(*layers):
 @pytest.mark.parametrize("network", [
     own_network(keras.layers.Dense(514, name="mine")),
     own_network(keras.layers.Dense(6, name="first"), keras.layers.Dense(514, name="second")),
-    residual_blstm(257, 2, n_layers=1, units=4, width=8),
+    residual_blstm(257, 2, n_layers=1, units=4, width=8, bottleneck_rank=None, training_dtype="float32", dropout=0.0),
     keras.Sequential([keras.Input((None, 257)), keras.layers.Dense(514), keras.layers.Reshape((-1, 257, 2))]),
 ], ids=["one layer", "two layers", "residual", "sequential"])
 def test_any_network_can_be_used(network):

@@ -20,10 +20,10 @@ from lab41_sce.data.settings import MixtureSettings
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Setup
-from lab41_sce.methods.sce import build
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.training import callbacks, distributed, launcher, trainer
 from lab41_sce.training.settings import TrainingSettings
+from lab41_sce.yaml_defaults import with_yaml_defaults
 
 
 def draw(root, rows=slice(None), **options):
@@ -43,8 +43,9 @@ def train(root, folder, together):
     """Train a tiny network for eight updates, each worker with a seed of its own."""
     keras.utils.set_random_seed(together.rank)
     setup = Setup(FrontEnd(), network, 2, speakers=tuple(range(20)))
-    method = build(setup, embedding_size=3, unit_norm=False, loss_range_db=20.0, weight_power=1.0,
-                   centroid_loss_weight=0.5)
+    build = with_yaml_defaults("method/sce_article", embedding_size=3, loss_range_db=20.0, weight_power=1.0,
+                               centroid_loss_weight=0.5, seed=0)
+    method = build(setup)
     settings = TrainingSettings(updates=8, minutes=60, validate_every=2, learning_rate=0.003, warmup_updates=0,
                                 decay="none", clip_norm=0.01, tensorboard=False)
     return trainer.train(method, draw(root, together.rows(4)), [], lambda: {"validation_si_sdri_db": 0.0}, settings,

@@ -17,9 +17,9 @@ from lab41_sce.data.settings import MixtureSettings
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Setup
-from lab41_sce.methods.sce import build
 from lab41_sce.training import callbacks, trainer
 from lab41_sce.training.settings import TrainingSettings
+from lab41_sce.yaml_defaults import with_yaml_defaults
 
 
 def settings(**changes):
@@ -44,7 +44,8 @@ def train(mixtures, folder, scores=None, **changes):
 
     keras.utils.set_random_seed(0)
     setup = Setup(FrontEnd(), lambda **sizes: blstm(**sizes, n_layers=1, units=2), 2, speakers=tuple(range(20)))
-    method = build(setup, embedding_size=2, num_negatives=2)
+    build = with_yaml_defaults("method/sce_article", embedding_size=2, num_negatives=2, unit_norm=True, seed=0)
+    method = build(setup)
     scores = iter(scores if scores is not None else range(100))
     history = trainer.train(method, mixtures["train"], [mixtures["train-validation"].batch(0)],
                              lambda: {"validation_si_sdri_db": float(next(scores))}, settings(**changes), folder)
