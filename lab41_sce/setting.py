@@ -59,9 +59,9 @@ def setting(default: Any, help: str, *, unit: str = "", at_least: float | None =
     """Declare a setting as a dataclass field.
 
     Args:
-        default: its value if nobody gives another; lists and dictionaries are copied for each instance.
+        default: default value; lists and dictionaries are copied for each instance.
         help: one sentence about its meaning.
-        unit: of its value, such as "seconds".
+        unit: unit of the value, such as "seconds".
         at_least: lowest value.
         at_most: highest value.
         below: limit that the value must stay below.
@@ -81,7 +81,7 @@ def setting(default: Any, help: str, *, unit: str = "", at_least: float | None =
 
 
 def group(settings: type, *, free_on_resume: bool = False) -> Any:
-    """Declare a group of settings, a dataclass of its own, as a field of another dataclass.
+    """Declare a group of settings, which is a dataclass, as a field of another dataclass.
 
     Args:
         settings: the dataclass of the group.
@@ -127,7 +127,7 @@ def names_of(settings: type, flag: str, prefix: str = "") -> list[str]:
 
 
 def check_fields(settings: type, values: Mapping[str, Any], name: str = "") -> None:
-    """Compare values with the declarations of a dataclass; groups are checked by calls of their own.
+    """Compare values with the declarations of a dataclass; each of its groups needs a separate call.
 
     Args:
         settings: the dataclass.

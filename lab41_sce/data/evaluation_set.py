@@ -40,9 +40,9 @@ def draw_evaluation_set(speech: Speech, utterances: pd.DataFrame, split: str, n_
     """Draw an evaluation set with the same number of mixtures of each kind that the speakers of the split allow.
 
     Args:
-        speech: provides the signals.
+        speech: the signals.
         utterances: table with the column `split`.
-        split: the split to draw from: "in-set", "validation" or "unseen".
+        split: "in-set", "validation" or "unseen".
         n_speakers: S.
         n_per_kind: number of mixtures of each kind. For S = 2 the kinds are "FF", "FM", "MF" and "MM".
         seconds: duration of a mixture.
@@ -124,11 +124,6 @@ def add_noise_at(mixtures: pd.DataFrame, noise: Noise, snr_db: float, seed: int 
 
 def load_mixture(speech: Speech, row: Mapping[str, Any] | pd.Series, noise: Noise | None = None) -> Mixture:
     """Make the mixture that a row of an evaluation set defines.
-
-    Args:
-        speech: provides the signals.
-        row: of the evaluation set.
-        noise: needed for a row with noise.
 
     Raises:
         UserError: the row names an utterance that is not in the corpus, or samples that the utterance does not have.

@@ -159,16 +159,7 @@ def _source(split: str) -> str:
 
 
 def scale_to_snr(noise: np.ndarray, speech: np.ndarray, snr_db: float) -> np.ndarray:
-    """Scale noise to a signal-to-noise ratio: the power of the speech divided by that of the noise.
-
-    Args:
-        noise: float32 `[N]` with a mean square of 1.
-        speech: float32 `[N]`, the sum of all speakers.
-        snr_db: the ratio in dB.
-
-    Returns:
-        The scaled noise, float32 `[N]`.
-    """
+    """Scale noise `[N]` with a mean square of 1 to a signal-to-noise ratio in dB to the sum of all speakers, `[N]`."""
     return (noise * np.sqrt(np.mean(speech**2)) * 10 ** (-snr_db / 20)).astype(np.float32)
 
 

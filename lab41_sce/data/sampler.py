@@ -27,7 +27,7 @@ class TrainingMixtures:
     """Draw endless batches of random mixtures of known speakers.
 
     Args:
-        speech: provides the signals.
+        speech: the signals.
         utterances: table of the utterances to draw from (columns `utterance`, `speaker`, `sex`).
         speakers: ids of the trained speakers; the index of a speaker in this list is the speaker's number.
         settings: how the mixtures are drawn; with `speaker_shares`, S is the largest number of speakers in it, and the
@@ -139,8 +139,8 @@ class TrainingMixtures:
     def dataset(self, start: int = 0) -> Any:
         """Stream the batches from number `start` on as a parallel, prefetching `tf.data.Dataset`.
 
-        If speech cannot be read any more, `error` holds the reason, and the batches are silent: an exception in here
-        would be logged by TensorFlow again and again, with tracebacks.
+        If speech cannot be read any more, `error` holds the reason and the batches are silent: TensorFlow would log an
+        exception here again and again, with tracebacks.
         """
         import tensorflow as tf
 

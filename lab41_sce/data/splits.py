@@ -154,7 +154,7 @@ def noisy_split(split: str, snr_db: float) -> str:
 
 
 def base_split(split: str) -> str:
-    """Return the split whose speech a split with noise contains: "unseen" for "unseen, SNR 5 dB"."""
+    """Return the name of a split without its noise: "unseen" for "unseen, SNR 5 dB"."""
     return split.partition(",")[0]
 
 
@@ -164,7 +164,7 @@ def split_snr_db(split: str) -> float:
 
 
 def headline_split(splits: Iterable[str]) -> str:
-    """Return the split whose scores are the main result: "unseen" if it is among `splits`, else the first."""
+    """Return the split of the main result, without its noise: "unseen" if it is among `splits`, else the first."""
     names = [base_split(split) for split in splits]
     return "unseen" if "unseen" in names else names[0]
 
