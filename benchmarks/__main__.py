@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.timing import COLUMNS, machine
+from benchmarks.timing import COLUMNS, machine, markdown
 from lab41_sce.atomic_write import write_text
-from lab41_sce.runs import run_directory
+from lab41_sce.runs.run_directory import write_csv
 
 PARTS = ("training", "losses", "separation", "corpus", "peers")
 ROOT = Path(__file__).parents[1]
@@ -64,12 +64,9 @@ def write(results: Path, table: pd.DataFrame) -> str:
         old = pd.read_csv(results / "summary.csv")
         table = pd.concat([old[~old["name"].isin(table["name"])], table], ignore_index=True)
     results.mkdir(parents=True, exist_ok=True)
-    run_directory.write_csv(table, results / "summary.csv")
+    write_csv(table, results / "summary.csv")
     write_text(results / "machine.json", json.dumps(machine(), indent=2) + "\n")
-    shown = table.dropna(axis="columns", how="all").astype(object).fillna("")
-    lines = [shown.columns, ["---", "--:", "---", "--:", "--:"][: len(shown.columns)], *shown.to_numpy().tolist()]
-    text = "".join(f"| {' | '.join(f'{cell:g}' if isinstance(cell, float) else str(cell) for cell in line)} |\n"
-                   for line in lines)
+    text = markdown(table.dropna(axis="columns", how="all"))
     write_text(results / "table.md", text)
     return text
 

@@ -19,12 +19,14 @@ import numpy as np
 import pandas as pd
 import soundfile
 
+from benchmarks.prepared import prepare_experiment, training_mixtures
 from benchmarks.timing import part_main, peak_megabytes, seconds
 from lab41_sce.data import splits, store_writer
 from lab41_sce.data.corpus import EMBEDDED_SUBSET, load_corpus
 from lab41_sce.data.evaluation_set import draw_evaluation_set
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.sampler import TrainingMixtures
+from lab41_sce.data.settings import MixtureSettings
 from lab41_sce.data.speech import Speech
 from lab41_sce.data.store_writer import write_store
 
@@ -82,7 +84,7 @@ def start_up(root: str) -> tuple[dict[str, float], float]:
     stage("splits, three speeds")
     speech = Speech(table, RATE_HZ)
     mixtures = TrainingMixtures(speech, table[table["split"] == "train"], splits.trained_speakers(table),
-                                noise=Noise(speech, table))
+                                MixtureSettings(), 0.95, 0, Noise(speech, table))
     stage("what draws mixtures")
     for split, per_kind in (("validation", 8), ("unseen", 40), ("in-set", 40)):
         draw_evaluation_set(speech, table, split, 2, per_kind, 2.56, 0.95)
@@ -130,7 +132,8 @@ def measure(rows, quick: bool) -> None:
     from benchmarks.training import Trainee, input_rate
 
     measure_indexing(rows, quick)
-    trainee, batch, length = (Trainee(["+exp=quick"]), 8, 40) if quick else (Trainee(["+exp=pretrained"]), 32, 100)
+    experiment, batch, length = (["+exp=cpu_half_hour"], 8, 40) if quick else (["+exp=cpu_hours"], 32, 100)
+    trainee = Trainee(experiment)
     frames, batches = batch * (length + 1), 2 if quick else 40
     case = f"mixtures of {batch} x {length} frames"
 
@@ -144,13 +147,12 @@ def measure(rows, quick: bool) -> None:
         table = load_corpus(None, [EMBEDDED_SUBSET], check="headers")
         speed = table["seconds"].sum() / seconds(write_store, table, Path(folder), RATE_HZ)
         rows.add("making a store of Ogg at 16 kHz", speed, "times real time")
-        trainee.read_corpus(folder)
-        add_input_rate(f"{case}, from a store", trainee.mixtures(batch, length))
+        add_input_rate(f"{case}, from a store",
+                       training_mixtures(prepare_experiment(experiment, folder)[1], batch, length))
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         size = (2000, 200, 1, 100.0) if quick else LARGE_STORE
         measure_large_store(rows, size, Path(folder))
-        trainee.read_corpus(folder, "train")
-        mixtures = trainee.mixtures(batch, length)
+        mixtures = training_mixtures(prepare_experiment(experiment, folder, "train")[1], batch, length)
         mixtures.batch(0)  # measures the spectrum of speech, which the noise needs
         drop_cache(Path(folder))
         gigabytes = size[2] * size[3] * 2 * RATE_HZ / 1e9

@@ -20,11 +20,12 @@ import tensorflow as tf
 from hydra.utils import instantiate
 from keras import layers
 
-from benchmarks.timing import compose_config, part_main, peak_megabytes
-from lab41_sce import experiment
+from benchmarks.timing import part_main, peak_megabytes
 from lab41_sce.article.timing import measure_seconds
 from lab41_sce.methods.base import Setup
 from lab41_sce.methods.sce import SpeakerVectors
+from lab41_sce.runs.config_schema import compose_config
+from lab41_sce.runs.systems import configured_systems
 from lab41_sce.training.optimizer import RowAdam
 
 SYSTEMS = ("sce", "deep_clustering", "attractor", "pit_blstm", "recurrent_mask")
@@ -94,7 +95,7 @@ def measure(rows, quick: bool) -> None:
     """Time updates in turns; measure memory in processes of their own."""
     batch, rounds, speakers = (2, 1, SPEAKERS[:1]) if quick else (32, 20, SPEAKERS)
     config = compose_config(["+exp=compare"])
-    builds = {name: experiment.described_systems(config)[name].build for name in SYSTEMS}
+    builds = {name: configured_systems(config)[name].build for name in SYSTEMS}
     steps = {name: update(config, build, minimal_network, SPEAKERS[0], keras.optimizers.Adam(), batch, LOSS_FRAMES)
              for name, build in builds.items()}
     for name, taken in measure_seconds(steps, rounds).items():

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.timing import compose_config, part_main, seconds
+from benchmarks.timing import part_main, seconds
 from lab41_sce import audio
 from lab41_sce.examples import EXAMPLES
+from lab41_sce.runs.config_schema import compose_config
 from lab41_sce.separation.separator import Separator
 
 ENVIRONMENT = Path(__file__).parents[1] / "build" / "peers"
@@ -38,7 +39,7 @@ def measure(rows, quick: bool) -> None:
         install()
     lengths = [1] if quick else [10, 60]
     if STAMP.exists():
-        network = compose_config(["+exp=pretrained"]).network
+        network = compose_config(["+exp=cpu_hours"]).network
         options = {"network": {name: network[name] for name in ("n_layers", "units", "bottleneck_rank")},
                    "sizes": [(1, 10)] if quick else SIZES, "seconds": lengths, "rounds": 1 if quick else 5}
         script = Path(__file__).with_name("peers_torch.py")

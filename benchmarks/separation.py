@@ -30,14 +30,14 @@ COMMANDS = {"separate --help": ["separate", "--help"], "experiment --help": ["ex
             "separate the example of 7 s": ["separate", EXAMPLE]}
 STAGES = {  # the outermost call counts
     "audio.recording.Recording.read": "reading", "models.front_end.FrontEnd.spectrogram": "STFT",
-    "models.embedding_model.EmbeddingModel.hidden": "hidden layers",
-    "models.embedding_model.EmbeddingModel.vectors": "last layer",
+    "separation.streaming.hidden_outputs": "hidden layers", "separation.streaming.embeddings_of_hidden": "last layer",
     "separation.running_scaling.RunningScaling.add": "scaling",
     "separation.running_scaling.RunningScaling.__call__": "scaling",
     "separation.speaker_count.fit_centroids": "clustering",
     "models.embedding_model.EmbeddingModel.centroids": "clustering",
-    "models.embedding_model.EmbeddingModel.masks_from": "masks", "models.front_end.FrontEnd.synthesise": "resynthesis",
-    "separation.streaming.audio.resample": "resampling", "separation.streaming.SpeakerActivity.of": "who speaks when"}
+    "models.embedding_model.EmbeddingModel.masks_from_centroids": "masks",
+    "models.front_end.FrontEnd.synthesise": "resynthesis", "audio.resample": "resampling",
+    "separation.activity.SpeakerActivity.from_masks": "who speaks when"}
 
 
 def run_command(name: str, *arguments, cwd: str) -> None:
@@ -88,10 +88,10 @@ def stage_shares(signal: np.ndarray, rate_hz: int) -> dict[str, float]:
         audio.write(recording, signal, rate_hz)
 
         def separate():
-            found = separator.open(Recording.open(recording, "mix"))
-            names = [Path(folder) / f"{number}.wav" for number in range(found.n_speakers)]
-            with audio.writers(names, rate_hz, 1, len(signal)) as write:
-                for part in found:
+            stream = separator.open(Recording.open(recording, "mix"))
+            names = [Path(folder) / f"{number}.wav" for number in range(stream.speakers.n_speakers)]
+            with audio.open_writers(names, rate_hz, 1, len(signal)) as write:
+                for part in stream:
                     timed("writing", write)(part)
 
         with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Helpers of all benchmarks: rows of measurements, times, peak memory, the description of the machine."""
+"""Helpers of all benchmarks: rows of measurements, times, peak memory, tables, the description of the machine."""
 
 import argparse
 import os
@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from hydra import compose, initialize_config_dir
 
-from lab41_sce.runs import run_directory
-from lab41_sce.runs.config_schema import CONFIG_PATH
+from lab41_sce.runs.run_directory import write_csv
+from lab41_sce.runs.versions import versions
 
 COLUMNS = ["name", "value", "unit"]
 
@@ -23,15 +22,15 @@ class Rows(list):
     """Measurements of one benchmark.
 
     Args:
-        folder: for further tables; None: the benchmark writes none.
+        folder: of the table of the rows, for further files.
     """
 
-    def __init__(self, folder: Path | None = None):
+    def __init__(self, folder: Path):
         super().__init__()
         self.folder = folder
 
     def add(self, name: str, value: float, unit: str) -> None:
-        """Append and print a row; four digits are more than a measurement is accurate to."""
+        """Append and print a row with four digits."""
         self.append((name, float(f"{value:.4g}"), unit))
         print(f"{name}: {self[-1][1]:g} {unit}", file=sys.stderr, flush=True)
 
@@ -40,11 +39,11 @@ def part_main(measure: Callable[[Rows, bool], None]) -> None:
     """Run the `measure(rows, quick)` of a benchmark from the command line: OUT.csv [--quick]."""
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
-    parser.add_argument("--quick", action="store_true", help="one small case: to check that the benchmark works")
+    parser.add_argument("--quick", action="store_true", help="one small case, to check that the benchmark works")
     options = parser.parse_args()
     rows = Rows(options.out.parent)
     measure(rows, options.quick)
-    run_directory.write_csv(pd.DataFrame(rows, columns=COLUMNS), options.out)
+    write_csv(pd.DataFrame(rows, columns=COLUMNS), options.out)
 
 
 def seconds(call: Callable[..., Any], *arguments: Any) -> float:
@@ -59,6 +58,15 @@ def peak_megabytes() -> float:
     return int(Path("/proc/self/status").read_text("utf-8").partition("VmHWM:")[2].split()[0]) / 1024
 
 
+def markdown(table: pd.DataFrame, digits: str = "g") -> str:
+    """Format a table in Markdown; `digits` is the format of its floats."""
+    cells = [[format(cell, digits) if isinstance(cell, float) else str(cell) for cell in row]
+             for row in table.astype(object).fillna("").to_numpy()]
+    numeric = [pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes]
+    lines = [[*table.columns], ["--:" if number else "---" for number in numeric], *cells]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def machine() -> dict:
     """Describe the machine and the software."""
     lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
@@ -67,11 +75,4 @@ def machine() -> dict:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     program = Path(sys.argv[0])
     command = shlex.join(["python", "-m", f"{program.parent.name}.{program.stem}", *sys.argv[1:]])
-    return {"processor": processor, "cores": os.cpu_count(), "memory_gb": round(memory, 1),
-            **run_directory.versions(command.replace(".__main__", ""))}
-
-
-def compose_config(overrides: list[str]) -> Any:
-    """Compose the configuration of an experiment from the overrides of its command line."""
-    with initialize_config_dir(str(CONFIG_PATH.resolve()), version_base="1.3"):
-        return compose("config", overrides)
+    return {"processor": processor, "memory_gb": round(memory, 1), **versions(command.replace(".__main__", ""))}

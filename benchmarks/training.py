@@ -13,23 +13,19 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from hydra.utils import instantiate
 
-from benchmarks.timing import compose_config, part_main, seconds
-from lab41_sce.data import splits
-from lab41_sce.data.corpus import EMBEDDED_SUBSET, load_corpus
-from lab41_sce.data.noise import Noise
+from benchmarks.prepared import prepare_experiment, training_mixtures
+from benchmarks.timing import part_main, seconds
 from lab41_sce.data.sampler import TrainingMixtures
-from lab41_sce.data.speech import Speech
-from lab41_sce.methods.base import Setup
+from lab41_sce.runs.systems import build_method
 from lab41_sce.training.optimizer import RowAdam
 
 SIZES = [*itertools.product((8, 16, 32, 64, 256), (40, 100, 400))]  # excerpts and frames of each
 MAX_FRAMES = 32_000  # of a batch, for 24 GB
 SHIPPED_SIZE = (32, 100)
-RECIPES = {"quick recipe": (["+exp=quick"], SIZES),  # its network is that of the shipped model
-           "article's network": (["+exp=paper", "embedding_size=20"], SIZES),
-           "pretrained recipe": (["+exp=pretrained"], [SHIPPED_SIZE])}
+RECIPES = {"quick recipe": (["+exp=cpu_half_hour"], SIZES),
+           "article's network": (["+exp=article", "embedding_size=20"], SIZES),
+           "pretrained recipe": (["+exp=cpu_hours"], [SHIPPED_SIZE])}
 ROUNDS = 7
 TURN_SECONDS, MAX_SECONDS = 1.0, 20.0  # about; of one turn, and of all turns of a size if that leaves three rounds
 
@@ -42,38 +38,20 @@ def matrix_peak(size: int) -> float:
 
 
 class Trainee:
-    """The compiled method of an experiment, and the mixtures that train it, from the embedded corpus.
+    """The compiled method of an experiment, and the mixtures of the embedded corpus that train it.
 
     Args:
         overrides: of the experiment's command line.
     """
 
     def __init__(self, overrides: list[str]):
-        self.config = compose_config(overrides)
-        self.front_end = instantiate(self.config.front_end)
-        self.read_corpus(None)
-        network = instantiate(self.config.network)
-        setup = Setup(self.front_end, network, 2, tuple(self.speakers), self.speech, self.table)
-        self.method = instantiate(self.config.method.build, _partial_=True)(setup)
+        self.config, self.prepared = prepare_experiment(overrides)
+        self.method = build_method(self.config, self.prepared.setup)
         self.method.compile(RowAdam(1e-5, clip_norm=5.0))
 
-    def read_corpus(self, root, subset: str = EMBEDDED_SUBSET) -> None:
-        """Draw all further mixtures from another corpus."""
-        table = splits.split(load_corpus(root, [subset], check="headers"), 2, **self.config.splits)
-        table = splits.perturb_speed(table, self.config.mixtures.speeds)
-        self.speakers = splits.trained_speakers(table)
-        self.speech = Speech(table, self.front_end.sample_rate_hz)
-        self.table, self.noise = table[table["split"] == "train"], Noise(self.speech, table)
-
     def mixtures(self, batch: int, frames: int) -> TrainingMixtures:
-        """Return the sampler of the experiment, with batches of a given size."""
-        options = {name: value for name, value in self.config.mixtures.items()
-                   if name not in ("in_memory", "speeds", "batch_size", "seconds", "n_speakers", "curriculum_batches")}
-        if self.config.noise.training_snr_db is not None:
-            options |= {"noise": self.noise, "snr_db": tuple(self.config.noise.training_snr_db)}
-        excerpt_seconds = frames * self.front_end.hop_length / self.front_end.sample_rate_hz
-        return TrainingMixtures(self.speech, self.table, self.speakers, n_speakers=2, batch_size=batch,
-                                seconds=excerpt_seconds, pre_emphasis=self.front_end.pre_emphasis, **options)
+        """Return the mixtures of the experiment, with batches of a given size."""
+        return training_mixtures(self.prepared, batch, frames)
 
     def ready(self, batch: int, frames: int) -> tf.data.Dataset:
         """Return an endless dataset of one prepared batch."""
@@ -159,8 +137,8 @@ def measure_determinism(rows, quick: bool) -> None:
 
 def measure(rows, quick: bool) -> None:
     """Measure all recipes and sizes."""
-    peaks = []
-    for name, (overrides, sizes) in ({"quick recipe": (["+exp=quick"], [(8, 40)])} if quick else RECIPES).items():
+    peaks, recipes = [], {"quick recipe": (["+exp=cpu_half_hour"], [(8, 40)])} if quick else RECIPES
+    for name, (overrides, sizes) in recipes.items():
         trainee = Trainee(overrides)
         for size in [size for size in sizes if np.prod(size) <= MAX_FRAMES]:
             peaks.append(measure_size(rows, f"{name}, {size[0]} x {size[1]} frames", trainee, size, quick))

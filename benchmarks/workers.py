@@ -20,8 +20,8 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.timing import part_main
-from lab41_sce.runs import run_directory
-from lab41_sce.training.distributed import free_ports
+from lab41_sce.runs.run_directory import write_csv
+from lab41_sce.training.launcher import free_ports
 
 UPDATES, VALIDATE_EVERY, WORKERS = 100, 10, 2
 EXPERIMENTS = {"smoke": [], "two_speaker": ["training.minutes=null"]}
@@ -110,9 +110,7 @@ def measure(rows, quick: bool) -> None:
             for rank, column in [(1, "worker_killed"), (0, "chief_killed")]:
                 table[column] = kill_one(rows, experiment, root / column, rank, alone["loss"])
             curves[experiment] = table
-    if rows.folder is not None:
-        table = pd.concat(curves, names=["experiment"]).reset_index()
-        run_directory.write_csv(table, rows.folder / "loss_curves.csv")
+    write_csv(pd.concat(curves, names=["experiment"]).reset_index(), rows.folder / "loss_curves.csv")
 
 
 if __name__ == "__main__":

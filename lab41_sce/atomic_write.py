@@ -2,8 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab41_sce.errors import UserError
+
+if TYPE_CHECKING:  # pandas takes a third of a second to load
+    import pandas as pd
 
 
 def make_folder(folder: str | Path) -> None:
@@ -50,3 +54,16 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file in UTF-8, whole or not at all; errors as in `write_whole`."""
     write_whole(path, lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+def write_csv(table: "pd.DataFrame", path: str | Path) -> None:
+    """Write a table without its index as a CSV file, whole or not at all.
+
+    Args:
+        table: the rows.
+        path: the file to create or replace.
+
+    Raises:
+        UserError: see `write_whole`.
+    """
+    write_whole(path, lambda temporary: table.to_csv(temporary, index=False))

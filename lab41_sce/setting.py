@@ -22,19 +22,31 @@ _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: 
           NoneType: "null"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """What a setting means and which values it may have."""
+    """The meaning of a setting and its possible values.
+
+    Attributes:
+        help: one sentence about the meaning.
+        unit: of the value, such as "seconds".
+        at_least: lowest value.
+        at_most: highest value.
+        below: limit that the value must stay below.
+        choices: the possible texts.
+        distinct: whether the elements of a list must differ.
+        free_on_resume: whether a run may be resumed with another value.
+        is_location: whether the setting is a place or a mode of the call, which a comparison of runs leaves out.
+    """
 
     help: str
-    unit: str
-    at_least: float | None
-    at_most: float | None
-    below: float | None
-    choices: tuple[str, ...]
-    distinct: bool
-    free_on_resume: bool
-    is_location: bool
+    unit: str = ""
+    at_least: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+    distinct: bool = False
+    free_on_resume: bool = False
+    is_location: bool = False
 
     def allows(self, value: Any) -> bool:
         """Return whether a value of the right type is in the range or among the choices."""
@@ -53,42 +65,26 @@ class Declaration:
         return " and ".join(f"{word} {limit:g}" for word, limit in limits if limit is not None)
 
 
-def setting(default: Any, help: str, *, unit: str = "", at_least: float | None = None, at_most: float | None = None,
-            below: float | None = None, choices: tuple[str, ...] = (), distinct: bool = False,
-            free_on_resume: bool = False, is_location: bool = False) -> Any:
+def setting(default: Any, help: str, **options: Any) -> Any:
     """Declare a setting as a dataclass field.
 
     Args:
-        default: default value; lists and dictionaries are copied for each instance.
-        help: one sentence about its meaning.
-        unit: unit of the value, such as "seconds".
-        at_least: lowest value.
-        at_most: highest value.
-        below: limit that the value must stay below.
-        choices: the possible texts.
-        distinct: whether the elements of a list must differ.
-        free_on_resume: whether a run may be resumed with another value.
-        is_location: whether it is a place or a mode of the call, which a comparison of runs leaves out.
-
-    Returns:
-        The dataclass field.
+        default: the default value; lists and dictionaries are copied for each instance.
+        help: one sentence about the meaning.
+        **options: the other attributes of `Declaration`.
     """
-    declaration = Declaration(help, unit, at_least, at_most, below, tuple(choices), distinct, free_on_resume,
-                              is_location)
+    metadata = {"setting": Declaration(help=help, **options)}
     if isinstance(default, (list, dict)):
-        return field(default_factory=lambda: copy.copy(default), metadata={"setting": declaration})
-    return field(default=default, metadata={"setting": declaration})
+        return field(default_factory=lambda: copy.copy(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 def group(settings: type, *, free_on_resume: bool = False) -> Any:
-    """Declare a group of settings, which is a dataclass, as a field of another dataclass.
+    """Declare a group of settings, which is another dataclass, as a dataclass field.
 
     Args:
         settings: the dataclass of the group.
         free_on_resume: whether a run may be resumed with other values in this group.
-
-    Returns:
-        The dataclass field.
     """
     return field(default_factory=settings, metadata={"group": settings, "free_on_resume": free_on_resume})
 
@@ -115,7 +111,7 @@ def names_of(settings: type, flag: str, prefix: str = "") -> list[str]:
     Args:
         settings: the dataclass to search, groups included.
         flag: "free_on_resume" or "is_location".
-        prefix: of all names; used for groups.
+        prefix: added to each name; used for groups.
     """
     names = []
     for item in fields(settings):
@@ -127,11 +123,11 @@ def names_of(settings: type, flag: str, prefix: str = "") -> list[str]:
 
 
 def check_fields(settings: type, values: Mapping[str, Any], name: str = "") -> None:
-    """Compare values with the declarations of a dataclass; each of its groups needs a separate call.
+    """Compare values with the declarations of a dataclass; call the function again for each group of settings.
 
     Args:
         settings: the dataclass.
-        values: plain values by field name; a missing name is a mistake, too.
+        values: plain values by field name; a missing one counts as null.
         name: dotted name of the group, for messages.
 
     Raises:
@@ -147,7 +143,7 @@ def check_fields(settings: type, values: Mapping[str, Any], name: str = "") -> N
 
 
 def refuse_unknown(settings: type, names: Mapping[str, Any], name: str) -> None:
-    """Raise UserError about a name that a group of settings does not have, with the nearest name that it has."""
+    """Raise UserError if a group has no setting of one of these names; the message contains the nearest name."""
     known = [item.name for item in fields(settings)]
     for unknown in sorted(set(map(str, names)) - set(known)):
         near = get_close_matches(unknown, known, 1)

@@ -5,13 +5,12 @@ UNDECIDED. Its rule is part of the reason, and uses the measured numbers only. I
 over speakers (`evaluation/bootstrap.py`): they cover other speakers, but not another training.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import pandas as pd
 
 from lab41_sce.reporting.ordering import ordered_kinds
-from lab41_sce.reporting.tables import MIN_MIXTURES, Table, decibels
+from lab41_sce.reporting.tables import MIN_MIXTURES, Table
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 MIN_SPEAKERS = 4  # of each sex, for a verdict
@@ -34,14 +33,11 @@ class Claim(NamedTuple):
 
 
 def too_few(mixtures: pd.DataFrame, split: str = "unseen") -> str:
-    """Return why a split is too small for a verdict.
+    """Return why a split is too small for a verdict, as a sentence with a space before it; "" if it is large enough.
 
     Args:
         mixtures: rows of `evaluation.csv`.
         split: name of the split.
-
-    Returns:
-        A sentence with a space before it, or an empty string if the split is large enough.
     """
     mixtures = mixtures[mixtures["split"] == split]
     if mixtures.empty:
@@ -57,12 +53,6 @@ def too_few(mixtures: pd.DataFrame, split: str = "unseen") -> str:
     if min(map(len, by_sex.values())) < MIN_SPEAKERS:
         return f" Fewer than {MIN_SPEAKERS} speakers of a sex are too few to decide."
     return ""
-
-
-def interval(values: Iterable[float], signed: bool = False) -> str:
-    """Format a mean and the two ends of its interval in dB, such as `5.3 [4.9, 5.7]`, or signed `+5.3 [+4.9, +5.7]`."""
-    return "{} [{}, {}]".format(*(("+" if signed and round(value, 1) > 0 else "") + decibels(value)
-                                  for value in values))
 
 
 def listed(names: set[str] | list[str]) -> str:

@@ -1,7 +1,6 @@
 """The files of a finished run become settings, scores, mixtures and descriptions of its systems."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -14,24 +13,11 @@ FILES = ("config.yaml", "version.json", "splits.csv", "evaluation.csv", "systems
 
 
 def check_finished(run: Path, part: str) -> None:
-    """Raise UserError unless a folder contains all files of a finished run.
-
-    Args:
-        run: folder.
-        part: part of the report that the run is for, such as "main".
-
-    Raises:
-        UserError: if a file is missing; the message names it.
-    """
+    """Raise UserError if a folder lacks a file of a finished run; `part` names the part of the report."""
     missing = [name for name in FILES if not (run / name).exists()]
     if missing:
         raise UserError(f"{run} is not a finished run for the {part} part ({missing[0]} is missing); finish it with "
                         "resume=true, or give another run. (results/ contains only some files of each run.)")
-
-
-def read_config(run: Path) -> dict[str, Any]:
-    """Read the settings of a run from its config.yaml, under their current names."""
-    return load_config(run)
 
 
 def read_scores(run: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -41,29 +27,21 @@ def read_scores(run: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def read_training(run: Path) -> pd.DataFrame:
-    """Read parameters and length of training of the systems of a run.
-
-    Args:
-        run: folder of the run.
-
-    Returns:
-        Rows of its systems.csv, and for each saved model of another run the row of that run, if its folder still
-        exists.
-    """
+    """Read the systems.csv of a run; a saved model of another run gets the row of that run, if it still exists."""
     parts = [pd.read_csv(run / "systems.csv")]
-    for system in read_config(run)["others"].values():
+    for system in load_config(run)["others"].values():
         path = system.get("build", {}).get("path")  # of a saved model: a run, or one of its systems/
         folders = [] if path is None else [Path(path), *Path(path).parents[:2]]
         folder = next((folder for folder in folders if (folder / "systems.csv").is_file()), None)
         if folder is not None:
             rows = pd.read_csv(folder / "systems.csv")
-            name = read_config(folder)["method"]["name"] if folder == Path(path) else Path(path).name
+            name = load_config(folder)["method"]["name"] if folder == Path(path) else Path(path).name
             parts.append(rows[rows["system"] == name].assign(system=system["name"]))
     return pd.concat(parts)
 
 
 def sce_variants(run: Path) -> dict[str, str]:
     """Return the description of `sce` and of each of its variants (`sce_...`) in a run, by name."""
-    config = read_config(run)
+    config = load_config(run)
     return {system["name"]: system.get("about", "") for system in (config["method"], *config["others"].values())
             if system["name"] == "sce" or system["name"].startswith("sce_")}

@@ -6,10 +6,11 @@ import pandas as pd
 
 from lab41_sce.article import claim, model_claims, score_claims, time_claims
 from lab41_sce.article.claim import Claim
-from lab41_sce.article.finished_run import read_config, read_scores, sce_variants
+from lab41_sce.article.finished_run import read_scores, sce_variants
 from lab41_sce.article.report_text import describe_timing
 from lab41_sce.data.splits import headline_split
 from lab41_sce.models.loading import load_model
+from lab41_sce.runs.renamed_settings import load_config
 
 
 def judge(run: Path, timing: Path | None = None, ablation: Path | None = None,
@@ -28,7 +29,7 @@ def judge(run: Path, timing: Path | None = None, ablation: Path | None = None,
     def not_measured(title: str, why: str) -> Claim:
         return Claim(title, claim.UNDECIDED, f"Not measured here: {why}.")
 
-    (scores, mixtures), config = read_scores(run), read_config(run)
+    (scores, mixtures), config = read_scores(run), load_config(run)
     method = config["method"]["name"]
     compared = method == "sce" and "deep_clustering" in set(scores["system"])
     if compared and config["mixtures"]["n_speakers"] == 2:

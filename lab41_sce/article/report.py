@@ -1,6 +1,5 @@
 """Runs become one report on the article: REPORT.md, report.html (the same with its pictures inside) and figures/."""
 
-import base64
 import re
 from pathlib import Path
 
@@ -8,14 +7,15 @@ import markdown
 import pandas as pd
 
 from lab41_sce.article import draw
-from lab41_sce.article.finished_run import check_finished, read_config, sce_variants
+from lab41_sce.article.finished_run import check_finished, sce_variants
 from lab41_sce.article.judging import judge
 from lab41_sce.article.report_text import IN_NOISE, compose
 from lab41_sce.article.timing import COLUMNS
 from lab41_sce.atomic_write import write_text
 from lab41_sce.errors import UserError
 from lab41_sce.reporting.figures import save
-from lab41_sce.reporting.page import page
+from lab41_sce.reporting.page import data_uri, page
+from lab41_sce.runs.renamed_settings import load_config
 
 
 def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | None = None,
@@ -44,7 +44,7 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
         _check_timing(timing)
     if noisy is not None:
         for setting in ("training_snr_db", "evaluation_snr_db"):
-            if not read_config(noisy).get("noise", {}).get(setting):
+            if not load_config(noisy).get("noise", {}).get(setting):
                 raise UserError(f"{noisy} was not trained and scored with noise (noise.{setting}); give a run of "
                                 "+exp=noisy.")
     if ablation is not None and len(sce_variants(ablation)) < 2:
@@ -61,8 +61,7 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
     html = markdown.markdown(text, extensions=["tables"])
     html = re.sub(r"<table>.*?</table>", r'<div class="scroll" tabindex="0">\g<0></div>', html, flags=re.DOTALL)
     for file in (out / "figures").glob("*.png"):
-        data = base64.b64encode(file.read_bytes()).decode()
-        html = html.replace(f'src="figures/{file.name}"', f'src="data:image/png;base64,{data}"')
+        html = html.replace(f'src="figures/{file.name}"', f'src="{data_uri("image/png", file.read_bytes())}"')
     html = page("Source-contrastive estimation, reproduced", f'<main class="text">{html}</main>')
     write_text(out / "report.html", html)
     write_text(out / "REPORT.md", text)

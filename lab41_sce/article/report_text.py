@@ -12,12 +12,13 @@ import pandas as pd
 
 from lab41_sce.article import claim, draw, original, score_claims, sizes, time_claims
 from lab41_sce.article.claim import Claim
-from lab41_sce.article.finished_run import read_config, read_scores, read_training
+from lab41_sce.article.finished_run import read_scores, read_training
 from lab41_sce.data.splits import headline_split
 from lab41_sce.evaluation.metrics import MAIN_METRIC
 from lab41_sce.reporting import tables
 from lab41_sce.reporting.tables import Table
 from lab41_sce.runs import versions
+from lab41_sce.runs.renamed_settings import load_config
 
 IN_NOISE = "improvement_by_snr"  # figure of the noisy run
 
@@ -34,7 +35,7 @@ def compose(folders: dict[str, Path], claims: list[Claim], pictures: list[str], 
     Returns:
         The text in Markdown.
     """
-    run, config = folders["main"], read_config(folders["main"])
+    run, config = folders["main"], load_config(folders["main"])
     measured = None if timing is None else pd.read_csv(timing)
     counts = [f"{sum(each.verdict == verdict for each in claims)} × {verdict}"
               for verdict in (claim.HOLDS, claim.FAILS, claim.UNDECIDED)]
@@ -52,7 +53,7 @@ def compose(folders: dict[str, Path], claims: list[Claim], pictures: list[str], 
                     _picture(IN_NOISE)]
     for part in [part for part in ("ablation", "noisy") if part in folders]:
         details += [f"Systems of the {part} run and their training:",
-                    tables.markdown(tables.systems(read_config(folders[part]), read_training(folders[part])))]
+                    tables.markdown(tables.systems(load_config(folders[part]), read_training(folders[part])))]
     template = resources.files("lab41_sce.article").joinpath("report.md.template").read_text("utf-8")
     return Template(template).substitute(
         lead=f"Verdicts on the {len(claims)} claims: {', '.join(counts)}.",
@@ -110,7 +111,7 @@ def _data(run: Path, config: dict[str, Any]) -> str:
 
 def _describe_run(part: str, run: Path) -> list[str]:
     """Describe a run in one row (name, commands, code versions, date, machine), without paths of this machine."""
-    version, config = json.loads((run / "version.json").read_text("utf-8")), read_config(run)
+    version, config = json.loads((run / "version.json").read_text("utf-8")), load_config(run)
     starts = [version, *version.get("resumed", [])]
     commands = dict.fromkeys(versions.redact_paths(start.get("command", ""), config, run) for start in starts)
     codes = dict.fromkeys(start["git_commit"] for start in starts)

@@ -16,7 +16,6 @@ from lab41_sce.article.claim import (
     NOISE,
     UNDECIDED,
     Claim,
-    interval,
     listed,
     too_few,
 )
@@ -24,7 +23,7 @@ from lab41_sce.data.splits import base_split, split_snr_db
 from lab41_sce.evaluation.bootstrap import paired_differences, summarise
 from lab41_sce.evaluation.metrics import MAIN_METRIC
 from lab41_sce.reporting.ordering import ordered_kinds, words
-from lab41_sce.reporting.tables import ABSENT, Table, decibels
+from lab41_sce.reporting.tables import ABSENT, Table, decibels, interval
 
 # A variant differs from its baseline in one choice. The baseline is sce unless it is listed here.
 BASELINES = {"sce_silence_counts": "sce_equal_weights"}
@@ -103,7 +102,7 @@ def judge_choices(scores: pd.DataFrame, mixtures: pd.DataFrame, descriptions: di
     reason = " ".join(filter(None, [
         f"Better than the baseline: {listed(better)}." if better else "",
         f"Worse than the baseline: {listed(worse)}." if worse else "",
-        f"Neither: {unclear} of {variants} variants, whose interval includes 0." if unclear else "",
+        f"Neither: {unclear} of {variants} variants (the interval includes 0)." if unclear else "",
         "The claim holds if there are variants and every variant is worse than its baseline. It does not hold if one "
         "variant is better. Each variant was trained once; another seed would also change the results."])) + few
     return Claim(CHOICES, verdict, reason,

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from lab41_sce.data.splits import base_split
 from lab41_sce.evaluation.metrics import MAIN_METRIC
-from lab41_sce.reporting.figures import COLOURS, new_figure
+from lab41_sce.reporting.figures import COLOURS, new_figure, whiskers
 from lab41_sce.reporting.ordering import words
 
 SYSTEMS = {"sce": COLOURS[0], "deep_clustering": COLOURS[1], "pit_cnn": COLOURS[2]}  # of Figure 6
@@ -63,9 +63,8 @@ def beside_article(summary: pd.DataFrame, article: pd.DataFrame, split: str = "u
     for place, (system, colour) in enumerate(systems.items()):
         ours, theirs = (table[table["system"] == system].drop_duplicates("kind", keep="last").set_index("kind")
                         .reindex(kinds) for table in (rows, article))
-        whiskers = np.maximum([ours["mean"] - ours["low"], ours["high"] - ours["mean"]], 0)
         x = np.arange(len(kinds)) + (2 * place - len(systems) + 0.5) * width
-        panel.bar(x, ours["mean"], width, yerr=whiskers, color=colour, capsize=2, label=words(system))
+        panel.bar(x, ours["mean"], width, yerr=whiskers(ours), color=colour, capsize=2, label=words(system))
         panel.bar(x + width, theirs["mean"], width, color=(colour, 0.25), edgecolor=colour, hatch="////",
                   label=f"{words(system)}, article")
     panel.set_xticks(range(len(kinds)), kinds)
@@ -104,8 +103,8 @@ def improvement_by_snr(summary: pd.DataFrame, labels: Mapping[str, str], split: 
     for (system, label), colour, marker in zip(labels.items(), COLOURS, "osD^", strict=False):
         own = rows[rows["system"] == system]
         if len(own):
-            whiskers = np.maximum([own["mean"] - own["low"], own["high"] - own["mean"]], 0)
-            panel.errorbar(own["ratio"], own["mean"], whiskers, color=colour, marker=marker, capsize=3, label=label)
+            panel.errorbar(own["ratio"], own["mean"], whiskers(own), color=colour, marker=marker, capsize=3,
+                           label=label)
     ticks = sorted(set(rows["ratio"]))
     panel.set_xticks(ticks, ["no noise" if tick == clean else f"{tick:g}" for tick in ticks])
     panel.set(xlabel="Signal-to-noise ratio of the mixture (dB)", ylabel=f"{metric} (dB), {split}\nwith 95 % intervals")

@@ -26,7 +26,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from lab41_sce.article import sizes
-from lab41_sce.atomic_write import write_text, write_whole
+from lab41_sce.atomic_write import write_csv, write_text
 from lab41_sce.errors import UserError
 from lab41_sce.runs.versions import versions
 
@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(f"--out {options.out}: the folder {options.out.parent} is not writable; choose another.")
         about = versions(shlex.join(["python", "-m", "lab41_sce.article.timing", *(arguments or sys.argv[1:])]))
         table = run(options.batch, options.rounds)
-        write_whole(options.out, lambda file: table.to_csv(file, index=False))
+        write_csv(table, options.out)
         write_text(options.out.with_suffix(".json"), json.dumps(about, indent=2))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -22,10 +22,11 @@ from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from lab41_sce.atomic_write import write_csv
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import CONFIG_PATH, Settings, check, describe_settings
 from lab41_sce.runs.renamed_settings import renamed_config, renamed_overrides
-from lab41_sce.runs.run_directory import check_folder, lock_run_directory, modified_since, open_folder, write_csv
+from lab41_sce.runs.run_directory import check_folder, lock_run_directory, modified_since, open_folder
 from lab41_sce.training.distributed import WorkerLost, Workers
 from lab41_sce.training.launcher import launch, restart_process
 
@@ -46,7 +47,7 @@ def run(config: DictConfig, folder: Path, command: str | None = None) -> pd.Data
     Args:
         config: the composed configuration.
         folder: of the run.
-        command: how the run was started, to be kept with it.
+        command: the command line, which version.json keeps.
 
     Returns:
         The summary: columns `system`, `split`, `kind`, `metric`, `mean`, `low`, `high`, `n`. With several workers
@@ -122,12 +123,13 @@ def run_composed(config: DictConfig) -> None:
     job = HydraConfig.get()
     in_sweep = job.mode == RunMode.MULTIRUN
     folder = Path(job.runtime.output_dir if in_sweep else str(config.run_dir)).absolute()
-    if config.training.strategy:  # a restarted worker resumes, although its command may contain overwrite=true
-        start = os.environ.setdefault(START_VARIABLE, "0" if config.resume else str(time.time()))
-        config.resume = config.resume and (not config.overwrite or modified_since(folder, float(start)))
     try:
-        given = job.overrides.task  # those of one run of a sweep, in whatever process it runs
-        if config.training.strategy == "mirrored" and "TF_CONFIG" not in os.environ:
+        strategy = check(config).training.strategy
+        if strategy:  # a restarted worker resumes, although its command may contain overwrite=true
+            start = os.environ.setdefault(START_VARIABLE, "0" if config.resume else str(time.time()))
+            config.resume = config.resume and (not config.overwrite or modified_since(folder, float(start)))
+        given = job.overrides.task  # the overrides of this run, also within a sweep
+        if strategy == "mirrored" and "TF_CONFIG" not in os.environ:
             _launch_workers(config, job, given, folder, in_sweep)
             return
         summary = run(config, folder, shlex.join(["python", "-m", "lab41_sce.experiment", *given]))
@@ -139,7 +141,7 @@ def run_composed(config: DictConfig) -> None:
         if in_sweep:  # Hydra reports it when the other runs of the sweep are finished
             raise
         sys.exit(f"error: {error}")
-    except InstantiationException as error:  # a value that a layer refuses; the cause has the reason
+    except InstantiationException as error:  # a layer rejects a value; the cause gives the reason
         sys.exit(f"error: {error.__cause__ or error}")
     except KeyboardInterrupt:
         sys.exit("interrupted: the same command with resume=true continues from the last checkpoint")

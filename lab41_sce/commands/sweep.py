@@ -12,10 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab41_sce import atomic_write
+from lab41_sce.atomic_write import write_csv, write_text
 from lab41_sce.errors import UserError
 from lab41_sce.reporting import sweep, tables
-from lab41_sce.runs import run_directory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         scores, unfinished = sweep.collect(options.folder)
         text = tables.markdown(sweep.table(scores))
-        run_directory.write_csv(scores, options.folder / "sweep.csv")
-        atomic_write.write_text(options.folder / "sweep.md", text + "\n")
+        write_csv(scores, options.folder / "sweep.csv")
+        write_text(options.folder / "sweep.md", text + "\n")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -2,7 +2,7 @@
 
     python -m lab41_sce.train_with_torch FOLDER SPEECH SPLITS +exp=shipped [--minutes 17]
 
-FOLDER becomes the folder of a run, as far as separation needs one: `systems/NAME/model.keras` (the best) and its
+FOLDER receives the files of a run that separation needs: `systems/NAME/model.keras` (the best) and its
 `history.csv`, `systems.csv`, `splits.csv`, `config.yaml`, `version.json`. SPEECH is a tree of LibriSpeech. SPLITS is
 the `splits.csv` of another run, which names the utterances to train on.
 """
@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from lab41_sce.atomic_write import make_folder, write_text
+from lab41_sce.atomic_write import make_folder, write_csv, write_text
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import check, compose_config
-from lab41_sce.runs.run_directory import describe_run, write_csv
+from lab41_sce.runs.run_directory import describe_run
 from lab41_sce.runs.versions import versions
 
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="folder of the new run")
     parser.add_argument("speech", type=Path, help="folder with SPEAKERS.TXT and the subsets")
     parser.add_argument("splits", type=Path, help="splits.csv of another run")
-    parser.add_argument("overrides", nargs="+", help="of the configuration, such as +exp=shipped")
+    parser.add_argument("overrides", nargs="+", help="settings, such as +exp=shipped")
     parser.add_argument("--minutes", type=float, help="limit of the training time, instead of the experiment's limits")
     parser.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 2) - 2),
                         help="processes that draw batches")
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(options: argparse.Namespace, command: str) -> None:
-    """Train as the options demand."""
+    """Train with parsed options."""
     if importlib.util.find_spec("torch") is None:
         raise UserError("this command needs PyTorch, which is not installed; pip install torch.")
     config = compose_config(options.overrides)

@@ -21,13 +21,11 @@ def summarise(scores: pd.DataFrame, seed: int = 0, n_resamples: int = 2000,
     counts as often as the product of how often each of its speakers was drawn ("pigeonhole bootstrap", Owen 2007).
 
     Kinds are merged over the order of their speakers: MF counts as FM. The kind "All" is the mean over ordered kinds,
-    so
-    each merged kind has as much weight as it has orderings: (FF + MM + 2 FM) / 4 for two speakers, whatever the number
-    of mixtures. Kinds without mixtures have no weight. Systems that were scored on the same mixtures share the
-    resamples.
+    so the weight of a merged kind is its number of orderings: (FF + MM + 2 FM) / 4 for two speakers, for any number of
+    mixtures. Kinds without mixtures have no weight. Systems with scores of the same mixtures share the resamples.
 
     Args:
-        scores: table of `score_mixtures`, rows in any order; rows whose value is NaN are left out.
+        scores: table of `score_mixtures`, rows in any order; NaN scores are left out.
         seed: seed of the resamples, at least 0.
         n_resamples: number of bootstrap resamples.
         mixtures: evaluation set of these mixtures, to resample speakers; None resamples mixtures.

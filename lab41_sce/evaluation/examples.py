@@ -17,7 +17,7 @@ class Examples:
 
     Args:
         folder: folder of the run; files are `examples/<split>-<kind>-<number>/{mixture,reference_i,estimate_i}.wav`.
-        system: name of the system whose estimates are written.
+        system: name of the system; its estimates are written.
         per_kind: number of mixtures of each split and kind, where MF counts as FM.
         sample_rate_hz: sample rate of the signals.
     """

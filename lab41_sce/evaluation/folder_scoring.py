@@ -16,7 +16,8 @@ from joblib import delayed
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from lab41_sce import atomic_write, audio
+from lab41_sce import audio
+from lab41_sce.atomic_write import write_csv
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.bootstrap import summarise
 from lab41_sce.evaluation.metrics import METRICS, score_mixture
@@ -96,8 +97,7 @@ def score_files(mixtures: Sequence[Path], references: Path, voices: Path, out: P
                        "other voices of these mixtures.", len(mixtures) - len(left), len(mixtures), out)
 
     def save() -> None:
-        table = pd.DataFrame(rows, columns=COLUMNS).sort_values("mixture", kind="stable")
-        atomic_write.write_whole(out, lambda file: table.to_csv(file, index=False))
+        write_csv(pd.DataFrame(rows, columns=COLUMNS).sort_values("mixture", kind="stable"), out)
 
     try:
         with workers(engine, n_jobs) as run:

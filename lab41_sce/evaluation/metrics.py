@@ -47,7 +47,6 @@ from lab41_sce.process_pool import workers
 LABELS = ("mixture", "split", "kind")
 METRICS = ("SDR", "SDRi", "SIR", "SIRi", "SAR", "SARi", "SI-SDR", "SI-SDRi")
 MAIN_METRIC = "SDRi"  # ranks the systems and decides the claims
-VALIDATION_METRIC = "validation_si_sdri_db"  # in history.csv: mean SI-SDR improvement, which selects the best model
 LIMIT_DB = 100.0
 SILENCE_DB = -200.0
 
@@ -217,7 +216,7 @@ def score_mixtures(jobs: Iterable[tuple], n_jobs: int = -1, total: int | None = 
         ValueError: if shapes differ, or samples are NaN or infinite; the message names the mixture and the system.
     """
     jobs, rows, scored = iter(jobs), [], []
-    # joblib would draw from a generator in a thread of its own, where Keras's global settings do not apply.
+    # joblib would draw from a generator in another thread, where Keras's global settings do not apply.
     chunks = iter(lambda: list(itertools.islice(jobs, 4 * joblib.effective_n_jobs(n_jobs))), [])
     with workers(engine, n_jobs) as run, tqdm(total=total, desc="scoring", unit="mixture", disable=not progress) as bar:
         for chunk in itertools.chain(chunks, [[]]):

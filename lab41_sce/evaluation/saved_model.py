@@ -16,8 +16,7 @@ from lab41_sce.data.corpus import EMBEDDED_SUBSET
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.data.splits import TRAINED_SPEAKERS
 from lab41_sce.errors import UserError
-from lab41_sce.evaluation.scoring import System
-from lab41_sce.methods.base import Setup
+from lab41_sce.methods.base import Setup, System
 from lab41_sce.models.loading import SeparationModel, load_model
 from lab41_sce.pretrained import MODEL
 from lab41_sce.separation.chunked_inference import estimate_masks
@@ -89,5 +88,5 @@ def _known_speakers(place: Path, utterances: pd.DataFrame | None) -> set[str]:
 
 
 def _is_embedded_corpus(utterances: pd.DataFrame) -> bool:
-    """Return whether utterances are from the embedded corpus, whose speaker ids have no meaning in LibriSpeech."""
+    """Return whether utterances are from the embedded corpus; its speaker ids are other people in LibriSpeech."""
     return set(utterances["subset"]) == {EMBEDDED_SUBSET}

@@ -1,8 +1,8 @@
 """An evaluation set and some systems become scores: every system separates the same mixtures.
 
 A system is a function that receives a `Mixture` and returns masks `[S, T, F]`. Systems that can separate a recording
-use only `mixture.signal` and `mixture.n_speakers`. Oracles also use `mixture.sources`. A system whose masks belong to
-spectrograms of its own front end has the attribute `front_end`.
+use only `mixture.signal` and `mixture.n_speakers`. Oracles also use `mixture.sources`. A system with another front end
+has it as the attribute `front_end`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,23 +15,24 @@ from lab41_sce.data.evaluation_set import load_mixture
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
-from lab41_sce.evaluation.metrics import score_mixtures
+from lab41_sce.evaluation.metrics import LABELS, score_mixtures
+from lab41_sce.methods.base import System
 from lab41_sce.models.clustering import oracle_centroid_masks
+from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.loading import SeparationModel
 from lab41_sce.separation.chunked_inference import embed, estimate_masks
 
-System = Callable[[Mixture], np.ndarray]
 
-
-def trained_system(model) -> System:
-    """Return the system of a trained model: masks by the mixture and the number of speakers alone."""
+def trained_system(model: SeparationModel) -> System:
+    """Return the system of a trained model, which uses the mixture and the number of speakers only."""
     return lambda mixture: estimate_masks(model, mixture.signal, mixture.n_speakers)
 
 
-def oracle_centroid_system(model) -> System:
-    """Return the ceiling of clustering: an embedding model's vectors, given to the nearest true class centre."""
+def oracle_centroid_system(model: EmbeddingModel) -> System:
+    """Return the system that assigns the embeddings of a model to the nearest centroid of the true sources."""
 
-    def masks(mixture):
+    def masks(mixture: Mixture) -> np.ndarray:
         levels = np.abs(model.front_end.spectrogram(np.stack([mixture.signal, *mixture.sources])))
         embeddings = embed(model, mixture.signal)
         return oracle_centroid_masks(embeddings, levels[0], levels[1:], model.range_db, model.soft_scale)
@@ -59,7 +60,7 @@ def score_systems(front_end: FrontEnd, systems: Mapping[str, System], speech: Sp
     """Score every system on every mixture of an evaluation set.
 
     Args:
-        front_end: front end of the systems that have none of their own.
+        front_end: front end of the systems without the attribute `front_end`.
         systems: systems by name.
         speech: signals that the evaluation set refers to.
         mixtures: evaluation set.
@@ -81,7 +82,6 @@ def score_systems(front_end: FrontEnd, systems: Mapping[str, System], speech: Sp
                 estimates[name] = apply_masks(own_front_end, mixture.signal, system(mixture))
             if keep is not None:
                 keep(row, mixture, estimates)
-            labels = {"mixture": row["mixture"], "split": row["split"], "kind": row["kind"]}
-            yield labels, mixture.sources, mixture.signal, estimates
+            yield row[list(LABELS)].to_dict(), mixture.sources, mixture.signal, estimates
 
     return score_mixtures(jobs(), n_jobs=n_jobs, total=len(mixtures), engine=engine)

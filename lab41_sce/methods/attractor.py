@@ -24,17 +24,9 @@ def build(setup: Setup, *, embedding_size: int, unit_norm: bool, scale: float, m
     """Build the attractor model and its loss; `experiments/method/attractor.yaml` has the defaults.
 
     Args:
-        setup: a `Setup`.
+        setup: front end, network and number of speakers.
         embedding_size: K.
-        unit_norm: see `AttractorModel`.
-        scale: see `AttractorModel`.
-        mask: see `AttractorModel`.
-        attractors: see `AttractorModel`.
-        range_db: see `AttractorModel`.
-        **options: see `DeepAttractorNetwork`.
-
-    Returns:
-        A `DeepAttractorNetwork`; its `model` is an `AttractorModel`.
+        **options: see `DeepAttractorNetwork`; the arguments between are those of `AttractorModel`.
 
     Raises:
         UserError: `mask` or `attractors` is unknown.

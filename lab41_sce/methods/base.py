@@ -82,7 +82,7 @@ def magnitudes(front_end: FrontEnd, batch: Batch) -> tuple[Tensor, Tensor, Tenso
     """Compute the magnitude spectrograms of a batch.
 
     Args:
-        front_end: a `FrontEnd`.
+        front_end: the front end of the model.
         batch: see `Method`.
 
     Returns:

@@ -23,14 +23,9 @@ def build(setup: Setup, *, embedding_size: int, range_db: float, soft_scale: flo
     """Build the embedding model and its loss; `experiments/method/deep_clustering.yaml` has the defaults.
 
     Args:
-        setup: a `Setup`.
+        setup: front end and network.
         embedding_size: K.
-        range_db: see `EmbeddingModel`.
-        soft_scale: see `EmbeddingModel`.
-        **options: see `DeepClustering`.
-
-    Returns:
-        A `DeepClustering`; its `model` is an `EmbeddingModel` with embeddings of length one.
+        **options: see `DeepClustering`; the arguments between are those of `EmbeddingModel`.
     """
     network = setup.network(n_bins=setup.front_end.n_bins, n_outputs=embedding_size)
     model = EmbeddingModel(setup.front_end, network, True, range_db, soft_scale, name="separation_model")

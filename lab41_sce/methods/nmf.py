@@ -68,7 +68,7 @@ def blind(setup: Setup, *, n_components: int, max_iter: int, power: float, seed:
     """Build the system that groups components by pitch; `experiments/method/nmf_blind.yaml` has the defaults.
 
     Args:
-        setup: a `Setup`.
+        setup: only its front end is used.
         n_components: spectra for each mixture.
         max_iter: updates.
         power: exponent of the speakers' magnitudes in the masks. Below 1 the masks are softer, so that a component in

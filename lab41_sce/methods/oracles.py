@@ -21,7 +21,7 @@ def unprocessed(setup: Setup) -> System:
     """Return the system that leaves the mixture as it is: a mask of ones for each speaker.
 
     Args:
-        setup: a `Setup`; only its front end is used, here and below.
+        setup: only its front end is used, here and below.
 
     Returns:
         A function of a `Mixture` that returns masks, float32 `[S, T, F]`.

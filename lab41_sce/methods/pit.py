@@ -6,7 +6,7 @@ Each mask times the mixture is compared with each source, and of all S! orders p
 
 (Yu, Kolbaek, Tan and Jensen, arXiv 1607.00325). A BLSTM receives whole excerpts, with one order for the excerpt, so
 that each output follows one speaker (utterance-level PIT, Kolbaek, Yu, Tan and Jensen, arXiv 1703.06284). A CNN
-receives segments, each with an order of its own, and separation aligns the segments (`models/mask_model.py`). No
+receives segments, each with a separate order, and separation aligns the segments (`models/mask_model.py`). No
 speaker identities are needed.
 """
 
@@ -26,13 +26,9 @@ def build(setup: Setup, *, network: Callable[..., keras.Model] | None,
     """Build the mask model and its loss; `experiments/method/pit_blstm.yaml` and `pit_cnn.yaml` have the defaults.
 
     Args:
-        setup: a `Setup`.
-        network: a network of its own, a function of `n_bins` and `n_outputs` like `Setup.network`; None takes
-            `setup.network`.
+        setup: front end, network and number of speakers.
+        network: a function like `Setup.network`, which replaces `setup.network`; None keeps `setup.network`.
         segment_frames: see `MaskModel`.
-
-    Returns:
-        A `PermutationInvariantTraining`; its `model` is a `MaskModel`.
     """
     built = (network or setup.network)(n_bins=setup.front_end.n_bins, n_outputs=setup.n_speakers)
     model = MaskModel(setup.front_end, built, setup.n_speakers, "softmax", segment_frames, name="separation_model")

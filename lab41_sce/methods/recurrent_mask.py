@@ -26,11 +26,8 @@ def build(setup: Setup, *, gamma: float) -> "RecurrentMasks":
     """Build the mask model and its loss; `experiments/method/recurrent_mask.yaml` has the defaults.
 
     Args:
-        setup: a `Setup`.
+        setup: front end, network and number of speakers.
         gamma: see `discriminative_loss`.
-
-    Returns:
-        A `RecurrentMasks`; its `model` is a `MaskModel`.
     """
     network = setup.network(n_bins=setup.front_end.n_bins, n_outputs=setup.n_speakers)
     model = MaskModel(setup.front_end, network, setup.n_speakers, "ratio", name="separation_model")

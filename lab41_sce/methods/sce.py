@@ -30,15 +30,10 @@ def build(setup: Setup, *, embedding_size: int, unit_norm: bool, range_db: float
     """Build the embedding model and its loss; `experiments/method/sce.yaml` has the defaults.
 
     Args:
-        setup: a `Setup`.
+        setup: front end, network and known speakers.
         embedding_size: K.
         unit_norm: whether the embeddings and the speaker vectors are scaled to length one.
-        range_db: see `EmbeddingModel`.
-        soft_scale: see `EmbeddingModel`.
-        **options: see `SourceContrastiveEstimation`.
-
-    Returns:
-        A `SourceContrastiveEstimation`; its `model` is an `EmbeddingModel`.
+        **options: see `SourceContrastiveEstimation`; the arguments between are those of `EmbeddingModel`.
     """
     network = setup.network(n_bins=setup.front_end.n_bins, n_outputs=embedding_size)
     model = EmbeddingModel(setup.front_end, network, unit_norm, range_db, soft_scale, name="separation_model")

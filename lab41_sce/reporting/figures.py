@@ -20,8 +20,9 @@ from matplotlib.ticker import MaxNLocator
 
 from lab41_sce.atomic_write import write_whole
 from lab41_sce.errors import UserError
-from lab41_sce.evaluation.metrics import MAIN_METRIC, VALIDATION_METRIC
+from lab41_sce.evaluation.metrics import MAIN_METRIC
 from lab41_sce.reporting.ordering import is_reference, ordered_kinds, ordered_splits, ranked_systems, words
+from lab41_sce.training.history import MONITOR
 
 DPI = 150
 RANGE_DB = 60  # between the darkest and the brightest level of a spectrogram
@@ -59,9 +60,9 @@ def training_curves(history: pd.DataFrame) -> Figure:
     if "system" in history and history["system"].nunique() > 1:
         return _compared_curves(history)
     losses = {"loss": "training", "validation_loss": "validation"}
-    prefix = f"{VALIDATION_METRIC}_"
+    prefix = f"{MONITOR}_"
     kinds = ordered_kinds(name.removeprefix(prefix) for name in history if name.startswith(prefix))
-    improvements = {f"{prefix}{kind}": kind for kind in kinds} | {VALIDATION_METRIC: "All"}
+    improvements = {f"{prefix}{kind}": kind for kind in kinds} | {MONITOR: "All"}
     curves = [("Loss", losses), ("Validation SI-SDR\nimprovement (dB)", improvements)]
     curves = [(label, columns) for label, columns in curves
               if any(column in history and history[column].notna().any() for column in columns)]
@@ -121,11 +122,11 @@ def scores(summary: pd.DataFrame, metric: str = MAIN_METRIC) -> Figure:
         for panel, kind in zip(line, kinds, strict=True):
             cells = rows[(rows["split"] == split) & (rows["kind"] == kind)].drop_duplicates("system", keep="last")
             cells = cells.set_index("system").reindex(names)
-            whiskers = np.maximum([cells["mean"] - cells["low"], cells["high"] - cells["mean"]], 0)
+            ends = whiskers(cells)
             for place, name in enumerate(names):
                 family, colour, marker = _family(name)
                 families[family] = panel.errorbar(
-                    cells["mean"].iloc[place], place, xerr=whiskers[:, [place]], color=colour, marker=marker,
+                    cells["mean"].iloc[place], place, xerr=ends[:, [place]], color=colour, marker=marker,
                     markersize=3.5, linestyle="none", elinewidth=1, capsize=3)  # wider than the markers
             panel.axvline(0, color="black", linewidth=0.8)
             n_separators = sum(not is_reference(name) for name in names)
@@ -158,6 +159,11 @@ def new_figure(height: float) -> Figure:
     return figure
 
 
+def whiskers(rows: pd.DataFrame) -> np.ndarray:
+    """Return the distances `[2, n]` from the means of a summary down to `low` and up to `high`, in dB."""
+    return np.maximum([rows["mean"] - rows["low"], rows["high"] - rows["mean"]], 0)
+
+
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure to a file, which is complete or not there at all.
 
@@ -180,12 +186,12 @@ def save(figure: Figure, path: str | Path) -> None:
 
 def _compared_curves(history: pd.DataFrame) -> Figure:
     """Draw the validation SI-SDR improvement of several systems, in the legend by their last values."""
-    last = history.dropna(subset=[VALIDATION_METRIC]).groupby("system")[VALIDATION_METRIC].last()
+    last = history.dropna(subset=[MONITOR]).groupby("system")[MONITOR].last()
     last = last.sort_values(ascending=False)
     figure = new_figure(height=3.6)
     panel = figure.subplots()
     for index, system in enumerate(last.index):
-        _curve(panel, history[history["system"] == system], VALIDATION_METRIC, index, label=words(system),
+        _curve(panel, history[history["system"] == system], MONITOR, index, label=words(system),
                linewidth=1.3, linestyle="-" if index < len(COLOURS) else "--")
     panel.set_ylabel("Validation SI-SDR improvement (dB)")
     panel.set_xlabel("Training time of each system (minutes)")

@@ -7,7 +7,6 @@ The page depends on these files only and contains its pictures and sounds, so it
 summary.csv must exist; the parts of the page that need a missing file are left out.
 """
 
-import base64
 import io
 import json
 from collections.abc import Mapping
@@ -28,7 +27,7 @@ from lab41_sce.errors import UserError
 from lab41_sce.evaluation.metrics import MAIN_METRIC
 from lab41_sce.reporting import figures, sound_figures, tables
 from lab41_sce.reporting.ordering import is_reference, ranked_systems, words
-from lab41_sce.reporting.page import page, template
+from lab41_sce.reporting.page import data_uri, page, picture, template
 from lab41_sce.reporting.run_files import read_table
 from lab41_sce.reporting.tables import decibels
 
@@ -181,9 +180,7 @@ def _figures(run: Path, captions: Mapping[str, str]) -> str:
     for name, caption in captions.items():
         file = run / "figures" / f"{name}.png"
         if file.exists():
-            data = base64.b64encode(file.read_bytes()).decode()
-            html += (f'<div class="scroll" tabindex="0"><img alt="{escape(caption)}" '
-                     f'src="data:image/png;base64,{data}"></div><p class="quiet">{escape(caption)}</p>')
+            html += f'{picture(file.read_bytes(), caption)}<p class="quiet">{escape(caption)}</p>'
     return html
 
 
@@ -205,8 +202,7 @@ def _sounds(folder: Path) -> str:
         # Every browser plays 16-bit WAV. With this scale, samples that were 16-bit come back exactly.
         samples = np.clip(np.round(signals[label] * gain * 32768), -32768, 32767).astype(np.int16)
         soundfile.write(file, samples, sample_rate_hz, format="WAV", subtype="PCM_16")
-        data = base64.b64encode(file.getvalue()).decode()
-        player = f'<audio controls aria-label="{label}" src="data:audio/wav;base64,{data}"></audio>'
+        player = f'<audio controls aria-label="{label}" src="{data_uri("audio/wav", file.getvalue())}"></audio>'
         players += f'<figure class="{name}"><figcaption>{label}</figcaption>{player}</figure>'
     picture = _picture(sound_figures.spectrograms(signals, sample_rate_hz), f"Spectrograms: {'; '.join(signals)}.")
     return f'{picture}<div class="players">{players}</div>'
@@ -220,6 +216,4 @@ def _picture(figure: Figure, description: str) -> str:
     image, file = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"), io.BytesIO()
     # A palette of 256 colours takes a quarter of the bytes. This method keeps rare colours (the colour bar).
     image.quantize(method=Image.Quantize.FASTOCTREE).save(file, format="png", optimize=True)
-    data = base64.b64encode(file.getvalue()).decode()
-    html = f'<img alt="{escape(description)}" src="data:image/png;base64,{data}">'
-    return f'<div class="scroll" tabindex="0">{html}</div>'  # scrolls if it is wider than the screen
+    return picture(file.getvalue(), description)

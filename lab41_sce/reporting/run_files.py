@@ -1,4 +1,4 @@
-"""CSV files of a run become tables, whose names stay text and are the current ones."""
+"""CSV files of a run become tables with names as text; renamed systems have their current names."""
 
 from pathlib import Path
 

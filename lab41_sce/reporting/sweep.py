@@ -8,29 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import OmegaConf
 
 from lab41_sce.errors import UserError
 from lab41_sce.reporting import tables
 from lab41_sce.reporting.run_files import read_table
-
-# These settings follow from the others, or only name folders.
-IGNORED_SETTINGS = ("run_dir", "resume", "overwrite", "corpus.root")
+from lab41_sce.runs.config_schema import flatten, setting_names
+from lab41_sce.runs.renamed_settings import load_config
 
 
 def read_settings(run: Path) -> dict[str, Any]:
-    """Read the settings of a run from its config.yaml, as a flat dict of dotted name to value."""
-    flat = {}
-
-    def flatten(name: str, value: Any) -> None:
-        if isinstance(value, dict) and value:
-            for key, inner in value.items():
-                flatten(f"{name}.{key}" if name else str(key), inner)
-        elif name not in IGNORED_SETTINGS:
-            flat[name] = value
-
-    flatten("", OmegaConf.to_container(OmegaConf.load(run / "config.yaml"), resolve=True))
-    return flat
+    """Return the value of each setting of a run by dotted name, without locations such as `run_dir`."""
+    locations = setting_names("is_location")
+    return {name: value for name, value in flatten(load_config(run)).items() if name not in locations}
 
 
 def differing_settings(configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
@@ -139,6 +139,16 @@ def decibels(value: float) -> str:
     return f"{round(value, 1) + 0.0:.1f}"
 
 
+def interval(values: Iterable[float], signed: bool = False) -> str:
+    """Format a mean and the ends of its interval in dB: `5.3 [4.9, 5.7]`, or with `signed` `+5.3 [+4.9, +5.7]`."""
+    return "{} [{}, {}]".format(*(_signed(value) if signed else decibels(value) for value in values))
+
+
+def _signed(value: float) -> str:
+    """Format a difference to a tenth of a decibel."""
+    return ("+" if round(value, 1) > 0 else "") + decibels(value)
+
+
 def _by_kind(summary: pd.DataFrame, metrics: Sequence[str], signed: bool = False) -> Table:
     """Arrange means by kind; with `signed` as differences, in bold if the interval excludes 0."""
     missing = [column for column in SUMMARY_COLUMNS if column not in summary]
@@ -165,9 +175,7 @@ def _mean(row: Any, with_interval: bool, signed: bool) -> str:
     """Format a row of the summary as `5.3 [4.9, 5.7]`, or with `signed` as `+5.3 [+4.9, +5.7]`."""
     if row is None or not np.isfinite(row.mean):
         return ABSENT
-    mean, low, high = (f"{'+' if signed and round(value, 1) > 0 else ''}{decibels(value)}"
-                       for value in (row.mean, row.low, row.high))
     if not (with_interval and np.isfinite([row.low, row.high]).all()):
-        return mean
-    text = f"{mean} [{low}, {high}]"
+        return _signed(row.mean) if signed else decibels(row.mean)
+    text = interval((row.mean, row.low, row.high), signed)
     return Bold(text) if signed and row.n >= MIN_MIXTURES and (row.low > 0 or row.high < 0) else text

@@ -104,7 +104,7 @@ def check(config: DictConfig) -> Settings:
     Raises:
         UserError: a setting is missing, unknown, of the wrong type, or outside its range, or two contradict each other.
     """
-    values = _resolved(config)  # as they will be used: "${oc.create:...}" can make anything of a text
+    values = _resolved(config)  # the final values: "${oc.create:...}" can turn a text into any value
     _check_groups(values)
     for name, settings in GROUPS.items():
         refuse_unknown(settings, {key: value for key, value in values[name].items() if key != "_target_"}, name)
@@ -159,7 +159,7 @@ def describe_settings() -> str:
                                    initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
             text = yaml.safe_dump(default, default_flow_style=True, width=1000).splitlines()[0]
             lines.append(f"{indent}{item.name}: {text}")
-    lines.append("\n# Networks, systems, corpora and experiments have files of their own:")
+    lines.append("\n# Networks, systems, corpora and experiments are files in these folders:")
     for kind in ("network", "method", "corpus", "exp"):
         names = ", ".join(sorted(file.stem for file in (CONFIG_PATH / kind).glob("*.yaml")))
         lines += textwrap.wrap(f"{CONFIG_PATH.name}/{kind}/: {names}", 116, initial_indent="# ",

@@ -1,4 +1,4 @@
-"""A configuration becomes what a training needs: speech, mixtures, noise, validation set, front end, network.
+"""A configuration becomes the parts of a training: speech, mixtures, noise, validation set, front end, network.
 
 The experiment and the PyTorch trainer both start from `prepare`, so they train on the same mixtures.
 """
@@ -27,11 +27,11 @@ from lab41_sce.runs.config_schema import Settings
 
 @dataclass(frozen=True)
 class Prepared:
-    """What an experiment trains and scores with.
+    """The parts that training and scoring share.
 
     Attributes:
         settings: all settings of the experiment.
-        setup: what systems are built from: front end, network, speakers.
+        setup: front end, network and speakers, from which systems are built.
         speech: the signals.
         utterances: table of the utterances with their `split`, at all training speeds.
         noise: draws noise.
@@ -100,11 +100,11 @@ def split_speakers(settings: Settings, utterances: pd.DataFrame) -> pd.DataFrame
 
 
 def prepare(config: DictConfig, settings: Settings, recorded: pd.DataFrame, folder: Path | None = None) -> Prepared:
-    """Build what an experiment trains and scores with.
+    """Build the parts that training and scoring share.
 
     Args:
         config: the composed configuration, of which the front end and the network are built.
-        settings: the same configuration, checked.
+        settings: the checked settings of `config`.
         recorded: table of utterances with the column `split`.
         folder: of the run.
 

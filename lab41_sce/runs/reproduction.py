@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from lab41_sce.atomic_write import write_csv
 from lab41_sce.errors import UserError
 from lab41_sce.runs.renamed_settings import renamed_systems
-from lab41_sce.runs.run_directory import write_csv
 
 UNTRAINED_DB, TRAINED_DB = 0.05, 1.0  # tolerances of a mean over all mixtures
 KEYS = ["system", "split", "kind", "metric"]

@@ -1,4 +1,4 @@
-"""Whether a run may be resumed: the settings that it shares with its beginning, and the scores that still hold."""
+"""The checks before a run is resumed: its settings must be those of its beginning; valid scores are kept."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ FREE_ENDINGS = (".about", ".build.path")
 def check_same_settings(config: DictConfig, folder: Path) -> None:
     """Raise UserError unless the run in a folder began with the settings of a configuration.
 
-    Limits, locations and what follows the training may differ (`free_on_resume`), and systems may be added.
+    Settings with `free_on_resume` (limits, locations, evaluation) may differ, and systems may be added.
 
     Args:
         config: the composed configuration.
@@ -49,11 +49,11 @@ def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def earlier_scores(folder: Path, mixtures: pd.DataFrame) -> pd.DataFrame:
-    """Return the scores in a run's folder that still hold.
+    """Return the valid scores in the folder of a run.
 
     Args:
         folder: of the run.
-        mixtures: the evaluation set; scores on another one do not hold.
+        mixtures: the evaluation set; scores on another one are not valid.
 
     Returns:
         Rows of `mixtures.csv`, without those of systems with a newer model.

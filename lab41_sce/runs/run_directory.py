@@ -18,7 +18,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from lab41_sce.atomic_write import make_folder, write_text, write_whole
+from lab41_sce.atomic_write import make_folder, write_csv, write_text
 from lab41_sce.errors import UserError
 from lab41_sce.runs.resume import check_same_settings
 from lab41_sce.runs.versions import versions
@@ -30,9 +30,9 @@ FOLDERS = ("systems", "examples", "figures", "article")
 
 @contextlib.contextmanager
 def lock_run_directory(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a run's folder meanwhile, and write what is logged to its `experiment.log`.
+    """Lock the folder of a run against other processes, and write the log to its `experiment.log`.
 
-    The lock of a process that dies is released.
+    The operating system releases the lock of a process that dies.
 
     Raises:
         UserError: another process works in the folder, or nothing can be written to it.
@@ -57,7 +57,7 @@ def lock_run_directory(folder: Path) -> Iterator[None]:
 
 
 class _Log(logging.FileHandler):
-    """A log that stops nothing where the disk is full; the files that must be written raise errors of their own."""
+    """A log file that raises no error if the disk is full; writing the results raises one."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Ignore the error."""
@@ -70,11 +70,11 @@ def modified_since(folder: Path, moment: float) -> bool:
 
 
 def check_folder(config: DictConfig, folder: Path) -> None:
-    """Raise UserError unless a folder is free, to be overwritten, or holds this very run, to be resumed.
+    """Raise UserError unless a folder is free, may be overwritten, or holds the same run to be resumed.
 
     Args:
         config: the composed configuration; `resume` takes precedence over `overwrite`.
-        folder: of the run; nothing in it is changed.
+        folder: of the run; no file in it is changed.
     """
     begun = any((folder / name).exists() for name in FILES + FOLDERS)
     if begun and not (config.resume or config.overwrite):
@@ -92,9 +92,9 @@ def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, comm
 
     Args:
         config: as for `check_folder`.
-        folder: loses the files of an earlier run (and no others) if it is to be overwritten.
+        folder: of the run; with `overwrite`, the files of an earlier run in it are deleted, and no others.
         utterances: table with the column `split`; a resumed run must have the same.
-        command: how the run was started, if from the command line.
+        command: the command line that started the run, if any.
 
     Raises:
         UserError: the splits differ from those of the run to be resumed, or nothing can be written.
@@ -127,8 +127,3 @@ def describe_run(config: DictConfig, folder: Path, about: dict[str, Any]) -> Non
         resumed, about = about, json.loads(path.read_text("utf-8"))
         about.setdefault("resumed", []).append(resumed)
     write_text(path, json.dumps(about, indent=2))
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table, whole or not at all."""
-    write_whole(path, lambda file: table.to_csv(file, index=False))

@@ -9,6 +9,7 @@ import keras
 import pandas as pd
 from omegaconf import DictConfig
 
+from lab41_sce.atomic_write import write_csv
 from lab41_sce.data.splits import base_split
 from lab41_sce.evaluation import scoring
 from lab41_sce.evaluation.examples import Examples
@@ -16,7 +17,6 @@ from lab41_sce.methods.base import Method
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.runs.prepare import Prepared
 from lab41_sce.runs.resume import earlier_scores
-from lab41_sce.runs.run_directory import write_csv
 from lab41_sce.runs.systems import Systems, configured_systems
 from lab41_sce.training import trainer
 from lab41_sce.training.distributed import Workers

@@ -22,8 +22,8 @@ def build_systems(config: DictConfig, setup: Setup) -> Systems:
     """Build every system of a configuration.
 
     Args:
-        config: the composed configuration.
-        setup: what systems are built from.
+        config: a composed configuration.
+        setup: front end, network and speakers.
 
     Returns:
         By name, a `Method` to train, or a function of a `Mixture` that returns masks `[S, T, F]`.

@@ -1,4 +1,4 @@
-"""What a reader needs to repeat a run: versions, command, machine, time; and texts without the paths of a machine."""
+"""The facts for repeating a run: versions, command, machine, time; and the removal of a machine's paths from texts."""
 
 import os
 import platform
@@ -20,8 +20,8 @@ def versions(command: str | None = None, packages: Sequence[str] = PACKAGES) -> 
     """Collect the versions of this package and of others, the machine, the time and the command.
 
     Args:
-        command: how the run was started, if from the command line.
-        packages: installed distributions, the versions of which are collected.
+        command: the command line that started the run, if any.
+        packages: installed distributions.
     """
     checkout, commit = Path(__file__).parent.parent.parent, "unknown"
     if (checkout / ".git").exists() and shutil.which("git"):
@@ -54,7 +54,7 @@ def redact_paths(text: str, config: Mapping[str, Any], folder: Path) -> str:
               str(beside) if beside.name == "runs" else "": "runs",
               str(config["corpus"]["root"] or ""): "$LIBRISPEECH"}
     for place in sorted(places, key=len, reverse=True):
-        if len(place) > 1:  # neither nothing, nor "." or "/"
+        if len(place) > 1:  # not an empty text, "." or "/"
             shown = places[place].replace("\\", r"\\")
             text = re.sub(rf"(?<![\w/.-]){re.escape(place)}(?![\w-])", shown, text)
     return re.sub(r"(?<![\w/.$:-])/(?:[^\s/'\",]+/)+([^\s/'\",]+)", r"\1", text)

@@ -34,16 +34,13 @@ class UpdateCounter(keras.callbacks.Callback):
         self.state, self._started = state, 0.0
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Start the clock."""
         self.state.start_clock()
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Note the time."""
         self._started = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Count the update; its loss is known by now, so the update is finished."""
-        self.state.update += 1
+        self.state.update += 1  # Keras has read the loss, so the update is finished
         self.state.update_seconds.append(time.monotonic() - self._started)
 
 
@@ -55,7 +52,6 @@ class LearningRate(keras.callbacks.Callback):
         self.state, self.settings, self.workers = state, settings, workers
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Set the learning rate."""
         minutes = self.state.minutes()
         if self.settings.minutes:
             minutes = float(self.workers.broadcast(minutes)[0])
@@ -64,14 +60,13 @@ class LearningRate(keras.callbacks.Callback):
 
 
 class FiniteLoss(keras.callbacks.Callback):
-    """Stop the training where speech cannot be read, or where the loss or a weight is not finite."""
+    """Stop the training if speech cannot be read, or if the loss or a weight is not finite."""
 
     def __init__(self, state: TrainingState, mixtures: TrainingMixtures, folder: Path):
         super().__init__()
         self.state, self.mixtures, self.folder = state, mixtures, folder
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Check the batch and its loss."""
         if self.mixtures.error:
             raise self.mixtures.error
         self._require_finite([(logs or {})["loss"]])
@@ -97,7 +92,7 @@ class Validation(keras.callbacks.Callback):
         self.state, self.held_out, self.validate = state, held_out, validate
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Validate, and pass the columns of the validation on to TensorBoard by way of `logs`."""
+        """Validate; TensorBoard writes the columns that are added to `logs`."""
         logs = {} if logs is None else logs
         row = {"update": self.state.update, "minutes": 0.0,
                "learning_rate": float(self.model.optimizer.learning_rate),
@@ -124,7 +119,6 @@ class BestModel(keras.callbacks.Callback):
         self.state, self.path = state, folder / "model.keras"
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Write the model if it is the best one."""
         if last_is_best(self.state.history):
             write_whole(self.path, self.state.method.model.save)
 
@@ -137,7 +131,6 @@ class Checkpoint(keras.callbacks.Callback):
         self.state, self.folder = state, folder
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Write both files."""
         self.state.save(self.folder / "checkpoint.npz")
         write_history(self.state.history, self.folder)
 
@@ -151,17 +144,14 @@ class ProgressBar(keras.callbacks.Callback):
         self._bar = tqdm(disable=True)  # until training begins
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Show the bar."""
         self._bar = tqdm(total=self.settings.updates, initial=self.state.update, desc="training", unit=" updates",
                          dynamic_ncols=True, mininterval=1.0)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Advance the bar."""
         self._bar.update()
         self._bar.set_postfix(loss=f"{(logs or {})['loss']:.4f}", min=f"{self.state.minutes():.1f}", refresh=False)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Print a line about the validation."""
         row = self.state.history[-1]
         self._bar.write(f"update {row['update']}, {row['minutes']:.1f} min: loss {row['loss']:.4f}, validation "
                         f"speakers {row[MONITOR]:+.2f} dB SI-SDR improvement")

@@ -3,8 +3,8 @@
 A *worker* is a process that runs the same command as the others, on this machine or on another one. It holds all
 weights, draws its own rows of every batch, and passes the mean of all workers' gradients (an all-reduce of
 `tf.distribute`) to its own optimizer. So the weights of all workers stay equal, and batch, learning rate and loss are
-those of one process. The first worker, the *chief*, validates, writes the run's folder, and broadcasts what it alone
-measures, such as the time.
+those of one process. The first worker, the *chief*, validates, writes the run's folder, and broadcasts its
+measurements, such as the time.
 
 A worker that loses another one restarts and waits for it: training continues from the last checkpoint.
 """
@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lab41_sce.errors import UserError
-from lab41_sce.models.all_reduce import all_reduce
 
-if TYPE_CHECKING:  # the command of an experiment imports this file, and must be quick without work to do
+if TYPE_CHECKING:  # the command of an experiment imports this file, and its --help must not load Keras
     import keras
 
 TRIES_VARIABLE = "LAB41_SCE_TRIES"  # environment variable: restarts in a row without an update
@@ -30,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerLost(UserError):
-    """Another worker does not answer any more."""
+    """Another worker has stopped answering."""
 
 
 class Workers:
@@ -77,6 +76,8 @@ class Workers:
             return
         import tensorflow as tf
 
+        from lab41_sce.models.all_reduce import all_reduce
+
         logger.info("Worker %d of %d waits for the others.", self.rank + 1, self.count)
         tf.config.set_visible_devices(tf.config.list_physical_devices("GPU")[:1], "GPU")
         with _lost_workers_raise():
@@ -104,7 +105,7 @@ class Workers:
 
         Args:
             update: number of updates so far.
-            variables: of this worker; they get new values.
+            variables: variables of this worker, which are overwritten.
 
         Returns:
             The chief's number of updates.
@@ -123,6 +124,8 @@ class Workers:
     def train_function(self, method: "keras.Model") -> Callable[[Iterator[Any]], Any]:
         """Make the function that `keras.Model.fit` calls for an update of a compiled `Method`."""
         import tensorflow as tf
+
+        from lab41_sce.models.all_reduce import all_reduce
 
         weights = method.trainable_variables
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from lab41_sce.atomic_write import write_whole
+from lab41_sce.atomic_write import write_csv
 
-MONITOR = "validation_si_sdri_db"  # the higher, the better
+MONITOR = "validation_si_sdri_db"  # mean SI-SDR improvement; the model with the highest one is kept
 TOTALS = ("updates", "minutes", "seconds_per_update", "best_update")
 
 
@@ -22,14 +22,7 @@ def last_is_best(history: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def totals(history: pd.DataFrame) -> dict[str, float]:
-    """Summarize a history.
-
-    Args:
-        history: table of rows as above.
-
-    Returns:
-        The `TOTALS`; the seconds per update are a median without validations.
-    """
+    """Return the `TOTALS` of a history; the seconds per update are a median and do not include validations."""
     best = history.loc[history[MONITOR].idxmax(), "update"]
     values = history["update"].iloc[-1], history["minutes"].iloc[-1], history["seconds_per_update"].median(), best
     return dict(zip(TOTALS, values, strict=True))
@@ -37,4 +30,4 @@ def totals(history: pd.DataFrame) -> dict[str, float]:
 
 def write_history(history: Sequence[Mapping[str, Any]], folder: Path) -> None:
     """Write a history to `history.csv` in a folder, whole or not at all."""
-    write_whole(folder / "history.csv", lambda path: pd.DataFrame(history).to_csv(path, index=False))
+    write_csv(pd.DataFrame(history), folder / "history.csv")

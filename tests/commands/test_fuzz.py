@@ -1,7 +1,7 @@
 """Any input gives a right answer or one clear sentence; never a traceback, a hang, or a partly written file.
 
 `make test` tries some dozens of cases in each test; FUZZ_CASES=2000 tries 2000, and others in every run.
-`tools/torture_inputs.py` counts how they end.
+`tests/reliability/test_inputs.py` counts how they end.
 """
 
 import io

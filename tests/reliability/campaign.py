@@ -20,9 +20,9 @@ from pathlib import Path
 import pandas as pd
 from hypothesis.errors import HypothesisException
 
-from benchmarks.timing import machine
+from benchmarks.timing import machine, markdown
 from lab41_sce.atomic_write import write_text
-from lab41_sce.runs import run_directory
+from lab41_sce.runs.run_directory import write_csv
 from reliability.processes import Ended, Running, half_written, run
 from reliability.subjects import Subject
 
@@ -149,12 +149,9 @@ class Campaign:
             table = pd.read_csv(summary, keep_default_na=False)
             row = pd.concat([table[(table["part"] != self.part) | (table["campaign"] != name)], row])
         table = row.sort_values("part", key=lambda parts: parts.map(PARTS.index), kind="stable")
-        run_directory.write_csv(table, summary)
+        write_csv(table, summary)
         write_text(self.results / "machine.json", json.dumps(machine(), indent=2) + "\n")
-        shown = table.drop(columns="part")
-        lines = [shown.columns, ["---", *["--:"] * len(COUNTS), "---"], *shown.to_numpy().tolist()]
-        page = "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
-        write_text(self.results / "RELIABILITY.md", INTRODUCTION + page)
+        write_text(self.results / "RELIABILITY.md", INTRODUCTION + markdown(table.drop(columns="part")))
 
     def record(self, name: str, note: str = "") -> None:
         """Write the row, and raise AssertionError unless every case survived."""

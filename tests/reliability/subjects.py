@@ -26,15 +26,11 @@ TINY = ("+exp=smoke", "corpus=librispeech", f"corpus.subsets=[{SUBSET}]", "corpu
         "evaluation.examples_per_kind=1")
 DOWNLOAD = """
 import sys
-from lab41_sce.data import download
-from lab41_sce.data.corpus import load_corpus
-from lab41_sce.errors import UserError
-root, subset, download.OPENSLR_URL, checksum = sys.argv[1:]
-download.ARCHIVES[subset] = download.Archive(31, checksum)
-try:
-    load_corpus(root, [subset], download=True)  # as corpus.download=true does
-except UserError as error:
-    sys.exit(f"error: {error}")
+from lab41_sce.commands.download import main
+from lab41_sce.data.download import ARCHIVES, Archive
+root, subset, url, checksum = sys.argv[1:]
+ARCHIVES[subset] = Archive(31, checksum)
+sys.exit(main([subset, "--root", root, "--mirror", url]))
 """
 STORE = """
 import sys

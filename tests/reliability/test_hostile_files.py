@@ -120,7 +120,7 @@ def test_archives(campaign, fuzz, limited_memory, quick, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     outside = tmp_path / "elsewhere" / "evil"
     for make in hostile_archives(outside, 4 if quick else 150):
-        campaign.run(lambda make=make: unpack(tmp_path / "archive", make(), outside, fuzz.said_clearly))
+        campaign.run(lambda make=make: unpack(tmp_path / "archive", make(), outside, fuzz.is_clear))
         shutil.rmtree(tmp_path / "archive", ignore_errors=True)
     campaign.record("Archives that would write elsewhere or grow without end", campaign.time_and_memory())
 
@@ -171,7 +171,7 @@ def test_lists(campaign, fuzz, limited_memory, tmp_path):
     root, elsewhere = make_lists_corpus(tmp_path)
 
     def check(action):
-        campaign.run(lambda: refused(action, fuzz.said_clearly))
+        campaign.run(lambda: refused(action, fuzz.is_clear))
 
     def restricted(name):
         pd.DataFrame({"utterance": [name]}).to_csv(tmp_path / "list.csv", index=False)
@@ -194,5 +194,5 @@ def test_lists(campaign, fuzz, limited_memory, tmp_path):
         for change in (*({"utterance_1": name} for name in names), {"length": 10**13}, {"length": -1}, {"length": 0},
                        {"start_1": -5}, {"start_1": 10**13}, {"gain_1": float("nan")}, {"gain_1": float("inf")}):
             check(lambda speech=speech, change=change: evaluation_set.load_mixture(speech, pd.Series(row | change)))
-    campaign.run(lambda: load_bad_files(root, fuzz.said_clearly))
+    campaign.run(lambda: load_bad_files(root, fuzz.is_clear))
     campaign.record("Lists that point outside the corpus", campaign.time_and_memory())

@@ -2,7 +2,7 @@
 
 The tests of tests/commands/test_fuzz.py run here with hundreds of cases, and the ends are counted: no traceback, no
 case of a minute, no allocation of 2 GB, no file lost or half written. Then the commands run as processes of their own
-on the worst inputs. Intended attacks are in `test_hostile.py`.
+on the worst inputs. Intended attacks are in `test_hostile_files.py` and `test_hostile_models.py`.
 """
 
 import inspect
@@ -94,7 +94,7 @@ def test_commands(campaign, fuzz, limited_memory, quick, tmp_path):
                 raise RuntimeError(f"{arguments}: {errors}")
             assert code in right and used_bytes < limited_memory, f"{arguments}: {used_bytes} bytes, {code}: {errors}"
             if code:
-                fuzz.said_clearly(errors)
+                fuzz.is_clear(errors)
 
         campaign.run(case)
     campaign.record("Commands as processes of their own", campaign.time_and_memory(max(peaks)))

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.torture(part="mutants")
 ROOT = Path(__file__).parents[2]
 MODULES = {"evaluation/metrics.py": ("metrics", "same_scores", "properties"),
            "evaluation/bootstrap.py": ("bootstrap", "metrics"), "models/clustering.py": ("clustering", "properties"),
-           "data/splits.py": ("librispeech_and_splits", "properties"), "methods/sce.py": ("sce",),
+           "data/splits.py": ("splits", "properties"), "methods/sce.py": ("sce",),
            "methods/deep_clustering.py": ("deep_clustering",), "methods/attractor.py": ("attractor",),
            "methods/pit.py": ("pit",)}
 SAMPLE, SEED, MAX_SECONDS = 40, 0, 300  # mutants of each module; duration of the tests of one

@@ -1,6 +1,5 @@
 """The model's tools run from speech to table, here with an untrained model and a few voices."""
 
-import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -9,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import blstm
-from omegaconf import OmegaConf
 
 from lab41_sce import audio
 from lab41_sce.data.corpus import EMBEDDED_ROOT, load_corpus
@@ -121,28 +119,6 @@ def test_swapped_seconds_are_counted():
     assert swapped_seconds(sources, voices, 1000) == (3, 60)
 
 
-def test_runs_are_compared_on_the_same_mixtures(shipped, tmp_path, monkeypatch):
-    corpus = {"name": "embedded", "root": None, "subsets": ["synthetic"], "unseen_subsets": []}
-    front_end = {"sample_rate_hz": 10000, "pre_emphasis": 0.95}
-    config = OmegaConf.create({"corpus": corpus, "method": {"name": "sce"}, "front_end": front_end})
-    for name, minutes in (("first", 10.0), ("second", 20.0)):
-        shutil.copytree(shipped.parent, tmp_path / name / "systems" / "sce")
-        shutil.copy(shipped.with_name("splits.csv"), tmp_path / name)
-        OmegaConf.save(config, tmp_path / name / "config.yaml")
-        facts = pd.DataFrame([{"system": "sce", "parameters": 7, "updates": 3, "minutes": minutes}])
-        facts.to_csv(tmp_path / name / "systems.csv", index=False)
-    arguments = [tmp_path / "first", tmp_path / "results", "--root", EMBEDDED_ROOT, "--others", tmp_path / "second",
-                 "--per-kind", "1"]
-    call_main("score_runs", monkeypatch, *arguments)
-    summary = pd.read_csv(tmp_path / "results" / "summary.csv").set_index("run")
-    assert summary["minutes"].to_list() == [10, 20] and {"clean: All", "SNR 10 dB: FM"} <= set(summary)
-    differences = pd.read_csv(tmp_path / "results" / "differences.csv")
-    assert set(differences["system"]) == {"second"} and differences["mean"].abs().max() < 1e-6  # the same model
-    (tmp_path / "second" / "splits.csv").write_text("utterance,split\n")
-    with pytest.raises(SystemExit):
-        call_main("score_runs", monkeypatch, *arguments)
-
-
 def test_a_model_that_cannot_be_loaded_is_not_kept(shipped, tmp_path, monkeypatch):
     import keep_model
 
@@ -176,10 +152,9 @@ def test_speech_is_packed(shipped, tmp_path, monkeypatch):
     listed = pd.read_csv(shipped.with_name("splits.csv"), dtype=str)
     few = listed[listed["split"] != "unseen"].groupby("split").head(3)
     pd.concat([few, listed[listed["split"] == "unseen"]]).to_csv(tmp_path / "splits.csv", index=False)
-    call_main("pack_speech", monkeypatch, EMBEDDED_ROOT, tmp_path / "splits.csv", tmp_path / "pack", "--parts", "2")
-    tables = [load_corpus(tmp_path / f"pack_{part}", ["synthetic"]) for part in (1, 2)]
-    table = pd.concat(tables).set_index("utterance")
-    assert min(map(len, tables)) >= 2 and sorted(table.index) == sorted(few["utterance"])
+    call_main("pack_speech", monkeypatch, EMBEDDED_ROOT, tmp_path / "splits.csv", tmp_path / "pack")
+    table = load_corpus(tmp_path / "pack", ["synthetic"]).set_index("utterance")
+    assert sorted(table.index) == sorted(few["utterance"])
     for name, row in table.iterrows():
         whole = audio.read_mono(next(EMBEDDED_ROOT.rglob(f"{name}.*")), 11000)
         packed = audio.read_mono(row["path"], 11000)

@@ -1,6 +1,6 @@
 """Copy the small files of a run into `results/`, to be committed: tables, settings, versions, command and pictures.
 
-    python tools/model/keep_results.py runs/compare_librispeech results/comparisons/librispeech [--example unseen-FM-1]
+    python tools/model/keep_results.py runs/compare_librispeech results/comparisons/librispeech
 
 The folder of the corpus becomes $LIBRISPEECH and that of the run runs/NAME, so that no path of a machine is committed.
 `splits.csv` is copied only if `results/` does not contain the same file yet.
@@ -13,9 +13,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from lab41_sce import audio
-from lab41_sce.reporting import figures, sound_figures
-from lab41_sce.runs import run_directory
+from lab41_sce.reporting import figures
+from lab41_sce.runs.versions import redact_paths
 
 TEXTS = ("summary.csv", "differences.csv", "systems.csv", "table.md", "history.csv", "splits.csv", "evaluation.csv",
          "config.yaml", "version.json")
@@ -26,14 +25,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("results", type=Path, help="folder to write to")
-    parser.add_argument("--example", help="name of an example of the run to draw")
     options = parser.parse_args()
     run, results = options.run, options.results
     config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
     results.mkdir(parents=True, exist_ok=True)
     present = [name for name in TEXTS if (run / name).exists()]  # some runs train or score nothing
     for name in present:
-        text = run_directory.redact_paths((run / name).read_text("utf-8"), config, run)
+        text = redact_paths((run / name).read_text("utf-8"), config, run)
         if name == "splits.csv" and any(kept.read_text("utf-8") == text for kept in results.parents[1].rglob(name)):
             continue
         (results / name).write_text(text, "utf-8")
@@ -44,14 +42,6 @@ def main() -> None:
         figures.save(figures.scores(pd.read_csv(results / "summary.csv")), results / "scores.png")
     if "history.csv" in present:
         figures.save(figures.training_curves(pd.read_csv(results / "history.csv")), results / "training.png")
-    if options.example:
-        folder, labels = run / "examples" / options.example, {"mixture": "the mixture"}
-        speakers = range(1, len(list(folder.glob("reference_*.wav"))) + 1)
-        labels |= {f"reference_{number}": f"speaker {number} alone" for number in speakers}
-        labels |= {f"estimate_{number}": f"speaker {number}, separated" for number in speakers}
-        read = {label: audio.read(folder / f"{name}.wav") for name, label in labels.items()}
-        signals = {label: channels[0] for label, (channels, _) in read.items()}
-        figures.save(sound_figures.spectrograms(signals, read["the mixture"][1]), results / "example.png")
 
 
 if __name__ == "__main__":

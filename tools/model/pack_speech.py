@@ -1,9 +1,8 @@
 """Copy the training and validation speech of a run into a small tree, to be carried to another machine.
 
-    python tools/model/pack_speech.py LIBRISPEECH SPLITS FOLDER [--rate-hz 11000] [--bits 12] [--parts 2]
+    python tools/model/pack_speech.py LIBRISPEECH SPLITS FOLDER
 
-SPLITS is the `splits.csv` of a run. Files are FLAC at a lower rate, rounded, with the peak of each at full scale. With
-parts, FOLDER_1, FOLDER_2, ... hold about the same duration each.
+SPLITS is the `splits.csv` of a run. Files are FLAC at 11 kHz with 12 bits, and the peak of each is at full scale.
 """
 
 import argparse
@@ -17,30 +16,24 @@ import soundfile
 from lab41_sce import audio
 from lab41_sce.data.corpus import load_corpus
 
+RATE_HZ, BITS = 11_000, 12
+
 
 def main() -> None:
     """Copy."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("root", type=Path)
-    parser.add_argument("splits", type=Path)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--rate-hz", type=int, default=11_000)
-    parser.add_argument("--bits", type=int, default=12)
-    parser.add_argument("--parts", type=int, default=1)
+    for name in ("root", "splits", "folder"):
+        parser.add_argument(name, type=Path)
     options = parser.parse_args()
     listed = pd.read_csv(options.splits, dtype=str).query("split in ('train', 'validation')")
     table = load_corpus(options.root, sorted(listed["subset"].unique()), check="headers")
-    table = table[table["utterance"].isin(listed["utterance"])]
-    parts = (table["seconds"].cumsum() / table["seconds"].sum() * options.parts).clip(upper=options.parts - 1e-9)
-    step = 2 ** (16 - options.bits)
-    for part, row in zip(parts.astype(int), table.itertuples()):
-        root = options.folder if options.parts == 1 else Path(f"{options.folder}_{part + 1}")
-        target = root / Path(row.path).relative_to(options.root).with_suffix(".flac")
+    for path in table.loc[table["utterance"].isin(listed["utterance"]), "path"]:
+        target = options.folder / Path(path).relative_to(options.root).with_suffix(".flac")
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(options.root / "SPEAKERS.TXT", root / "SPEAKERS.TXT")
-        signal = audio.read_mono(row.path, options.rate_hz)
-        samples = np.round(signal / np.abs(signal).max() * (2 ** (options.bits - 1) - 1)).astype(np.int16) * step
-        soundfile.write(target, samples, options.rate_hz, subtype="PCM_16", format="FLAC", compression_level=1.0)
+        signal = audio.read_mono(path, RATE_HZ)
+        samples = np.round(signal / np.abs(signal).max() * (2 ** (BITS - 1) - 1)).astype(np.int16)
+        soundfile.write(target, samples * 2 ** (16 - BITS), RATE_HZ, "PCM_16", format="FLAC", compression_level=1.0)
+    shutil.copyfile(options.root / "SPEAKERS.TXT", options.folder / "SPEAKERS.TXT")
 
 
 if __name__ == "__main__":

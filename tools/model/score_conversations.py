@@ -15,10 +15,9 @@ import pandas as pd
 import shipped
 from tqdm import tqdm
 
-from lab41_sce.audio.recording import Recording
 from lab41_sce.data.mixture import normalise
 from lab41_sce.evaluation.metrics import si_sdr_improvement
-from lab41_sce.runs import run_directory
+from lab41_sce.runs.run_directory import write_csv
 
 TURN_SECONDS, GAP_SECONDS = (3.0, 8.0), (-3.0, 1.0)
 MIN_SECONDS = 30.0  # of speech from each speaker; less would be repeated too often
@@ -80,19 +79,18 @@ def main() -> None:
                             separator.model.front_end.pre_emphasis) for of_speaker in names]
         sources = conversation(rng, voices, round(60 * options.minutes * rate_hz), rate_hz)
         started = time.perf_counter()
-        separation = separator.open(Recording.of(sources.sum(axis=0), rate_hz), 2)
-        separated = np.concatenate([*separation], axis=-1)[:, 0]
+        separation = separator.separate(sources.sum(axis=0), rate_hz, 2)
         elapsed = time.perf_counter() - started
-        swapped, with_speech = swapped_seconds(sources, separated, rate_hz)
-        gain = si_sdr_improvement(sources, sources.sum(axis=0), separated)
+        swapped, with_speech = swapped_seconds(sources, separation.voices, rate_hz)
+        gain = si_sdr_improvement(sources, sources.sum(axis=0), separation.voices)
         rows.append({"kind": kind, "speakers": " ".join(speakers), "seconds": with_speech, "swapped": swapped,
-                     "share": swapped / with_speech, "si_sdri_db": gain, "confidence": separation.frames.confidence(),
+                     "share": swapped / with_speech, "si_sdri_db": gain, "confidence": separation.confidence,
                      "times_real_time": 60 * options.minutes / elapsed})
     scores = pd.DataFrame(rows).round(4)
     totals = scores.groupby("kind")[["seconds", "swapped"]].sum().reset_index()
     totals = pd.concat([totals, pd.DataFrame([{"kind": "All", **totals[["seconds", "swapped"]].sum()}])])
     totals["share"] = (totals["swapped"] / totals["seconds"]).round(4)
-    run_directory.write_csv(scores, options.results / "conversations.csv")
+    write_csv(scores, options.results / "conversations.csv")
     print(scores.to_string(index=False))
     shipped.write_summary(totals, options.results)
 

@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from lab41_sce.audio.recording import Recording
 from lab41_sce.data.evaluation_set import draw_evaluation_set, load_mixture
-from lab41_sce.runs import run_directory
-from lab41_sce.separation.speaker_count import decide
+from lab41_sce.runs.run_directory import write_csv
+from lab41_sce.separation.speaker_count import smallest_fit
 
 NUMBERS, SECONDS = (1, 2, 3), 5.0
 THRESHOLDS = np.round(np.arange(0.4, 1.01, 0.01), 2)
@@ -40,19 +40,19 @@ def main() -> None:
         drawn = mixtures.sample(min(options.per_kind, len(mixtures)), random_state=0).to_dict("records")
         for row in tqdm(drawn, f"{n_speakers} speakers"):
             signal = load_mixture(speech, row).signal
-            count = separator.open(Recording.of(signal, front_end.sample_rate_hz), "auto").count
+            count = separator.open(Recording.of(signal, front_end.sample_rate_hz)).speakers.count
             rows.append({"mixture": row["mixture"], "kind": row["kind"], "speakers": n_speakers,
                          "level_range_db": level_range_db, "counted": count.n_speakers,
                          **{f"spread_{n}": variance for n, variance in enumerate(count.cluster_variances, start=1)}})
     counted = pd.DataFrame(rows)
     right = counted.assign(correct=counted["counted"] == counted["speakers"]).groupby("speakers")["correct"]
     summary = right.agg(n="size", correct="sum").reset_index()
-    run_directory.write_csv(counted.round(4), options.results / "mixtures.csv")
+    write_csv(counted.round(4), options.results / "mixtures.csv")
     shipped.write_summary(summary, options.results)
     print(f"right: {summary['correct'].sum() / summary['n'].sum():.1%}")
     if options.split == "validation":
         variances = counted[[f"spread_{n}" for n in NUMBERS[:-1]]].to_numpy()
-        shares = {threshold: np.mean([decide(row, threshold) == number for row, number
+        shares = {threshold: np.mean([smallest_fit(row, threshold) == number for row, number
                                       in zip(variances, counted["speakers"], strict=True)]) for threshold in THRESHOLDS}
         shipped.write_thresholds("cluster_variance", shares, options.results)
 

@@ -20,6 +20,7 @@ from lab41_sce.data.evaluation_set import draw_evaluation_set, load_mixture
 from lab41_sce.data.frequency_response import response_basis
 from lab41_sce.evaluation.metrics import best_si_sdr, si_sdr_improvement
 from lab41_sce.evaluation.scoring import apply_masks
+from lab41_sce.separation.chunked_inference import estimate_masks
 
 MP3_RATE_HZ = 16000  # a rate of the format
 SECONDS = 5.0
@@ -56,7 +57,7 @@ def main() -> None:
             mixture = sources.sum(axis=0)
             if "mp3" in condition:
                 mixture = mp3(mixture, front_end.sample_rate_hz)
-            estimates = apply_masks(front_end, mixture, model.masks(mixture, 2))
+            estimates = apply_masks(front_end, mixture, estimate_masks(model, mixture, 2))
             before = best_si_sdr(sources, np.broadcast_to(mixture, sources.shape)).mean()
             rows.append({"condition": condition, "kind": "".join(sorted(row["kind"])), "before_db": before,
                          "si_sdri_db": si_sdr_improvement(sources, mixture, estimates)})

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from lab41_sce.audio.recording import Recording
 from lab41_sce.data.evaluation_set import draw_evaluation_set, load_mixture
 from lab41_sce.data.speech import Speech
-from lab41_sce.runs import run_directory
+from lab41_sce.runs.run_directory import write_csv
 
 THRESHOLDS = np.round(np.arange(-0.5, 1.0, 0.02), 2)
 SECONDS = 5.0  # of a mixture, and of the enrolment
@@ -65,19 +65,18 @@ def main() -> None:
             if alone is None:
                 continue
             embedding = separator.speaker_embedding(Recording.of(alone, rate_hz))
-            separation = separator.open(Recording.of(sources.sum(axis=0), rate_hz), 2, embedding)
-            voices = np.concatenate([*separation], axis=-1)[:, 0]
-            first = abs(np.corrcoef(sources[0], voices[0])[0, 1]) > abs(np.corrcoef(sources[0], voices[1])[0, 1])
+            separation = separator.separate(sources.sum(axis=0), rate_hz, 2, enrolled=embedding)
+            first, second = (abs(np.corrcoef(sources[0], voice)[0, 1]) for voice in separation.voices)
             rows.append({"mixture": row["mixture"], "kind": row["kind"], "present": speaker == present[0],
-                         "similarity": float(separation.similarity[0]), "first": bool(first),
-                         "found": separation.found})
+                         "similarity": float(separation.similarity[0]), "first": first > second,
+                         "found": separation.enrolled_found})
     scores = pd.DataFrame(rows)
     present, absent = scores[scores["present"]], scores[~scores["present"]]
     summary = pd.DataFrame([
         {"what": "present, first voice is the speaker's", "n": len(present), "right": present["first"].sum()},
         {"what": "present, reported as found", "n": len(present), "right": present["found"].sum()},
         {"what": "absent, reported as absent", "n": len(absent), "right": (~absent["found"]).sum()}])
-    run_directory.write_csv(scores.round(4), options.results / "mixtures.csv")
+    write_csv(scores.round(4), options.results / "mixtures.csv")
     shipped.write_summary(summary, options.results)
     if options.split == "validation":
         shares = {threshold: 0.5 * ((present["similarity"] >= threshold).mean()

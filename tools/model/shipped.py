@@ -10,7 +10,7 @@ from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.speech import Speech
 from lab41_sce.pretrained import MODEL
 from lab41_sce.reporting import tables
-from lab41_sce.runs import run_directory
+from lab41_sce.runs.run_directory import write_csv
 from lab41_sce.separation.separator import Separator
 
 
@@ -38,7 +38,7 @@ def load(options: argparse.Namespace) -> tuple[Separator, Speech, pd.DataFrame]:
 
 def write_summary(summary: pd.DataFrame, results: Path) -> None:
     """Write a table as `summary.csv` and, formatted, as `table.md`; print the latter."""
-    run_directory.write_csv(summary, results / "summary.csv")
+    write_csv(summary, results / "summary.csv")
     text = tables.markdown(tables.Table([tables.words(name) for name in summary.columns],
                                         [[f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in row]
                                          for row in summary.itertuples(index=False)]))
@@ -49,6 +49,6 @@ def write_summary(summary: pd.DataFrame, results: Path) -> None:
 def write_thresholds(name: str, shares: dict[float, float], results: Path) -> None:
     """Write the share of right decisions with each threshold of the model's attribute `name`; print the best."""
     table = pd.DataFrame({name: shares.keys(), "right": shares.values()}).round(4)
-    run_directory.write_csv(table, results / "thresholds.csv")
-    best = max(shares, key=shares.get)
+    write_csv(table, results / "thresholds.csv")
+    best = max(shares, key=lambda threshold: shares[threshold])
     print(f"the best threshold, {best}, is right in {shares[best]:.1%}")
