@@ -13,9 +13,6 @@ if TYPE_CHECKING:  # pandas takes a third of a second to load
 def make_folder(folder: str | Path) -> None:
     """Create a folder and its parents, unless they exist.
 
-    Args:
-        folder: path of the folder.
-
     Raises:
         UserError: the folder cannot be created (a file has this name, or permission is missing).
     """
@@ -26,13 +23,9 @@ def make_folder(folder: str | Path) -> None:
 
 
 def temporary_name(path: str | Path) -> Path:
-    """Return the temporary name of a file; it is always the same, so that the next call replaces an abandoned file.
+    """Return the temporary name of a file: hidden, in the same folder, with the same suffix.
 
-    Args:
-        path: the final path.
-
-    Returns:
-        A hidden path in the same folder, with the same suffix.
+    The name is always the same, so that the next call replaces a file that a killed process left.
     """
     return Path(path).with_name(f".{Path(path).stem}.part{Path(path).suffix}")
 
@@ -59,15 +52,7 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all.
-
-    Args:
-        path: the file to create or replace.
-        text: its contents.
-
-    Raises:
-        UserError: see `write_whole`.
-    """
+    """Write a text file in UTF-8, whole or not at all; errors as in `write_whole`."""
     write_whole(path, lambda temporary: temporary.write_text(text, "utf-8"))
 
 

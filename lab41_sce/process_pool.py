@@ -31,7 +31,7 @@ def workers(engine: str = "loky", n_jobs: int = -1) -> Iterator[joblib.Parallel]
 
     Args:
         engine: one of `ENGINES`.
-        n_jobs: processes on this machine; -1 for one for each core, 1 (with loky) for the current process.
+        n_jobs: number of processes on this machine; -1 starts one for each core, 1 (loky) uses the current process.
 
     Yields:
         A `joblib.Parallel`: called with delayed jobs, it returns their results in order, each as soon as it is ready

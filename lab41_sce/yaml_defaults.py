@@ -1,4 +1,4 @@
-"""A system or a network with the defaults of its YAML file, in Python: `experiments/GROUP/NAME.yaml` to a function."""
+"""A file `experiments/GROUP/NAME.yaml` becomes a Python function with the defaults of the file filled in."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -35,11 +35,10 @@ def describe(speech: Speech, utterances: pd.DataFrame, speakers: Sequence[str]) 
         Median pitch in Hz `[P]` (NaN without voiced frames), and long-term spectra in dB `[P, 129]`.
     """
     pitches, spectra = [], []
-    groups, names = SpeakerIndex(utterances), utterances["utterance"].to_numpy(object)
-    numbers = {speaker: number for number, speaker in enumerate(groups.speakers)}
+    index = SpeakerIndex(utterances)
     for speaker in speakers:
         parts, left = [], round(SECONDS_PER_SPEAKER * speech.sample_rate_hz)
-        for name in names[groups.rows_of(numbers[speaker])]:
+        for name in index.names_of(index.number_of[speaker]):
             parts.append(speech.excerpt(name, 0, min(speech.length(name), left)))
             left -= len(parts[-1])
             if left <= 0:

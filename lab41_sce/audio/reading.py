@@ -63,13 +63,9 @@ def decodable(path: str | Path) -> Iterator[None]:
 
 
 def count_samples(file: soundfile.SoundFile) -> int:
-    """Count the samples of an open file.
+    """Count the samples of one channel of an open file.
 
-    Args:
-        file: an MP3 file is decoded to its end, because its header can state more samples than the file contains.
-
-    Returns:
-        Samples of one channel.
+    An MP3 file is decoded to its end, because its header can state more samples than the file contains.
     """
     if file.format != "MP3":
         return file.frames
@@ -85,8 +81,8 @@ def decode(file: soundfile.SoundFile, n_samples: float = float("inf")) -> np.nda
     """Decode samples from the current position of an open file.
 
     Args:
-        file: the file. Memory is allocated for the samples that it contains, whatever its header states.
-        n_samples: how many samples to decode; fewer are returned at the end of the file.
+        file: the open file. Memory is allocated as blocks are decoded, since a header can state any length.
+        n_samples: samples of one channel to decode; fewer are returned at the end of the file.
 
     Returns:
         float32 `[N, C]`.
@@ -149,27 +145,16 @@ def load_audio(path: str | Path, sample_rate_hz: int | None = None) -> tuple[np.
 
 
 def read_mono(path: str | Path, sample_rate_hz: float) -> np.ndarray:
-    """Read a file as one channel, the mean of all its channels, at a given rate.
-
-    Args:
-        path: as in `read`.
-        sample_rate_hz: the rate to resample to, in Hz.
-
-    Returns:
-        The signal, float32 `[N]`.
-
-    Raises:
-        UserError: as in `read`.
-    """
+    """Read the mean of a file's channels, resampled to a rate in Hz: float32 `[N]`; errors as in `read`."""
     channels, original_hz = read(path)
     return resample(channels.mean(axis=0), original_hz, sample_rate_hz)
 
 
 def read_excerpt(path: str | Path, start_seconds: float, seconds: float, sample_rate_hz: float) -> np.ndarray:
-    """Decode a part of a file as one channel at a given rate, without reading the rest.
+    """Decode a part of the mean of a file's channels, without reading the rest.
 
     Args:
-        path: as in `read`.
+        path: see `open_file`.
         start_seconds: start of the part.
         seconds: length of the part; less is returned at the end of the file.
         sample_rate_hz: the rate to resample to, in Hz.
@@ -189,15 +174,6 @@ def read_excerpt(path: str | Path, start_seconds: float, seconds: float, sample_
 
 
 def resample(signal: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
-    """Resample a signal with soxr in high quality.
-
-    Args:
-        signal: `[N]`.
-        from_hz: its sample rate, in Hz.
-        to_hz: the rate to resample to, in Hz.
-
-    Returns:
-        float32 `[N']`.
-    """
+    """Resample a signal `[N]` from one rate in Hz to another, with soxr in high quality: float32 `[N']`."""
     signal = np.asarray(signal, np.float32)
     return signal if from_hz == to_hz else soxr.resample(signal, from_hz, to_hz, quality="HQ")

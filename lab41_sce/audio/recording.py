@@ -23,8 +23,8 @@ class Recording:
 
     Args:
         source: samples, float32 `[C, N]`, or an open `soundfile.SoundFile`.
-        sample_rate_hz: in Hz.
-        name: of the recording, for messages; the path of a file.
+        sample_rate_hz: of the samples.
+        name: name of the recording in messages; for a file, its path.
         channels: "each" for all channels, "mix" for their mean, or the number of one channel, from 1.
         n_samples: length in samples; None for the length that the source states.
 
@@ -50,7 +50,7 @@ class Recording:
 
         Args:
             signal: `[N]` or `[C, N]`; floats, or integers, which are divided by their full scale.
-            sample_rate_hz: in Hz.
+            sample_rate_hz: of the signal.
 
         Raises:
             UserError: the signal has another shape, no samples or samples that are not finite, or the rate is not
@@ -76,15 +76,7 @@ class Recording:
 
     @classmethod
     def open(cls, path: str | Path, channels: str | int = "each") -> "Recording":
-        """Open an audio file.
-
-        Args:
-            path: a file that libsndfile can decode (WAV, FLAC, OGG, MP3, ...).
-            channels: see `Recording`.
-
-        Raises:
-            UserError: as in `audio.open_file`, or there is no such channel.
-        """
+        """Open an audio file (see `audio.open_file`); `channels` and errors as in `Recording`."""
         file = audio.open_file(path)
         return cls(file, file.samplerate, str(path), channels, audio.count_samples(file))
 

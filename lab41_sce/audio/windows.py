@@ -32,8 +32,8 @@ def plan_windows(recording: Recording, model_rate_hz: int, hop_length: int, grid
     """Divide a recording into windows.
 
     Args:
-        recording: the recording.
-        model_rate_hz: sample rate of the model, in Hz.
+        recording: the recording to divide.
+        model_rate_hz: sample rate of the model.
         hop_length: samples of the model between frames.
         grid_frames: windows start at multiples of this number of frames; the context has at least as many frames.
         window_seconds: approximate length of a window.

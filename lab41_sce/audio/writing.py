@@ -30,10 +30,10 @@ def to_int16(signal: np.ndarray) -> np.ndarray:
 
 
 def write(path: str | Path, signal: np.ndarray, sample_rate_hz: int, subtype: str | None = None) -> None:
-    """Write a signal to a file whose suffix selects the format; the file appears complete or not at all.
+    """Write a signal to a file in the format of its suffix; the file appears complete or not at all.
 
     Args:
-        path: the file to make; `.wav`, `.flac` or `.ogg`.
+        path: the file to make; `.wav`, `.flac`, `.ogg` or `.mp3`.
         signal: float32 `[N]` or `[C, N]`.
         sample_rate_hz: in Hz.
         subtype: encoding by its libsndfile name, such as "PCM_16" or "FLOAT"; None for the default of the format.
@@ -47,11 +47,8 @@ def write(path: str | Path, signal: np.ndarray, sample_rate_hz: int, subtype: st
         with soundfile.SoundFile(temporary, "w", sample_rate_hz, len(channels), subtype) as file:
             _write_blocks(file, channels)
 
-    try:
+    with _user_errors(path):
         write_whole(path, encode)
-    except (soundfile.LibsndfileError, ValueError, TypeError) as error:
-        raise UserError(f"{path} could not be written ({str(error).rstrip('.')}); check the folder, "
-                        "the free space and the suffix (.wav, .flac or .ogg).") from None
 
 
 @contextlib.contextmanager
@@ -119,7 +116,7 @@ class _RawFile(io.FileIO):
 
 @contextlib.contextmanager
 def _delayed_interrupt() -> Iterator[None]:
-    """Delay Ctrl-C until the block ends: an exception in a callback of libsndfile would be lost."""
+    """Delay Ctrl-C until the block ends: libsndfile would discard an exception in one of its callbacks."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread receives Ctrl-C
         yield
         return

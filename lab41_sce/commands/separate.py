@@ -103,7 +103,7 @@ def output_paths(path: Path, options: argparse.Namespace) -> OutputPaths:
 
 
 class Outcome(NamedTuple):
-    """Report what happened to a recording: files written, sentences about the result, the error if there was one."""
+    """Hold the outcome of a recording: the files written, sentences about the result, and the error, if any."""
 
     outputs: list[Path]
     sentences: list[str]
@@ -124,11 +124,11 @@ def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Pa
     """Separate one file, in any process.
 
     Args:
-        path: of the recording.
-        options: the command line.
+        path: file of the recording.
+        options: the parsed command line.
         inputs: files that no voice may replace.
-        enrolled: embedding of the speaker whose voice should come first (`Separator.speaker_embedding`).
-        recording: the opened file, if it is open.
+        enrolled: embedding of the enrolled speaker (`Separator.speaker_embedding`).
+        recording: the recording, if it is open already.
         existing: of several recordings, the outputs of this one that existed before the call. Other outputs are from
             a first attempt in a lost process, and may be replaced. None: there is only one recording.
     """
@@ -138,7 +138,7 @@ def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Pa
         return separate_recording(separator, recording, options, inputs, enrolled, existing)
     except UserError as error:
         return Outcome([], [], str(error))
-    except Exception as error:  # the other recordings must go on
+    except Exception as error:  # the other recordings are separated nevertheless
         if existing is None:
             raise
         return Outcome([], [], f"{path} could not be separated ({type(error).__name__}: {error}); separate it alone "
@@ -216,7 +216,7 @@ def separate_all(options: argparse.Namespace) -> bool:
 
 
 def _without_finished(paths: list[Path], outputs: Mapping[Path, list[Path]]) -> list[Path]:
-    """Leave out recordings whose voices exist, after a message: an earlier call may have been interrupted."""
+    """Print and leave out the recordings that an earlier, perhaps interrupted, call has separated."""
     finished = [path for path in paths if all(output.exists() for output in outputs[path])]
     if finished:
         names = f"{finished[0]}" if len(finished) == 1 else f"{finished[0]} to {finished[-1]}"

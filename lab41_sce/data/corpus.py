@@ -32,21 +32,15 @@ EMBEDDED_ROOT, EMBEDDED_SUBSET = Path(__file__).parent / "embedded", "synthetic"
 Entry = TypeVar("Entry")
 
 
-def load_corpus(
-    root: str | Path | None,
-    subsets: Sequence[str],
-    unseen_subsets: Sequence[str] = (),
-    utterances: str | Path | None = None,
-    download: bool = False,
-    min_seconds: float = 1.0,
-    check: str = "samples",
-) -> pd.DataFrame:
+def load_corpus(root: str | Path | None, subsets: Sequence[str], unseen_subsets: Sequence[str] = (),
+                utterances: str | Path | None = None, download: bool = False, min_seconds: float = 1.0,
+                check: str = "samples") -> pd.DataFrame:
     """Load the table of the usable utterances of some subsets of a corpus.
 
     Args:
         root: folder of a tree or of a store; None for the corpus that is shipped with this package.
         subsets: names of the subsets to train on.
-        unseen_subsets: names of the subsets whose speakers are used for evaluation only.
+        unseen_subsets: names of the subsets with speakers for evaluation only.
         utterances: CSV file with a column `utterance`; only the utterances in this file are loaded.
         download: whether to download the subsets that are missing under `root` from OpenSLR.
         min_seconds: minimum duration of an utterance.
@@ -54,7 +48,7 @@ def load_corpus(
             header of each file.
 
     Returns:
-        The table that is described above.
+        The table described above.
 
     Raises:
         UserError: `root`, a subset, SPEAKERS.TXT or a listed utterance is missing, a store is damaged, a download

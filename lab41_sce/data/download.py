@@ -67,12 +67,7 @@ MAX_GROWTH, SMALL_BYTES = 4, 10_000_000  # an archive of speech unpacks to less 
 
 
 def download_missing(subsets: Sequence[str], root: Path, mirror: str | None = None) -> None:
-    """Download the subsets that are not in `root`; other processes that do the same wait.
-
-    Args:
-        subsets: names of subsets; those that are not in `root` must be known (`ARCHIVES`).
-        root: folder of the corpus, made if it does not exist.
-        mirror: see `download_subsets`.
+    """Download the subsets that are not in `root`, one process at a time; arguments as in `download_subsets`.
 
     Raises:
         UserError: as in `download_subsets`.
@@ -89,14 +84,8 @@ def download_missing(subsets: Sequence[str], root: Path, mirror: str | None = No
         raise UserError(f"{root} cannot be written to ({error.strerror}); choose another folder.") from None
 
 
-def download_subsets(
-    subsets: Sequence[str],
-    root: Path,
-    mirror: str | None = None,
-    *,
-    catalogue: Mapping[str, Archive] = ARCHIVES,
-    retry_wait_seconds: float = 1.0,
-) -> None:
+def download_subsets(subsets: Sequence[str], root: Path, mirror: str | None = None, *,
+                     catalogue: Mapping[str, Archive] = ARCHIVES, retry_wait_seconds: float = 1.0) -> None:
     """Download LibriSpeech subsets and unpack them, continuing where an earlier call stopped.
 
     A subset whose folder exists is skipped: the folder appears only when it is complete. An archive that is already in
@@ -107,7 +96,7 @@ def download_subsets(
         root: folder of the corpus, made if it does not exist; it receives `<subset>/` and `SPEAKERS.TXT`.
         mirror: URL to which `/<resource>/<subset>.tar.gz` is added; None for OpenSLR.
         catalogue: the archive of each subset.
-        retry_wait_seconds: seconds to wait before each retry after a dropped connection.
+        retry_wait_seconds: pause before each retry after a dropped connection.
 
     Raises:
         UserError: a subset is unknown, the URL cannot be reached, an archive has another checksum or cannot be
@@ -127,10 +116,8 @@ def download_subsets(
             _unpack(archive, subset, root)
             archive.unlink()
         except OSError as error:
-            raise UserError(
-                f"{subset} could not be written to {root} ({error.strerror or error}): make room there or choose "
-                "another folder, then run again, which continues the download."
-            ) from error
+            raise UserError(f"{subset} could not be written to {root} ({error.strerror or error}): make room there or "
+                            "choose another folder, then run again, which continues the download.") from error
         logger.info("%s is now in %s", subset, root)
 
 
@@ -208,10 +195,8 @@ def _verify(path: Path, checksum: str) -> None:
     found = pooch.file_hash(str(path), alg=algorithm)
     if found != expected:
         path.unlink()
-        raise UserError(
-            f"{path} was damaged and has been deleted ({algorithm} {found}, expected {expected}): run again to "
-            "download it again, from another mirror if this repeats."
-        )
+        raise UserError(f"{path} was damaged and has been deleted ({algorithm} {found}, expected {expected}): run "
+                        "again to download it again, from another mirror if this repeats.")
 
 
 def _unpack(archive: Path, subset: str, root: Path) -> None:
@@ -239,10 +224,8 @@ def _unpack(archive: Path, subset: str, root: Path) -> None:
         if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
             raise  # the disk failed, not the archive
         archive.unlink()
-        raise UserError(
-            f"{archive} could not be unpacked and has been deleted ({error}): run again to download it "
-            "again, from another mirror if this repeats."
-        ) from error
+        raise UserError(f"{archive} could not be unpacked and has been deleted ({error}): run again to download it "
+                        "again, from another mirror if this repeats.") from error
     finally:
         shutil.rmtree(unpacking, ignore_errors=True)
 

@@ -34,28 +34,19 @@ MAX_DRAWS = 20  # of an excerpt that is not mostly a pause
 logger = logging.getLogger(__name__)
 
 
-def draw_evaluation_set(
-    speech: Speech,
-    utterances: pd.DataFrame,
-    split: str,
-    n_speakers: int,
-    n_per_kind: int,
-    seconds: float,
-    pre_emphasis: float,
-    level_range_db: float = 0.0,
-    seed: int = 0,
-    join: bool = False,
-) -> pd.DataFrame:
+def draw_evaluation_set(speech: Speech, utterances: pd.DataFrame, split: str, n_speakers: int, n_per_kind: int,
+                        seconds: float, pre_emphasis: float, level_range_db: float = 0.0, seed: int = 0,
+                        join: bool = False) -> pd.DataFrame:
     """Draw an evaluation set with the same number of mixtures of each kind that the speakers of the split allow.
 
     Args:
         speech: the signals.
         utterances: table with the column `split`.
-        split: the split to draw from: "in-set", "validation" or "unseen".
+        split: "in-set", "validation" or "unseen".
         n_speakers: S.
         n_per_kind: number of mixtures of each kind. For S = 2 the kinds are "FF", "FM", "MF" and "MM".
         seconds: duration of a mixture.
-        pre_emphasis: coefficient of the pre-emphasis after which levels are measured.
+        pre_emphasis: coefficient of the first-order difference after which levels are measured.
         level_range_db: each level is drawn uniformly from plus and minus half of this range.
         seed: of the random draw.
         join: whether to concatenate all utterances of a speaker, for mixtures that are longer than an utterance.
@@ -72,8 +63,7 @@ def draw_evaluation_set(
         rows = table.sort_values("utterance").groupby(["speaker", "sex"], as_index=False)
         table = rows.agg({"utterance": "+".join})
     table = table[np.array([speech.length(name) >= length for name in table["utterance"]], bool)]
-    groups, names = SpeakerIndex(table), table["utterance"].to_numpy(object)
-    numbers = {speaker: number for number, speaker in enumerate(groups.speakers)}
+    index = SpeakerIndex(table)
     speakers = {sex: np.array(sorted(of_sex["speaker"].unique())) for sex, of_sex in table.groupby("sex")}
     rng = np.random.default_rng([seed, sum(map(ord, split))])
     rows = []
@@ -89,7 +79,7 @@ def draw_evaluation_set(
             drawn = {sex: list(rng.choice(speakers[sex], kind.count(sex), replace=False)) for sex in sorted(set(kind))}
             for place, sex in enumerate(kind, start=1):
                 speaker = drawn[sex].pop()
-                utterance, start, gain = _draw_source(rng, speech, names[groups.rows_of(numbers[speaker])], length,
+                utterance, start, gain = _draw_source(rng, speech, index.names_of(index.number_of[speaker]), length,
                                                       pre_emphasis, level_range_db)
                 row |= {f"speaker_{place}": speaker, f"utterance_{place}": utterance, f"start_{place}": start,
                         f"gain_{place}": gain}
@@ -122,13 +112,7 @@ def add_noise(mixtures: pd.DataFrame, noise: Noise, snr_db: tuple[float, float],
 
 
 def add_noise_at(mixtures: pd.DataFrame, noise: Noise, snr_db: float, seed: int = 0) -> pd.DataFrame:
-    """Add noise at one signal-to-noise ratio to an evaluation set (see `add_noise`), and rename its splits accordingly.
-
-    Args:
-        mixtures: evaluation set.
-        noise: its kinds are taken in turn.
-        snr_db: signal-to-noise ratio of all mixtures.
-        seed: of the noise.
+    """Add noise at one signal-to-noise ratio to an evaluation set, as `add_noise` does.
 
     Returns:
         The evaluation set with noise; splits and ids of mixtures end in, for example, ", SNR 5 dB".
@@ -140,14 +124,6 @@ def add_noise_at(mixtures: pd.DataFrame, noise: Noise, snr_db: float, seed: int 
 
 def load_mixture(speech: Speech, row: Mapping[str, Any] | pd.Series, noise: Noise | None = None) -> Mixture:
     """Make the mixture that a row of an evaluation set defines.
-
-    Args:
-        speech: the signals.
-        row: of the evaluation set.
-        noise: needed for a row with noise.
-
-    Returns:
-        The mixture, with the signals of its sources and its noise.
 
     Raises:
         UserError: the row names an utterance that is not in the corpus, or samples that the utterance does not have.

@@ -22,19 +22,13 @@ from lab41_sce import audio
 from lab41_sce.errors import UserError
 
 SUFFIXES = (".flac", ".ogg", ".wav")
-MIN_PEAK = 1e-4  # of full scale; a file whose peak is lower counts as silent
+MIN_PEAK = 1e-4  # of full scale; a file with a lower peak counts as silent
 
 logger = logging.getLogger(__name__)
 
 
 def read_sexes(path: Path) -> dict[str, str]:
-    """Read the sex of each speaker from SPEAKERS.TXT.
-
-    Args:
-        path: the file.
-
-    Returns:
-        "F" or "M" by speaker id.
+    """Read the sex of each speaker, "F" or "M", by speaker id from SPEAKERS.TXT.
 
     Raises:
         UserError: the file does not exist.
@@ -57,8 +51,8 @@ def find_files(root: Path, subsets: Sequence[str]) -> tuple[dict[str, tuple[str,
         subsets: names of the subsets; an utterance that is in two subsets belongs to the first of these.
 
     Returns:
-        The subset and the file of each utterance, by its name; and a line `file: reason` for each file whose name
-        another speaker's file has, too.
+        The subset and the file of each utterance, by its name; and a line `file: reason` for each file with the same
+        name as a file of another speaker.
     """
     files: dict[str, tuple[str, Path]] = {}
     left_out = []
@@ -79,8 +73,8 @@ def inspect_files(root: Path, files: dict[str, tuple[str, Path]], sexes: dict[st
 
     Args:
         root: folder of the tree.
-        files: as `find_files` returns them.
-        sexes: as `read_sexes` returns them.
+        files: result of `find_files`.
+        sexes: result of `read_sexes`.
         min_seconds: minimum duration.
         check: "samples" decodes every file, which also finds damaged and silent ones; "headers" reads its header only.
         left_out: lines `file: reason` about other files, for the warning.

@@ -51,15 +51,6 @@ def normalise(excerpts: np.ndarray, pre_emphasis: float, levels_db: np.ndarray |
 
 
 def level_gains(excerpts: np.ndarray, pre_emphasis: float, levels_db: np.ndarray | float) -> np.ndarray:
-    """Compute the factor that scales each excerpt to its level.
-
-    Args:
-        excerpts: float32 `[..., N]`, with zero mean.
-        pre_emphasis: coefficient a of the first-order difference.
-        levels_db: `[...]`, levels in dB.
-
-    Returns:
-        float32 `[...]`.
-    """
+    """Compute the factors that scale excerpts of zero mean to their levels (see `normalise`): float32 `[...]`."""
     deviation = (excerpts[..., 1:] - pre_emphasis * excerpts[..., :-1]).std(axis=-1)
     return (10.0 ** (np.asarray(levels_db) / 20.0) / np.maximum(deviation, 1e-6)).astype(np.float32)

@@ -40,13 +40,12 @@ class Noise:
     """Draw noise of several kinds.
 
     Args:
-        speech: the signals.
+        speech: provides the signals.
         utterances: table with the columns `utterance`, `speaker`, `split`.
         kinds: some of `KINDS`.
         folder: for the kind `folder`: searched for audio files, with its subfolders.
 
     Attributes:
-        kinds: the kinds, as given.
         fingerprint: checksum of the names and sizes of the files in `folder`; None without a folder.
 
     Raises:
@@ -56,7 +55,7 @@ class Noise:
     def __init__(self, speech: Speech, utterances: pd.DataFrame, kinds: Sequence[str] = KINDS[:-1],
                  folder: str | Path | None = None):
         self.speech, self.kinds = speech, list(kinds)
-        self._pools = {split: _Pool(of_split) for split, of_split in utterances.groupby("split")}
+        self._indices = {split: SpeakerIndex(of_split) for split, of_split in utterances.groupby("split")}
         root = Path(folder or "")
         files = {} if folder is None else _audio_files(root)
         n_evaluation = max(1, len(files) // 5)
@@ -111,10 +110,10 @@ class Noise:
 
     def _long_term_spectrum(self, split: str) -> np.ndarray:
         """Average the power spectrum over one utterance of each of up to 500 speakers; return its root."""
-        pool = self._pools[split]
-        n_speakers = len(pool.groups.speakers)
+        index = self._indices[split]
+        n_speakers = len(index.speakers)
         chosen = np.linspace(0, n_speakers - 1, min(n_speakers, MAX_SPECTRUM_SPEAKERS)).astype(int)
-        names = [pool.names_of(number)[0] for number in chosen]
+        names = [index.names_of(number)[0] for number in chosen]
         signals = [self.speech.excerpt(name, 0, self.speech.length(name)) for name in names]
         powers = [welch(signal / max(signal.std(), 1e-6), nperseg=512)[1] for signal in signals if len(signal) >= 512]
         return np.sqrt(np.mean(powers, axis=0))
@@ -123,7 +122,7 @@ class Noise:
         """Add up excerpts of several speakers at equal levels."""
         total, others = np.zeros(length), self._talkers(split, speakers)
         for number in rng.choice(others, min(MAX_TALKERS, len(others)), replace=False):
-            names = self._pools[_source(split)].names_of(number)
+            names = self._indices[_source(split)].names_of(number)
             name = names[rng.integers(len(names))]
             start = int(rng.integers(max(self.speech.length(name) - length, 0) + 1))
             excerpt = self.speech.excerpt(name, start, length)
@@ -132,7 +131,7 @@ class Noise:
 
     def _talkers(self, split: str, speakers: Sequence[str]) -> np.ndarray:
         """Return the numbers of the speakers that may be in the babble of a mixture of `speakers`."""
-        numbers = self._pools[_source(split)].numbers if _source(split) in self._pools else {}
+        numbers = self._indices[_source(split)].number_of if _source(split) in self._indices else {}
         others = np.delete(np.arange(len(numbers)), [numbers[speaker] for speaker in speakers if speaker in numbers])
         left = min(len(others), len(numbers) - len(speakers))
         if left < MIN_TALKERS:
@@ -154,35 +153,13 @@ class Noise:
                         "silent files from the folder.")
 
 
-class _Pool:
-    """Find the utterances of each speaker of a table, by the speaker's number."""
-
-    def __init__(self, utterances: pd.DataFrame):
-        self.groups = SpeakerIndex(utterances)
-        self.numbers = {speaker: number for number, speaker in enumerate(self.groups.speakers)}
-        self._names = utterances["utterance"].to_numpy(object)
-
-    def names_of(self, number: int) -> np.ndarray:
-        """Return the names of the utterances of a speaker, `[n]`."""
-        return self._names[self.groups.rows_of(number)]
-
-
 def _source(split: str) -> str:
-    """Return the split whose speech the noise in mixtures of a split is made from."""
+    """Return the split that provides the speech for the noise in mixtures of `split`."""
     return "train" if split in ("validation", "train-validation") else split
 
 
 def scale_to_snr(noise: np.ndarray, speech: np.ndarray, snr_db: float) -> np.ndarray:
-    """Scale noise to a signal-to-noise ratio: the power of the speech divided by that of the noise.
-
-    Args:
-        noise: float32 `[N]` with a mean square of 1.
-        speech: float32 `[N]`, the sum of all speakers.
-        snr_db: the ratio in dB.
-
-    Returns:
-        The scaled noise, float32 `[N]`.
-    """
+    """Scale noise `[N]` with a mean square of 1 to a signal-to-noise ratio in dB to the sum of all speakers, `[N]`."""
     return (noise * np.sqrt(np.mean(speech**2)) * 10 ** (-snr_db / 20)).astype(np.float32)
 
 

@@ -32,11 +32,11 @@ class TrainingMixtures:
         speakers: ids of the trained speakers; the index of a speaker in this list is the speaker's number.
         settings: how the mixtures are drawn; with `speaker_shares`, S is the largest number of speakers in it, and the
             sources of missing speakers are silent.
-        pre_emphasis: coefficient under which levels are measured; that of the front end.
-        seed: of everything drawn.
-        noise: draws the noise; None for mixtures without noise. All of its kinds are equally frequent.
+        pre_emphasis: coefficient of the front end's first-order difference, after which levels are measured.
+        seed: of all random draws.
+        noise: draws the noise, of all its kinds equally often; None for mixtures without noise.
         snr_db: lowest and highest signal-to-noise ratio, with `noise`.
-        rows: the rows of every batch that are made, where several processes share it.
+        rows: the rows to make of every batch, for several processes that share it.
 
     Attributes:
         error: why speech could not be read for `dataset`, or None.
@@ -56,16 +56,17 @@ class TrainingMixtures:
         self.error: UserError | None = None
         self._speakers = list(speakers)
         numbers = {speaker: number for number, speaker in enumerate(speakers)}
-        self._utterances = self._original_speed = _Pool(speech, utterances, numbers)
+        self._utterances = self._original_speed = _Pool(speech, utterances)
         if "speed" in utterances and (utterances["speed"] != 1).any():
             original = utterances["speed"] == 1
             only_changed = ~utterances["speaker"].isin(utterances.loc[original, "speaker"])
-            self._original_speed = _Pool(speech, utterances[original | only_changed], numbers)
+            self._original_speed = _Pool(speech, utterances[original | only_changed])
         first = utterances.drop_duplicates("speaker").sort_values("speaker")
-        self._everyone = np.sort(first["speaker"].map(numbers).to_numpy(int))
-        self._sexes = np.empty(len(self._speakers), "U1")  # of each number
-        self._sexes[first["speaker"].map(numbers).to_numpy(int)] = first["sex"].to_numpy(str)
-        by_sex = {sex: first.loc[first["sex"] == sex, "speaker"].map(numbers).to_numpy(int) for sex in "FM"}
+        present, sexes = first["speaker"].map(numbers).to_numpy(int), first["sex"].to_numpy(str)
+        self._everyone = np.sort(present)
+        self._sexes = np.empty(len(self._speakers), "U1")  # by the number of the speaker
+        self._sexes[present] = sexes
+        by_sex = {sex: present[sexes == sex] for sex in "FM"}
         self._one_sex = {sex: of_sex for sex, of_sex in by_sex.items() if len(of_sex) >= self.n_speakers}
         if len(self._everyone) < self.n_speakers:
             raise UserError(f"{len(self._everyone)} speakers are too few for mixtures of {self.n_speakers}.")
@@ -93,7 +94,7 @@ class TrainingMixtures:
             speaker_ids[row] = self._draw_speakers(rng)
             count = usual_count if easy else self._draw_count(rng)
             for place, number in enumerate(speaker_ids[row, :count]):
-                name = (self._original_speed if easy else self._utterances).draw(rng, number)
+                name = (self._original_speed if easy else self._utterances).draw(rng, self._speakers[number])
                 start = rng.integers(max(self.speech.length(name) - self.length, 0) + 1)
                 if row in mine:
                     sources[row, place] = self.speech.excerpt(name, int(start), self.length)
@@ -138,8 +139,8 @@ class TrainingMixtures:
     def dataset(self, start: int = 0) -> Any:
         """Stream the batches from number `start` on as a parallel, prefetching `tf.data.Dataset`.
 
-        If speech cannot be read any more, `error` holds the reason, and the batches are silent: an exception in here
-        would be logged by TensorFlow again and again, with tracebacks.
+        If speech cannot be read any more, `error` holds the reason and the batches are silent: TensorFlow would log an
+        exception here again and again, with tracebacks.
         """
         import tensorflow as tf
 
@@ -170,23 +171,14 @@ class TrainingMixtures:
 
 
 class _Pool:
-    """Draw utterances of speakers with probabilities proportional to their lengths.
+    """Draw utterances of a speaker with probabilities proportional to their lengths."""
 
-    Args:
-        speech: the signals.
-        utterances: table of the utterances to draw from.
-        numbers: of the speakers, by their ids.
-    """
+    def __init__(self, speech: Speech, utterances: pd.DataFrame):
+        self._index = SpeakerIndex(utterances)
+        self._lengths = speech.lengths(self._index.names).astype(float)
 
-    def __init__(self, speech: Speech, utterances: pd.DataFrame, numbers: dict[str, int]):
-        self._groups = SpeakerIndex(utterances)
-        self._places = np.empty(len(numbers), int)  # index of a speaker's number among the groups
-        self._places[[numbers[speaker] for speaker in self._groups.speakers]] = np.arange(len(self._groups.speakers))
-        self.names = utterances["utterance"].to_numpy(object)
-        self._lengths = speech.lengths(self.names).astype(float)
-
-    def draw(self, rng: np.random.Generator, number: int) -> str:
-        """Draw the name of an utterance of the speaker with that number."""
-        rows = self._groups.rows_of(self._places[number])
+    def draw(self, rng: np.random.Generator, speaker: str) -> str:
+        """Draw the name of an utterance of a speaker."""
+        rows = self._index.rows_of(self._index.number_of[speaker])
         lengths = self._lengths[rows]
-        return self.names[rows[rng.choice(len(rows), p=lengths / lengths.sum())]]
+        return self._index.names[rows[rng.choice(len(rows), p=lengths / lengths.sum())]]

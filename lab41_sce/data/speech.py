@@ -19,7 +19,7 @@ class Speech:
         utterances: table with the columns `utterance`, `path` and `seconds`, and optionally `speed`, the factor by
             which an utterance is played faster than its file. The table of a store also has `start` and `stop`; its
             utterances are always read from disk (`store_reader.py`).
-        sample_rate_hz: sample rate of all signals in Hz.
+        sample_rate_hz: of all signals.
         in_memory: True decodes every signal once and keeps its 16-bit samples (72 MB an hour at 10 kHz); False decodes
             each excerpt when it is requested.
     """

@@ -28,14 +28,8 @@ UNKNOWN_SPEAKERS = ("validation", "unseen")
 SPLITS = TRAINED_SPEAKERS + UNKNOWN_SPEAKERS
 
 
-def split(
-    utterances: pd.DataFrame,
-    n_speakers: int,
-    unseen_subsets: Sequence[str] = (),
-    unseen_fraction: float = 0.25,
-    validation_fraction: float = 0.1,
-    seed: int = 0,
-) -> pd.DataFrame:
+def split(utterances: pd.DataFrame, n_speakers: int, unseen_subsets: Sequence[str] = (), unseen_fraction: float = 0.25,
+          validation_fraction: float = 0.1, seed: int = 0) -> pd.DataFrame:
     """Assign every utterance to a split, at random, balanced by sex.
 
     Args:
@@ -65,10 +59,9 @@ def split(
         n_unseen = 0 if unseen_subsets else _share(unseen_fraction, len(speakers), n_speakers)
         n_validation = _share(validation_fraction, len(speakers) - n_unseen, n_speakers)
         if len(speakers) < n_unseen + n_validation + 1:
-            raise UserError(
-                f"the corpus has {len(speakers)} speakers of sex {sex}, but mixtures of {n_speakers} need at least "
-                f"{n_unseen + n_validation + 1} (training, validation and `unseen` need different ones); add speech."
-            )
+            raise UserError(f"the corpus has {len(speakers)} speakers of sex {sex}, but mixtures of {n_speakers} need "
+                            f"at least {n_unseen + n_validation + 1} (training, validation and `unseen` need different "
+                            "ones); add speech.")
         splits[speakers[:n_unseen]] = SPLITS.index("unseen")
         splits[speakers[n_unseen : n_unseen + n_validation]] = SPLITS.index("validation")
     trained = np.flatnonzero(splits == SPLITS.index("train"))
@@ -90,24 +83,32 @@ class SpeakerIndex:
     """Index the rows of a table by speaker, so that a million rows need not be searched for each speaker.
 
     Args:
-        utterances: table with the column `speaker`.
+        utterances: table with the columns `utterance` and `speaker`.
 
     Attributes:
         speakers: ids of the P speakers, sorted; the position of a speaker in this list is its number.
+        number_of: the number of each speaker, by id.
         numbers: int `[rows]`, the speaker number of each row.
         rows: int `[rows]`, the row positions sorted by speaker, and in the order of the table for each speaker.
         bounds: int `[P + 1]`; the rows of speaker i are `rows[bounds[i] : bounds[i + 1]]`.
+        names: `[rows]`, the name of each utterance.
     """
 
     def __init__(self, utterances: pd.DataFrame):
         self.numbers, speakers = pd.factorize(utterances["speaker"], sort=True)
         self.speakers = speakers.to_list()
+        self.number_of = {speaker: number for number, speaker in enumerate(self.speakers)}
+        self.names = utterances["utterance"].to_numpy(object)
         self.rows = np.argsort(self.numbers, kind="stable")
         self.bounds = np.searchsorted(self.numbers[self.rows], np.arange(len(self.speakers) + 1))
 
     def rows_of(self, number: int) -> np.ndarray:
         """Return the row positions of the speaker with that number, int `[n]`."""
         return self.rows[self.bounds[number] : self.bounds[number + 1]]
+
+    def names_of(self, number: int) -> np.ndarray:
+        """Return the names of the utterances of the speaker with that number, `[n]`."""
+        return self.names[self.rows_of(number)]
 
 
 def perturb_speed(table: pd.DataFrame, speeds: Sequence[float]) -> pd.DataFrame:
@@ -153,7 +154,7 @@ def noisy_split(split: str, snr_db: float) -> str:
 
 
 def base_split(split: str) -> str:
-    """Return the split whose speech a split with noise contains: "unseen" for "unseen, SNR 5 dB"."""
+    """Return the name of a split without its noise: "unseen" for "unseen, SNR 5 dB"."""
     return split.partition(",")[0]
 
 
@@ -163,7 +164,7 @@ def split_snr_db(split: str) -> float:
 
 
 def headline_split(splits: Iterable[str]) -> str:
-    """Return the split whose scores are the main result: "unseen" if it is among `splits`, else the first."""
+    """Return the split of the main result, without its noise: "unseen" if it is among `splits`, else the first."""
     names = [base_split(split) for split in splits]
     return "unseen" if "unseen" in names else names[0]
 

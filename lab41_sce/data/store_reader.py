@@ -62,12 +62,12 @@ def read_stored_excerpt(path: str, start: int, stop: int, from_seconds: float, s
     """Read an excerpt of an utterance from a shard.
 
     Args:
-        path: of the shard.
+        path: file of the shard.
         start: first sample of the utterance in the shard.
         stop: the sample after its last one.
-        from_seconds: beginning of the excerpt, in seconds from the beginning of the utterance.
+        from_seconds: start of the excerpt, from the start of the utterance.
         seconds: duration of the excerpt.
-        sample_rate_hz: wanted sample rate in Hz; the excerpt is resampled if the shard has another one.
+        sample_rate_hz: rate of the excerpt, which is resampled if the shard has another one.
 
     Returns:
         float32 `[N]`, `N = round(seconds * sample_rate_hz)`, or fewer samples where the utterance ends earlier.

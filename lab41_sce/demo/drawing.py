@@ -106,18 +106,15 @@ def confidence(activity: SpeakerActivity) -> str:
 
 
 def embeddings(projection: Projection, n_voices: int) -> tuple[str, str]:
-    """Draw the embeddings of active bins in three dimensions.
-
-    Args:
-        projection: of the embeddings.
-        n_voices: S.
+    """Draw the embeddings of active bins of S voices in three dimensions.
 
     Returns:
         The figure, as plotly's JSON, readable on a light and on a dark page, and its caption.
     """
     traces = []
-    for number in range(n_voices):
-        x, y, z = (axis.round(3).tolist() for axis in projection.points[projection.voices == number].T)
+    points = [projection.points[projection.voices == number] for number in range(n_voices)]
+    for number, of_voice in enumerate(points):
+        x, y, z = (axis.round(3).tolist() for axis in of_voice.T)
         traces.append({"type": "scatter3d", "mode": "markers", "name": f"voice {number + 1}", "hoverinfo": "name",
                        "x": x, "y": y, "z": z, "marker": {"size": 2, "color": to_hex(SPEAKER_COLOURS[number])}})
     axis = {"showticklabels": False, "showbackground": False, "color": GREY, "gridcolor": GREY, "zerolinecolor": GREY,
@@ -127,8 +124,7 @@ def embeddings(projection: Projection, n_voices: int) -> tuple[str, str]:
     layout = {"scene": scene | {"camera": {"eye": {"x": 1.5, "y": 1.5, "z": 0.8}}, "aspectmode": "cube"},
               "paper_bgcolor": "rgba(0,0,0,0)", "height": 420, "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
               "legend": {"orientation": "h", "itemsizing": "constant"}, "font": {"color": GREY, "family": "sans-serif"}}
-    clusters = [projection.points[projection.voices == number] for number in range(n_voices)
-                if (projection.voices == number).any()]
+    clusters = [cluster for cluster in points if len(cluster)]
     centroids = [cluster.mean(axis=0) for cluster in clusters]
     caption = (f"Embeddings of {len(projection.points):,} of {projection.n_bins:,} active bins on their first three "
                f"principal components, which explain {projection.variance_shares.sum():.0%} of their variance.")

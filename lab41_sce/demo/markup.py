@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_hex
 
 from lab41_sce import audio
 from lab41_sce.article.spectrogram_figures import SPEAKER_COLOURS
@@ -21,19 +22,11 @@ MAX_PEAK = 0.99  # of full scale
 
 
 def players(result: Result, folder: Path) -> str:
-    """Write the sound and its voices as WAV files (16 bits, one scale for all).
-
-    Args:
-        result: the result.
-        folder: of the visitor.
-
-    Returns:
-        HTML with a player for each file.
-    """
+    """Write the sound and its voices to a folder as WAV files (16 bits, one scale for all); return their players."""
     scale = min(1.0, MAX_PEAK / max(np.abs(result.voices).max(), np.abs(result.sound.signal).max(), 1e-9))
     parts = [("the mixture", "mixture", result.sound.signal, "currentColor")]
     for number, voice in enumerate(result.voices, start=1):
-        parts.append((f"voice {number}", f"voice_{number}", voice, colour(number - 1)))
+        parts.append((f"voice {number}", f"voice_{number}", voice, to_hex(SPEAKER_COLOURS[number - 1])))
     cards = []
     for title, stem, signal, shade in parts:
         file = folder / f"{stem}.wav"
@@ -89,11 +82,6 @@ def message(text: str, share: float | None = None, failed: bool = False) -> str:
     bar = "" if share is None else f'<progress max="1" value="{share:.2f}" aria-label="Progress"></progress>'
     kind = 'class="status failed" role="alert"' if failed else 'class="status" role="status"'
     return f"<div {kind}>{escape(text)}{bar}</div>"
-
-
-def colour(number: int) -> str:
-    """Return the colour of a voice, numbered from 0, in CSS notation."""
-    return "#" + "".join(f"{round(255 * part):02x}" for part in SPEAKER_COLOURS[number])
 
 
 def _decibels(value: float) -> str:

@@ -1,4 +1,4 @@
-"""A sound and some choices become everything that the page shows; nothing in this module knows a browser.
+"""A sound and some choices become all contents of the page; this module does not depend on Gradio.
 
     Sound, Choices -> Result: the separation, a projection of the embeddings, scores
 """
@@ -95,14 +95,14 @@ def separate_sound(sound: Sound, choices: Choices, systems: Systems,
     """Separate a sound and collect what the page shows.
 
     Args:
-        sound: to separate.
-        choices: how to separate.
+        sound: the sound to separate.
+        choices: system, number of voices and kind of masks.
         systems: available systems.
         progress: called with the share of the work done since the last call; an exception that it raises stops the
             work.
 
     Raises:
-        UserError: the system cannot do this.
+        UserError: the system does not exist, or cannot separate this number of voices.
     """
     progress(0.0)
     separator = systems.load(choices.system)

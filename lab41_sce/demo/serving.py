@@ -16,12 +16,7 @@ STYLE = (Path(__file__).parent / "page.css").read_text("utf-8")
 
 
 class Headers:
-    """Add headers to every response of an ASGI application.
-
-    Args:
-        app: the application.
-        headers: to add, by name.
-    """
+    """Add headers, given by name, to every response of an ASGI application."""
 
     def __init__(self, app: Any, headers: dict[str, str]):
         self._app = app
@@ -42,9 +37,9 @@ def serve(page: Page, host: str, port: int | None) -> None:
     """Serve the page until it is interrupted, then delete all files of visitors.
 
     Args:
-        page: to serve.
+        page: the page to serve.
         host: address of the server.
-        port: of the server; None for the first free one from 7860.
+        port: port of the server; None for the first free one from 7860.
     """
     theme = gr.themes.Default(font=SYSTEM_FONTS, font_mono=["ui-monospace", "monospace"])
     headers = {"Content-Security-Policy": OWN_HOST_ONLY, "Referrer-Policy": "no-referrer"}

@@ -18,12 +18,7 @@ MIXTURE_PEAK = 0.9  # of full scale
 
 @dataclass(frozen=True)
 class Limits:
-    """Limit the size and the length of a recording.
-
-    Attributes:
-        megabytes: of the file.
-        seconds: of the sound.
-    """
+    """Limit the size of a file in megabytes and the length of its sound in seconds."""
 
     megabytes: float = 20.0
     seconds: float = 120.0
@@ -35,8 +30,8 @@ class Sound:
 
     Attributes:
         signal: float32 `[N]`, the mean of the channels.
-        sample_rate_hz: in Hz.
-        name: to display.
+        sample_rate_hz: of the signal.
+        name: the name to display.
         sources: float32 `[S, N]` of a generated mixture; None if they are unknown.
     """
 
@@ -52,14 +47,10 @@ class Sound:
 
 
 def open_sound(path: str | Path, limits: Limits) -> Sound:
-    """Read a recording.
-
-    Args:
-        path: see `audio.open_file`.
-        limits: of the file.
+    """Read the mean of the channels of a recording.
 
     Raises:
-        UserError: the file is too large or too long, or cannot be read. The sentence contains the name of the file
+        UserError: the file is too large or too long, or cannot be read. The message contains the name of the file
             without its folder, which is private to the server.
     """
     path = Path(path)

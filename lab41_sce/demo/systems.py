@@ -26,7 +26,7 @@ class Systems:
 
     Args:
         model: a model to offer instead of the shipped one, see `Separator.load`.
-        run: folder of a run whose trained models are offered, too.
+        run: folder of a run; its trained models are offered, too.
 
     Attributes:
         names: of the systems; the first is the default.

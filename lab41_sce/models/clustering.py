@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 
 def fit_centroids(vectors: np.ndarray, magnitudes: np.ndarray, n_speakers: int, seed: int = 0) -> np.ndarray:
-    """Find the centroids of the embeddings of active bins by k-means, each bin weighted by its magnitude.
+    """Find the centroids of the embeddings of active bins by k-means with bins weighted by magnitude.
 
     Args:
         vectors: embeddings, float32 `[n, K]`.
@@ -36,7 +36,7 @@ def fit_centroids(vectors: np.ndarray, magnitudes: np.ndarray, n_speakers: int, 
 
 def oracle_centroid_masks(embeddings: np.ndarray, magnitude: np.ndarray, source_magnitudes: np.ndarray,
                           range_db: float = 25.0, soft_scale: float | None = None) -> np.ndarray:
-    """Make masks with the centroids of the true sources: what these embeddings give with perfect clustering.
+    """Make masks with the centroids of the true sources, as perfect clustering would find them.
 
     Args:
         embeddings: `[T, F, K]`.

@@ -73,7 +73,7 @@ class EmbeddingModel(keras.Model):
 
     def embed_frames(self, mixture: Tensor, select_frames: Callable[[Tensor], Tensor],
                      training: bool = False) -> Tensor:
-        """Embed selected frames only, so that the last layer, whose output is large, skips the other frames.
+        """Embed selected frames only: the last layer, which has a large output, skips the other frames.
 
         Args:
             mixture: magnitudes, float32 `[B, T, F]`.
@@ -99,7 +99,7 @@ class EmbeddingModel(keras.Model):
             n_speakers: S.
 
         Returns:
-            float32 `[S, K]`; zeros if there are too few bins.
+            float32 `[S, K]`; zeros if there are fewer than S bins.
         """
         return fit_centroids(vectors, magnitudes, n_speakers)
 
@@ -169,7 +169,7 @@ def interleave_frames(embeddings: Tensor, hop_reduction: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def split_network(network: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Split a network before its last layer with weights, whose output is large.
+    """Split a network before its last layer with weights; this layer has a large output.
 
     Args:
         network: Keras model from `[B, T, F]` to `[B, T, F, K]`.

@@ -17,9 +17,9 @@ import numpy as np
 from keras import ops
 from scipy.signal import get_window, lfilter
 
+from lab41_sce.models import Tensor
 from lab41_sce.models.settings import FrontEndSettings
 
-Tensor = Any  # a tensor of the Keras backend; an array is accepted, too
 ARTICLE = FrontEndSettings()  # the defaults are those of the article
 
 
@@ -27,17 +27,10 @@ ARTICLE = FrontEndSettings()  # the defaults are those of the article
 class FrontEnd(keras.layers.Layer):
     """Turn the magnitude of a mixture's spectrogram into the network's input, and signals into spectrograms.
 
-    Args:
-        sample_rate_hz: rate of every signal.
-        frame_length: samples in a frame (and in the FFT).
-        hop_length: samples between frames; it must divide frame_length at least twice.
-        pre_emphasis: coefficient of the first-order difference; 0 switches it off.
-        compression: "sqrt" (the article), or "log" (decibels, at most `range_db` below the peak).
-        scaling: over the utterance: "min_max" to [0, 1] (the article), or "standard" to zero mean, unit variance.
-        range_db: the floor of the log compression below the utterance's peak.
+    `FrontEndSettings` describes the arguments.
 
     Raises:
-        UserError: hop_length does not divide frame_length, or another value is not possible.
+        UserError: `hop_length` does not divide `frame_length` at least twice, or another value is not possible.
     """
 
     def __init__(self, sample_rate_hz: int = ARTICLE.sample_rate_hz, frame_length: int = ARTICLE.frame_length,
@@ -45,15 +38,11 @@ class FrontEnd(keras.layers.Layer):
                  compression: str = ARTICLE.compression, scaling: str = ARTICLE.scaling,
                  range_db: float = ARTICLE.range_db, **kwargs: Any):
         super().__init__(**kwargs)
-        settings = FrontEndSettings(sample_rate_hz, frame_length, hop_length, pre_emphasis, compression, scaling,
-                                    range_db)  # checks the values
-        self.sample_rate_hz = settings.sample_rate_hz
-        self.frame_length = settings.frame_length
-        self.hop_length = settings.hop_length
-        self.pre_emphasis = settings.pre_emphasis
-        self.compression = settings.compression
-        self.scaling = settings.scaling
-        self.range_db = settings.range_db
+        # Checks the values.
+        FrontEndSettings(sample_rate_hz, frame_length, hop_length, pre_emphasis, compression, scaling, range_db)
+        self.sample_rate_hz, self.frame_length, self.hop_length = sample_rate_hz, frame_length, hop_length
+        self.pre_emphasis, self.compression, self.scaling = pre_emphasis, compression, scaling
+        self.range_db = range_db
 
     @property
     def n_bins(self) -> int:
@@ -110,14 +99,7 @@ class FrontEnd(keras.layers.Layer):
         return lfilter([1.0], [1.0, -self.pre_emphasis], signals).astype(np.float32)
 
     def call(self, magnitude: Tensor) -> Tensor:
-        """Compress and scale magnitudes.
-
-        Args:
-            magnitude: float32 `[B, T, F]`.
-
-        Returns:
-            Network input, float32 `[B, T, F]`.
-        """
+        """Compress and scale magnitudes `[B, T, F]` to the network's input, float32 `[B, T, F]`."""
         features = self.compress(magnitude, ops.max(magnitude, axis=(1, 2), keepdims=True))
         if self.scaling == "min_max":
             low = ops.min(features, axis=(1, 2), keepdims=True)
@@ -141,7 +123,7 @@ class FrontEnd(keras.layers.Layer):
         return 20.0 * ops.log10(ops.maximum(relative, 10.0 ** (-self.range_db / 20.0)))
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments, for serialization."""
+        """Return the arguments, for serialisation."""
         return super().get_config() | {item.name: getattr(self, item.name) for item in fields(FrontEndSettings)}
 
 

@@ -121,7 +121,7 @@ def _dense_to_bins(hidden: Tensor, n_bins: int, n_outputs: int, bottleneck_rank:
 
 def segment_cnn(n_bins: int, n_outputs: int, *, segment_frames: int, convolutions: Sequence[int],
                 filters: Sequence[int], dense_units: int) -> keras.Model:
-    """Build a CNN whose input is a segment of the spectrogram as one image, for permutation-invariant training.
+    """Build a CNN for permutation-invariant training; its input is a segment of the spectrogram, as one image.
 
     Three stages of 3 x 3 convolutions, the first of each stage with stride 2, are followed by pooling, a linear
     bottleneck, and one dense layer for the numbers of all bins. With 5, 3 and 3 convolutions it is the larger network

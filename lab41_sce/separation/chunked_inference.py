@@ -23,8 +23,7 @@ def estimate_masks(model: Any, mixture: np.ndarray, n_speakers: int) -> np.ndarr
     """Estimate a mask for each speaker of a mixture.
 
     Args:
-        model: an `EmbeddingModel`, a `MaskModel`, or another object with their `front_end` and a method
-            `masks(mixture, n_speakers)`.
+        model: an `EmbeddingModel`, or an object with a method `masks(mixture, n_speakers)`, such as a `MaskModel`.
         mixture: float32 `[N]`, at the rate of the model's front end.
         n_speakers: S.
 
@@ -44,15 +43,7 @@ def estimate_masks(model: Any, mixture: np.ndarray, n_speakers: int) -> np.ndarr
 
 
 def embed(model: EmbeddingModel, mixture: np.ndarray) -> np.ndarray:
-    """Compute the embeddings of a mixture, excerpt by excerpt.
-
-    Args:
-        model: the model.
-        mixture: float32 `[N]`, at the rate of the model's front end.
-
-    Returns:
-        float32 `[T, F, K]`.
-    """
+    """Compute the embeddings `[T, F, K]` of a mixture `[N]` at the model's rate, excerpt by excerpt; all float32."""
     features = ops.convert_to_numpy(model.front_end(magnitude(*model.front_end.analyse(mixture[None]))))[0]
     return embeddings_of_hidden(model, hidden_outputs(model, features), len(features))
 

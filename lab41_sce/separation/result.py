@@ -1,4 +1,4 @@
-"""The results of a separation: what is known before the voices exist, and all that is known afterwards.
+"""The results of a separation: the speakers, which are found before the first voice, and the whole result.
 
 Both are frozen and compute nothing. Commands, the page and notebooks read them.
 """
@@ -55,35 +55,19 @@ class Separation:
         sample_rate_hz: of the voices, which is that of the recording.
         voices: float32 `[S, N]`, or `[S, C, N]` of several channels; None if they were written part by part. They sum
             to the recording if the model's masks sum to one.
-        speakers: number of speakers, centroids, similarity to an enrolled speaker.
+        n_speakers, count, centroids, similarity, enrolled_found: see `FoundSpeakers`.
         activity: when each speaker is active.
-        confidence: 0 to 1, see `SpeakerActivity.confidence`; NaN of silence and of a single voice.
+        confidence: 0 to 1, see `SpeakerActivity.confidence`; NaN for silence and for a single voice.
         details: masks, magnitudes and embeddings of the first seconds, if they were requested.
     """
 
     sample_rate_hz: int
     voices: np.ndarray | None
-    speakers: FoundSpeakers
+    n_speakers: int
+    count: SpeakerCount | None
+    centroids: np.ndarray | None
+    similarity: np.ndarray | None
+    enrolled_found: bool | None
     activity: SpeakerActivity
     confidence: float
-    details: SpectralDetails | None = None
-
-    @property
-    def n_speakers(self) -> int:
-        """Return the number of speakers, S."""
-        return self.speakers.n_speakers
-
-    @property
-    def count(self) -> SpeakerCount | None:
-        """Return the decision on the number of speakers; None if the caller gave the number."""
-        return self.speakers.count
-
-    @property
-    def similarity(self) -> np.ndarray | None:
-        """Return the cosine between each voice and the enrolled speaker, `[S]`; None without an enrolled speaker."""
-        return self.speakers.similarity
-
-    @property
-    def enrolled_found(self) -> bool | None:
-        """Return whether the first voice is the enrolled speaker's; None without an enrolled speaker."""
-        return self.speakers.enrolled_found
+    details: SpectralDetails | None

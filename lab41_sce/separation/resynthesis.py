@@ -1,8 +1,8 @@
 """Masks `[S, T, F]` and the signals of a window become voices `[S, C, n]` at the recording's rate.
 
-The model covers frequencies up to half of its own rate. The remainder above, samples minus resampled samples, is
-shared among the voices in proportion to their masks in the highest bins of the model, so that the voices sum to the
-recording.
+The model covers frequencies up to half of its sample rate. The rest of the recording, samples minus resampled samples,
+is divided among the voices in proportion to their masks in the highest bins of the model, so that the voices sum to
+the recording.
 """
 
 import numpy as np
@@ -19,10 +19,10 @@ def synthesise_voices(front_end: FrontEnd, masks: np.ndarray, signals: WindowSig
     """Apply masks to the spectrograms of a window.
 
     Args:
-        front_end: of the model.
+        front_end: front end of the model.
         masks: float32 `[S, T, F]`.
-        signals: of the window, C channels of n samples.
-        sample_rate_hz: of the recording.
+        signals: the window, C channels of n samples.
+        sample_rate_hz: sample rate of the recording.
 
     Returns:
         Voices, float32 `[S, C, n]`. They sum to the samples of the window if the masks sum to one.

@@ -17,9 +17,6 @@ class RunningScaling:
     - Events much louder than the speech, such as slamming doors, count as at most `EVENT_DB` above the loudest frame
       that remains without the loudest quarter of a second (beyond 50 seconds: without the loudest half percent).
     - Long pauses have a small weight in the mean and the variance.
-
-    Args:
-        front_end: a `FrontEnd`.
     """
 
     EVENT_SECONDS, EVENT_SHARE, EVENT_DB = 0.25, 0.005, 10.0

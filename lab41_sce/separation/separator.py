@@ -31,17 +31,18 @@ def separate(source: str | Path | np.ndarray | Recording, sample_rate_hz: int | 
     """Separate a recording into one voice for each speaker.
 
     Args:
-        source: an audio file, of which the mean of the channels is separated; or a signal `[N]` or `[C, N]`.
-        sample_rate_hz: of a signal, in Hz; None for a file.
+        source: an audio file, of which the mean of the channels is separated; a signal `[N]` or `[C, N]`; or a
+            `Recording`. The masks of several channels come from their mean.
+        sample_rate_hz: sample rate of a signal; None for a file or a `Recording`.
         speakers: number of speakers, 1 to 100, or "auto" to count up to three.
         model: a `.keras` file or the folder of a run; None for the shipped model.
 
     Returns:
-        The result; its `voices` are float32 `[S, N]`, or `[S, C, N]` of a signal with several channels, at the
+        The result; its `voices` are float32 `[S, N]`, or `[S, C, N]` of a signal `[C, N]` or a `Recording`, at the
         rate of the recording.
 
     Raises:
-        UserError: the file, the signal or the model cannot be used, or the number of speakers is not possible.
+        UserError: the recording or the model cannot be used, or the number of speakers is not possible.
 
     Example:
         >>> import lab41_sce as sce
@@ -55,7 +56,7 @@ class Separator:
     """Separate recordings of any sample rate and length with a trained model.
 
     Args:
-        model: an `EmbeddingModel`, a `MaskModel`, or another object with their `front_end` and a method
+        model: an `EmbeddingModel`, a `MaskModel`, or another object with a `front_end` and a method
             `masks(mixture, n_speakers)`.
         window_seconds: approximate length of the windows of a long recording.
     """
@@ -75,21 +76,10 @@ class Separator:
 
     def separate(self, source: str | Path | np.ndarray | Recording, sample_rate_hz: int | None = None,
                  n_speakers: int | str = "auto", **options: Any) -> Separation:
-        """Separate a recording.
+        """Separate a recording; arguments, result and errors as in the function `separate`.
 
         Args:
-            source: an audio file, of which the mean of the channels is separated; a signal `[N]` or `[C, N]`; or a
-                `Recording`. The masks of several channels come from their mean.
-            sample_rate_hz: of a signal, in Hz; None for a file or a `Recording`.
-            n_speakers: S, 1 to 100, or "auto" to count up to three.
             **options: `enrolled`, `binary_masks`, `keep_seconds` and `progress`, see `open`.
-
-        Returns:
-            The result; its `voices` are float32 `[S, N]`, or `[S, C, N]` of a signal `[C, N]` or a `Recording`, at
-            the rate of the recording.
-
-        Raises:
-            UserError: as in `open`, or the recording cannot be read.
         """
         if isinstance(source, (str, Path)):
             recording, one_channel = Recording.open(source, "mix"), True
@@ -109,12 +99,12 @@ class Separator:
         Memory does not grow with the length of the recording if the caller writes each part of the stream.
 
         Args:
-            recording: the recording.
+            recording: the recording to separate.
             n_speakers: S, 1 to 100, or "auto" to count up to three.
-            enrolled: embedding of the speaker whose voice should come first (`speaker_embedding`).
+            enrolled: embedding `[K]` of a speaker (`speaker_embedding`); the most similar voice comes first.
             binary_masks: assign each bin to the voice with the largest mask.
-            keep_seconds: length of the start of the recording whose masks, magnitudes and embeddings the result
-                contains (`Separation.details`).
+            keep_seconds: seconds from the start of the recording for which `Separation.details` keeps masks,
+                magnitudes and embeddings.
             progress: called with the share of the work done since the last call; all shares sum to one.
 
         Raises:
@@ -168,7 +158,7 @@ class Separator:
         archive.write_out(str(folder), verbose=False)
 
     def _require_verification_threshold(self) -> None:
-        """Raise UserError if the model cannot recognise a speaker in another recording."""
+        """Raise UserError if the model cannot recognise the speaker of another recording."""
         if getattr(self.model, "verification_threshold", None) is None:
             raise UserError("this model cannot find a person, because its verification threshold was not measured; "
                             "use the shipped model.")

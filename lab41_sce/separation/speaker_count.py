@@ -1,8 +1,8 @@
 """The embeddings of a recording become the number of people who talk: 1, 2 or 3.
 
 Training moves the embeddings of one speaker together. The embeddings of one voice lie close to one centroid, those of
-two voices close to two centroids and not to one, and so on. The count is the smallest number of clusters whose mean
-squared distance to the centroids is below the model's threshold.
+two voices close to two centroids and not to one, and so on. The count is the smallest number of clusters with a mean
+squared distance to the centroids below the model's threshold.
 """
 
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ UNCERTAIN_SHARE = 0.08  # so close to the threshold, a third of the counts of va
 
 @dataclass(frozen=True)
 class SpeakerCount:
-    """Hold the number of speakers and the reason for it.
+    """Hold the number of speakers and the cluster variances that lead to it.
 
     Attributes:
-        n_speakers: the number.
+        n_speakers: the smallest number of clusters with a variance below the threshold.
         cluster_variances: mean squared distance of the embeddings from their centroids, for 1, 2, ... clusters.
-        threshold: the number is the smallest whose cluster variance is below this.
+        threshold: the model's `cluster_variance`.
     """
 
     n_speakers: int
@@ -69,7 +69,7 @@ def mean_squared_distance(embeddings: np.ndarray, centroids: np.ndarray) -> floa
 
 
 def smallest_fit(cluster_variances: Sequence[float], threshold: float, most: int = MAX_SPEAKERS) -> int:
-    """Return the smallest number of clusters, from 1, whose variance is below the threshold; else `most`."""
+    """Return the smallest number of clusters, from 1, with a variance below the threshold; else `most`."""
     return next((n for n, variance in enumerate(cluster_variances, start=1) if variance < threshold), most)
 
 
@@ -79,7 +79,7 @@ def count_speakers(embeddings: np.ndarray, threshold: float, most: int = MAX_SPE
     Args:
         embeddings: of bins at most `RANGE_DB` below the peak, float32 `[n, K]`.
         threshold: the model's `cluster_variance` (see `EmbeddingModel`).
-        most: the largest number to return.
+        most: largest number that is counted.
     """
     if not len(embeddings):
         return SpeakerCount(1, (), threshold)

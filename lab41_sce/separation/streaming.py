@@ -1,8 +1,8 @@
 """A recording becomes voices, window by window.
 
-    magnitudes of all windows -> scaling of the network's input
-    embeddings of some        -> number of speakers, and a centroid for each
-    each window               -> masks -> voices
+    magnitudes of all windows  -> scaling of the network's input
+    embeddings of some of them -> number of speakers, and a centroid for each
+    each window                -> masks -> voices
 
 The centroids are fixed before the first voice is separated, so a voice keeps its number from the first window to the
 last. For the windows that determine the centroids, the outputs of the hidden layers are kept: they are small, and the
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from lab41_sce.audio.recording import Recording
-from lab41_sce.audio.windows import WINDOW_SECONDS, Window, plan_windows
+from lab41_sce.audio.windows import Window, plan_windows
 from lab41_sce.models.clustering import active_bins
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.separation.activity import SpeakerActivity
@@ -36,25 +36,14 @@ MAGNITUDES_COST, HIDDEN_COST, VOICES_COST = 0.1, 1.0, 0.3
 
 
 class VoiceStream:
-    """Separate a recording part by part; `Separator.open` makes it.
+    """Separate a recording part by part.
 
-    Iterating yields the next samples of all voices, float32 `[S, C, n]`, in order. Afterwards `result` returns what
-    is known of them.
-
-    Args:
-        model: see `Separator`.
-        recording: the recording.
-        n_speakers: S, or "auto" to count the speakers.
-        enrolled: embedding `[K]` of the speaker whose voice should come first; None for no order.
-        binary_masks: assign each bin to the voice with the largest mask.
-        keep_seconds: length of the start of the recording whose masks, magnitudes and embeddings the result contains.
-        window_seconds: approximate length of a window.
-        progress: called with the share of the work done since the last call; all shares sum to one.
+    `Separator.open` makes a stream and describes the arguments. Iteration yields the next samples of all voices,
+    float32 `[S, C, n]`, in order. After the iteration, `result` returns the separation.
     """
 
-    def __init__(self, model: Any, recording: Recording, n_speakers: int | str, enrolled: np.ndarray | None = None,
-                 binary_masks: bool = False, keep_seconds: float = 0.0, window_seconds: float = WINDOW_SECONDS,
-                 progress: Callable[[float], object] = lambda share: None):
+    def __init__(self, model: Any, recording: Recording, n_speakers: int | str, enrolled: np.ndarray | None,
+                 binary_masks: bool, keep_seconds: float, window_seconds: float, progress: Callable[[float], object]):
         self._model, self._recording, self._progress = model, recording, progress
         self._n_speakers, self._enrolled = n_speakers, enrolled
         self._binary_masks, self._keep_seconds = binary_masks, keep_seconds
@@ -75,7 +64,7 @@ class VoiceStream:
 
     @cached_property
     def speakers(self) -> FoundSpeakers:
-        """Find the number of speakers and their centroids; computed once, before any voice.
+        """Find the number of speakers and their centroids, once, before the first voice is separated.
 
         Raises:
             UserError: the recording cannot be read, or the model cannot separate this number of speakers.
@@ -112,11 +101,7 @@ class VoiceStream:
             yield voices[..., :length]
 
     def result(self, voices: np.ndarray | None = None) -> Separation:
-        """Return the result, after the iteration.
-
-        Args:
-            voices: to put into the result; None if they were written part by part.
-        """
+        """Return the separation with the given voices; None if the parts were written. Only after the iteration."""
         activity = SpeakerActivity.concatenate(self._activity, self._recording.seconds)
         details = None
         if self._details:
@@ -124,8 +109,8 @@ class VoiceStream:
             magnitudes = np.concatenate([part.magnitudes for part in self._details])
             embeddings = [part.embeddings for part in self._details if part.embeddings is not None]
             details = SpectralDetails(masks, magnitudes, np.concatenate(embeddings) if embeddings else None)
-        return Separation(self._recording.sample_rate_hz, voices, self.speakers, activity, activity.confidence(),
-                          details)
+        return Separation(self._recording.sample_rate_hz, voices, **vars(self.speakers), activity=activity,
+                          confidence=activity.confidence(), details=details)
 
     @cached_property
     def _scaling(self) -> RunningScaling:
@@ -191,7 +176,7 @@ class VoiceStream:
         return hidden
 
     def _own_frames(self, window: Window) -> slice:
-        """Return the frames of a window without those of its context, as a slice."""
+        """Return the slice of a window's frames that excludes the frames of its context."""
         samples_per_frame = frame_seconds(self._front_end) * self._recording.sample_rate_hz
         first = round((window.start - window.context_start) / samples_per_frame)
         if window.stop == window.context_stop:

@@ -27,9 +27,9 @@ def write_voice_files(stream: VoiceStream, recording: Recording, outputs: Output
     """Separate a recording part by part into files.
 
     Args:
-        stream: of the recording's voices.
-        recording: from a file.
-        outputs: names of the files, which were checked (`check_outputs`).
+        stream: separates the recording.
+        recording: the recording, opened from a file.
+        outputs: names of the files, checked by `check_outputs`.
         draw: draws the pictures among the extra files.
 
     Returns:
@@ -75,13 +75,7 @@ def _staged(outputs: list[Path], recording: Recording, folder: Path) -> Iterator
 
 def write_extras(extras: Mapping[str, Path], separation: Separation, recording: Recording,
                  voices: Sequence[Path]) -> None:
-    """Write the RTTM and JSON files among the extra files.
-
-    Args:
-        extras: files to write, by their endings.
-        separation: the result.
-        recording: from a file.
-        voices: files of the voices.
+    """Write the RTTM and JSON files among `extras`, which are named by their endings; `voices` are the voices' files.
 
     Raises:
         UserError: a file cannot be written.
@@ -90,16 +84,12 @@ def write_extras(extras: Mapping[str, Path], separation: Separation, recording: 
     if RTTM in extras:
         atomic_write.write_text(extras[RTTM], rttm(Path(recording.name).stem, segments))
     if JSON in extras:
-        described = describe(separation, recording, voices, segments)
+        described = _describe(separation, recording, voices, segments)
         atomic_write.write_text(extras[JSON], json.dumps(described, indent=2))
 
 
-def describe(separation: Separation, recording: Recording, voices: Sequence[Path], segments: Segments) -> dict:
-    """Collect the result for a JSON file.
-
-    Returns:
-        Times in seconds, confidence from 0 to 1 or None, similarity as cosines.
-    """
+def _describe(separation: Separation, recording: Recording, voices: Sequence[Path], segments: Segments) -> dict:
+    """Collect the contents of the JSON file: times in seconds, confidence 0 to 1 or None, similarity as cosines."""
     confidence, *by_second = (None if math.isnan(value) else round(value, 3) for value in (
         separation.confidence, *separation.activity.confidence_by_second().tolist()))
     described = {
@@ -118,7 +108,7 @@ def summarise(separation: Separation, first_voice: Path, peak: float, leftovers:
     """Explain a result in sentences: the number of speakers, the enrolled speaker, clipping, files of earlier calls.
 
     Args:
-        separation: the result.
+        separation: the result to explain.
         first_voice: file of the first voice.
         peak: largest absolute sample of all voices.
         leftovers: see `OutputPaths.leftovers`.

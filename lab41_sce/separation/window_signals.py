@@ -35,12 +35,7 @@ class WindowSignals(NamedTuple):
 
 
 class WindowReader:
-    """Read, resample and transform the windows of a recording.
-
-    Args:
-        recording: the recording.
-        front_end: of the model.
-    """
+    """Read, resample and transform the windows of a recording for the front end of a model."""
 
     def __init__(self, recording: Recording, front_end: FrontEnd):
         self.recording, self.front_end = recording, front_end

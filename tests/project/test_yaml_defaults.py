@@ -8,6 +8,7 @@ from overfit import tiny_setup
 
 from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Method
+from lab41_sce.runs import config_schema  # noqa: F401, registers the defaults that the YAML files refer to
 from lab41_sce.yaml_defaults import CONFIG_PATH, with_yaml_defaults
 
 FILES = sorted(f"{file.parent.name}/{file.stem}" for group in ("method", "network")
