@@ -1,7 +1,7 @@
 """The shipped model separates the shipped examples as version 0.1.0 did.
 
-`same_voices.csv` holds the root mean square of each second of each voice, as written by version 0.1.0. On one machine the
-voices are equal bit by bit; other processors add in another order, so the levels are compared with a tolerance.
+`same_voices.csv` holds the root mean square of each second of each voice, as written by version 0.1.0. On one machine
+the voices are equal bit by bit; other processors add in another order, so the levels are compared with a tolerance.
 """
 
 from pathlib import Path
