@@ -181,7 +181,8 @@ def split_network(network: keras.Model) -> tuple[keras.Model, keras.Model]:
     layers = [layer for layer in getattr(network, "layers", ()) if layer.weights]
     try:
         middle = layers[-1].input
-        if middle is not network.input:
+        # The input of a nested model is a tensor of that model, not of this network.
+        if middle is not network.input and not isinstance(layers[-1], keras.Model):
             return keras.Model(network.input, middle), keras.Model(middle, network.output)
     except (IndexError, AttributeError, ValueError):  # no layers, not a functional model, or another path to the output
         pass

@@ -140,7 +140,7 @@ def test_an_interrupted_batch_continues(model_file, tmp_path, capsys, monkeypatc
     out = tmp_path / "out"
     arguments = ["--model", str(model_file), "--speakers", "2", "--out-dir", str(out), "--json"]
     with monkeypatch.context() as patched:
-        patched.setattr(voice_files, "describe", interrupt)  # after the voices, before the JSON file
+        patched.setattr(voice_files, "write_extras", interrupt)  # after the voices, before the JSON file
         with pytest.raises(SystemExit, match="interrupted: finished recordings are kept"):
             separate.main([str(tmp_path / "in"), *arguments])
     assert not list(out.iterdir())
