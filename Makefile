@@ -10,6 +10,7 @@ PYTEST = .venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reord
 SLOW_NOTEBOOK = notebooks/2_inside_the_embedding.ipynb
 PAGE = tests/demo/test_page.py
 LONG = tests/training/test_trainer.py tests/training/test_distributed.py
+FAST = audio data evaluation models reporting separation
 OTHERS = $(filter-out $(PAGE) $(LONG), $(sort $(wildcard tests/*/test_*.py)))
 
 # Means of a finished `make reproduce`, and how far another one may be from them
@@ -19,7 +20,7 @@ EXPECTED = results/comparisons/reproduce/expected.csv
 NUMBERS = same_scores repeatable metrics bootstrap front_end clustering corpus librispeech splits speech mixture mixtures evaluation_set pretrained sce lstm
 
 .DEFAULT_GOAL := help
-.PHONY: help venv reproduce figures demo bench torture test test-slow test-browser test-oldest coverage lint docs notebooks clean distclean
+.PHONY: help venv reproduce figures demo bench torture test test-fast test-slow test-browser test-oldest coverage lint docs notebooks clean distclean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -87,6 +88,9 @@ demo: venv .venv/.demo  ## serve the web page that separates recordings (options
 
 test: venv  ## run the tests, without the slow ones and those that need a browser
 	@$(PYTEST) -m "not slow" --ignore $(SLOW_NOTEBOOK) notebooks $(LONG) $(OTHERS)
+
+test-fast: venv  ## run the tests of signals, data, models and tables: under a minute, for use while editing
+	@$(PYTEST) -m "not slow" $(FAST:%=tests/%)
 
 test-slow: venv  ## run the slow tests: a comparison of all systems, a notebook that trains, the benchmarks
 	@$(PYTEST) $(SLOW_NOTEBOOK)

@@ -73,6 +73,7 @@ def main(root, folder):
         raise
 
 
+@pytest.mark.slow
 def test_two_workers_train_as_one_process_and_a_killed_one_restarts(corpus_root, tmp_path):
     status = launcher.launch([sys.executable, __file__, str(corpus_root), str(tmp_path / "two")], count=2)
     assert status == 0
