@@ -1,4 +1,4 @@
-"""Run the benchmarks, each in a process of its own, and write one table: `make bench`.
+"""Run the benchmarks, each in a separate process, and write one table: `make bench`.
 
     python -m benchmarks RESULTS [--parts training separation ...] [--quick] [--before COMMIT [--repeats 3]]
 
@@ -41,7 +41,7 @@ def checkout(commit: str) -> Iterator[Path]:
 
 
 def run_part(part: str, quick: bool, root: Path = ROOT) -> pd.DataFrame:
-    """Run a benchmark of a checkout in a process of its own; return its rows."""
+    """Run a benchmark of a checkout in a separate process; return its rows."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "part.csv"
         subprocess.run([sys.executable, "-m", f"benchmarks.{part}", out, *["--quick"] * quick], check=True, cwd=root,

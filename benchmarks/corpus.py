@@ -116,7 +116,7 @@ def measure_indexing(rows, quick: bool) -> None:
 
 
 def measure_large_store(rows, size: tuple[int, int, int, float], root: Path) -> None:
-    """Measure the start of an experiment with a large store, in a process of its own."""
+    """Measure the start of an experiment with a large store, in a separate process."""
     make_store(root, *size)
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         stages, peak_mb = pool.submit(start_up, str(root)).result()

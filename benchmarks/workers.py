@@ -4,7 +4,7 @@
 
 All workers run on this machine, connected by the loopback interface, and make the same 100 updates with batches of the
 same size. `loss_curves.csv`, beside the table, holds the mean loss of every ten updates. Where rates are compared, each
-process has a core of its own. Takes 15 minutes, in which no other program should run.
+process has a separate core. Takes 15 minutes, in which no other program should run.
 """
 
 import json

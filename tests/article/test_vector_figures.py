@@ -45,7 +45,7 @@ def test_principal_components_have_the_labelled_variance():
 def test_points_have_the_louder_sources_colour():
     mixture, sources = make_sources(3, 20, 10)
     louder = sources.argmax(axis=0)
-    embeddings = np.eye(3)[louder]  # each speaker a place of its own
+    embeddings = np.eye(3)[louder]  # a different place for each speaker
     panel, = principal_components({"": embeddings}, sources, mixture, range_db=100).axes
     points, = panel.collections
     places = np.stack(points._offsets3d, axis=1).round(4)
