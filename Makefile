@@ -10,7 +10,7 @@ PYTEST = .venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reord
 SLOW_NOTEBOOK = notebooks/2_inside_the_embedding.ipynb
 PAGE = tests/demo/test_page.py
 LONG = tests/training/test_trainer.py tests/training/test_distributed.py
-FAST = audio data evaluation models reporting separation
+FAST = audio data models reporting separation
 OTHERS = $(filter-out $(PAGE) $(LONG), $(sort $(wildcard tests/*/test_*.py)))
 
 # Means of a finished `make reproduce`, and how far another one may be from them
@@ -89,7 +89,7 @@ demo: venv .venv/.demo  ## serve the web page that separates recordings (options
 test: venv  ## run the tests, without the slow ones and those that need a browser
 	@$(PYTEST) -m "not slow" --ignore $(SLOW_NOTEBOOK) notebooks $(LONG) $(OTHERS)
 
-test-fast: venv  ## run the tests of signals, data, models and tables: under a minute, for use while editing
+test-fast: venv  ## run the tests of audio, data, models, tables and separation in under a minute, for use while editing
 	@$(PYTEST) -m "not slow" $(FAST:%=tests/%)
 
 test-slow: venv  ## run the slow tests: a comparison of all systems, a notebook that trains, the benchmarks
