@@ -26,7 +26,7 @@ from lab41_sce.runs.run_directory import write_csv
 from reliability.processes import Ended, Running, half_written, run
 from reliability.subjects import Subject
 
-PARTS = ("faults", "disk", "inputs", "page", "numbers", "mutants", "cluster")
+PARTS = ("faults", "disk", "concurrency", "resume", "recordings", "inputs", "page", "numbers", "mutants", "cluster")
 COUNTS = ("tried", "survived", "lost", "tracebacks", "hangs")
 MAX_SECONDS = 59  # of a case in this process; the fuzz tests themselves allow 60 s
 INTRODUCTION = """# Reliability campaigns
