@@ -5,6 +5,7 @@ from functools import cached_property
 import numpy as np
 from keras import ops
 
+from lab41_sce.models.clustering import active_bins
 from lab41_sce.models.front_end import FrontEnd
 
 
@@ -16,6 +17,8 @@ class RunningScaling:
 
     - Events much louder than the speech, such as slamming doors, count as at most `EVENT_DB` above the loudest frame
       that remains without the loudest quarter of a second (beyond 50 seconds: without the loudest half percent).
+      In a long recording half a percent can be all of the speech. A sound that is loud for more than a quarter of a
+      second within one second is therefore no event.
     - Long pauses have a small weight in the mean and the variance.
     """
 
@@ -44,10 +47,27 @@ class RunningScaling:
     @cached_property
     def peak(self) -> float:
         """Return the largest magnitude, or the limit for louder events."""
-        loudest = np.sort(np.concatenate(self.loudest))[::-1]
-        event = round(self.EVENT_SECONDS * self.front_end.sample_rate_hz / self.front_end.hop_length)
+        frames = np.concatenate(self.loudest)
+        loudest = np.sort(frames)[::-1]
+        frames_per_second = self.front_end.sample_rate_hz / self.front_end.hop_length
+        event = round(self.EVENT_SECONDS * frames_per_second)
         usual = loudest[min(max(event, round(self.EVENT_SHARE * len(loudest))), len(loudest) // 4)]
+        usual = max(usual, sustained_level(frames, round(frames_per_second), event))
+        if not usual:  # nothing sounds but the events
+            return float(loudest[0])
         return float(min(loudest[0], usual * 10 ** (self.EVENT_DB / 20)))
+
+    def loudness(self, range_db: float) -> np.ndarray:
+        """Sum the levels of the active frames of each part that was added.
+
+        Args:
+            range_db: a frame is active if its level is at most this far below the peak, and not above, as events are.
+
+        Returns:
+            `[parts]`; 0 of a part without active frames.
+        """
+        return np.array([frames[active_bins(frames, range_db, self.peak) & (frames <= self.peak)].sum()
+                         for frames in self.loudest])
 
     def __call__(self, magnitude: np.ndarray) -> np.ndarray:
         """Compress and scale the magnitudes `[T, F]` of a part: float32 `[T, F]`."""
@@ -79,3 +99,18 @@ class RunningScaling:
     def _compress(self, magnitude: np.ndarray) -> np.ndarray:
         magnitude = np.minimum(magnitude, self.peak).astype(np.float32)
         return ops.convert_to_numpy(self.front_end.compress(magnitude, np.float32(self.peak)))
+
+
+def sustained_level(levels: np.ndarray, n_frames: int, n_event: int) -> float:
+    """Find the largest level that lasts longer than an event.
+
+    Args:
+        levels: level of each frame, at least 0, `[T]`.
+        n_frames: the levels are divided into stretches of this many frames.
+        n_event: frames of an event, fewer than `n_frames`.
+
+    Returns:
+        The largest level that more than `n_event` frames of one stretch reach; 0 if there is none.
+    """
+    padded = np.pad(levels, (0, -len(levels) % n_frames)).reshape(-1, n_frames)
+    return float(np.sort(padded, axis=1)[:, -1 - n_event].max())
