@@ -7,6 +7,7 @@ from keras import ops
 
 from lab41_sce.models.clustering import active_bins
 from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.separation.frame_levels import sustained_level
 
 
 class RunningScaling:
@@ -17,8 +18,8 @@ class RunningScaling:
 
     - Events much louder than the speech, such as slamming doors, count as at most `EVENT_DB` above the loudest frame
       that remains without the loudest quarter of a second (beyond 50 seconds: without the loudest half percent).
-      In a long recording half a percent can be all of the speech. A sound that is loud for more than a quarter of a
-      second within one second is therefore no event.
+      In a long recording half a percent can be all of the speech, so a sustained sound is no event
+      (`frame_levels.sustained_level`).
     - Long pauses have a small weight in the mean and the variance.
     """
 
@@ -49,10 +50,9 @@ class RunningScaling:
         """Return the largest magnitude, or the limit for louder events."""
         frames = np.concatenate(self.loudest)
         loudest = np.sort(frames)[::-1]
-        frames_per_second = self.front_end.sample_rate_hz / self.front_end.hop_length
-        event = round(self.EVENT_SECONDS * frames_per_second)
-        usual = loudest[min(max(event, round(self.EVENT_SHARE * len(loudest))), len(loudest) // 4)]
-        usual = max(usual, sustained_level(frames, round(frames_per_second), event))
+        frame_seconds = self.front_end.hop_length / self.front_end.sample_rate_hz
+        event = max(round(self.EVENT_SECONDS / frame_seconds), round(self.EVENT_SHARE * len(loudest)))
+        usual = max(loudest[min(event, len(loudest) // 4)], sustained_level(frames, frame_seconds))
         if not usual:  # nothing sounds but the events
             return float(loudest[0])
         return float(min(loudest[0], usual * 10 ** (self.EVENT_DB / 20)))
@@ -99,18 +99,3 @@ class RunningScaling:
     def _compress(self, magnitude: np.ndarray) -> np.ndarray:
         magnitude = np.minimum(magnitude, self.peak).astype(np.float32)
         return ops.convert_to_numpy(self.front_end.compress(magnitude, np.float32(self.peak)))
-
-
-def sustained_level(levels: np.ndarray, n_frames: int, n_event: int) -> float:
-    """Find the largest level that lasts longer than an event.
-
-    Args:
-        levels: level of each frame, at least 0, `[T]`.
-        n_frames: the levels are divided into stretches of this many frames.
-        n_event: frames of an event, fewer than `n_frames`.
-
-    Returns:
-        The largest level that more than `n_event` frames of one stretch reach; 0 if there is none.
-    """
-    padded = np.pad(levels, (0, -len(levels) % n_frames)).reshape(-1, n_frames)
-    return float(np.sort(padded, axis=1)[:, -1 - n_event].max())
