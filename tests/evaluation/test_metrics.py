@@ -95,6 +95,22 @@ def test_improvement_is_over_the_mixture():
     assert system["SDRi"] > 3 and system["SI-SDRi"] > 3
 
 
+def test_the_rounding_of_files_is_no_artefact_of_a_mixture():
+    """Files of 16 bits and of floats give the same SARi; noise in the mixture does count."""
+    sources = 0.05 * make_sources(0)
+    estimates = make_estimates(sources, 1)
+    rounded = [np.round(signals * 2**15) / 2**15 for signals in (sources, sources.sum(axis=0), estimates)]
+    scores = [as_dict(score_mixture(references, mixture, {"system": system}), "system")
+              for references, mixture, system in ((sources, sources.sum(axis=0), estimates), rounded)]
+    assert scores[1] == pytest.approx(scores[0], abs=0.01)
+    assert scores[0]["SARi"] == scores[0]["SAR"] - 100
+    for level in (1e-3, 1.0):  # also for signals in other units
+        noise = 0.1 * np.random.default_rng(2).standard_normal(sources.shape[1])
+        mixture = (sources.sum(axis=0) + sources.std() * noise) * level
+        noisy = as_dict(score_mixture(sources * level, mixture, {"system": estimates * level}), "system")
+        assert noisy["SARi"] > noisy["SAR"] - 50
+
+
 @pytest.mark.parametrize("level", [0.0, 0.1], ids=["zero", "constant"])
 def test_silent_source_makes_the_mixture_undefined(level):
     sources = make_sources(0)

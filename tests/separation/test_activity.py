@@ -58,7 +58,7 @@ def test_two_voices_of_one_second_are_found_in_pauses_of_any_length(pause_second
 
 
 def test_a_rare_voice_has_the_level_of_its_own_frames():
-    """Voice 2 talks 3 seconds in 5 minutes, during which voice 1 talks for 3 minutes; both are 38 dB above the noise."""
+    """Voice 2 talks for 3 seconds, voice 1 for 3 minutes; both are 38 dB above the noise."""
     rng, n_frames = np.random.default_rng(0), round(300 / FRAME_SECONDS)
     rare = slice(round(100 / FRAME_SECONDS), round(103 / FRAME_SECONDS))
     powers = 10**-3.8 * rng.exponential(size=(2, n_frames))
