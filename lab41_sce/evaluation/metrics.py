@@ -43,6 +43,7 @@ from mir_eval import separation
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
+from lab41_sce.audio.samples import as_floats
 from lab41_sce.process_pool import workers
 
 LABELS = ("mixture", "split", "kind")
@@ -135,9 +136,9 @@ def score(references: np.ndarray, estimates: np.ndarray, mixture: np.ndarray | N
     """Score separated signals against the true sources.
 
     Args:
-        references: true sources, float `[S, N]`.
-        estimates: separated signals in any order, float `[S, N]`.
-        mixture: unprocessed mixture, float `[N]`; adds the improvements. By default the sum of the references serves to
+        references: true sources `[S, N]`, in one unit; floats or integers, see `as_floats`.
+        estimates: separated signals in any order, `[S, N]`.
+        mixture: unprocessed mixture `[N]`; adds the improvements. By default the sum of the references serves to
             decide which signals are silent, and there are no improvements.
 
     Returns:
@@ -146,13 +147,15 @@ def score(references: np.ndarray, estimates: np.ndarray, mixture: np.ndarray | N
 
     Raises:
         ValueError: if shapes differ, or samples are NaN or infinite.
+        UserError: if samples are no numbers, or integers of 64 bits.
     """
+    references, estimates = as_floats(references), as_floats(estimates)
     check_signals(references, estimates)
-    total = np.sum(references, axis=0) if mixture is None else np.asarray(mixture)
+    total = np.sum(references, axis=0) if mixture is None else as_floats(mixture)
     if total.shape != np.shape(references)[1:]:
         raise ValueError(f"the mixture must have the shape [samples] of one reference, got {total.shape} for "
                          f"references {np.shape(references)}")
-    rows = score_mixture(np.asarray(references), total, {"estimates": np.asarray(estimates)})
+    rows = score_mixture(references, total, {"estimates": estimates})
     return {metric: value for _, metric, value in rows if mixture is not None or not metric.endswith("i")}
 
 

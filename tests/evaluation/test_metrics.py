@@ -10,6 +10,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 from scipy.signal import lfilter
 
+from lab41_sce.errors import UserError
 from lab41_sce.evaluation import metrics
 from lab41_sce.evaluation.metrics import METRICS, best_bss_eval, best_si_sdr, score_mixture, score_mixtures
 
@@ -221,3 +222,8 @@ def test_front_door_scores_equal_those_of_a_mixture():
         metrics.score(sources, estimates[0])
     with pytest.raises(ValueError, match="estimates must be finite"):
         metrics.score(sources, estimates * np.nan)
+    integers = [np.round(1000 * signals).astype(np.int16) for signals in (sources, estimates, mixture)]
+    assert metrics.score(*integers) == pytest.approx(expected, abs=0.01)  # squares of int16 would overflow
+    for bad in (integers[0].astype(np.int64), integers[0].astype(complex), integers[0] > 0, [[1.0, 2.0], [3.0]]):
+        with pytest.raises(UserError, match="give floats or integers|different lengths"):
+            metrics.score(bad, estimates)
