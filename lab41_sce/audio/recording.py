@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from lab41_sce import audio
+from lab41_sce.audio.samples import as_floats
 from lab41_sce.errors import UserError
 
 MAX_RATE_HZ = 2**31 - 1  # the largest rate that a file can have; soxr does not return at 1e15 Hz
@@ -49,7 +50,7 @@ class Recording:
         """Wrap a signal in memory.
 
         Args:
-            signal: `[N]` or `[C, N]`; floats, or integers, which are divided by their full scale.
+            signal: `[N]` or `[C, N]`; see `as_floats`.
             sample_rate_hz: of the signal.
 
         Raises:
@@ -59,13 +60,7 @@ class Recording:
         whole = isinstance(sample_rate_hz, (int, np.integer)) and not isinstance(sample_rate_hz, bool)
         if not whole or not 1 <= sample_rate_hz <= MAX_RATE_HZ:
             raise UserError(f"a sample rate of {sample_rate_hz!r} is not possible; give whole Hz, such as 16000.")
-        signal = np.asarray(signal)
-        if np.issubdtype(signal.dtype, np.integer):
-            low, high = np.iinfo(signal.dtype).min, np.iinfo(signal.dtype).max
-            signal = (signal - (low + high + 1) / 2) / ((high - low + 1) / 2)
-        elif not np.issubdtype(signal.dtype, np.floating):
-            raise UserError(f"a signal of {signal.dtype} cannot be separated; give floats or integers.")
-        signal = signal.astype(np.float32)
+        signal = as_floats(signal).astype(np.float32)
         channels = signal[None] if signal.ndim == 1 else signal
         if channels.ndim == 2 and channels.shape[0] > channels.shape[1] > 0:
             raise UserError(f"a signal of shape {signal.shape} has more channels than samples; give [C, N].")
