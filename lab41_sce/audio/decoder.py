@@ -148,8 +148,8 @@ class Decoder:
             with decodable(self.path):
                 self._weights = mixing_weights(self._blocks())
             if self._weights.max() == 1:
-                self.notes.append(f"{self.path.name}: its channels cancel each other; channel "
-                                  f"{self._weights.argmax() + 1}, the loudest, is used instead of their mean.")
+                self.notes.append(f"the channels cancel each other; channel {self._weights.argmax() + 1}, the loudest, "
+                                  "is used instead of their mean")
         self.n_channels = 1
         self._open()
 
@@ -177,6 +177,9 @@ class Decoder:
         with contextlib.suppress(soundfile.LibsndfileError):
             while n_read := len(self._file.read(out=block)):
                 n_samples += n_read
+        if stated and not n_samples:
+            raise UserError(f"{self.path} is not audio that can be decoded (its first samples are damaged, or "
+                            f"libsndfile cannot read {self._file.subtype_info}); give a WAV, FLAC, OGG or MP3 file.")
         self._open()
         return n_samples
 

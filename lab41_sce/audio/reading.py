@@ -37,7 +37,7 @@ def _read_all(path: str | Path, channels: str) -> tuple[np.ndarray, int]:
     with Decoder(path, channels) as decoder:
         signal = decoder.read(0, decoder.n_samples)
         for note in decoder.notes:
-            logger.warning("%s", note)
+            logger.warning("%s: %s", path, note)
         if not np.isfinite(signal).all():
             raise UserError(f"{path} contains NaN or infinite samples; repair or export it again.")
         return np.ascontiguousarray(signal), decoder.sample_rate_hz

@@ -17,7 +17,7 @@ from lab41_sce.errors import UserError
 TOLERANCE = 0.01  # share of the samples by which writers miscount
 # What libsndfile 1.2.2 logs about a size that does not fit: "data : 60000 (should be 29978)"
 STATED_SIZE = re.compile(r"(?:data|SSND|BODY|Data Size|Riff size|riff)\s*: (\d+) \(should be (\d+)\)")
-CUT = ("truncated", "without an End-Of-Stream", "lacks an end-of-stream")
+END_OF_STREAM = 4  # flag of the last page of an OGG file
 BYTES = {"PCM_U8": 1, "PCM_S8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1}
 FORMATS_WITHOUT_FURTHER_CHUNKS = ("AU", "CAF", "W64", "RF64")
 # Where another recording begins in the same file
@@ -47,6 +47,15 @@ def _pages(data: bytes) -> Any:
         yield place
 
 
+def _lacks_end(path: Path) -> bool:
+    """Return whether the last page of an OGG file is incomplete or does not end a stream."""
+    data = path.read_bytes()
+    last = data.rfind(b"OggS\0")
+    n_segments = data[last + 26] if last + 26 < len(data) else 0
+    length = 27 + n_segments + sum(data[last + 27 : last + 27 + n_segments])
+    return not data[last + 5] & END_OF_STREAM or last + length > len(data)
+
+
 def disagreement(path: Path, file: soundfile.SoundFile, n_samples: int) -> str | None:
     """Describe a disagreement between the header of a file and its contents.
 
@@ -60,15 +69,20 @@ def disagreement(path: Path, file: soundfile.SoundFile, n_samples: int) -> str |
     """
     seconds, log = n_samples / file.samplerate, file.extra_info
     sizes = [(int(stated), int(actual)) for stated, actual in STATED_SIZE.findall(log)]
-    cut = any(word in log for word in CUT) or any(abs(stated - actual) > TOLERANCE * actual for stated, actual in sizes)
+    cut = "truncated" in log or any(abs(stated - actual) > TOLERANCE * actual for stated, actual in sizes)
+    if file.format == "OGG":
+        cut = _lacks_end(path)
+    elif file.format == "RAW":  # see `open_with_wrong_size`
+        cut = True
     if cut or file.frames > n_samples * (1 + TOLERANCE) and file.frames - n_samples > 2 * 1152:
-        return (f"{path.name}: the header and the size of the file disagree, as after an interrupted copy or recording; "
-                f"the {seconds:.1f} s that can be read are used.")
+        return (f"the header and the size of the file disagree, as after an interrupted copy or recording; the "
+                f"{seconds:.1f} s that can be read are used")
     bytes_used = n_samples * file.channels * BYTES.get(file.subtype, 0)
     unread = path.stat().st_size - bytes_used - 2**14
-    if file.format in FORMATS_WITHOUT_FURTHER_CHUNKS and bytes_used and unread > TOLERANCE * bytes_used:
-        return (f"{path.name}: the header states {seconds:.1f} s, but the file contains more, which is not read; "
-                "convert it to WAV to use all of it.")
+    more = file.format in FORMATS_WITHOUT_FURTHER_CHUNKS and bytes_used and unread > TOLERANCE * bytes_used
+    if more or file.format.startswith("WAV") and "Exiting parser" in log:
+        return (f"the header states {seconds:.1f} s, but the file contains more, which is not read; convert it to WAV to "
+                "use all of it")
     return None
 
 
@@ -89,7 +103,8 @@ def open_with_wrong_size(path: Path, file: soundfile.SoundFile) -> soundfile.Sou
     with open(path, "rb") as raw:
         start, size = _find_data(raw)
     rest = path.stat().st_size - start
-    if start == 0 or rest <= size or ("Exiting parser" not in file.extra_info and size and file.frames):
+    overflown = rest >= 2**32  # the size has 32 bits
+    if start == 0 or rest <= size or not (overflown or "Exiting parser" in file.extra_info or not file.frames):
         return None
     return soundfile.SoundFile(_Tail(path, start), samplerate=file.samplerate, channels=file.channels,
                                subtype=file.subtype, format="RAW", endian="LITTLE")
