@@ -48,6 +48,9 @@ class Decoder:
     def __init__(self, path: str | Path, channels: str | int = "each", whole: bool = True):
         self.path, self.n_channels = Path(path), 0
         self.notes: list[str] = []
+        # In sequential files, the part that was decoded last is kept; it ends at the position.
+        self._position = self._kept_start = 0
+        self._kept = np.empty((0, 0), np.float32)
         _check_path(self.path)
         self._open()
         self.sample_rate_hz, self.n_channels = self._file.samplerate, self._file.channels
@@ -107,7 +110,7 @@ class Decoder:
         with decodable(self.path):
             self._file = soundfile.SoundFile(self.path)
             self._file = open_with_wrong_size(self.path, self._file) or self._file
-        self._position = self._kept_start = 0  # the part that was decoded last ends at the position
+        self._position = self._kept_start = 0
         self._kept = np.empty((self.n_channels or self._file.channels, 0), np.float32)
 
     def _skip(self, n_samples: int) -> None:

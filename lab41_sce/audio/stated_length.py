@@ -7,6 +7,7 @@ of which libsndfile decodes only the first part is refused.
 
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ def check_parts(path: Path, file: soundfile.SoundFile) -> None:
                         "convert it to WAV.")
 
 
-def _pages(data: bytes) -> Any:
-    """Yield the places of the first pages of an OGG file."""
+def _pages(data: bytes) -> Iterator[int]:
+    """Yield the places of the pages of an OGG file."""
     place = -1
     while (place := data.find(b"OggS\0", place + 1)) >= 0 and place + 6 <= len(data):
         yield place
@@ -81,8 +82,8 @@ def disagreement(path: Path, file: soundfile.SoundFile, n_samples: int) -> str |
     unread = path.stat().st_size - bytes_used - 2**14
     more = file.format in FORMATS_WITHOUT_FURTHER_CHUNKS and bytes_used and unread > TOLERANCE * bytes_used
     if more or file.format.startswith("WAV") and "Exiting parser" in log:
-        return (f"the header states {seconds:.1f} s, but the file contains more, which is not read; convert it to WAV to "
-                "use all of it")
+        return (f"the header states {seconds:.1f} s, but the file contains more, which is not read; convert it to WAV "
+                "to use all of it")
     return None
 
 

@@ -82,13 +82,13 @@ def test_of_half_a_file_the_half_is_used_with_a_sentence(tmp_path, container, co
     assert len(decoder.notes) == 1 and "the header and the size of the file disagree" in decoder.notes[0]
     samples = decoder.read(0, decoder.n_samples)[0]
     assert len(samples) == decoder.n_samples
-    whole = soundfile.read(io.BytesIO(contents), dtype="float32")[0]
+    whole = audio.read(written(tmp_path / "whole", contents))[0][0]
     np.testing.assert_allclose(samples[:N_SAMPLES], whole[:N_SAMPLES], atol=1e-6)
 
 
 @pytest.mark.parametrize("codec", ["PCM_16", "PCM_24", "FLOAT", "ULAW"])
-@pytest.mark.parametrize(("stated", "noted"), [(1 / 3, False), (0, False), (2, True), (None, True)])
-def test_all_data_of_a_wav_file_with_a_wrong_size_is_used(tmp_path, codec, stated, noted):
+@pytest.mark.parametrize("stated", [1 / 3, 0, 2, None])
+def test_all_data_of_a_wav_file_with_a_wrong_size_is_used(tmp_path, codec, stated):
     """A recorder that loses power leaves a size of 0, one that streams leaves the largest number."""
     contents = bytearray(encoded("WAV", codec))
     place = contents.index(b"data") + 4
@@ -96,8 +96,8 @@ def test_all_data_of_a_wav_file_with_a_wrong_size_is_used(tmp_path, codec, state
     contents[place : place + 4] = struct.pack("<I", 2**32 - 1 if stated is None else round(stated * size))
     decoder = audio.Decoder(written(tmp_path / "voice.wav", contents))
     assert decoder.n_samples == N_SAMPLES and len(decoder.notes) == 1 and "disagree" in decoder.notes[0]
-    expected = soundfile.read(io.BytesIO(encoded("WAV", codec)), dtype="float32")[0]
-    np.testing.assert_array_equal(decoder.read(30_000, 50_000)[0], expected[30_000:50_000])
+    expected = audio.read(written(tmp_path / "whole.wav", encoded("WAV", codec)))[0]
+    np.testing.assert_array_equal(decoder.read(30_000, 50_000), expected[:, 30_000:50_000])
 
 
 def test_mp3_in_a_wav_file_lacks_only_what_encoders_add(tmp_path):
@@ -106,7 +106,8 @@ def test_mp3_in_a_wav_file_lacks_only_what_encoders_add(tmp_path):
     fmt = struct.pack("<HHIIHHHHIHHH", 0x55, 1, RATE_HZ, 8000, 1, 0, 12, 1, 2, 576, 1, 1393)
     chunks = b"".join(name + struct.pack("<I", len(data)) + data for name, data in (
         (b"fmt ", fmt), (b"fact", struct.pack("<I", N_SAMPLES + 1100)), (b"data", sound)))
-    decoder = audio.Decoder(written(tmp_path / "voice.wav", b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks))
+    riff = b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE"
+    decoder = audio.Decoder(written(tmp_path / "voice.wav", riff + chunks))
     assert decoder.n_samples >= N_SAMPLES and not decoder.notes
     assert decoder.read(0, decoder.n_samples).shape == (1, decoder.n_samples)
 
