@@ -8,7 +8,8 @@ import pandas as pd
 import soundfile
 import yaml
 
-HOSTILE = ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '"><b onclick=a>', "[a](javascript:alert(1))",
+HOSTILE = ["$\\nosuch$", "<script>alert(1)</script>", "<img src=x onerror=alert(1)>",
+           '"><b onclick=a>', "[a](javascript:alert(1))",
            "![a](http://example.com/a.png)", "`code` **bold** _em_ | cell", "=HYPERLINK(1)", "+1", "@sum", "a\x1b[31mb",
            "a\u202eb", "${oc.env:HOME}", "&lt;b&gt;", "a\\`b", "```", "<!-- "]
 

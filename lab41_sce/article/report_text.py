@@ -102,7 +102,8 @@ def _data(run: Path, config: dict[str, Any]) -> str:
     limits = {"minutes": config["training"]["minutes"], "updates": config["training"]["updates"],
               "validations without improvement": config["training"]["patience"]}
     limit = " or ".join(f"{number:g} {unit}" for unit, number in limits.items() if number)
-    scored = [f"{len(rows)} mixtures of {escape_markdown(split)} speakers" for split, rows in mixtures.groupby("split", sort=False)]
+    scored = [f"{len(rows)} mixtures of {escape_markdown(split)} speakers"
+              for split, rows in mixtures.groupby("split", sort=False)]
     return (f"The main run was trained on {trained['utterance']} utterances of {trained['speaker']} speakers. Its "
             f"models were selected on {speakers('validation', 0)} other speakers and scored on {' and '.join(scored)}, "
             f"of {config['evaluation']['seconds']} s each. The number of unseen speakers is "

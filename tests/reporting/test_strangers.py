@@ -13,6 +13,7 @@ from lab41_sce.reporting.report import write_report
 from lab41_sce.reporting.tables import Table, escape_markdown, markdown_code
 from lab41_sce.reporting.tables import markdown as markdown_table
 
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_report_shows_text_as_text(tmp_path, text):
     (tmp_path / "outside").mkdir()
