@@ -68,7 +68,8 @@ def beside_article(summary: pd.DataFrame, article: pd.DataFrame, split: str = "u
         panel.bar(x + width, theirs["mean"], width, color=(colour, 0.25), edgecolor=colour, hatch="////",
                   label=f"{figure_label(system)}, article")
     panel.set_xticks(range(len(kinds)), kinds)
-    panel.set(xlabel="Kind of mixture (F: woman, M: man)", ylabel=f"{metric} (dB), {figure_label(split)}\nwith 95 % intervals")
+    panel.set(xlabel="Kind of mixture (F: woman, M: man)",
+              ylabel=f"{metric} (dB), {figure_label(split)}\nwith 95 % intervals")
     panel.axhline(0, color="black", linewidth=0.8)
     panel.grid(axis="y", alpha=0.3)
     figure.legend(loc="outside upper center", ncols=len(systems), frameon=False)
@@ -107,7 +108,8 @@ def improvement_by_snr(summary: pd.DataFrame, labels: Mapping[str, str], split: 
                            label=label)
     ticks = sorted(set(rows["ratio"]))
     panel.set_xticks(ticks, ["no noise" if tick == clean else f"{tick:g}" for tick in ticks])
-    panel.set(xlabel="Signal-to-noise ratio of the mixture (dB)", ylabel=f"{metric} (dB), {figure_label(split)}\nwith 95 % intervals")
+    panel.set(xlabel="Signal-to-noise ratio of the mixture (dB)",
+              ylabel=f"{metric} (dB), {figure_label(split)}\nwith 95 % intervals")
     panel.grid(alpha=0.3)
     figure.legend(loc="outside upper center", ncols=len(labels), frameon=False)
     return figure
