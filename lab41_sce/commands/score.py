@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 1 if a mixture could not be scored, after one error message for each.
     """
-    parser = argparse.ArgumentParser("python -m lab41_sce.score", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("lab41-sce score", description=__doc__.splitlines()[0])
     parser.add_argument("mixtures", type=Path, nargs="+", metavar="MIXTURES", help="folder of the mixtures (or files)")
     parser.add_argument("references", type=Path, metavar="REFERENCES", help="folder of the true voices")
     parser.add_argument("voices", type=Path, metavar="VOICES", help="folder of the separated voices")

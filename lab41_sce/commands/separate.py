@@ -85,8 +85,8 @@ def check_choices(options: argparse.Namespace) -> None:
     if options.jobs is None:
         options.jobs = -1 if on_cluster else 1
     if options.jobs < -1 or options.jobs == 0:
-        raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1 for one for each "
-                        "core.")
+        raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1 (one for each "
+                        "core).")
     if on_cluster:  # its processes may have other working folders
         options.files = [file.absolute() for file in options.files]
         options.out_dir, options.model, options.enroll = (

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 1 after one error message.
     """
-    parser = argparse.ArgumentParser("python -m lab41_sce.sweep", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("lab41-sce sweep", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="folder of the sweep, such as runs/two_speaker_embedded")
     options = parser.parse_args(arguments)
     try:

@@ -154,8 +154,8 @@ def describe_settings() -> str:
             if "group" in item.metadata:
                 continue
             about, possible = declaration(item), expected(item, kinds[item.name])
-            unit = f", in {about.unit}" if about.unit else ""
-            lines += textwrap.wrap(f"{about.help}{unit}. {possible[0].upper()}{possible[1:]}.", 116,
+            values = f"In {about.unit}: {possible}" if about.unit else possible[0].upper() + possible[1:]
+            lines += textwrap.wrap(f"{about.help}. {values}.", 116,
                                    initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
             text = yaml.safe_dump(default, default_flow_style=True, width=1000).splitlines()[0]
             lines.append(f"{indent}{item.name}: {text}")
