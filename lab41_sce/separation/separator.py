@@ -38,7 +38,8 @@ def separate(source: str | Path | np.ndarray | Recording, sample_rate_hz: int | 
 
     Args:
         source: an audio file, of which the mean of the channels is separated; a signal `[N]` or `[C, N]`; or a
-            `Recording`. The masks of several channels come from their mean.
+            `Recording`. The masks of several channels come from their mean. The loudest channel takes the place of
+            the mean where the channels cancel each other (`audio/mixing.py`).
         sample_rate_hz: sample rate of a signal; None for a file or a `Recording`.
         speakers: number of speakers, 1 to 100, or "auto" to count up to three.
         model: a `.keras` file or the folder of a run; None for the shipped model.

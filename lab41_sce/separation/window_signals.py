@@ -1,19 +1,24 @@
 """A window of a recording becomes signals and spectrograms at the model's rate.
 
-    samples [C, n] -> resampled [C, N] -> spectrograms [C, T, F], magnitudes of the mean channel [T, F]
+    samples [C, n] -> resampled [C, N] -> spectrograms [C, T, F], magnitudes of the mixed channels [T, F]
 
 Separation needs a window up to three times. Windows of short recordings are kept, within a budget of memory; windows
 beyond it are read again, so that memory does not grow with the length of a recording.
 """
 
+import logging
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from lab41_sce import audio
+from lab41_sce.audio.mixing import mix, mixing_weights
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.windows import Window
 from lab41_sce.models.front_end import FrontEnd
+
+logger = logging.getLogger(__name__)
 
 MAX_KEPT_BYTES = 256_000_000  # about 10 minutes of one channel
 
@@ -25,7 +30,7 @@ class WindowSignals(NamedTuple):
         samples: at the recording's rate, float32 `[C, n]`.
         resampled: at the model's rate, float32 `[C, N]`.
         spectrograms: complex64 `[C, T, F]`.
-        magnitudes: of the mean of the channels, float32 `[T, F]`.
+        magnitudes: of the mean of the channels, or of the loudest where they cancel each other, float32 `[T, F]`.
     """
 
     samples: np.ndarray
@@ -41,6 +46,7 @@ class WindowReader:
         self.recording, self.front_end = recording, front_end
         self._bytes_left: float = MAX_KEPT_BYTES
         self._kept: dict[Window, WindowSignals] = {}
+        self._warned = False
 
     def read(self, window: Window) -> WindowSignals:
         """Return the signals of a window, and keep them if they fit into the budget."""
@@ -49,7 +55,7 @@ class WindowReader:
         samples = self.recording.read(window.context_start, window.context_stop)
         resampled = np.stack([self._resample(channel) for channel in samples])
         spectrograms = self.front_end.spectrogram(resampled)
-        magnitudes = np.abs(spectrograms[0]) if len(samples) == 1 else self._mean_magnitudes(samples)
+        magnitudes = np.abs(spectrograms[0]) if len(samples) == 1 else self._mixed_magnitudes(samples)
         signals = WindowSignals(samples, resampled, spectrograms, magnitudes)
         if self._size(window) <= self._bytes_left:
             self._bytes_left -= self._size(window)
@@ -57,18 +63,24 @@ class WindowReader:
         return signals
 
     def magnitudes(self, window: Window) -> np.ndarray:
-        """Return the magnitudes of the mean of the channels, float32 `[T, F]`."""
+        """Return the magnitudes of the mixed channels, float32 `[T, F]`."""
         if window in self._kept or self._size(window) <= self._bytes_left:
             return self.read(window).magnitudes
-        return self._mean_magnitudes(self.recording.read(window.context_start, window.context_stop))
+        return self._mixed_magnitudes(self.recording.read(window.context_start, window.context_stop))
 
     def forget(self, window: Window) -> None:
         """Free the memory of a window that is not needed again."""
         if self._kept.pop(window, None):
             self._bytes_left += self._size(window)
 
-    def _mean_magnitudes(self, samples: np.ndarray) -> np.ndarray:
-        return np.abs(self.front_end.spectrogram(self._resample(samples.mean(axis=0))))
+    def _mixed_magnitudes(self, samples: np.ndarray) -> np.ndarray:
+        """Mix the channels, `[C, n]`, and return the magnitudes; report once that channels cancel each other."""
+        weights = mixing_weights([samples.T])
+        if len(weights) > 1 and weights.max() == 1 and not self._warned:
+            self._warned = True
+            logger.warning("%s: its channels cancel each other; the masks come from channel %d, the loudest, instead "
+                           "of their mean.", Path(self.recording.name).name, weights.argmax() + 1)
+        return np.abs(self.front_end.spectrogram(self._resample(mix(samples, weights))))
 
     def _resample(self, signal: np.ndarray) -> np.ndarray:
         return audio.resample(signal, self.recording.sample_rate_hz, self.front_end.sample_rate_hz)
