@@ -1,8 +1,11 @@
 """Files are written whole or not at all: under a temporary name first, then renamed."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
 
 from lab41_sce.errors import UserError
 
@@ -20,6 +23,30 @@ def make_folder(folder: str | Path) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"the folder {folder} cannot be made ({error.strerror}); choose another.") from None
+
+
+@contextlib.contextmanager
+def lock(path: str | Path) -> Iterator[None]:
+    """Lock a file that several processes might write; the operating system releases the lock of a process that dies.
+
+    Args:
+        path: the file; the lock is the hidden file `.NAME.lock` beside it.
+
+    Raises:
+        UserError: another process holds the lock, or its file cannot be made.
+    """
+    path = Path(path)
+    held = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"another process is writing {path}; wait for it, or choose another name.") from None
+    except OSError as error:
+        raise UserError(f"{path} could not be written ({error.strerror or error}); choose another folder.") from None
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def temporary_name(path: str | Path) -> Path:
