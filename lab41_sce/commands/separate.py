@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from lab41_sce.audio.mixing import mix
 from lab41_sce.audio.recording import Recording
 from lab41_sce.errors import UserError
 from lab41_sce.separation.output_paths import (
@@ -170,7 +171,7 @@ def draw_extras(extras: Mapping[str, Path], separation: Any, recording: Recordin
     from lab41_sce.reporting import figures, sound_figures
 
     n_drawn = min(recording.n_samples, round(DRAWN_SECONDS * recording.sample_rate_hz))
-    panels = {Path(part.name).name: part.read(0, min(n_drawn, part.n_samples)).mean(axis=0)
+    panels = {Path(part.name).name: mix(part.read(0, min(n_drawn, part.n_samples)))
               for part in (recording, *map(Recording.open, voices))}
     figures.save(sound_figures.spectrograms(panels, recording.sample_rate_hz), extras[SPECTROGRAMS])
     figures.save(sound_figures.who_speaks_when(separation.activity), extras[ACTIVITY])

@@ -41,8 +41,8 @@ class ScoredMixture(NamedTuple):
 
     rows: list[tuple] = []
     unchanged: bool = False
-    error: str | None = None
-    remark: str | None = None
+    error: str = ""
+    remark: str = ""
 
 
 def find_voices(folder: Path, mixture: Path) -> tuple[list[Path], Path | None]:
@@ -96,8 +96,8 @@ def score_file(mixture: Path, references: Path, voices: Path, known_checksum: st
             raise UserError(f"{mixture} cannot be scored, because one of its references is a copy of another; give the "
                             "true voices of different people.")
         rows = [(mixture.name, len(true), metric, value, found_checksum) for _, metric, value in scores]
-        remark = f"{separated[silent_voices[0]]} is silent; it is scored as white noise." if len(silent_voices) else None
-        return ScoredMixture(rows, remark=remark)
+        remarks = [f"{separated[number]} is silent; it is scored as white noise." for number in silent_voices]
+        return ScoredMixture(rows, remark=" ".join(remarks))
     except (UserError, ValueError, OSError) as error:
         return ScoredMixture(error=str(error))
 

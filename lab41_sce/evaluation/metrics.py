@@ -25,9 +25,9 @@ such a mixture is the rounding of its files, so it is set to 100 dB here if the 
 Mixtures that cannot be scored
 ------------------------------
 A mixture is not scored if one of its sources is silent (more than 200 dB below the mixture), or if one source is a
-copy of another, at any level or exactly filtered. All its metrics are NaN for every system, and summaries leave them out. A silent
-estimate is different: it is replaced by seeded white noise and so gets finite, poor scores. Leaving it out would reward
-it.
+copy of another, at any level or exactly filtered. All its metrics are NaN for every system, and summaries leave them
+out. A silent estimate is different: it is replaced by seeded white noise and so gets finite, poor scores. Leaving it
+out would reward it.
 """
 
 import itertools
