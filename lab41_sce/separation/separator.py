@@ -12,6 +12,7 @@ loky, Dask or Ray; it is sent to them by pickle. It is refused in a fork of a pr
 TensorFlow's threads do not exist there, and its first operation would never return.
 """
 
+import logging
 import os
 import pickle
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from lab41_sce.models.loading import load_model
 from lab41_sce.pretrained import MODEL
 from lab41_sce.separation.result import Separation
 from lab41_sce.separation.streaming import VoiceStream
+
+logger = logging.getLogger(__name__)
 
 MAX_SPEAKERS = 100  # each needs the memory of a recording
 
@@ -100,6 +103,7 @@ class Separator:
             recording, one_channel = Recording.of(source, sample_rate_hz), np.ndim(source) == 1  # type: ignore[arg-type]
         stream = self.open(recording, n_speakers, **options)
         voices = np.concatenate([*stream], axis=-1)  # [S, C, N]
+        _log_notes(recording)
         return stream.result(voices[:, 0] if one_channel else voices)
 
     def open(self, recording: Recording, n_speakers: int | str = "auto", enrolled: np.ndarray | None = None, *,
@@ -149,6 +153,7 @@ class Separator:
         """
         self._require_verification_threshold()
         centroids = self.open(recording, 1).speakers.centroids
+        _log_notes(recording)
         assert centroids is not None  # a model with a verification threshold has embeddings
         [centroid] = centroids
         if not centroid.any():
@@ -197,3 +202,9 @@ class Separator:
         if getattr(self.model, "verification_threshold", None) is None:
             raise UserError("this model cannot find a person, because its verification threshold was not measured; "
                             "use the shipped model.")
+
+
+def _log_notes(recording: Recording) -> None:
+    """Log what is unusual about a recording."""
+    for note in recording.notes:
+        logger.warning("%s: %s", recording.name, note)

@@ -6,8 +6,6 @@ Separation needs a window up to three times. Windows of short recordings are kep
 beyond it are read again, so that memory does not grow with the length of a recording.
 """
 
-import logging
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +15,6 @@ from lab41_sce.audio.mixing import mix, mixing_weights
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.windows import Window
 from lab41_sce.models.front_end import FrontEnd
-
-logger = logging.getLogger(__name__)
 
 MAX_KEPT_BYTES = 256_000_000  # about 10 minutes of one channel
 
@@ -46,7 +42,6 @@ class WindowReader:
         self.recording, self.front_end = recording, front_end
         self._bytes_left: float = MAX_KEPT_BYTES
         self._kept: dict[Window, WindowSignals] = {}
-        self._warned = False
 
     def read(self, window: Window) -> WindowSignals:
         """Return the signals of a window, and keep them if they fit into the budget."""
@@ -74,12 +69,11 @@ class WindowReader:
             self._bytes_left += self._size(window)
 
     def _mixed_magnitudes(self, samples: np.ndarray) -> np.ndarray:
-        """Mix the channels, `[C, n]`, and return the magnitudes; report once that channels cancel each other."""
+        """Mix the channels, `[C, n]`, and return the magnitudes; note once that channels cancel each other."""
         weights = mixing_weights([samples.T])
-        if len(weights) > 1 and weights.max() == 1 and not self._warned:
-            self._warned = True
-            logger.warning("%s: its channels cancel each other; the masks come from channel %d, the loudest, instead "
-                           "of their mean.", Path(self.recording.name).name, weights.argmax() + 1)
+        note = "the channels cancel each other; the masks come from the loudest instead of their mean"
+        if len(weights) > 1 and weights.max() == 1 and note not in self.recording.notes:
+            self.recording.notes.append(note)
         return np.abs(self.front_end.spectrogram(self._resample(mix(samples, weights))))
 
     def _resample(self, signal: np.ndarray) -> np.ndarray:

@@ -176,6 +176,16 @@ def test_a_gap_in_the_numbers_of_the_voices_is_an_error(complete, capsys):
     assert {*table["mixture"]} == {"b.wav"}
 
 
+def test_channels_of_opposite_signs_have_the_scores_of_one_channel(complete, caplog):
+    _, right = run_score(complete)
+    for name in ("mixtures/a.wav", "references/a_1.wav", "references/a_2.wav", "voices/a_1.wav", "voices/a_2.wav"):
+        samples, rate_hz = audio.read(complete / name)
+        audio.write(complete / name, np.concatenate([samples, -samples]), rate_hz, "FLOAT")
+    status, table = run_score(complete)
+    pd.testing.assert_frame_equal(table.drop(columns="checksum"), right.drop(columns="checksum"))
+    assert status == 0 and "the channels cancel each other" in caplog.text
+
+
 def test_a_table_that_another_call_writes_is_refused(complete, capsys):
     """Before, both calls succeeded, and the rows of one were lost."""
     out = complete / "scores.csv"

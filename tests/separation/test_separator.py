@@ -54,7 +54,15 @@ def test_channels_of_opposite_signs_get_the_masks_of_one_of_them(tiny_model, kin
     np.testing.assert_allclose(opposite.voices[:, 1], -expected.voices, atol=1e-4)
     np.testing.assert_allclose(opposite.voices[:, 0], 0.9 * expected.voices, atol=1e-4)
     [record] = caplog.records
-    assert "the signal: its channels cancel each other; the masks come from channel 2" in record.getMessage()
+    assert "the signal: the channels cancel each other; the masks come from the loudest" in record.getMessage()
+
+
+def test_a_file_with_channels_of_opposite_signs_is_separated_as_one_of_them(tiny_model, tmp_path, caplog):
+    signal, separator = noise(2, 10000)[:, 0], Separator(tiny_model)
+    soundfile.write(tmp_path / "talk.wav", np.stack([signal, -signal], axis=1), 10000, "FLOAT")
+    voices = separator.separate(tmp_path / "talk.wav", n_speakers=2).voices
+    np.testing.assert_allclose(voices, separator.separate(signal, 10000, 2).voices, atol=1e-5)
+    assert "talk.wav: the channels cancel each other" in caplog.text
 
 
 def test_a_person_is_enrolled_from_channels_of_opposite_signs(tiny_model):
