@@ -56,6 +56,7 @@ def lock(path: str | Path, busy: str = "") -> Iterator[None]:
 @contextlib.contextmanager
 def _locked(path: Path, timeout: float) -> Iterator[None]:
     """Hold a lock and delete its file before the release: filelock discards a lock on a deleted file."""
+    path.parent.stat()  # raises FileNotFoundError; filelock would make the folder
     with FileLock(path, timeout=timeout):
         try:
             yield
