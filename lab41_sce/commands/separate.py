@@ -29,6 +29,7 @@ from lab41_sce.separation.output_paths import (
     SPECTROGRAMS,
     OutputPaths,
     check_outputs,
+    is_copy,
     list_recordings,
 )
 
@@ -130,8 +131,8 @@ def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Pa
         inputs: files that no voice may replace.
         enrolled: embedding of the enrolled speaker (`Separator.speaker_embedding`).
         recording: the recording, if it is open already.
-        existing: of several recordings, the outputs of this one that existed before the call. Other outputs are from
-            a first attempt in a lost process, and may be replaced. None: there is only one recording.
+        existing: of several recordings, the outputs of this one that existed before the call. Other outputs may be
+            replaced if they are equal: a first attempt in a lost process wrote them. None: there is only one recording.
     """
     try:
         separator = load_separator(options.model, options.call)
@@ -159,7 +160,13 @@ def separate_recording(separator: Any, recording: Recording, options: argparse.N
         outputs = paths.all(stream.speakers.n_speakers)
         retried = existing is not None and not {*outputs} & {*existing}
         check_outputs(inputs, outputs, options.force or retried)
-        separation, peak = write_voice_files(stream, recording, paths, draw_extras)
+
+        def check_again(staged: Mapping[Path, Path]) -> None:
+            """Refuse the outputs that another call has written meanwhile."""
+            check_outputs(inputs, [output for output, file in staged.items() if not (retried and is_copy(output, file))],
+                          options.force)
+
+        separation, peak = write_voice_files(stream, recording, paths, draw_extras, check_again)
     sentences = [*recording.notes,
                  *summarise(separation, outputs[0], peak, paths.leftovers(separation.n_speakers))]
     return Outcome(outputs, [f"{path.name}: {sentence}" for sentence in sentences])

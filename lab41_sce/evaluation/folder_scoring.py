@@ -135,7 +135,8 @@ def score_files(mixtures: Sequence[Path], references: Path, voices: Path, out: P
     if repeated := sorted(name for name, times in Counter(mixture.name for mixture in mixtures).items() if times > 1):
         raise UserError(f"{len(repeated)} names belong to several mixtures ({', '.join(repeated[:3])}); give each "
                         "mixture once, or score each folder separately with another --out.")
-    with lock(out):
+    busy = f"another call writes scores to {out}; wait for it, or choose another --out."
+    with lock(out.with_name(f".{out.name}.lock"), busy):
         return _add_scores(_read_table(out), mixtures, references, voices, out, engine, n_jobs)
 
 
