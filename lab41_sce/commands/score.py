@@ -3,8 +3,8 @@
     python -m lab41_sce.score MIXTURES REFERENCES VOICES --out scores.csv
 
 compares VOICES/talk_1.wav, VOICES/talk_2.wav, ... (as `lab41_sce.separate` writes them, in any order) with
-REFERENCES/talk_1.wav, ... and MIXTURES/talk.wav. scores.csv has the columns mixture, speakers, metric and value (dB).
-Mixtures that it contains already are skipped.
+REFERENCES/talk_1.wav, ... and MIXTURES/talk.wav. scores.csv has the columns mixture, speakers, metric, value (dB) and
+checksum. Mixtures whose scores it contains are skipped, unless the checksum of their files has changed.
 """
 
 import argparse

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from lab41_sce.audio.mixing import mix
 from lab41_sce.audio.recording import Recording
 from lab41_sce.errors import UserError
 from lab41_sce.separation.output_paths import (
@@ -28,6 +29,7 @@ from lab41_sce.separation.output_paths import (
     SPECTROGRAMS,
     OutputPaths,
     check_outputs,
+    is_copy,
     list_recordings,
 )
 
@@ -129,8 +131,8 @@ def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Pa
         inputs: files that no voice may replace.
         enrolled: embedding of the enrolled speaker (`Separator.speaker_embedding`).
         recording: the recording, if it is open already.
-        existing: of several recordings, the outputs of this one that existed before the call. Other outputs are from
-            a first attempt in a lost process, and may be replaced. None: there is only one recording.
+        existing: of several recordings, the outputs of this one that existed before the call. Other outputs may be
+            replaced if they are equal: a first attempt in a lost process wrote them. None: there is only one recording.
     """
     try:
         separator = load_separator(options.model, options.call)
@@ -158,7 +160,13 @@ def separate_recording(separator: Any, recording: Recording, options: argparse.N
         outputs = paths.all(stream.speakers.n_speakers)
         retried = existing is not None and not {*outputs} & {*existing}
         check_outputs(inputs, outputs, options.force or retried)
-        separation, peak = write_voice_files(stream, recording, paths, draw_extras)
+
+        def check_again(staged: Mapping[Path, Path]) -> None:
+            """Refuse the outputs that another call has written meanwhile."""
+            check_outputs(inputs, [output for output, file in staged.items() if not (retried and is_copy(output, file))],
+                          options.force)
+
+        separation, peak = write_voice_files(stream, recording, paths, draw_extras, check_again)
     sentences = [*recording.notes,
                  *summarise(separation, outputs[0], peak, paths.leftovers(separation.n_speakers))]
     return Outcome(outputs, [f"{path.name}: {sentence}" for sentence in sentences])
@@ -171,7 +179,7 @@ def draw_extras(extras: Mapping[str, Path], separation: Any, recording: Recordin
     from lab41_sce.reporting import figures, sound_figures
 
     n_drawn = min(recording.n_samples, round(DRAWN_SECONDS * recording.sample_rate_hz))
-    panels = {Path(part.name).name: part.read(0, min(n_drawn, part.n_samples)).mean(axis=0)
+    panels = {Path(part.name).name: mix(part.read(0, min(n_drawn, part.n_samples)))
               for part in (recording, *map(Recording.open, voices))}
     figures.save(sound_figures.spectrograms(panels, recording.sample_rate_hz), extras[SPECTROGRAMS])
     figures.save(sound_figures.who_speaks_when(separation.activity), extras[ACTIVITY])
