@@ -19,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lab41_sce.audio.recording import Recording
+from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
 from lab41_sce.separation.output_paths import (
     ACTIVITY,
@@ -176,17 +177,12 @@ def draw_extras(extras: Mapping[str, Path], separation: Any, recording: Recordin
     figures.save(sound_figures.who_speaks_when(separation.activity), extras[ACTIVITY])
 
 
+@command("interrupted: finished recordings are kept, no file is incomplete; run the same command to continue")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Separate every file; return 0, or 1 after a sentence about each file that could not be separated."""
-    try:
-        options = parse(arguments)
-        check_choices(options)
-        return int(not separate_all(options))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        sys.exit("interrupted: finished recordings are kept, no file is incomplete; run the same command to continue")
+    options = parse(arguments)
+    check_choices(options)
+    return int(not separate_all(options))
 
 
 def separate_all(options: argparse.Namespace) -> bool:
