@@ -3,6 +3,7 @@
 | what happens | exit status | message |
 | --- | --- | --- |
 | `UserError` | 1 | its sentence |
+| a path that is too long for the system | 1 | one sentence |
 | Ctrl-C, SIGTERM, SIGHUP | 130, 143, 129 | the command's sentence about what is kept; temporary files are removed |
 | stdout is full | 1, at the end | one sentence; the work is finished |
 | the reader of stdout has ended, as `head -1` does | 1, at the end | none; the work is finished |
@@ -11,6 +12,7 @@ Letters that the terminal's encoding lacks are printed as escape sequences, such
 """
 
 import contextlib
+import errno
 import functools
 import os
 import signal
@@ -21,6 +23,8 @@ from types import FrameType
 from typing import Any, TextIO
 
 from lab41_sce.errors import UserError
+
+INTERRUPTING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 Main = Callable[[Sequence[str] | None], int]
 
@@ -76,6 +80,11 @@ def command(interrupted: str = "interrupted") -> Callable[[Main], Callable[..., 
                 except UserError as error:
                     print(f"error: {error}", file=sys.stderr)
                     return 1
+                except OSError as error:
+                    if error.errno != errno.ENAMETOOLONG:
+                        raise
+                    print(f"error: {error.filename} is too long for the name of a file; give another.", file=sys.stderr)
+                    return 1
                 except KeyboardInterrupt as interruption:
                     print(interrupted, file=sys.stderr)
                     return 128 + (interruption.args[0] if isinstance(interruption, _Terminated) else signal.SIGINT)
@@ -102,13 +111,13 @@ def _streams() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interrupting_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP interrupt the command as Ctrl-C does, unless they are handled or ignored already."""
+    """Let signals that would kill the process interrupt the command as Ctrl-C does."""
     def interrupt(number: int, _: FrameType | None) -> None:
         raise _Terminated(number)
 
     in_main_thread = threading.current_thread() is threading.main_thread()  # only there can a signal be handled
-    numbers = [number for number in (signal.SIGTERM, getattr(signal, "SIGHUP", None))
-               if in_main_thread and number and signal.getsignal(number) is signal.SIG_DFL]
+    numbers = [number for number in INTERRUPTING_SIGNALS
+               if in_main_thread and signal.getsignal(number) is signal.SIG_DFL]
     for number in numbers:
         signal.signal(number, interrupt)
     try:

@@ -25,7 +25,7 @@ from omegaconf import DictConfig
 from lab41_sce.atomic_write import write_csv
 from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
-from lab41_sce.runs.config_schema import CONFIG_PATH, Settings, check, describe_settings
+from lab41_sce.runs.config_schema import CONFIG_PATH, Settings, check, describe_settings, quoted_overrides
 from lab41_sce.runs.renamed_settings import renamed_config, renamed_overrides
 from lab41_sce.runs.run_directory import check_folder, lock_run_directory, modified_since, open_folder
 from lab41_sce.training.distributed import WorkerLost, Workers
@@ -178,6 +178,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given == ["--settings"]:
         print(describe_settings())
         return 0
-    sys.argv[1:] = renamed_overrides(given)  # where Hydra looks for them
+    sys.argv[1:] = quoted_overrides(renamed_overrides(given))  # where Hydra looks for them
     run_composed()
     return 0

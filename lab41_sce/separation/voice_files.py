@@ -14,7 +14,7 @@ from lab41_sce import atomic_write, audio
 from lab41_sce.audio.recording import Recording
 from lab41_sce.errors import UserError
 from lab41_sce.separation.activity import Segments, rttm
-from lab41_sce.separation.output_paths import JSON, RTTM, OutputPaths
+from lab41_sce.separation.output_paths import JSON, RTTM, VOICE_COMMENT, OutputPaths
 from lab41_sce.separation.result import Separation
 from lab41_sce.separation.streaming import VoiceStream
 
@@ -42,9 +42,10 @@ def write_voice_files(stream: VoiceStream, recording: Recording, outputs: Output
     parts = iter(stream)
     first = next(parts)  # a recording that cannot be decoded leaves no folder
     peak = 0.0
-    with _staged(outputs.all(n_speakers), recording, outputs.folder) as staged:
+    with _staged(outputs.all(n_speakers), recording, outputs) as staged:
         voices = [staged[voice] for voice in outputs.voices(n_speakers)]
-        with audio.open_writers(voices, recording.sample_rate_hz, recording.n_channels, recording.n_samples) as write:
+        with audio.open_writers(voices, recording.sample_rate_hz, recording.n_channels, recording.n_samples,
+                                VOICE_COMMENT) as write:
             for part in itertools.chain([first], parts):
                 write(part)
                 peak = max(peak, float(np.abs(part).max(initial=0.0)))
@@ -56,21 +57,20 @@ def write_voice_files(stream: VoiceStream, recording: Recording, outputs: Output
 
 
 @contextlib.contextmanager
-def _staged(outputs: list[Path], recording: Recording, folder: Path) -> Iterator[dict[Path, Path]]:
+def _staged(files: list[Path], recording: Recording, outputs: OutputPaths) -> Iterator[dict[Path, Path]]:
     """Yield a temporary path for each output, and move the files at the end: the first voice comes last."""
     name = Path(recording.name).name
-    staging = folder / f".{name}.part"
-    staged = {output: staging / output.name for output in outputs}
-    atomic_write.make_folder(staging)
+    staged = {file: outputs.staging / file.name for file in files}
+    atomic_write.make_folder(outputs.staging)
     try:
         yield staged
         for output in reversed(staged):
             staged[output].replace(output)
     except OSError as error:
-        raise UserError(f"{name}: its voices could not be written to {folder} ({error.strerror}); "
+        raise UserError(f"{name}: its voices could not be written to {outputs.folder} ({error.strerror}); "
                         "choose another --out-dir.") from None
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(outputs.staging, ignore_errors=True)
 
 
 def write_extras(extras: Mapping[str, Path], separation: Separation, recording: Recording,
