@@ -19,7 +19,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -118,7 +118,7 @@ def quoted_overrides(arguments: Sequence[str]) -> list[str]:
         if sign and not name.startswith("-"):
             try:
                 quote = parser.parse_override(argument).is_sweep_override() and "/" in value and not multirun
-            except OverrideParseException:
+            except HydraException:
                 quote = True
             if quote:  # a backslash before a quote, or at the end, is doubled in quoted text
                 escaped = re.sub(r"(\\*)('|$)", lambda match: 2 * match[1] + match[2].replace("'", "\\'"), value)
