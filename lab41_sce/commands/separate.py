@@ -9,7 +9,6 @@ of the input.
 import argparse
 import functools
 import os
-import shutil
 import sys
 import uuid
 from collections import Counter
@@ -31,6 +30,7 @@ from lab41_sce.separation.output_paths import (
     SPECTROGRAMS,
     OutputPaths,
     check_outputs,
+    is_copy,
     list_recordings,
 )
 
@@ -132,8 +132,8 @@ def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Pa
         inputs: files that no voice may replace.
         enrolled: embedding of the enrolled speaker (`Separator.speaker_embedding`).
         recording: the recording, if it is open already.
-        existing: of several recordings, the outputs of this one that existed before the call. Other outputs are from
-            a first attempt in a lost process, and may be replaced. None: there is only one recording.
+        existing: of several recordings, the outputs of this one that existed before the call. Other outputs may be
+            replaced if they are equal: a first attempt in a lost process wrote them. None: there is only one recording.
     """
     try:
         separator = load_separator(options.model, options.call)
@@ -161,7 +161,13 @@ def separate_recording(separator: Any, recording: Recording, options: argparse.N
         outputs = paths.all(stream.speakers.n_speakers)
         retried = existing is not None and not {*outputs} & {*existing}
         check_outputs(inputs, outputs, options.force or retried)
-        separation, peak = write_voice_files(stream, recording, paths, draw_extras)
+
+        def check_again(staged: Mapping[Path, Path]) -> None:
+            """Refuse the outputs that another call has written meanwhile."""
+            check_outputs(inputs, [output for output, file in staged.items() if not (retried and is_copy(output, file))],
+                          options.force)
+
+        separation, peak = write_voice_files(stream, recording, paths, draw_extras, check_again)
     sentences = summarise(separation, outputs[0], peak, paths.leftovers(separation.n_speakers))
     return Outcome(outputs, [f"{path.name}: {sentence}" for sentence in sentences])
 
@@ -249,6 +255,7 @@ def separate_files(paths: list[Path], options: argparse.Namespace, inputs: Colle
     from joblib import delayed
 
     from lab41_sce.process_pool import workers
+    from lab41_sce.separation.staging import delete_abandoned
 
     places = {os.path.realpath(path): path for path in inputs}
 
@@ -262,10 +269,8 @@ def separate_files(paths: list[Path], options: argparse.Namespace, inputs: Colle
             outcomes = run(map(job, paths))
             return all([report(outcome) for outcome in tqdm(outcomes, "separating", len(paths), unit=" files",
                                                             disable=len(paths) == 1)])
-    except (KeyboardInterrupt, UserError):  # joblib has killed the processes, which could not remove their files
-        for path in paths:
-            shutil.rmtree(output_paths(path, options).staging, ignore_errors=True)
-        raise
+    finally:
+        delete_abandoned(options.out_dir)  # of processes that were killed: by joblib, when this one is interrupted
 
 
 def report(outcome: Outcome) -> bool:

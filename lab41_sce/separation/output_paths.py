@@ -1,5 +1,6 @@
 """The path of a recording and the wanted outputs become the names of the files to write, which are checked."""
 
+import filecmp
 import itertools
 import logging
 import os
@@ -50,11 +51,6 @@ class OutputPaths:
     def all(self, n_speakers: int) -> list[Path]:
         """Return every file."""
         return [*self.voices(n_speakers), *self.extras.values()]
-
-    @property
-    def staging(self) -> Path:
-        """Return the folder in which the files are made."""
-        return self.folder / f".{self.recording.name}.part"
 
     def leftovers(self, n_speakers: int) -> list[Path]:
         """List existing files that an earlier call wrote for this recording and that this call does not replace."""
@@ -139,7 +135,7 @@ def check_outputs(inputs: Collection[Path], outputs: Collection[Path], replace: 
     """
     input_places = {*map(os.path.realpath, inputs)}  # realpath, unlike Path.resolve, accepts circular links
     for output in outputs:
-        if len(os.fsencode(atomic_write.temporary_name(output).name)) > MAX_NAME_BYTES:
+        if len(os.fsencode(atomic_write.lock_name(output).name)) > MAX_NAME_BYTES:
             raise UserError(f"{output.name} is too long for the name of a file; rename the recording.")
         place = os.path.realpath(output)
         if place in input_places:
@@ -147,3 +143,8 @@ def check_outputs(inputs: Collection[Path], outputs: Collection[Path], replace: 
                             "choose another --out-dir.")
         if output.is_dir() or (output.exists() and not replace):
             raise UserError(f"{output} exists already; add --force to replace it, or choose another --out-dir.")
+
+
+def is_copy(output: Path, file: Path) -> bool:
+    """Return whether an output exists and has the contents of a file."""
+    return output.is_file() and filecmp.cmp(output, file, shallow=False)

@@ -14,6 +14,7 @@ from lab41_sce.commands import separate
 from lab41_sce.errors import UserError
 from lab41_sce.separation import voice_files
 from lab41_sce.separation.separator import Separator
+from lab41_sce.separation.staging import PREFIX, SUFFIX
 
 
 @pytest.fixture
@@ -363,8 +364,9 @@ def test_files_of_killed_processes_are_removed(tmp_path, monkeypatch, end):
     def lost_workers(*_):
         yield lambda jobs: [*jobs]
         for name in "ab":
-            (tmp_path / "out" / f".{name}.wav.part").mkdir(parents=True)
-            (tmp_path / "out" / f".{name}.wav.part" / "half").touch()
+            staging = tmp_path / "out" / f"{PREFIX}{name}{SUFFIX}"
+            staging.mkdir(parents=True)
+            (staging / "half").touch()
         raise end("lost")
 
     options = separate.parse(["a.wav", "b.wav", "--out-dir", str(tmp_path / "out")])
