@@ -62,7 +62,7 @@ def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, n_
         sample_rate_hz: in Hz.
         n_channels: C.
         n_samples: length of the files in samples.
-        comment: stored in the header of each file.
+        comment: stored in the header of each file, unless it is empty.
 
     Yields:
         A function that writes the next part of all files, float32 `[len(paths), C, n]`.
@@ -85,7 +85,8 @@ def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, n_
                 for temporary in temporary_files:
                     raw_files.append(_RawFile(temporary))
                     encoders.append(_open_encoder(raw_files[-1], sample_rate_hz, n_channels, n_samples))
-                    encoders[-1].comment = comment
+                    if comment:  # libsndfile refuses an empty one in OGG
+                        encoders[-1].comment = comment
             yield write_part
         finally:
             with _user_errors(paths[0], raw_files), _delayed_interrupt():  # closing writes the last samples
