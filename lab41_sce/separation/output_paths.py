@@ -91,7 +91,7 @@ def is_voice(path: Path) -> bool:
     try:
         with soundfile.SoundFile(path) as file:
             return file.comment == VOICE_COMMENT
-    except (soundfile.LibsndfileError, OSError):
+    except (soundfile.LibsndfileError, OSError, ValueError):  # ValueError: soundfile encodes no undecodable name
         return False
 
 

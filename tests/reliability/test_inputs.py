@@ -10,6 +10,7 @@ import importlib
 import inspect
 import io
 import itertools
+import logging
 import os
 import signal
 import subprocess
@@ -46,7 +47,8 @@ ODD_NAMES = ("Gespräch.wav", "話.wav", "\N{MICROPHONE}.flac", "a\N{RIGHT-TO-LE
              "%s.wav", "talk_1.WAV", "talk.WAV", "talk.ogg", f"{'é' * 120}.wav",
              *(f"{'x' * length}.wav" for length in (235, 239, 243, 244, 251)))
 STREAMS = ("utf-8", "cp1252", "ascii", "full stdout", "full stderr", "no reader", "closed")
-MODULES = ("lab41_sce.cli", *(f"lab41_sce.commands.{name}" for name in COMMANDS if name != "demo"),
+# Without the experiment: Hydra replaces the log handlers of the process, which pytest needs.
+MODULES = ("lab41_sce.cli", *(f"lab41_sce.commands.{name}" for name in COMMANDS if name not in ("demo", "experiment")),
            "lab41_sce.commands.train_with_torch", "lab41_sce.demo.__main__", "lab41_sce.article.__main__",
            "lab41_sce.article.draw", "lab41_sce.article.timing", "lab41_sce.runs.reproduction")
 ODD_FOLDERS = ("Gespräch", "話", "a=b", "a(b)", "a#b", "a,b", "[x]", "{x}", "it's", '"x"', "two words", "a&b;c!", "~",
@@ -139,7 +141,9 @@ def hostile_streams(kind):
             err = stack.enter_context(open("/dev/full", "w", buffering=1))
         elif kind == "closed":
             out = err = None
-        with mock.patch.object(sys, "stdout", out), mock.patch.object(sys, "stderr", err):
+        # A command's log handlers end with its streams.
+        with mock.patch.object(sys, "stdout", out), mock.patch.object(sys, "stderr", err), \
+                mock.patch.object(logging.root, "handlers", []):
             yield lambda: b"".join(stream.buffer.getvalue() for stream in healthy).decode(errors="replace")
 
 
@@ -159,7 +163,9 @@ def test_odd_names_on_hostile_terminals(campaign, fuzz, separator, quick, tmp_pa
         folder = tmp_path / str(number)
         folder.mkdir()
         for each in (name, "plain.wav"):
-            soundfile.write(folder / each, sound, 8000, format=each[-4:].strip(".").upper())
+            content = io.BytesIO()
+            soundfile.write(content, sound, 8000, format=each[-4:].strip(".").upper())
+            (folder / each).write_bytes(content.getvalue())
         before = {path: path.read_bytes() for path in folder.iterdir()}
 
         def case(folder=folder, kind=kind, before=before):
@@ -172,7 +178,7 @@ def test_odd_names_on_hostile_terminals(campaign, fuzz, separator, quick, tmp_pa
                 raise fuzz.Lost("a recording was changed, or temporary files are left")
             if {f"plain_{number}.wav" for number in (1, 2)} - {path.name for path in voices}:
                 raise fuzz.Lost("the other recording was not separated")
-            assert all(soundfile.info(path).frames == len(sound) for path in voices if path.suffix != ".ogg")
+            assert all(len(soundfile.read(io.BytesIO(path.read_bytes()))[0]) == len(sound) for path in voices)
             refused, streams_fail = len(voices) == 2, kind in ("full stdout", "full stderr", "no reader")
             assert len(voices) in (2, 4) and refused <= all(statuses)
             assert statuses[0] == int(refused or streams_fail), f"{kind}: {statuses}"
