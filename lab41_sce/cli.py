@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from importlib import import_module
 
 from lab41_sce import __version__
+from lab41_sce.command_line import command
 
 COMMANDS = {
     "separate": "separate recordings into one file for each speaker",
@@ -21,6 +22,7 @@ COMMANDS = {
 }
 
 
+@command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the first argument names.
 

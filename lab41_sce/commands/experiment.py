@@ -23,8 +23,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lab41_sce.atomic_write import write_csv
+from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
-from lab41_sce.runs.config_schema import CONFIG_PATH, Settings, check, describe_settings
+from lab41_sce.runs.config_schema import CONFIG_PATH, Settings, check, describe_settings, quoted_overrides
 from lab41_sce.runs.renamed_settings import renamed_config, renamed_overrides
 from lab41_sce.runs.run_directory import check_folder, lock_run_directory, modified_since, open_folder
 from lab41_sce.training.distributed import WorkerLost, Workers
@@ -143,8 +144,6 @@ def run_composed(config: DictConfig) -> None:
         sys.exit(f"error: {error}")
     except InstantiationException as error:  # a layer rejects a value; the cause gives the reason
         sys.exit(f"error: {error.__cause__ or error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted: the same command with resume=true continues from the last checkpoint")
     if not summary.empty:  # empty for workers other than the chief
         print(f"\n{(folder / 'table.md').read_text('utf-8')}\nReport: {(folder / 'report.html').resolve()}")
 
@@ -162,6 +161,7 @@ def _launch_workers(config: DictConfig, job: Any, given: Sequence[str], folder: 
         raise UserError(f"the workers of {folder} ended with exit status {status}; their messages give the reason.")
 
 
+@command("interrupted: the same command with resume=true continues from the last checkpoint")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an experiment from the command line.
 
@@ -178,6 +178,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given == ["--settings"]:
         print(describe_settings())
         return 0
-    sys.argv[1:] = renamed_overrides(given)  # where Hydra looks for them
+    sys.argv[1:] = quoted_overrides(renamed_overrides(given))  # where Hydra looks for them
     run_composed()
     return 0

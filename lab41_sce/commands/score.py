@@ -13,12 +13,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.folder_scoring import mean_scores, score_files
 from lab41_sce.process_pool import ENGINES
 from lab41_sce.separation.output_paths import list_recordings
 
 
+@command("interrupted: the scores so far are saved; run the same command again to continue")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Score the voices of a folder and print the mean scores.
 
@@ -39,14 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="where the processes run: on this machine (loky, the default) or on a cluster")
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s")
-    try:
-        if options.jobs < -1 or options.jobs == 0:
-            raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1 (one per core).")
-        errors = score_files(list_recordings(options.mixtures), options.references, options.voices, options.out,
-                             options.parallel_backend, options.jobs)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if options.jobs < -1 or options.jobs == 0:
+        raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1 (one per core).")
+    errors = score_files(list_recordings(options.mixtures), options.references, options.voices, options.out,
+                         options.parallel_backend, options.jobs)
     for message in errors:
         print(f"error: {message}", file=sys.stderr)
     for row in mean_scores(options.out).itertuples():

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab41_sce.atomic_write import write_csv, write_text
-from lab41_sce.errors import UserError
+from lab41_sce.command_line import command
 from lab41_sce.reporting import sweep, tables
 
 
+@command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print and write the table of a sweep.
 
@@ -29,14 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("lab41-sce sweep", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="folder of the sweep, such as runs/two_speaker_embedded")
     options = parser.parse_args(arguments)
-    try:
-        scores, unfinished = sweep.collect(options.folder)
-        text = tables.markdown(sweep.table(scores))
-        write_csv(sweep.without_formulas(scores), options.folder / "sweep.csv")
-        write_text(options.folder / "sweep.md", text + "\n")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    scores, unfinished = sweep.collect(options.folder)
+    text = tables.markdown(sweep.table(scores))
+    write_csv(sweep.without_formulas(scores), options.folder / "sweep.csv")
+    write_text(options.folder / "sweep.md", text + "\n")
     if unfinished:
         print(f"without scores yet: {', '.join(unfinished)}", file=sys.stderr)
     print(text)

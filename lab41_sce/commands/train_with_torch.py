@@ -20,12 +20,14 @@ from pathlib import Path
 import pandas as pd
 
 from lab41_sce.atomic_write import make_folder, write_csv, write_text
+from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import check, compose_config
 from lab41_sce.runs.run_directory import describe_run
 from lab41_sce.runs.versions import versions
 
 
+@command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train from the command line; return 0, or 1 after one sentence about a mistake."""
     parser = argparse.ArgumentParser(prog="python -m lab41_sce.train_with_torch", description=__doc__.splitlines()[0])
@@ -37,12 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 2) - 2),
                         help="processes that draw batches")
     options = parser.parse_args(arguments)
-    try:
-        _train(options, shlex.join(["python", "-m", "lab41_sce.train_with_torch",
-                                    *(sys.argv[1:] if arguments is None else arguments)]))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    _train(options, shlex.join(["python", "-m", "lab41_sce.train_with_torch",
+                                *(sys.argv[1:] if arguments is None else arguments)]))
     return 0
 
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
 
 
@@ -32,6 +33,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
+@command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve the page until it is interrupted; return 0, or 1 after a sentence about what is wrong."""
     options = parse(arguments)

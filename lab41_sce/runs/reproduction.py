@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from lab41_sce.atomic_write import write_csv
+from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
 from lab41_sce.runs.renamed_settings import renamed_systems
 
@@ -73,6 +74,7 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     return table.assign(system=renamed_systems(table["system"]))
 
 
+@command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print "reproduced" or "differs: ..."; return 1 where a mean differs or a file cannot be read, else 0."""
     parser = argparse.ArgumentParser(prog="python -m lab41_sce.runs.reproduction", description=__doc__.splitlines()[0])
@@ -80,16 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("expected", type=Path, help=f"CSV file with the columns {', '.join(COLUMNS)}")
     parser.add_argument("--write", action="store_true", help="make the expected means from those of the run")
     options = parser.parse_args(arguments)
-    try:
-        summary = _read(options.run / "summary.csv", [*KEYS, "mean"])
-        if options.write:
-            systems = _read(options.run / "systems.csv", ["system", "updates"]).dropna(subset="updates")["system"]
-            write_csv(expectations(summary, set(systems)), options.expected)
-            return 0
-        expected = _read(options.expected, COLUMNS)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    summary = _read(options.run / "summary.csv", [*KEYS, "mean"])
+    if options.write:
+        systems = _read(options.run / "systems.csv", ["system", "updates"]).dropna(subset="updates")["system"]
+        write_csv(expectations(summary, set(systems)), options.expected)
+        return 0
+    expected = _read(options.expected, COLUMNS)
     if sentences := differences(summary, expected):
         print("differs: " + "; ".join(sentences))
         return 1

@@ -37,7 +37,7 @@ def staged(outputs: Sequence[Path], check: CheckPlaces) -> Iterator[dict[Path, P
     atomic_write.make_folder(folder)
     with contextlib.ExitStack() as stack:
         with _one_at_a_time(folder):
-            _delete_abandoned(folder)
+            delete_abandoned(folder)
             staging = Path(tempfile.mkdtemp(SUFFIX, PREFIX, folder))
             stack.callback(shutil.rmtree, staging, ignore_errors=True)
             stack.enter_context(atomic_write.lock(staging / ".lock"))
@@ -57,7 +57,7 @@ def _one_at_a_time(folder: Path) -> contextlib.AbstractContextManager[None]:
     return atomic_write.lock(folder / ".lab41-sce.lock")
 
 
-def _delete_abandoned(folder: Path) -> None:
+def delete_abandoned(folder: Path) -> None:
     """Delete the hidden folders of calls that were killed: their locks are free."""
     for staging in folder.glob(f"{PREFIX}*{SUFFIX}"):
         with contextlib.suppress(UserError), atomic_write.lock(staging / ".lock", "the call is alive."):

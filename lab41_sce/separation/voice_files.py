@@ -12,7 +12,7 @@ from lab41_sce import atomic_write, audio
 from lab41_sce.audio.recording import Recording
 from lab41_sce.errors import UserError
 from lab41_sce.separation.activity import Segments, rttm
-from lab41_sce.separation.output_paths import JSON, RTTM, OutputPaths
+from lab41_sce.separation.output_paths import JSON, RTTM, VOICE_COMMENT, OutputPaths
 from lab41_sce.separation.result import Separation
 from lab41_sce.separation.staging import CheckPlaces, staged
 from lab41_sce.separation.streaming import VoiceStream
@@ -45,8 +45,8 @@ def write_voice_files(stream: VoiceStream, recording: Recording, outputs: Output
     try:
         with staged(outputs.all(n_speakers), check) as temporary:
             voices = [temporary[voice] for voice in outputs.voices(n_speakers)]
-            with audio.open_writers(voices, recording.sample_rate_hz, recording.n_channels,
-                                    recording.n_samples) as write:
+            with audio.open_writers(voices, recording.sample_rate_hz, recording.n_channels, recording.n_samples,
+                                    VOICE_COMMENT) as write:
                 for part in itertools.chain([first], parts):
                     write(part)
                     peak = max(peak, float(np.abs(part).max(initial=0.0)))

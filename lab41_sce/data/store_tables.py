@@ -1,0 +1,117 @@
+"""The tables of a store become a checked table of utterances and a list of shards; files outside the store are refused.
+
+A table may be edited, damaged or of a stranger, so nothing in it is trusted: every utterance must lie within its shard,
+and every shard must be a file of the store whose header has the rate and the length that the tables state.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import soundfile
+
+MAX_RATE_HZ = 10**6
+TYPES = {"utterance": str, "speaker": str, "sex": str, "subset": str, "shard": np.int64, "start": np.int64,
+         "stop": np.int64}  # of the columns of index.csv
+SHARD_TYPES = {"shard": str, "samples": np.int64, "crc32": np.int64}  # of the columns of shards.csv
+
+
+class Shard(NamedTuple):
+    """Describe a shard: its file, the number of its samples and their CRC-32."""
+
+    path: Path
+    n_samples: int
+    crc32: int
+
+
+def read_tables(folder: Path) -> tuple[int, pd.DataFrame, list[Shard]]:
+    """Read and check the tables of a complete store.
+
+    Args:
+        folder: of the store.
+
+    Returns:
+        The sample rate in Hz, the table of the utterances with the columns of index.csv, and the shards.
+
+    Raises:
+        OSError: a table is missing.
+        ValueError: a table is damaged, or names a file outside the store.
+    """
+    for name in ("store.json", "shards.csv", "index.csv"):
+        require_file(folder / name)
+    rate_hz = _read_rate(folder / "store.json")
+    shards = _read_table(folder / "shards.csv", SHARD_TYPES)
+    index = _read_table(folder / "index.csv", TYPES)
+    for name in shards["shard"]:
+        if name != f"shard_{name[6:-4]}.wav" or not name[6:-4].isdecimal():
+            raise ValueError(f"shards.csv names {name!r}, where shard_00000.wav or the like is wanted")
+    if shards["shard"].duplicated().any() or (shards["samples"] < 0).any():
+        raise ValueError("shards.csv has a shard twice or with a negative number of samples")
+    _check_utterances(index, shards["samples"].to_numpy())
+    return rate_hz, index, [Shard(folder / row.shard, row.samples, row.crc32) for row in shards.itertuples()]
+
+
+def require_file(path: Path) -> None:
+    """Raise OSError if there is no such file, or ValueError if it is a link, which may lead out of the store."""
+    if path.is_symlink():
+        raise ValueError(f"{path.name} is a symbolic link, where a file is wanted")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path.name}")
+
+
+def check_header(shard: Shard, sample_rate_hz: int) -> None:
+    """Raise OSError or ValueError unless a shard is an audio file as the tables describe it."""
+    require_file(shard.path)
+    try:
+        header = soundfile.info(str(shard.path))
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"it cannot be decoded ({error.error_string})") from None
+    seen = header.samplerate, header.channels, header.subtype
+    if seen != (sample_rate_hz, 1, "PCM_16"):
+        raise ValueError("it has {} Hz, {} channels and {} samples, where ".format(*seen)
+                         + f"{sample_rate_hz} Hz, 1 channel and PCM_16 are wanted")
+    if header.frames != shard.n_samples:
+        raise ValueError(f"it has {header.frames} samples, where {shard.n_samples} are wanted")
+
+
+def _read_rate(path: Path) -> int:
+    """Read the sample rate in store.json."""
+    description = json.loads(path.read_text("utf-8"))
+    rate_hz = description.get("sample_rate_hz") if isinstance(description, dict) else None
+    if type(rate_hz) is not int or not 0 < rate_hz <= MAX_RATE_HZ:
+        raise ValueError(f"store.json has the sample_rate_hz {rate_hz!r}, where a whole number of Hz is wanted")
+    return rate_hz
+
+
+def _read_table(path: Path, types: dict) -> pd.DataFrame:
+    """Read the columns of a CSV file as these types."""
+    try:
+        table = pd.read_csv(path, dtype=types, keep_default_na=False)
+        missing = [name for name in types if name not in table]
+        if missing or not isinstance(table.index, pd.RangeIndex):
+            raise ValueError(f"its columns are not {', '.join(types)}")
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{path.name}: {str(error).strip()}") from None
+    return table
+
+
+def _check_utterances(index: pd.DataFrame, n_samples: np.ndarray) -> None:
+    """Raise ValueError at the first utterance that does not lie within its shard, or overlaps another one."""
+    shard, start, stop = (index[name].to_numpy() for name in ("shard", "start", "stop"))
+    known = (shard >= 0) & (shard < len(n_samples))
+    inside = np.zeros(len(index), bool)
+    inside[known] = stop[known] <= n_samples[shard[known]]
+    good = known & inside & (start >= 0) & (start < stop)
+    good &= ~index["utterance"].duplicated().to_numpy() & index["sex"].isin(["F", "M"]).to_numpy()
+    good &= (index["utterance"] != "").to_numpy() & (index["speaker"] != "").to_numpy()
+    if good.all():
+        order = np.lexsort((start, shard))
+        overlapping = (shard[order][1:] == shard[order][:-1]) & (start[order][1:] < stop[order][:-1])
+        good[order[1:][overlapping]] = False
+    if not good.all():
+        row = index.iloc[int(np.argmin(good))]
+        raise ValueError(f"index.csv: the utterance {row['utterance']!r} of speaker {row['speaker']!r}, sex "
+                         f"{row['sex']!r}, samples {row['start']} to {row['stop']} of shard {row['shard']}, is twice in "
+                         "the table, overlaps another one, lies outside its shard or has an empty field")
