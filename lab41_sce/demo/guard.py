@@ -98,8 +98,8 @@ class Guard:
             scheme, _, authority = origin.lower().partition("://")
             own = authority in hosts or host_name(authority) in self._allowed
             if scheme not in ("http", "https") or not own:
-                return 403, (f"This page answers no requests of the other site {origin}; open the page's own address, or "
-                             "start it with --allow-host NAME if a proxy is in front of it.")
+                return 403, (f"This page answers no requests of the other site {origin}; open the page's own address, "
+                             "or start it with --allow-host NAME if a proxy is in front of it.")
         if method not in ROUTES:
             return 405, "This page answers GET, HEAD and POST only."
         if not ROUTES[method].fullmatch(path):

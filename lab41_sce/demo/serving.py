@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.staticfiles import StaticFiles
 
-from lab41_sce.demo.guard import Guard, is_loopback
+from lab41_sce.demo.guard import EVERY_ADDRESS, Guard, is_loopback
 from lab41_sce.demo.page import Page
 from lab41_sce.demo.sessions import Visitors
 from lab41_sce.demo.uploads import add_routes
@@ -71,27 +71,25 @@ def serve(page: Page, host: str, port: int | None, allowed_hosts: Iterable[str] 
     """
     host = host.strip("[]")
     try:
-        with _listen(host, port) as listener:
-            port = listener.getsockname()[1]
+        app = make_app(page, host, allowed_hosts)
+        with listen(host, port) as listener:
             if not is_loopback(host):
                 print(f"warning: with --host {host}, everybody who reaches this computer over the network can use the "
                       "page, which has no password and no encryption.", file=sys.stderr)
-            shown = f"[{host}]" if ":" in host else host
-            print(f"The page is at http://{shown}:{port}/ until you press Ctrl-C.", flush=True)
-            config = uvicorn.Config(make_app(page, host, allowed_hosts), log_level="warning",
-                                    timeout_graceful_shutdown=GOODBYE_SECONDS)
+            shown = "localhost" if host in EVERY_ADDRESS else f"[{host}]" if ":" in host else host
+            print(f"The page is at http://{shown}:{listener.getsockname()[1]}/ until you press Ctrl-C.", flush=True)
+            config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=GOODBYE_SECONDS)
             uvicorn.Server(config).run([listener])
     finally:
         page.visitors.close()
 
 
-def _listen(host: str, port: int | None) -> socket.socket:
-    """Open the socket of the server."""
+def listen(host: str, port: int | None) -> socket.socket:
+    """Open the socket of the server; arguments and errors as in `serve`."""
     reason = ""
     for candidate in PORTS if port is None else [port]:
         try:
-            return socket.create_server((host, candidate),
-                                        family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
+            return socket.create_server((host, candidate), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         except OSError as error:
             reason = error.strerror or str(error)
     raise UserError(f"the page cannot listen at {host}, port {port or f'{PORTS[0]} to {PORTS[-1]}'} ({reason}); choose "
