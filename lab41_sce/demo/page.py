@@ -146,9 +146,10 @@ class Page:
         """Check an uploaded recording; return a status message."""
         if recording is None:
             return markup.message("Ready.")
-        self.visitors.hold(request.session_hash, recording)
         try:
-            sound = open_sound(recording, self.limits)
+            upload = self._upload(recording)
+            self.visitors.hold(request.session_hash, upload)
+            sound = open_sound(upload, self.limits)
         except UserError as error:
             return markup.message(str(error), failed=True)
         return markup.message(f"{sound.name}: {sound.seconds:.1f} s. Press Separate.")
@@ -163,9 +164,13 @@ class Page:
             return open_sound(FOLDER / EXAMPLES[example], self.limits)
         if kind == MIXTURE:
             return make_mixture(*mixture)
-        if recording is None or not Path(recording).exists():
+        return open_sound(self._upload(recording), self.limits)
+
+    def _upload(self, recording: str | None) -> Path:
+        """Return the path of an upload, and never that of another file."""
+        if recording is None or not self.visitors.is_upload(Path(recording)):
             raise UserError("there is no recording; record or upload one first.")
-        return open_sound(recording, self.limits)
+        return Path(recording)
 
     def _show(self, result: Result, system: str, visitor: str) -> list:
         """Return the outputs for a result."""

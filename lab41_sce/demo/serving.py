@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from lab41_sce.demo.guard import EVERY_ADDRESS, Guard, is_loopback
 from lab41_sce.demo.page import Page
 from lab41_sce.demo.sessions import Visitors
-from lab41_sce.demo.uploads import add_routes
+from lab41_sce.demo.uploads import OnlyUploads, add_routes
 from lab41_sce.errors import UserError
 
 SYSTEM_FONTS = ["system-ui", "sans-serif"]
@@ -50,11 +50,13 @@ def make_app(page: Page, host: str, allowed_hosts: Iterable[str] = ()) -> Guard:
     add_routes(app, page.visitors, page.limits)
     app.mount("/voices", StaticFiles(directory=page.visitors.voices))
     theme = gr.themes.Default(font=SYSTEM_FONTS, font_mono=["ui-monospace", "monospace"])
+    # Gradio 6 checks paths, and keeps idle connections open, only of a page that its own `launch` has started.
+    blocks.has_launched = blocks.is_running = True
     # Gradio's history would keep the voices in the browser.
     gr.mount_gradio_app(app, blocks, "/", theme=theme, css=STYLE, footer_links=[], run_history=False, ssr_mode=False,
                         mcp_server=False, enable_monitoring=False, pwa=False, show_error=False,
                         max_file_size=round(page.limits.megabytes * 1e6))
-    return Guard(app, host, allowed_hosts, round(page.limits.megabytes * 1e6) + FORM_BYTES)
+    return Guard(OnlyUploads(app, page.visitors), host, allowed_hosts, round(page.limits.megabytes * 1e6) + FORM_BYTES)
 
 
 def serve(page: Page, host: str, port: int | None, allowed_hosts: Iterable[str] = ()) -> None:

@@ -295,7 +295,7 @@ def test_the_page_shows_mistakes_as_sentences(systems, tmp_path):
     page.build()
     *_, last = page.separate(OWN, None, None, None, 0, 1, None, "2", systems.names[0], SOFT, visitor)
     assert "there is no recording" in last[0]
-    file = tmp_path / "talk.wav"
+    file = page.visitors.new_upload("talk.wav")
     soundfile.write(file, np.ones(16000), 8000)
     assert "lasts 2 s" in page.check(str(file), visitor)
     assert "nothing to cancel" in page.cancel(SimpleNamespace(session_hash="two"))[0]

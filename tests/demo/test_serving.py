@@ -132,6 +132,25 @@ def silence(seconds, rate_hz, n_channels):
     return file.getvalue()
 
 
+def test_a_recording_is_an_upload_and_no_other_file(served, tmp_path):
+    """Gradio would copy the file into its own folder, or download it."""
+    visitors, client = served
+    secret = tmp_path / "secret.wav"
+    secret.write_bytes(sound())
+    [upload] = client.upload("talk.wav", sound()).json()
+    before = stored(visitors)
+    for path in (str(secret), "/etc/passwd", "/dev/zero", f"{visitors.root}/../secret.wav", "http://evil.example/a.wav",
+                 f"{upload}/../../x", "relative.wav", "", 7):
+        assert "Press Separate" not in client.check(path)
+        recording = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        outputs = client.call("separate", OWN, None, None, None, 0, 1, recording, "2", FACTORISATION, SOFT)
+        assert "upload it again" in outputs[0] or "no request of the page" in outputs[0]
+        assert stored(visitors) == before
+    assert "Press Separate" in client.check(upload)
+    client.call("leave")
+    assert secret.exists() and not Path(upload).exists()
+
+
 @pytest.mark.parametrize(("content", "words"), [
     (silence(6, 48_000, 8), "8 channels of 288,000 samples, and this page accepts at most 2,000,000"),
     (silence(0.1, 192_010, 1), "a sample rate of 192,010 Hz"), (silence(1, 999, 1), "a sample rate of 999 Hz"),
