@@ -49,7 +49,8 @@ def add_routes(app: FastAPI, visitors: Visitors, limits: Limits) -> None:
             check_sound(file, limits)
         except UserError as error:
             visitors.delete_upload(file)
-            return PlainTextResponse(str(error), 415)
+            too_large = (files[0].size or 0) > limits.megabytes * 1e6
+            return PlainTextResponse(str(error), 413 if too_large else 415)
         return JSONResponse([str(file)])
 
     @app.api_route("/gradio_api/file={path:path}", methods=["GET", "HEAD"])

@@ -353,7 +353,7 @@ def test_killed_pages(campaign, folder, quick):
     """The next page deletes the files of a killed page, and not those of a page that runs."""
     runs = PageServer(folder / "shared", OPTIONS)
     kept = PageClient(runs.url).upload("kept.wav", RECORDING.read_bytes()).json()[0]
-    for _ in range(1 if quick else 4):
+    for _ in range(1 if quick else 2):
         killed = PageServer(folder / "shared", OPTIONS)
         gone = PageClient(killed.url).upload("gone.wav", RECORDING.read_bytes()).json()[0]
         killed.process.kill()
