@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
-EVERY_ADDRESS = {"0.0.0.0", "::"}  # a server with this address listens at all addresses of the computer
+EVERY_ADDRESS = {"", "0.0.0.0", "::"}  # a server with this address listens at all addresses of the computer
 ROUTES = {
     "GET": re.compile(r"/(config|theme\.css|favicon\.ico|manifest\.json|(static|assets|voices)/.+"
                       r"|gradio_api/(info|upload_progress|queue/data|heartbeat/[^/]+|file=.+))?"),
@@ -92,8 +92,9 @@ class Guard:
                  for host in value.split(",")]
         foreign = [host for host in hosts if not self._is_own(host)]
         if foreign or not hosts:
-            return 421, (f"This page does not answer for the host {foreign[0] if foreign else 'of no name'}; open the "
-                         "address that it printed, or start it with --allow-host NAME for each further name.")
+            name = "".join(foreign[:1]) or "without a name"
+            return 421, (f"This page does not answer for the host {name}; open the address that it printed, or start "
+                         "it with --allow-host NAME for each further name.")
         for origin in headers.getlist("origin"):
             scheme, _, authority = origin.lower().partition("://")
             own = authority in hosts or host_name(authority) in self._allowed

@@ -18,7 +18,7 @@ from typing import Any
 from lab41_sce.errors import UserError
 
 MAX_AGE_SECONDS = 3600.0  # of a folder
-MAX_STORED_BYTES = 2 * 10**9  # of all visitors
+MAX_STORED_BYTES, MAX_FOLDERS = 2 * 10**9, 1000  # of all visitors
 _ONE_AT_A_TIME = threading.Lock()  # one separation uses all cores
 
 
@@ -186,9 +186,10 @@ class Visitors:
     def _make_folder(self, parent: Path) -> Path:
         """Make a folder whose name cannot be guessed, if there is space."""
         with self._lock:
-            if sum(file.stat().st_size for file in self.root.rglob("*") if file.is_file()) > MAX_STORED_BYTES:
-                raise UserError(f"this page stores at most {MAX_STORED_BYTES / 1e9:g} GB of recordings and voices; try "
-                                "again in an hour, when older ones have been deleted.")
+            n_bytes = sum(file.stat().st_size for file in self.root.rglob("*") if file.is_file())
+            if n_bytes > MAX_STORED_BYTES or len(self._made) >= MAX_FOLDERS:
+                raise UserError(f"this page stores {n_bytes / 1e9:.1f} GB in {len(self._made)} folders of visitors, "
+                                f"and at most {MAX_STORED_BYTES / 1e9:g} GB in {MAX_FOLDERS}; try again in an hour.")
             folder = parent / secrets.token_hex(16)
             folder.mkdir(mode=0o700)
             self._made[folder] = time.monotonic()

@@ -41,12 +41,15 @@ def add_routes(app: FastAPI, visitors: Visitors, limits: Limits) -> None:
             return PlainTextResponse("upload one recording at a time.", 400)
         try:
             file = visitors.new_upload(safe_name(files[0].filename or ""))
+        except UserError as error:
+            return PlainTextResponse(str(error), 507)
+        try:
             with open(file, "wb") as stored:
                 shutil.copyfileobj(files[0].file, stored)
-        except (UserError, OSError) as error:
-            return PlainTextResponse(f"the upload could not be stored: {error}", 507)
-        try:
             check_sound(file, limits)
+        except OSError as error:
+            visitors.delete_upload(file)
+            return PlainTextResponse(f"{file.name} could not be stored ({error.strerror}); try again later.", 507)
         except UserError as error:
             visitors.delete_upload(file)
             too_large = (files[0].size or 0) > limits.megabytes * 1e6

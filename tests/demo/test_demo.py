@@ -223,6 +223,9 @@ def test_the_space_of_all_visitors_is_limited(tmp_path, monkeypatch):
             use("another")
     visitors.delete_upload(upload)
     assert visitors.folder("another").is_dir()
+    monkeypatch.setattr("lab41_sce.demo.sessions.MAX_FOLDERS", 1)
+    with pytest.raises(UserError, match="at most 1e-07 GB in 1; try again"):
+        visitors.new_upload("talk.wav")
 
 
 def test_a_result_is_released_after_it_was_shown(tmp_path):

@@ -132,6 +132,24 @@ def silence(seconds, rate_hz, n_channels):
     return file.getvalue()
 
 
+def test_an_upload_that_cannot_be_stored_is_reported(served, monkeypatch):
+    visitors, client = served
+    before = stored(visitors)
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device", "/a/private/path")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copyfileobj", full)
+        answer = client.upload("talk.wav", sound())
+    assert answer.status_code == 507 and stored(visitors) == before
+    assert answer.text == "talk.wav could not be stored (No space left on device); try again later."
+    with monkeypatch.context() as patch:
+        patch.setattr("lab41_sce.demo.sessions.MAX_FOLDERS", 0)
+        assert client.upload("talk.wav", sound()).status_code == 507
+    assert client.upload("talk.wav", sound()).ok
+
+
 def test_a_recording_is_an_upload_and_no_other_file(served, tmp_path):
     """Gradio would copy the file into its own folder, or download it."""
     visitors, client = served
