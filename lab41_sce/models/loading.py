@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import keras
-import yaml
 
 # Keras finds the classes of a saved model by their registered names, so all of them must be imported here.
 from lab41_sce.errors import UserError
 from lab41_sce.models.attractor_model import AttractorModel
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.mask_model import MaskModel
+from lab41_sce.plain_data import read_yaml
 
 SeparationModel = EmbeddingModel | AttractorModel | MaskModel
 
@@ -49,7 +49,7 @@ def _model_file(folder: Path) -> Path:
     if not (folder / "config.yaml").is_file():
         return folder / "model.keras"
     try:
-        name = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))["method"]["name"]
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):  # not the configuration of a run
+        name = read_yaml(folder / "config.yaml")["method"]["name"]
+    except (UserError, KeyError, TypeError):  # not the configuration of a run
         return folder / "model.keras"
     return folder / "systems" / str(name) / "model.keras"
