@@ -152,7 +152,8 @@ class Page:
             sound = open_sound(upload, self.limits)
         except UserError as error:
             return markup.message(str(error), failed=True)
-        return markup.message(f"{sound.name}: {sound.seconds:.1f} s. Press Separate.")
+        notes = "".join(f" Note: {note}." for note in sound.notes)
+        return markup.message(f"{sound.name}: {sound.seconds:.1f} s.{notes} Press Separate.")
 
     def leave(self, request: gr.Request) -> None:
         """Delete the data of a visitor who has closed the page."""

@@ -44,12 +44,14 @@ class Sound:
         sample_rate_hz: of the signal.
         name: the name to display.
         sources: float32 `[S, N]` of a generated mixture; None if they are unknown.
+        notes: sentences about what is unusual in the file (`Decoder.notes`).
     """
 
     signal: np.ndarray
     sample_rate_hz: int
     name: str
     sources: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -97,7 +99,8 @@ def open_sound(path: str | Path, limits: Limits) -> Sound:
     check_sound(path, limits)
     try:
         recording = Recording.open(path, "mix")
-        return Sound(recording.read(0, recording.n_samples)[0], recording.sample_rate_hz, path.stem)
+        return Sound(recording.read(0, recording.n_samples)[0], recording.sample_rate_hz, path.stem,
+                     notes=tuple(recording.notes))
     except UserError as error:
         raise UserError(str(error).replace(str(path), path.name)) from None
 

@@ -211,6 +211,12 @@ def test_two_visitors_have_voices_of_their_own(served):
     assert clients[1].request("GET", f"/{voices[1][1]}").ok
 
 
+def test_a_recording_that_was_cut_is_reported(served):
+    _, client = served
+    [path] = client.upload("talk.wav", sound(1.0)[:12000]).json()
+    assert "Note: the header and the size of the file disagree" in client.check(path)
+
+
 def test_uploads_expire_while_the_page_runs(tmp_path):
     visitors = Visitors(tmp_path / "root", max_age_seconds=0.2)
     with running(visitors) as client:
