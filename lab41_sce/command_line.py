@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from lab41_sce.errors import UserError
+from lab41_sce.printable import printable
 
 INTERRUPTING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -78,7 +79,7 @@ def command(interrupted: str = "interrupted") -> Callable[[Main], Callable[..., 
                 try:
                     return main(arguments)
                 except UserError as error:
-                    print(f"error: {error}", file=sys.stderr)
+                    print(f"error: {_printable_lines(str(error))}", file=sys.stderr)
                     return 1
                 except OSError as error:
                     if error.errno != errno.ENAMETOOLONG:
@@ -90,6 +91,11 @@ def command(interrupted: str = "interrupted") -> Callable[[Main], Callable[..., 
                     return 128 + (interruption.args[0] if isinstance(interruption, _Terminated) else signal.SIGINT)
         return ended
     return decorate
+
+
+def _printable_lines(text: str) -> str:
+    """Escape characters that a terminal would obey, such as those in the name of a file, except ends of lines."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 @contextlib.contextmanager

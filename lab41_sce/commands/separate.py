@@ -23,6 +23,7 @@ from lab41_sce.audio.mixing import mix
 from lab41_sce.audio.recording import Recording
 from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
+from lab41_sce.printable import printable
 from lab41_sce.separation.output_paths import (
     ACTIVITY,
     JSON,
@@ -278,7 +279,7 @@ def separate_files(paths: list[Path], options: argparse.Namespace, inputs: Colle
 def report(outcome: Outcome) -> bool:
     """Print the outcome of a recording; return whether it succeeded."""
     for sentence in [*outcome.sentences, *([f"error: {outcome.error}"] if outcome.error else [])]:
-        tqdm.write(sentence, file=sys.stderr)
+        tqdm.write(printable(sentence), file=sys.stderr)
     for output in outcome.outputs:
-        tqdm.write(str(output))
+        tqdm.write(printable(str(output)) if sys.stdout.isatty() else str(output))
     return not outcome.error

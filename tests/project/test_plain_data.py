@@ -3,7 +3,8 @@
 import pytest
 
 from lab41_sce.errors import UserError
-from lab41_sce.plain_data import MAX_ALIASES, MAX_DEPTH, check_yaml, printable, read_json, read_yaml
+from lab41_sce.plain_data import MAX_ALIASES, MAX_DEPTH, check_yaml, read_json, read_yaml
+from lab41_sce.printable import printable
 
 
 def written(path, text):
@@ -44,5 +45,6 @@ def test_json_that_is_no_object_is_refused(tmp_path, text):
 
 
 def test_names_are_shown_as_they_are():
-    assert printable("Größe – 話.wav") == "Größe – 話.wav"
+    for name in ("Größe – 話.wav", "نامه\u200cها.wav", "👩\u200d🔬"):  # letters that are joined by hidden characters
+        assert printable(name) == name
     assert printable("a\x1b[2Jb\nc\u202ed\udcffe") == "a\\x1b[2Jb\\nc\\u202ed\\udcffe"

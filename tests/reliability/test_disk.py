@@ -74,7 +74,7 @@ def test_a_full_disk(campaign, subject, disk, quick, request):
             running = Running((subject.again if moment == FINISHED else subject.start)(folder))
         else:
             running = Running(subject.start(folder))
-            running.wait_until(lambda: appeared(folder, moment))
+            running.wait_until(lambda moment=moment: appeared(folder, moment))
             filler = fill(disk, room)
         before = files(folder)
         stopped = running.end()
