@@ -113,5 +113,5 @@ def _check_utterances(index: pd.DataFrame, n_samples: np.ndarray) -> None:
     if not good.all():
         row = index.iloc[int(np.argmin(good))]
         raise ValueError(f"index.csv: the utterance {row['utterance']!r} of speaker {row['speaker']!r}, sex "
-                         f"{row['sex']!r}, samples {row['start']} to {row['stop']} of shard {row['shard']}, is twice in "
-                         "the table, overlaps another one, lies outside its shard or has an empty field")
+                         f"{row['sex']!r}, samples {row['start']} to {row['stop']} of shard {row['shard']}, is twice "
+                         "in the table, overlaps another one, lies outside its shard or has an empty field")

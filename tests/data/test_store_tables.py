@@ -1,4 +1,4 @@
-"""Tables of a store that were edited, and shards that lost their samples: refused in a sentence that names the fault."""
+"""Tables of a store that were edited, and shards that lost their samples: refused in one sentence."""
 
 import json
 import os
