@@ -1,7 +1,7 @@
-"""The tables of a store become a checked table of utterances and a list of shards, all of them files of the store.
+"""The tables of a store become a checked table of utterances and a list of shards, which lie in the store.
 
-A table may be edited, damaged or of a stranger, so nothing in it is trusted: the utterances must fill their shards without
-gaps, and every shard must be a file of the store whose header has the rate and the length that the tables state.
+A table may be edited, damaged or of a stranger, so nothing in it is trusted: the utterances must fill their shards
+without gaps, and every shard must be a file of the store whose header has the rate and the length of the tables.
 """
 
 import json
