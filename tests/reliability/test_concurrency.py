@@ -42,8 +42,7 @@ class Worker:
     def start(self):
         """Start, or start again after a kill; `ready` waits until it is ready."""
         self.process = subprocess.Popen(self.arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, text=True,
-                                        env=os.environ | {"TQDM_DISABLE": "1"})
+                                        stderr=subprocess.DEVNULL, text=True)
         self.started = False
 
     def ask(self, command, arguments, seed, jumps):
@@ -58,7 +57,7 @@ class Worker:
     def answer(self):
         """Return how the command ended."""
         answer = json.loads(self.process.stdout.readline())
-        code, output = answer["code"], answer["output"]
+        code, output = answer["code"], "\n".join(line.strip() for line in answer["output"].splitlines())  # without bars
         return Ended(code, output) if isinstance(code, int) else Ended(1, f"{output}\n{code}")
 
     def kill(self):
