@@ -210,8 +210,9 @@ def test_sweeps_at_once(campaign, workers, tmp_path, quick):
 
 
 WRITE = """
-import sys
+import sys, time
 from lab41_sce.atomic_write import write_text
+time.sleep(max(0, float(sys.argv[3]) - time.time()))  # all begin at once
 for _ in range(20):
     write_text(sys.argv[1], sys.argv[2] * 200_000)
 """
@@ -220,9 +221,9 @@ for _ in range(20):
 def test_writers_of_one_file(campaign, tmp_path, quick):
     for case in range(2 if quick else 12):
         path = tmp_path / f"{case}.txt"
-        running = [Running(["-c", WRITE, path, letter]) for letter in "abcd"[: 2 + case % 3]]
+        running = [Running(["-c", WRITE, path, letter, time.time() + 2]) for letter in "abcd"[: 2 + case % 3]]
         mixed = []
-        end = time.monotonic() + 5
+        end = time.monotonic() + 30
         while time.monotonic() < end and any(process._process.poll() is None for process in running):
             if path.exists() and (len(text := path.read_text()) != 200_000 or len({*text}) != 1):
                 mixed.append(f"{len(text)} letters, of {sorted({*text})}")

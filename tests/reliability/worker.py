@@ -11,6 +11,7 @@ import random
 import sys
 import time
 
+from lab41_sce.audio import writing
 from lab41_sce.commands import separate, sweep
 from lab41_sce.commands import store as store_command
 from lab41_sce.data import store_writer
@@ -36,12 +37,14 @@ def serve(model):
     separator = Separator.load(model)
     separate.load_separator = lambda *_: separator
     store_writer.SHARD_SECONDS = 10.0
+    write_blocks = writing._write_blocks
     write_extras, write_csv, write_shard = voice_files.write_extras, sweep.write_csv, store_writer._write_shard
     print("ready", flush=True)
     for line in sys.stdin:
         task = json.loads(line)
         rng = random.Random(task["seed"])
         voice_files.write_extras, sweep.write_csv = paused(write_extras, rng), paused(write_csv, rng)
+        writing._write_blocks = paused(write_blocks, rng)
         store_writer._write_shard = paused(write_shard, rng)
         time.time = (lambda rng=rng: wall_clock() + rng.uniform(-MAX_JUMP_SECONDS, MAX_JUMP_SECONDS)) if task[
             "jumps"] else wall_clock
