@@ -211,10 +211,18 @@ def test_sweeps_at_once(campaign, workers, tmp_path, quick):
 
 WRITE = """
 import sys, time
-from lab41_sce.atomic_write import write_text
+from lab41_sce.atomic_write import write_whole
+
+def in_two_parts(path):
+    with path.open("w") as file:
+        for _ in range(2):
+            file.write(sys.argv[2] * 100_000)
+            file.flush()
+            time.sleep(0.005)
+
 time.sleep(max(0, float(sys.argv[3]) - time.time()))  # all begin at once
 for _ in range(20):
-    write_text(sys.argv[1], sys.argv[2] * 200_000)
+    write_whole(sys.argv[1], in_two_parts)
 """
 
 
