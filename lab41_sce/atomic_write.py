@@ -85,13 +85,10 @@ def sync(path: Path) -> None:
     Raises:
         OSError: the disk reports an error.
     """
-    is_folder = path.is_dir()
-    try:
-        descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)  # Windows syncs no file opened to read
-    except PermissionError:
-        if is_folder:  # Windows opens no folder
-            return
-        raise
+    is_folder, on_windows = path.is_dir(), os.name == "nt"
+    if is_folder and on_windows:  # Windows opens no folder
+        return
+    descriptor = os.open(path, os.O_RDWR if on_windows else os.O_RDONLY)  # Windows syncs no file opened to read
     try:
         os.fsync(descriptor)
     except OSError as error:

@@ -166,8 +166,8 @@ def separate_recording(separator: Any, recording: Recording, options: argparse.N
 
         def check_again(staged: Mapping[Path, Path]) -> None:
             """Refuse the outputs that another call has written meanwhile."""
-            check_outputs(inputs, [output for output, file in staged.items() if not (retried and is_copy(output, file))],
-                          options.force)
+            others = [output for output, file in staged.items() if not (retried and is_copy(output, file))]
+            check_outputs(inputs, others, options.force)
 
         separation, peak = write_voice_files(stream, recording, paths, draw_extras, check_again)
     sentences = [*recording.notes,

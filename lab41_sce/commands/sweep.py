@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab41_sce.atomic_write import write_csv, write_text
+from lab41_sce.atomic_write import lock, write_csv, write_text
 from lab41_sce.command_line import command
 from lab41_sce.reporting import sweep, tables
 
@@ -32,8 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     scores, unfinished = sweep.collect(options.folder)
     text = tables.markdown(sweep.table(scores))
-    write_csv(sweep.without_formulas(scores), options.folder / "sweep.csv")
-    write_text(options.folder / "sweep.md", text + "\n")
+    with lock(options.folder / ".sweep.lock", f"another process writes the table of {options.folder}; repeat the "
+              "command when it has finished."):
+        write_csv(sweep.without_formulas(scores), options.folder / "sweep.csv")
+        write_text(options.folder / "sweep.md", text + "\n")
     if unfinished:
         print(f"without scores yet: {', '.join(unfinished)}", file=sys.stderr)
     print(text)

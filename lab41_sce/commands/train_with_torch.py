@@ -19,11 +19,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from lab41_sce.atomic_write import make_folder, write_csv, write_text
+from lab41_sce.atomic_write import write_csv, write_text
 from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import check, compose_config
-from lab41_sce.runs.run_directory import describe_run
+from lab41_sce.runs.run_directory import describe_run, lock_run_directory
 from lab41_sce.runs.versions import versions
 
 
@@ -71,12 +71,12 @@ def _train(options: argparse.Namespace, command: str) -> None:
     prepared = prepare(config, settings, recorded)
     method = build_method(config, prepared.setup)
 
-    make_folder(options.folder)
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    describe_run(config, options.folder, versions(command, ("torch", "keras", "numpy")) | {"gpu": gpu})
-    write_text(options.folder / "splits.csv", options.splits.read_text("utf-8"))
-    name = config.method.name
-    history = torch_trainer.train(method, prepared.mixtures("train"), partial(prepared.validate, method.model),
-                                  settings.training, options.folder / "systems" / name, options.processes)
-    facts = {"system": name, "parameters": method.model.count_params()} | totals(history)
-    write_csv(pd.DataFrame([facts], columns=["system", "parameters", *TOTALS]), options.folder / "systems.csv")
+    with lock_run_directory(options.folder):
+        gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+        describe_run(config, options.folder, versions(command, ("torch", "keras", "numpy")) | {"gpu": gpu})
+        write_text(options.folder / "splits.csv", options.splits.read_text("utf-8"))
+        name = config.method.name
+        history = torch_trainer.train(method, prepared.mixtures("train"), partial(prepared.validate, method.model),
+                                      settings.training, options.folder / "systems" / name, options.processes)
+        facts = {"system": name, "parameters": method.model.count_params()} | totals(history)
+        write_csv(pd.DataFrame([facts], columns=["system", "parameters", *TOTALS]), options.folder / "systems.csv")

@@ -1,7 +1,7 @@
-"""The tables of a store become a checked table of utterances and a list of shards; files outside the store are refused.
+"""The tables of a store become a checked table of utterances and a list of shards, which lie in the store.
 
-A table may be edited, damaged or of a stranger, so nothing in it is trusted: every utterance must lie within its shard,
-and every shard must be a file of the store whose header has the rate and the length that the tables state.
+A table may be edited, damaged or of a stranger, so nothing in it is trusted: the utterances must fill their shards
+without gaps, and every shard must be a file of the store whose header has the rate and the length of the tables.
 """
 
 import json
@@ -98,20 +98,24 @@ def _read_table(path: Path, types: dict) -> pd.DataFrame:
 
 
 def _check_utterances(index: pd.DataFrame, n_samples: np.ndarray) -> None:
-    """Raise ValueError at the first utterance that does not lie within its shard, or overlaps another one."""
-    shard, start, stop = (index[name].to_numpy() for name in ("shard", "start", "stop"))
-    known = (shard >= 0) & (shard < len(n_samples))
-    inside = np.zeros(len(index), bool)
-    inside[known] = stop[known] <= n_samples[shard[known]]
-    good = known & inside & (start >= 0) & (start < stop)
-    good &= ~index["utterance"].duplicated().to_numpy() & index["sex"].isin(["F", "M"]).to_numpy()
-    good &= (index["utterance"] != "").to_numpy() & (index["speaker"] != "").to_numpy()
-    if good.all():
-        order = np.lexsort((start, shard))
-        overlapping = (shard[order][1:] == shard[order][:-1]) & (start[order][1:] < stop[order][:-1])
-        good[order[1:][overlapping]] = False
-    if not good.all():
-        row = index.iloc[int(np.argmin(good))]
-        raise ValueError(f"index.csv: the utterance {row['utterance']!r} of speaker {row['speaker']!r}, sex "
-                         f"{row['sex']!r}, samples {row['start']} to {row['stop']} of shard {row['shard']}, is twice in "
-                         "the table, overlaps another one, lies outside its shard or has an empty field")
+    """Raise ValueError unless the utterances of each shard follow each other from its first to its last sample."""
+    fields = {"utterance": index["utterance"].ne("") & ~index["utterance"].duplicated(),
+              "speaker": index["speaker"].ne(""), "sex": index["sex"].isin(["F", "M"]),
+              "shard": index["shard"].between(0, len(n_samples) - 1),
+              "stop": index["start"] < index["stop"]}
+    for name, good in fields.items():
+        if not good.all():
+            row = int(np.argmin(good))
+            raise ValueError(f"index.csv has the {name} '{index[name].iloc[row]}' in row {row + 1}")
+    ordered = index.sort_values(["shard", "start"])
+    before = ordered.groupby("shard")["stop"].shift(fill_value=0)
+    gaps = ordered["start"] != before
+    if gaps.any():
+        row = ordered[gaps].iloc[0]
+        raise ValueError(f"index.csv: the utterance {row['utterance']!r} begins at sample {row['start']} of its shard, "
+                         f"where {before[gaps].iloc[0]} is wanted")
+    ends = ordered.groupby("shard")["stop"].max().reindex(range(len(n_samples)), fill_value=0).to_numpy()
+    if (ends != n_samples).any():
+        shard = int(np.argmax(ends != n_samples))
+        raise ValueError(f"the utterances of shard {shard} in index.csv end at sample {ends[shard]}, where shards.csv "
+                         f"has {n_samples[shard]} samples")

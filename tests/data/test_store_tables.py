@@ -1,4 +1,4 @@
-"""Tables of a store that were edited, and shards that lost their samples, are refused in a sentence."""
+"""Tables of a store that were edited, and shards that lost their samples: refused in one sentence."""
 
 import json
 import os
@@ -40,16 +40,17 @@ def store(utterances, tmp_path):
     ("shards.csv", "shard_00001.wav", "../0.wav", "names '../0.wav'"),
     ("shards.csv", "shard_00001.wav", "shard_00000.wav", "a shard twice"),
     ("shards.csv", "30000", "half", "half"),
-    ("shards.csv", "30000", "30001", "30000 samples, where 30001"),
+    ("shards.csv", "30000", "30001", "end at sample 30000, where shards.csv has 30001"),
     ("shards.csv", "crc32", "checksum", "columns are not"),
-    ("index.csv", "0,0\n", "0,-1\n", "outside its shard"),
-    ("index.csv", "0,1\n", "0,2\n", "outside its shard"),
-    ("index.csv", "train,0,", "train,-1,", "outside its shard"),
-    ("index.csv", "30000,1\n", "30001,1\n", "outside its shard"),
-    ("index.csv", "train,0,10000", "train,10000,10000", "outside its shard"),
-    ("index.csv", "train,10000,20000", "train,9999,20000", "overlaps another"),
-    ("index.csv", "1,1,F", "0,1,F", "twice in the table"),
-    ("index.csv", "0,1,F", "0,1,X", "sex 'X'"),
+    ("index.csv", "30000,0\n", "30000,2\n", "the shard '2' in row 3"),
+    ("index.csv", "30000,0\n", "30000,-1\n", "the shard '-1' in row 3"),
+    ("index.csv", "train,0,", "train,-1,", "begins at sample -1"),
+    ("index.csv", "30000,1\n", "30001,1\n", "end at sample 30001"),
+    ("index.csv", "train,0,10000", "train,10000,10000", "the stop '10000' in row 1"),
+    ("index.csv", "train,10000,20000", "train,9999,20000", "begins at sample 9999"),
+    ("index.csv", "1,1,F", "0,1,F", "the utterance '0' in row 2"),
+    ("index.csv", "0,1,F", "0,1,X", "the sex 'X' in row 1"),
+    ("index.csv", "5,1,F,train,20000,30000,1\n", "", "end at sample 20000"),
     ("index.csv", "train,0,", "train,0.5,", "index.csv: "),
     ("index.csv", "train,0,", "train,99999999999999999999,", "index.csv: "),
     ("store.json", "10000", "16000", "10000 Hz, 1 channels and PCM_16 samples, where 16000 Hz"),
