@@ -83,7 +83,7 @@ def load_config(path: str | Path) -> dict[str, Any]:
     file = Path(path) / "config.yaml" if Path(path).is_dir() else Path(path)
     try:
         config = OmegaConf.load(file)
-        if not isinstance(config, DictConfig):
+        if not isinstance(config, DictConfig) or not config:
             raise UserError(f"{file} holds no settings; give the folder of a run.")
         return renamed_settings(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:

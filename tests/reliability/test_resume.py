@@ -193,8 +193,8 @@ def test_dates_that_jump(campaign, finished, half_trained, corpus, scratch, quic
 def test_replaced_utterances(campaign, finished, half_trained, corpus, scratch, quick):
     """One utterance of each split is replaced by noise, by itself at half the level, or loses one sample."""
     splits, rng, cases = pd.read_csv(finished / "splits.csv", dtype=str), np.random.default_rng(1), {}
-    changes = {"noise": lambda signal: 0.1 * rng.standard_normal(len(signal)), "half the level": lambda signal: signal / 2,
-               "one sample less": lambda signal: signal[:-1]}
+    changes = {"noise": lambda signal: 0.1 * rng.standard_normal(len(signal)),
+               "half the level": lambda signal: signal / 2, "one sample less": lambda signal: signal[:-1]}
     for split, rows in splits.groupby("split"):
         for change, function in changes.items():
             for run in (finished, half_trained):
@@ -247,4 +247,4 @@ def test_edited_scores(campaign, finished, corpus, quick):
 
                 cases[f"{edit.__name__} {number}, {without_checksums}"] = Case(
                     finished, disturb, functools.partial(resume, corpus), finished)
-    count(campaign, cases, "edited scores in a run", "values, systems, rows; also without the recorded checksums", quick)
+    count(campaign, cases, "edited scores in a run", "values, systems, rows; also without checksums.csv", quick)

@@ -80,9 +80,9 @@ def test_every_file_of_a_run_is_there(finished):
     names = {path.name for path in folder.iterdir()}
     assert names >= {"config.yaml", "version.json", "splits.csv", "systems", "history.csv", "systems.csv",
                      "evaluation.csv", "mixtures.csv", "summary.csv", "differences.csv", "table.md", "examples.csv",
-                     "examples", "report.html"}
+                     "examples", "report.html", "speech.csv", "checksums.csv"}
     assert {path.name for path in (folder / "systems" / "sce").iterdir()} == {
-        "checkpoint.npz", "model.keras", "history.csv", "tensorboard", "speakers.csv"}
+        "checkpoint.npz", "checkpoint_previous.npz", "model.keras", "history.csv", "tensorboard", "speakers.csv"}
     assert {path.suffix for path in (folder / "figures").iterdir()} == {".png", ".svg"}
     assert {path.stem for path in (folder / "figures").iterdir()} == set(CAPTIONS) - {"improvement_by_snr"}
     assert [name for name in names if name.startswith(".")] == [".lock"]  # no temporary file is left
