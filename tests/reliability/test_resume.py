@@ -146,7 +146,8 @@ def count(campaign, cases, name, about, quick):
 @pytest.mark.parametrize("state", ["finished", "half_trained"])
 def test_damaged_files(campaign, finished, half_trained, corpus, quick, state):
     run, rng, cases = {"finished": finished, "half_trained": half_trained}[state], np.random.default_rng(0), {}
-    for name in sorted(files(run)):
+    names = sorted(name for name in files(run) if not name.startswith("examples/") or "-FF-1/" in name)
+    for name in names:
         for damage in DAMAGE:
             def disturb(folder, name=name, damage=damage):
                 path = folder / name
@@ -160,7 +161,7 @@ def test_damaged_files(campaign, finished, half_trained, corpus, quick, state):
             cases[f"{name} {how}"] = Case(run, disturb, functools.partial(resume, corpus), finished,
                                           named if name in ORIGINALS else None)
     count(campaign, cases, f"a file of a run is damaged ({state.replace('_', '-')})",
-          f"{len(files(run))} files emptied, zeroed, cut, one bit flipped, removed", quick)
+          f"{len(names)} files emptied, zeroed, cut, one bit flipped, removed", quick)
 
 
 @pytest.mark.parametrize("state", ["finished", "half_trained"])

@@ -242,7 +242,11 @@ def best_weights(folder):
     return load_model(folder / "model.keras").get_weights()
 
 
-@pytest.mark.parametrize("damage", [*DAMAGE, None])
+SOME_DAMAGE = ["bit flipped", None,  # None: removed
+               *(pytest.param(damage, marks=pytest.mark.slow) for damage in ("emptied", "zeroed", "cut"))]
+
+
+@pytest.mark.parametrize("damage", SOME_DAMAGE)
 def test_a_damaged_checkpoint_is_replaced_by_the_one_before(mixtures, trained, tmp_path, caplog, damage):
     """The updates since then are made again; model.keras is the best model of the new history, though it was newer."""
     folder, expected = shutil.copytree(trained[0], tmp_path / "run"), trained[1]
@@ -260,15 +264,16 @@ def test_a_model_newer_than_the_checkpoint_is_not_kept(mixtures, tmp_path):
     """Validations whose checkpoint is lost are not in the history, so their model must not be called the best."""
     train(mixtures, tmp_path, scores=[1, 2], updates=4)
     (tmp_path / "checkpoint.npz").write_bytes(b"")
-    method, history = train(mixtures, tmp_path, scores=[0], updates=4)
+    with np.load(tmp_path / "checkpoint_previous.npz") as arrays:
+        first = [arrays[name] for name in arrays if name.startswith("best_")]
+    assert not all(np.array_equal(a, b) for a, b in zip(best_weights(tmp_path), first, strict=True))
+    _, history = train(mixtures, tmp_path, scores=[0], updates=4)
     assert history["validation_si_sdri_db"].to_list() == [1, 0]
-    first, _ = train(mixtures, make(tmp_path / "first"), updates=2)
-    for a, b in zip(best_weights(tmp_path), first.model.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-2)  # another learning-rate schedule
-    assert not all(np.array_equal(a, b) for a, b in zip(best_weights(tmp_path), method.model.get_weights()))
+    for a, b in zip(best_weights(tmp_path), first, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("damage", [*DAMAGE, None])
+@pytest.mark.parametrize("damage", SOME_DAMAGE)
 def test_a_damaged_model_is_written_again(mixtures, trained, tmp_path, caplog, damage):
     folder = shutil.copytree(trained[0], tmp_path / "run")
     path = folder / "model.keras"
