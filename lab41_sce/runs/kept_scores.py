@@ -11,6 +11,7 @@
 | `examples` | for the method of the run: the rows of `examples.csv` and their audio files; else empty |
 """
 
+import functools
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,10 +95,11 @@ class ScoreFiles:
     def _checksums(self, scores: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFrame:
         """Compute the table of checksums for scores, numbers or text."""
         speech, rows = file_checksum(self.folder / recorded_speech.NAME), []
+        model_checksum = functools.cache(file_checksum)  # of a model that several splits share
         for (split, system), of_both in scores.groupby(KEYS, sort=False):
             trained = self.folder / "systems" / str(system).removesuffix("_oracle_centroids") / "model.keras"
             listed = self.mixtures[self.mixtures["split"] == split]
-            rows.append({"split": split, "system": system, "model": file_checksum(trained),
+            rows.append({"split": split, "system": system, "model": model_checksum(trained),
                          "evaluation_set": text_checksum(listed.to_csv(index=False)), "speech": speech,
                          "scores": text_checksum(of_both[list(SCORES)].to_csv(index=False)),
                          "examples": self._of_examples(examples, str(split)) if system == self.method else ""})

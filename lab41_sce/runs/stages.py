@@ -87,9 +87,18 @@ def score_systems(config: DictConfig, systems: Systems, prepared: Prepared, mixt
             keep = examples.keep if method in missing else None
             added = scoring.score_systems(front_end, missing, prepared.speech, of_split, evaluation.jobs, keep,
                                           prepared.noise, prepared.settings.parallel.backend)
-            scores = pd.concat([scores, added]) if len(scores) else added
+            scores = _in_order(pd.concat([scores, added]) if len(scores) else added, mixtures, [*able])
             files.write(scores, examples.table())
     return scores
+
+
+def _in_order(scores: pd.DataFrame, mixtures: pd.DataFrame, systems: list[str]) -> pd.DataFrame:
+    """Sort scores by split, mixture and system, as if all had been computed in one call."""
+    orders = {"split": mixtures["split"].unique(), "mixture": mixtures["mixture"].unique(), "system": systems}
+    places = {column: scores[column].map({name: place for place, name in enumerate(names)})
+              for column, names in orders.items()}
+    order = pd.DataFrame(places).reset_index(drop=True).sort_values([*orders], kind="stable").index
+    return scores.iloc[order].reset_index(drop=True)
 
 
 def _scorable_systems(config: DictConfig, systems: Systems, folder: Path) -> dict[str, tuple[Any, list[str]]]:
