@@ -36,8 +36,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         values = OmegaConf.to_container(config, resolve=False)
     except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"{path} cannot be read ({_first_line(error)}); give a YAML file.") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path} cannot be read (it contains no names of settings); give a YAML file.")
+    if not isinstance(values, dict) or not values:
+        raise UserError(f"{path} cannot be read (it contains no settings); give a YAML file.")
     return values  # type: ignore[return-value]
 
 

@@ -10,7 +10,7 @@ import logging
 import os
 import shlex
 import sys
-import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,10 @@ from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import CONFIG_PATH, Settings, check, describe_settings, quoted_overrides
 from lab41_sce.runs.renamed_settings import renamed_config, renamed_overrides
-from lab41_sce.runs.run_directory import check_folder, lock_run_directory, modified_since, open_folder
+from lab41_sce.runs.run_directory import COMMAND_VARIABLE, check_folder, is_of_command, lock_run_directory, open_folder
 from lab41_sce.training.distributed import WorkerLost, Workers
 from lab41_sce.training.launcher import launch, restart_process
 
-START_VARIABLE = "LAB41_SCE_SINCE"  # environment variable: when the first process of this run started
 EXPLANATION = """An experiment trains and scores systems, and writes a report. Choose one:
 
   python -m lab41_sce.experiment +exp=smoke
@@ -127,8 +126,9 @@ def run_composed(config: DictConfig) -> None:
     try:
         strategy = check(config).training.strategy
         if strategy:  # a restarted worker resumes, although its command may contain overwrite=true
-            start = os.environ.setdefault(START_VARIABLE, "0" if config.resume else str(time.time()))
-            config.resume = config.resume and (not config.overwrite or modified_since(folder, float(start)))
+            identifier = os.environ.setdefault(COMMAND_VARIABLE, "any" if config.resume else uuid.uuid4().hex)
+            of_command = identifier == "any" or is_of_command(folder, identifier)
+            config.resume = config.resume and (not config.overwrite or of_command)
         given = job.overrides.task  # the overrides of this run, also within a sweep
         if strategy == "mirrored" and "TF_CONFIG" not in os.environ:
             _launch_workers(config, job, given, folder, in_sweep)

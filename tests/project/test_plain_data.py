@@ -21,7 +21,7 @@ def test_interpolations_stay_text(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("text", "reason"), [
     ("a: " + "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), f"nests more than {MAX_DEPTH} levels"),
     ("a: &a [1]\nb: [" + ", ".join(["*a"] * (MAX_ALIASES + 1)) + "]", f"more than {MAX_ALIASES} aliases"),
-    ("# " + "x" * 2**20, "more than 1,048,576 bytes"), ("- 1\n- 2\n", "no names of settings"),
+    ("# " + "x" * 2**20, "more than 1,048,576 bytes"), ("- 1\n- 2\n", "no settings"),
     ("a: [1", "while parsing"), ("a: 1\na: 2\n", "while constructing")])
 def test_yaml_that_grows_or_is_none_is_refused(tmp_path, text, reason):
     with pytest.raises(UserError, match=f"config.yaml cannot be read .*{reason}"):
