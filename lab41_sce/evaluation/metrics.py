@@ -96,7 +96,10 @@ def best_bss_eval(references: np.ndarray, estimates: np.ndarray) -> tuple[np.nda
         warnings.filterwarnings("error", "The numpy.linalg.linalg", DeprecationWarning)
         try:
             *ratios_db, _ = separation.bss_eval_sources(references, estimates, compute_permutation=permute)
-        except (np.linalg.LinAlgError, DeprecationWarning, AttributeError):
+        except (np.linalg.LinAlgError, DeprecationWarning, AttributeError) as error:
+            # mir_eval's `except` clause fails for every exception that reaches it, Ctrl-C and lack of memory included.
+            if error.__context__ is not None and not isinstance(error.__context__, np.linalg.LinAlgError):
+                raise error.__context__ from None
             ratios_db = np.full((3, len(references)), np.nan)
     sdr, sir, sar = np.clip(ratios_db, -LIMIT_DB, LIMIT_DB)
     return sdr, sir, sar

@@ -235,3 +235,15 @@ def test_front_door_scores_equal_those_of_a_mixture():
     for bad in (integers[0].astype(np.int64), integers[0].astype(complex), integers[0] > 0, [[1.0, 2.0], [3.0]]):
         with pytest.raises(UserError, match="give floats or integers|different lengths"):
             metrics.score(bad, estimates)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_an_interruption_does_not_become_a_score_of_nan(monkeypatch, error):
+    """mir_eval catches errors by a name that NumPy 2 lacks, which replaces whatever was raised."""
+    def interrupted(*_):
+        raise error
+
+    signals = np.random.default_rng(0).standard_normal((2, 4000))
+    monkeypatch.setattr(np.linalg, "solve", interrupted)
+    with pytest.raises(error):
+        metrics.score(signals, signals + 0.1 * signals[::-1])
