@@ -43,12 +43,14 @@ def test_signals_that_end_a_command_let_it_clean_up(monkeypatch, tmp_path, numbe
         finally:
             (tmp_path / "temporary").unlink()
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = {signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    before |= {other: signal.signal(other, signal.SIG_DFL) for other in (signal.SIGTERM, signal.SIGHUP)}
     try:
         assert ended(main, monkeypatch) == (status, "", f"{KEPT}\n")
+        assert not [*tmp_path.iterdir()] and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     finally:
-        signal.signal(signal.SIGINT, before)
-    assert not [*tmp_path.iterdir()] and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        for other, handler in before.items():
+            signal.signal(other, handler)
 
 
 def test_a_signal_that_the_caller_ignores_stays_ignored(monkeypatch):
