@@ -23,6 +23,7 @@ from lab41_sce.models import Tensor
 from lab41_sce.models.front_end import FrontEnd, magnitude
 
 BATCH_SEGMENTS = 32  # that the network processes at once
+RATIO_FLOOR = 1e-4
 
 
 def softmax_masks(outputs: Tensor) -> Tensor:
@@ -30,7 +31,7 @@ def softmax_masks(outputs: Tensor) -> Tensor:
     return ops.moveaxis(ops.softmax(outputs, axis=-1), -1, 1)
 
 
-def ratio_masks(outputs: Tensor, floor: float = 1e-4) -> Tensor:
+def ratio_masks(outputs: Tensor, floor: float = RATIO_FLOOR) -> Tensor:
     """Compute masks as shares of the outputs, `|y_s| / sum_r |y_r|` (arXiv 1502.04149).
 
     Args:
