@@ -93,7 +93,7 @@ def settings(model: SeparationModel) -> dict[str, Any]:
     left_out = ("name", "trainable", "dtype", "network", "front_end")
     arguments = {name: value for name, value in model.get_config().items() if name not in left_out}
     if isinstance(model, AttractorModel):
-        arguments["fixed_attractors"] = np.asarray(model.fixed_attractors).tolist()  # [S, K]
+        arguments["fixed_attractors"] = keras.ops.convert_to_numpy(model.fixed_attractors).tolist()  # [S, K]
     front_end = {item.name: getattr(model.front_end, item.name) for item in fields(FrontEndSettings)}
     return {"model": type(model).__name__, "front_end": front_end, **arguments}
 
@@ -116,7 +116,7 @@ def largest_difference(model: SeparationModel, run: Run) -> float:
         shape = (batch, fixed_frames or frames, model.front_end.n_bins)
         magnitudes = np.exp(2 * np.random.default_rng(seed).standard_normal(shape))  # levels as uneven as in speech
         features = keras.ops.convert_to_numpy(model.front_end(magnitudes.astype(np.float32)))
-        expected, found = keras.ops.convert_to_numpy(reference(features)), run(features)
+        expected, found = reference.predict_on_batch(features), run(features)
         if not np.isfinite(expected).all():
             raise UserError("the Keras model returns values that are not finite, so it cannot be exported; train it "
                             "again with a smaller learning rate.")
@@ -127,9 +127,9 @@ def largest_difference(model: SeparationModel, run: Run) -> float:
         scale = max(np.ptp(expected), 0.01 * np.abs(expected).max(), 1e-12)
         difference = float(np.abs(found - expected).max() / scale)
         if not difference <= TOLERANCE:  # also where it is not a number
-            raise UserError(f"the outputs of the exported network differ from those of the Keras model by "
-                            f"{difference:.1e} of their range, more than {TOLERANCE:.0e}, for {shape[1]} frames; nothing "
-                            "was written. Export to the other format.")
+            raise UserError(f"for {shape[1]} frames, the outputs of the exported network differ from those of the "
+                            f"Keras model by {difference:.1e} of their range, more than {TOLERANCE:.0e}; nothing was "
+                            "written. Export to the other format.")
         largest = max(largest, difference)
     return largest
 

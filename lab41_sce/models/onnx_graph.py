@@ -11,7 +11,7 @@ layers, for example before the last layer, whose output is large.
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from lab41_sce.errors import UserError
 from lab41_sce.models.loading import SeparationModel
@@ -42,7 +42,8 @@ def onnx_model(model: SeparationModel) -> "onnx.ModelProto":
     from onnx import TensorProto, helper
 
     network, graph, name = model.network, _Graph(), "features"
-    batch, frames, bins, size = "batch", network.input_shape[1] or "frames", *network.output_shape[2:]
+    batch, frames = "batch", network.input_shape[1] or "frames"
+    bins, size = network.output_shape[2:]
     before = network.input
     for layer in network.layers:
         if not isinstance(layer, layers.InputLayer) and layer.input is not before:
@@ -75,7 +76,7 @@ class _Graph:
         from onnx import numpy_helper
 
         name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(values, dtype), name))
+        self.constants.append(numpy_helper.from_array(ops.convert_to_numpy(values).astype(dtype), name))
         return name
 
     def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
@@ -121,7 +122,7 @@ def _add_lstm(graph: _Graph, name: str, layer: BidirectionalLSTM) -> str:
 
     def for_onnx(weights: Any) -> np.ndarray:
         """Transpose `[n, 4 U]` to `[4 U, n]`, and reorder the gates from Keras's i, f, c, o to ONNX's i, o, f, c."""
-        return np.asarray(weights).reshape(-1, 4, units)[:, [0, 3, 1, 2]].reshape(-1, 4 * units).T
+        return ops.convert_to_numpy(weights).reshape(-1, 4, units)[:, [0, 3, 1, 2]].reshape(-1, 4 * units).T
 
     kernels = [for_onnx(cell.kernel) for cell in cells]
     recurrent = [for_onnx(cell.recurrent_kernel) for cell in cells]
@@ -158,7 +159,7 @@ def _add_flatten(graph: _Graph, name: str, layer: layers.Flatten) -> str:
 
 def _add_convolution(graph: _Graph, name: str, layer: layers.Conv2D) -> str:
     """Add a convolution; Keras has the channels last, ONNX first."""
-    kernel = np.transpose(np.asarray(layer.kernel), (3, 2, 0, 1))
+    kernel = np.transpose(ops.convert_to_numpy(layer.kernel), (3, 2, 0, 1))
     padding = {"same": "SAME_UPPER", "valid": "VALID"}[layer.padding]
     outputs = graph.add("Conv", graph.add("Transpose", name, perm=(0, 3, 1, 2)), graph.constant(kernel),
                         graph.constant(layer.bias), strides=layer.strides, auto_pad=padding)
