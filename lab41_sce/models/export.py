@@ -29,7 +29,7 @@ from lab41_sce.models.onnx_graph import onnx_model
 from lab41_sce.models.settings import FrontEndSettings
 
 FORMATS = ("onnx", "saved_model")
-TOLERANCE = 1e-5  # largest difference from the Keras model, relative to the range of its outputs
+TOLERANCE = 1e-4  # largest difference from the Keras model, relative to the range of its outputs
 COMPARED = ((1, 1), (3, 2), (2, 37), (1, 250), (1, 1000))  # B and T of the features that are compared
 SETTINGS = "lab41_sce.json"  # in a SavedModel; ONNX has the same text as metadata "lab41_sce"
 
@@ -56,15 +56,18 @@ def export(model: SeparationModel, path: str | Path, format: str) -> float:
     require_packages(format)
     path = Path(path)
     write, load = (_write_onnx, _load_onnx) if format == "onnx" else (_write_saved_model, _load_saved_model)
+    _refuse_existing(path)
     temporary = temporary_name(path)
     with lock(lock_name(path)):
-        if path.exists():
-            raise UserError(f"{path} exists; delete it, or choose another name.")
+        _refuse_existing(path)  # another process may have written it meanwhile
         try:
             _remove(temporary)  # left by a process that was killed
             write(model, temporary)
             difference = largest_difference(model, load(temporary))
             put_in_place(temporary, path)
+        except OSError as error:
+            raise UserError(f"{path} could not be written ({error.strerror or error}); free some space or choose "
+                            "another folder.") from None
         finally:
             _remove(temporary)
     return difference
@@ -148,15 +151,29 @@ def _load_onnx(path: Path) -> Run:
     """Return the function that an ONNX file computes."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda features: session.run(None, {"features": features})[0]
+    def run(features: np.ndarray) -> np.ndarray:
+        return session.run(None, {"features": features})[0]
+
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        run(np.zeros([size if isinstance(size, int) else 1 for size in session.get_inputs()[0].shape], np.float32))
+    except Exception as error:  # the exceptions of onnxruntime have no common class
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(f"onnxruntime cannot run the exported network ({reason}); nothing was written. Export to "
+                        "saved_model.") from None
+    return run
 
 
 def _write_saved_model(model: SeparationModel, folder: Path) -> None:
     """Write a SavedModel with the settings in its folder `assets.extra`."""
+    import tensorflow as tf
+
     network = network_to_export(model)
     signature = [keras.InputSpec(dtype="float32", shape=network.input_shape)]
-    network.export(str(folder), format="tf_saved_model", verbose=False, input_signature=signature)
+    try:
+        network.export(str(folder), format="tf_saved_model", verbose=False, input_signature=signature)
+    except tf.errors.OpError as error:  # a full disk, for example
+        raise OSError(error.message.split("; ")[-1]) from None
     extra = folder / "assets.extra"  # the place that TensorFlow leaves to others
     extra.mkdir()
     (extra / SETTINGS).write_text(json.dumps(settings(model)), "utf-8")
@@ -168,6 +185,12 @@ def _load_saved_model(folder: Path) -> Run:
 
     loaded = tf.saved_model.load(str(folder))
     return lambda features: loaded.serve(features).numpy()
+
+
+def _refuse_existing(path: Path) -> None:
+    """Raise UserError if there is a file or folder."""
+    if path.exists():
+        raise UserError(f"{path} exists; delete it, or choose another name.")
 
 
 def _remove(path: Path) -> None:
