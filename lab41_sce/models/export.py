@@ -152,7 +152,7 @@ def _load_onnx(path: Path) -> Run:
     import onnxruntime
 
     def run(features: np.ndarray) -> np.ndarray:
-        return session.run(None, {"features": features})[0]
+        return np.asarray(session.run(None, {"features": features})[0])
 
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
