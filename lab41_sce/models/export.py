@@ -143,7 +143,11 @@ def _write_onnx(model: SeparationModel, path: Path) -> None:
 
     converted = onnx_model(model)
     onnx.helper.set_model_props(converted, {"lab41_sce": json.dumps(settings(model))})
-    onnx.checker.check_model(converted)
+    try:
+        onnx.checker.check_model(converted)
+    except onnx.checker.ValidationError as error:  # two layers with one name, for example
+        raise UserError(f"the network cannot be written as ONNX ({str(error).splitlines()[0][:200]}); nothing was "
+                        "written. Export to saved_model.") from None
     path.write_bytes(converted.SerializeToString())
 
 

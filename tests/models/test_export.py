@@ -170,9 +170,11 @@ def test_unknown_layers_and_activations_are_refused(onnxruntime, tmp_path):
     odd = keras.layers.Reshape((-1, 17, 2))(keras.layers.Dense(34)(hidden))
     forked = keras.layers.Dense(17, name="second")(inputs) + keras.layers.Dense(17, name="first")(inputs)
     forked = keras.layers.Reshape((-1, 17, 1))(forked)
+    taken = keras.layers.Reshape((-1, 17, 1))(keras.layers.Dense(17, name="embeddings")(inputs))
     for network, message in ((outputs, "last has the activation gelu"), (odd, "odd is of the kind UnitNormalization"),
-                             (forked, "has another input than the output of the layer before")):
-        with pytest.raises(UserError, match=f"{message}.*export to saved_model"):
+                             (forked, "has another input than the output of the layer before"),
+                             (taken, "cannot be written as ONNX .*'embeddings' has been used")):
+        with pytest.raises(UserError, match=f"{message}.*[Ee]xport to saved_model"):
             export(EmbeddingModel(FRONT_END, keras.Model(inputs, network)), tmp_path / "net.onnx", "onnx")
         assert not list(tmp_path.iterdir())
 
