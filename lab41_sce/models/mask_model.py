@@ -3,10 +3,10 @@
 This is the model that `methods/pit.py` and `methods/recurrent_mask.py` train and that a run saves. The error that both
 minimise is here, too.
 
-A network for any number of frames (BLSTM) processes the whole utterance. A network for a fixed number of frames (CNN)
-processes segments: the features of the whole utterance are scaled and then cut, in training and in separation. The
-network may order the speakers differently in each segment. Separation therefore lets segments overlap by half, and
-gives each segment the order that agrees best with the segment before.
+A network for any number of frames (BLSTM, CNN over time) processes the whole utterance. A network for a fixed number
+of frames (the CNN of the article) processes segments: the features of the whole utterance are scaled and then cut, in
+training and in separation. The network may order the speakers differently in each segment. Separation therefore lets
+segments overlap by half, and gives each segment the order that agrees best with the segment before.
 """
 
 import math
