@@ -98,6 +98,36 @@ class FrontEnd(keras.layers.Layer):
         signals = signals.reshape(*frames.shape[:-2], -1)[..., frame - hop : frame - hop + length]
         return lfilter([1.0], [1.0, -self.pre_emphasis], signals).astype(np.float32)
 
+    def to_signals(self, real: Tensor, imaginary: Tensor, length: int) -> Tensor:
+        """Turn spectrograms into signals on any backend, with gradients.
+
+        Pre-emphasis is undone in the frequency domain, where the response of a short filter is only nearly a factor.
+
+        Args:
+            real: real parts, float32 `[..., T, F]`.
+            imaginary: imaginary parts.
+            length: N, the samples of each signal.
+
+        Returns:
+            float32 `[..., N]`.
+        """
+        turns = np.arange(self.n_bins) / self.frame_length
+        inverse = 1.0 / (1.0 - self.pre_emphasis * np.exp(-2j * np.pi * turns))
+        inverse_real, inverse_imaginary = (ops.convert_to_tensor(part, "float32")
+                                           for part in (inverse.real, inverse.imag))
+        real, imaginary = (real * inverse_real - imaginary * inverse_imaginary,
+                           real * inverse_imaginary + imaginary * inverse_real)
+        frame, hop = self.frame_length, self.hop_length
+        window = get_window("hann", frame)
+        overlap = (window**2).reshape(-1, hop).sum(axis=0)  # the same at each hop
+        dual = ops.convert_to_tensor(window / np.tile(overlap, frame // hop), "float32")
+        frames = ops.irfft((real, imaginary), frame) * dual
+        n_parts, lead = frame // hop, [(0, 0)] * (len(frames.shape) - 2)
+        parts = [ops.pad(frames[..., part * hop : (part + 1) * hop], [*lead, (part, n_parts - 1 - part), (0, 0)])
+                 for part in range(n_parts)]  # the part-th hop of frame t lands in hop t + part of the signal
+        signals = ops.reshape(sum(parts), (*frames.shape[:-2], -1))
+        return signals[..., frame - hop : frame - hop + length]
+
     def call(self, magnitude: Tensor) -> Tensor:
         """Compress and scale magnitudes `[B, T, F]` to the network's input, float32 `[B, T, F]`."""
         features = self.compress(magnitude, ops.max(magnitude, axis=(1, 2), keepdims=True))

@@ -54,6 +54,8 @@ class BidirectionalLSTM(layers.Bidirectional):
              training: bool | None = None) -> Tensor:
         """Map float32 `[B, T, D]` to `[B, T, 2 U]`: the outputs of the forward, then of the backward direction."""
         plain = initial_state is None and mask is None and self.compute_dtype == "float32"
+        if keras.backend.backend() == "torch" and plain:
+            return self._run_by_torch(sequences)
         if keras.backend.backend() != "tensorflow" or not plain:
             return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
         import tensorflow as tf
@@ -68,6 +70,20 @@ class BidirectionalLSTM(layers.Bidirectional):
         sequences = tf.convert_to_tensor(sequences)
         outputs = tf.transpose(run(tf.transpose(sequences, (1, 0, 2)), *weights), (1, 0, 2))
         return tf.ensure_shape(outputs, (*sequences.shape[:2], outputs.shape[2]))  # the loop loses the static shape
+
+    def _run_by_torch(self, sequences: Tensor) -> Tensor:
+        """Run both directions in one call of PyTorch, which is several times as fast as Keras's two."""
+        import torch
+
+        weights = []
+        for layer in (self.forward_layer, self.backward_layer):  # the gates have the same order in Keras and PyTorch
+            kernel, recurrent, bias = (getattr(layer.cell, name).value
+                                       for name in ("kernel", "recurrent_kernel", "bias"))
+            weights += [kernel.T.contiguous(), recurrent.T.contiguous(), bias, torch.zeros_like(bias)]
+        state = torch.zeros(2, sequences.shape[0], self.forward_layer.units, device=sequences.device,
+                            dtype=sequences.dtype)
+        outputs, *_ = torch.lstm(sequences, (state, state), weights, True, 1, 0.0, False, True, True)
+        return outputs
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments, for serialisation."""
