@@ -17,7 +17,7 @@ from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Batch, Method, Setup, bin_weights, ideal_assignment, mean_vectors
 from lab41_sce.methods.sce import SpeakerVectors, source_contrastive_loss
 from lab41_sce.models import Tensor
-from lab41_sce.models.band_split import BandSplitModel
+from lab41_sce.models.band_split_model import BandSplitModel
 from lab41_sce.models.embedding_model import EmbeddingModel, unit_length
 from lab41_sce.models.frequency_response import respond
 from lab41_sce.models.front_end import magnitude

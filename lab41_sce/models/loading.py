@@ -8,7 +8,7 @@ import yaml
 # Keras finds the classes of a saved model by their registered names, so all of them must be imported here.
 from lab41_sce.errors import UserError
 from lab41_sce.models.attractor_model import AttractorModel
-from lab41_sce.models.band_split import BandSplitModel
+from lab41_sce.models.band_split_model import BandSplitModel
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.mask_model import MaskModel
 from lab41_sce.models.refined_model import RefinedModel

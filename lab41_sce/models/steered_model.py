@@ -83,6 +83,8 @@ class SteeredModel(keras.Model):
         Returns:
             float32 `[B, S, T, F]`, sums to one over S.
         """
+        if centroids.shape[1] == 1:
+            return ops.ones_like(vectors[:, None, :, :, 0])
         scores = ops.einsum("btfk,bsk->bstf", vectors, centroids)
         scores = self.soft_scale * (scores - 0.5 * ops.sum(ops.square(centroids), axis=-1)[..., None, None])
         if present is not None:
@@ -97,7 +99,7 @@ class SteeredModel(keras.Model):
             features: of the mixture, from `analyse`.
             real: real part of the mixture's spectrogram, `[B, T, F]`.
             imaginary: imaginary part.
-            assignment: from `assign`, `[B, S, T, F]`.
+            assignment: from `assign`, `[B, S, T, F]`; 0 in all bins for an absent speaker.
             training: whether the network trains.
 
         Returns:
@@ -109,6 +111,8 @@ class SteeredModel(keras.Model):
         seen = ops.concatenate([compressed(real, imaginary)[:, None] * shares, shares], axis=-1)
         change = self.change(features, ops.reshape(seen, (-1, n_frames, n_bins, 4)), training)
         change = ops.reshape(change, (-1, n_speakers, n_frames, n_bins, 2))
+        present = ops.cast(ops.max(assignment, axis=(2, 3)) > 0, "float32")  # [B, S], 0 for absent speakers
+        change = change * present[..., None, None, None]
         change = change - shares * ops.sum(change, axis=1, keepdims=True)
         return assignment + change[..., 0], change[..., 1]
 
