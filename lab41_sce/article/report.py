@@ -58,7 +58,7 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
         for suffix in (".png", ".svg"):
             save(draw.draw(noisy)[IN_NOISE], out / "figures" / f"{IN_NOISE}{suffix}")
     text = compose(folders, claims, pictures, timing)
-    html = markdown.markdown(text, extensions=["tables"])
+    html = _html(text)
     html = re.sub(r"<table>.*?</table>", r'<div class="scroll" tabindex="0">\g<0></div>', html, flags=re.DOTALL)
     for file in (out / "figures").glob("*.png"):
         html = html.replace(f'src="figures/{file.name}"', f'src="{data_uri("image/png", file.read_bytes())}"')
@@ -66,6 +66,14 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
     write_text(out / "report.html", html)
     write_text(out / "REPORT.md", text)
     return out / "REPORT.md"
+
+
+def _html(text: str) -> str:
+    """Convert Markdown to HTML; HTML within the Markdown, which may come from a stranger's run, is shown as text."""
+    converter = markdown.Markdown(extensions=["tables"])
+    converter.preprocessors.deregister("html_block")
+    converter.inlinePatterns.deregister("html")
+    return converter.convert(text)
 
 
 def _check_timing(timing: Path) -> None:

@@ -1,6 +1,5 @@
 """Claims, figures and the files of runs fill in report.md.template: the text of REPORT.md."""
 
-import json
 import re
 import shlex
 from importlib import resources
@@ -15,8 +14,9 @@ from lab41_sce.article.claim import Claim
 from lab41_sce.article.finished_run import read_scores, read_training
 from lab41_sce.data.splits import headline_split
 from lab41_sce.evaluation.metrics import MAIN_METRIC
+from lab41_sce.plain_data import read_json
 from lab41_sce.reporting import tables
-from lab41_sce.reporting.tables import Table
+from lab41_sce.reporting.tables import Bold, Markup, Table, escape_markdown, markdown_code
 from lab41_sce.runs import versions
 from lab41_sce.runs.renamed_settings import load_config
 
@@ -41,7 +41,7 @@ def compose(folders: dict[str, Path], claims: list[Claim], pictures: list[str], 
               for verdict in (claim.HOLDS, claim.FAILS, claim.UNDECIDED)]
     details = []
     for number, each in enumerate(claims, start=1):
-        details.append(f"### {number}. {each.title}: {each.verdict}\n\n{each.reason}")
+        details.append(f"### {number}. {each.title}: {each.verdict}\n\n{escape_markdown(each.reason)}")
         details += [tables.markdown(each.table)] if each.table else []
         if each.title == claim.UPDATE_TIME and measured is not None:
             details += ["Growth of the SCE loss with the number of speakers in training and with extra negatives:",
@@ -57,7 +57,7 @@ def compose(folders: dict[str, Path], claims: list[Claim], pictures: list[str], 
     template = resources.files("lab41_sce.article").joinpath("report.md.template").read_text("utf-8")
     return Template(template).substitute(
         lead=f"Verdicts on the {len(claims)} claims: {', '.join(counts)}.",
-        verdicts=tables.markdown(Table(["claim", "verdict"], [[each.title, f"**{each.verdict}**"] for each in claims])),
+        verdicts=tables.markdown(Table(["claim", "verdict"], [[each.title, Bold(each.verdict)] for each in claims])),
         runs=tables.markdown(Table(["run", "command", "code", "started", "machine"],
                                    [*(_describe_run(part, folder) for part, folder in folders.items()),
                                     *describe_timing(timing)])),
@@ -81,10 +81,11 @@ def describe_timing(timing: Path | None) -> list[list[str]]:
     """
     if timing is None or not timing.with_suffix(".json").exists():
         return []
-    about = json.loads(timing.with_suffix(".json").read_text("utf-8"))
+    about = read_json(timing.with_suffix(".json"))
     # Without folders, which exist on one machine only.
-    command = shlex.join(re.sub(r"(^|=)[^=]*/", r"\1", word) for word in shlex.split(about["command"]))
-    return [["timing", f"`{command}`", about["git_commit"], about["started"][:10], _machine(about)]]
+    words = _words(str(about.get("command", "")))
+    command = shlex.join(re.sub(r"(^|=)[^=]*/", r"\1", word) for word in words)
+    return [["timing", Markup(markdown_code(command)), *_describe_start(about), _machine(about)]]
 
 
 def _picture(name: str) -> str:
@@ -101,7 +102,8 @@ def _data(run: Path, config: dict[str, Any]) -> str:
     limits = {"minutes": config["training"]["minutes"], "updates": config["training"]["updates"],
               "validations without improvement": config["training"]["patience"]}
     limit = " or ".join(f"{number:g} {unit}" for unit, number in limits.items() if number)
-    scored = [f"{len(rows)} mixtures of {split} speakers" for split, rows in mixtures.groupby("split", sort=False)]
+    scored = [f"{len(rows)} mixtures of {escape_markdown(split)} speakers"
+              for split, rows in mixtures.groupby("split", sort=False)]
     return (f"The main run was trained on {trained['utterance']} utterances of {trained['speaker']} speakers. Its "
             f"models were selected on {speakers('validation', 0)} other speakers and scored on {' and '.join(scored)}, "
             f"of {config['evaluation']['seconds']} s each. The number of unseen speakers is "
@@ -111,14 +113,27 @@ def _data(run: Path, config: dict[str, Any]) -> str:
 
 def _describe_run(part: str, run: Path) -> list[str]:
     """Describe a run in one row (name, commands, code versions, date, machine), without paths of this machine."""
-    version, config = json.loads((run / "version.json").read_text("utf-8")), load_config(run)
+    version, config = read_json(run / "version.json"), load_config(run)
     starts = [version, *version.get("resumed", [])]
-    commands = dict.fromkeys(versions.redact_paths(start.get("command", ""), config, run) for start in starts)
-    codes = dict.fromkeys(start["git_commit"] for start in starts)
-    return [part, "<br>".join(f"`{command}`" for command in commands), ", ".join(codes), version["started"][:10],
+    commands = dict.fromkeys(versions.redact_paths(str(start.get("command", "")), config, run) for start in starts)
+    codes = dict.fromkeys(_describe_start(start)[0] for start in starts)
+    return [part, Markup("; ".join(map(markdown_code, commands))), ", ".join(codes), _describe_start(version)[1],
             _machine(version)]
+
+
+def _describe_start(about: dict[str, Any]) -> list[str]:
+    """Return the version of the code and the date at the start of a run."""
+    return [str(about.get("git_commit", "unknown")), str(about.get("started", "unknown"))[:10]]
+
+
+def _words(command: str) -> list[str]:
+    """Split a command line into words; a line that is none is one word."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return [command]
 
 
 def _machine(version: dict[str, Any]) -> str:
     """Describe the machine of a run."""
-    return version["platform"] + (f", {version['cores']} cores" if "cores" in version else "")
+    return f"{version.get('platform', 'unknown')}" + (f", {version['cores']} cores" if "cores" in version else "")

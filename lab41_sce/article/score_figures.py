@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from lab41_sce.data.splits import base_split
 from lab41_sce.evaluation.metrics import MAIN_METRIC
 from lab41_sce.reporting.figures import COLOURS, new_figure, whiskers
-from lab41_sce.reporting.ordering import words
+from lab41_sce.reporting.ordering import figure_label
 
 SYSTEMS = {"sce": COLOURS[0], "deep_clustering": COLOURS[1], "pit_cnn": COLOURS[2]}  # of Figure 6
 KINDS = {"female_female": "FF", "male_male": "MM", "female_male": "FM", "all": "All"}  # columns of figure6.csv
@@ -64,11 +64,12 @@ def beside_article(summary: pd.DataFrame, article: pd.DataFrame, split: str = "u
         ours, theirs = (table[table["system"] == system].drop_duplicates("kind", keep="last").set_index("kind")
                         .reindex(kinds) for table in (rows, article))
         x = np.arange(len(kinds)) + (2 * place - len(systems) + 0.5) * width
-        panel.bar(x, ours["mean"], width, yerr=whiskers(ours), color=colour, capsize=2, label=words(system))
+        panel.bar(x, ours["mean"], width, yerr=whiskers(ours), color=colour, capsize=2, label=figure_label(system))
         panel.bar(x + width, theirs["mean"], width, color=(colour, 0.25), edgecolor=colour, hatch="////",
-                  label=f"{words(system)}, article")
+                  label=f"{figure_label(system)}, article")
     panel.set_xticks(range(len(kinds)), kinds)
-    panel.set(xlabel="Kind of mixture (F: woman, M: man)", ylabel=f"{metric} (dB), {split}\nwith 95 % intervals")
+    panel.set(xlabel="Kind of mixture (F: woman, M: man)",
+              ylabel=f"{metric} (dB), {figure_label(split)}\nwith 95 % intervals")
     panel.axhline(0, color="black", linewidth=0.8)
     panel.grid(axis="y", alpha=0.3)
     figure.legend(loc="outside upper center", ncols=len(systems), frameon=False)
@@ -107,7 +108,8 @@ def improvement_by_snr(summary: pd.DataFrame, labels: Mapping[str, str], split: 
                            label=label)
     ticks = sorted(set(rows["ratio"]))
     panel.set_xticks(ticks, ["no noise" if tick == clean else f"{tick:g}" for tick in ticks])
-    panel.set(xlabel="Signal-to-noise ratio of the mixture (dB)", ylabel=f"{metric} (dB), {split}\nwith 95 % intervals")
+    panel.set(xlabel="Signal-to-noise ratio of the mixture (dB)",
+              ylabel=f"{metric} (dB), {figure_label(split)}\nwith 95 % intervals")
     panel.grid(alpha=0.3)
     figure.legend(loc="outside upper center", ncols=len(labels), frameon=False)
     return figure

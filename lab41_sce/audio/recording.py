@@ -9,9 +9,9 @@ A file is decoded only where it is read, so memory does not grow with its length
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from lab41_sce import audio
+from lab41_sce.audio.decoder import Decoder
+from lab41_sce.audio.samples import as_floats
 from lab41_sce.errors import UserError
 
 MAX_RATE_HZ = 2**31 - 1  # the largest rate that a file can have; soxr does not return at 1e15 Hz
@@ -22,34 +22,28 @@ class Recording:
     """Give access to the samples of a recording.
 
     Args:
-        source: samples, float32 `[C, N]`, or an open `soundfile.SoundFile`.
+        source: samples, float32 `[C, N]`, or a `Decoder`.
         sample_rate_hz: of the samples.
         name: name of the recording in messages; for a file, its path.
-        channels: "each" for all channels, "mix" for their mean, or the number of one channel, from 1.
-        n_samples: length in samples; None for the length that the source states.
 
-    Raises:
-        UserError: there is no such channel.
+    Attributes:
+        n_channels: C.
+        n_samples: N.
+        notes: sentences about what is unusual in a file (`Decoder.notes`).
     """
 
-    def __init__(self, source: np.ndarray | soundfile.SoundFile, sample_rate_hz: int, name: str = "the signal",
-                 channels: str | int = "each", n_samples: int | None = None):
-        self._source, self.sample_rate_hz, self.name, self._selection = source, sample_rate_hz, name, channels
-        self.n_channels, stated_samples = (source.shape if isinstance(source, np.ndarray)
-                                           else (source.channels, source.frames))
-        self.n_samples = n_samples or stated_samples
-        if channels != "each":
-            if channels != "mix" and not 1 <= int(channels) <= self.n_channels:
-                raise UserError(f"{name} has {self.n_channels} channels and no channel {channels}; choose 1 to "
-                                f"{self.n_channels}, mix or each.")
-            self.n_channels = 1
+    def __init__(self, source: np.ndarray | Decoder, sample_rate_hz: int, name: str = "the signal"):
+        self._source, self.sample_rate_hz, self.name = source, sample_rate_hz, name
+        self.n_channels, self.n_samples = (source.shape if isinstance(source, np.ndarray)
+                                           else (source.n_channels, source.n_samples))
+        self.notes = [] if isinstance(source, np.ndarray) else source.notes
 
     @classmethod
     def of(cls, signal: np.ndarray, sample_rate_hz: int) -> "Recording":
         """Wrap a signal in memory.
 
         Args:
-            signal: `[N]` or `[C, N]`; floats, or integers, which are divided by their full scale.
+            signal: `[N]` or `[C, N]`; see `as_floats`.
             sample_rate_hz: of the signal.
 
         Raises:
@@ -59,13 +53,7 @@ class Recording:
         whole = isinstance(sample_rate_hz, (int, np.integer)) and not isinstance(sample_rate_hz, bool)
         if not whole or not 1 <= sample_rate_hz <= MAX_RATE_HZ:
             raise UserError(f"a sample rate of {sample_rate_hz!r} is not possible; give whole Hz, such as 16000.")
-        signal = np.asarray(signal)
-        if np.issubdtype(signal.dtype, np.integer):
-            low, high = np.iinfo(signal.dtype).min, np.iinfo(signal.dtype).max
-            signal = (signal - (low + high + 1) / 2) / ((high - low + 1) / 2)
-        elif not np.issubdtype(signal.dtype, np.floating):
-            raise UserError(f"a signal of {signal.dtype} cannot be separated; give floats or integers.")
-        signal = signal.astype(np.float32)
+        signal = as_floats(signal).astype(np.float32)
         channels = signal[None] if signal.ndim == 1 else signal
         if channels.ndim == 2 and channels.shape[0] > channels.shape[1] > 0:
             raise UserError(f"a signal of shape {signal.shape} has more channels than samples; give [C, N].")
@@ -76,9 +64,9 @@ class Recording:
 
     @classmethod
     def open(cls, path: str | Path, channels: str | int = "each") -> "Recording":
-        """Open an audio file (see `audio.open_file`); `channels` and errors as in `Recording`."""
-        file = audio.open_file(path)
-        return cls(file, file.samplerate, str(path), channels, audio.count_samples(file))
+        """Open an audio file; arguments and errors as in `Decoder`."""
+        decoder = Decoder(path, channels)
+        return cls(decoder, decoder.sample_rate_hz, str(path))
 
     @property
     def seconds(self) -> float:
@@ -98,27 +86,14 @@ class Recording:
         Raises:
             UserError: the file ends before `stop`, or a sample is not finite.
         """
-        samples = self._read_all_channels(start, stop)
-        if self._selection == "mix":
-            samples = samples.mean(axis=0, keepdims=True)
-        elif self._selection != "each":
-            samples = samples[[int(self._selection) - 1]]
+        if isinstance(self._source, np.ndarray):
+            samples = self._source[:, start:stop]
+        else:
+            samples = self._source.read(start, stop)
+        if samples.shape[1] != stop - start:
+            raise UserError(f"{self.name} ends at sample {start + samples.shape[1]} of {self.n_samples}; "
+                            "export it again.")
         if not (np.abs(samples) <= MAX_SAMPLE).all():
             raise UserError(f"{self.name} contains samples that are NaN, infinite or beyond {MAX_SAMPLE:g} times full "
                             "scale; repair or export it again.")
-        return samples
-
-    def _read_all_channels(self, start: int, stop: int) -> np.ndarray:
-        """Read a part of all channels, float32 `[C, n]`."""
-        if isinstance(self._source, np.ndarray):
-            return self._source[:, start:stop]
-        try:
-            self._source.seek(start)
-            samples = audio.decode(self._source, stop - start).T
-        except soundfile.LibsndfileError as error:
-            reason = str(error).rstrip(".")
-            raise UserError(f"{self.name} cannot be decoded to its end ({reason}); export it again.") from None
-        if samples.shape[1] != stop - start:
-            raise UserError(f"{self.name} ends at sample {start + samples.shape[1]}, but its header states "
-                            f"{self.n_samples}; export it again.")
         return np.ascontiguousarray(samples)

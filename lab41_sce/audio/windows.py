@@ -9,6 +9,7 @@ from typing import NamedTuple
 from lab41_sce.audio.recording import Recording
 
 WINDOW_SECONDS = 60.0
+MAX_WINDOW_SAMPLES = 2**27  # of all channels together, so that memory does not grow with their number
 
 
 class Window(NamedTuple):
@@ -36,11 +37,12 @@ def plan_windows(recording: Recording, model_rate_hz: int, hop_length: int, grid
         model_rate_hz: sample rate of the model.
         hop_length: samples of the model between frames.
         grid_frames: windows start at multiples of this number of frames; the context has at least as many frames.
-        window_seconds: approximate length of a window.
+        window_seconds: approximate length of a window; shorter with many channels.
 
     Returns:
         The windows in order; one window for a short recording.
     """
+    window_seconds = min(window_seconds, MAX_WINDOW_SAMPLES / (recording.n_channels * recording.sample_rate_hz))
     common_hz = math.gcd(recording.sample_rate_hz, model_rate_hz)
     model_unit = math.lcm(grid_frames * hop_length, model_rate_hz // common_hz)  # samples at the model's rate
     unit = model_unit // (model_rate_hz // common_hz) * (recording.sample_rate_hz // common_hz)  # of the recording

@@ -159,7 +159,8 @@ def separate_recording(separator: Any, recording: Recording, options: argparse.N
         retried = existing is not None and not {*outputs} & {*existing}
         check_outputs(inputs, outputs, options.force or retried)
         separation, peak = write_voice_files(stream, recording, paths, draw_extras)
-    sentences = summarise(separation, outputs[0], peak, paths.leftovers(separation.n_speakers))
+    sentences = [*recording.notes,
+                 *summarise(separation, outputs[0], peak, paths.leftovers(separation.n_speakers))]
     return Outcome(outputs, [f"{path.name}: {sentence}" for sentence in sentences])
 
 

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         scores, unfinished = sweep.collect(options.folder)
         text = tables.markdown(sweep.table(scores))
-        write_csv(scores, options.folder / "sweep.csv")
+        write_csv(sweep.without_formulas(scores), options.folder / "sweep.csv")
         write_text(options.folder / "sweep.md", text + "\n")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
 
-from lab41_sce.data.mixture import Mixture, level_gains
+from lab41_sce.data.mixture import Mixture, centre, level_gains
 from lab41_sce.data.noise import Noise, scale_to_snr
 from lab41_sce.data.speech import Speech
 from lab41_sce.data.splits import SpeakerIndex, base_split, noisy_split
@@ -141,7 +141,7 @@ def load_mixture(speech: Speech, row: Mapping[str, Any] | pd.Series, noise: Nois
                             f"times {gain:g}, but it has {available} samples; use an evaluation set that was drawn "
                             "from this corpus.")
         excerpt = speech.excerpt(name, start, length)
-        excerpts.append((excerpt - excerpt.mean()) * np.float32(gain))
+        excerpts.append(centre(excerpt) * np.float32(gain))
         speakers.append(str(row[f"speaker_{place}"]))
     sources = np.stack(excerpts)
     if not isinstance(row.get("noise"), str):
@@ -165,5 +165,5 @@ def _draw_source(rng: np.random.Generator, speech: Speech, names: np.ndarray, le
         if lfilter([1, -pre_emphasis], 1, excerpt).std() > MIN_LEVEL_RATIO * usual_level:
             break
     level_db = level_range_db * (rng.random() - 0.5)
-    gain = float(level_gains(excerpt - excerpt.mean(), pre_emphasis, level_db))
+    gain = float(level_gains(centre(excerpt), pre_emphasis, level_db))
     return name, start, float(f"{gain:.6g}")  # the gain as it is written to the CSV file

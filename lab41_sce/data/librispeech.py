@@ -110,14 +110,14 @@ def _inspect(path: Path, min_seconds: float, decode: bool) -> tuple[float, str |
         if not decode:
             seconds = _flac_seconds(path) or soundfile.info(path).duration
         else:
-            with soundfile.SoundFile(path) as file:
-                signal = audio.decode(file)
-                seconds = len(signal) / file.samplerate
+            with audio.Decoder(path, "mix") as decoder:
+                signal = decoder.read(0, decoder.n_samples)[0]
+                seconds = len(signal) / decoder.sample_rate_hz
             if not np.isfinite(signal).all():
                 return seconds, "it holds NaN or infinite samples"
             if len(signal) and np.abs(signal).max() < MIN_PEAK:
                 return seconds, "it is silent"
-    except (soundfile.LibsndfileError, OSError, ValueError) as error:
+    except (UserError, soundfile.LibsndfileError, OSError, ValueError) as error:
         return 0.0, f"it cannot be decoded ({str(error).strip().rstrip('.')})"
     if seconds < min_seconds:
         return seconds, f"it lasts {seconds:.2f} s, less than {min_seconds:g} s"

@@ -46,8 +46,15 @@ def normalise(excerpts: np.ndarray, pre_emphasis: float, levels_db: np.ndarray |
     Returns:
         float32 `[..., N]`; a silent excerpt stays silent.
     """
-    excerpts = excerpts - excerpts.mean(axis=-1, keepdims=True)
+    excerpts = centre(excerpts)
     return excerpts * level_gains(excerpts, pre_emphasis, levels_db)[..., None]
+
+
+def centre(excerpts: np.ndarray) -> np.ndarray:
+    """Subtract the mean of each excerpt `[..., N]`; a constant excerpt becomes zeros."""
+    # The mean of a float32 constant has a rounding error, which a gain would make audible.
+    constant = np.ptp(excerpts, axis=-1, keepdims=True) == 0
+    return np.where(constant, np.float32(0), excerpts - excerpts.mean(axis=-1, keepdims=True))
 
 
 def level_gains(excerpts: np.ndarray, pre_emphasis: float, levels_db: np.ndarray | float) -> np.ndarray:

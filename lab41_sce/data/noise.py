@@ -174,6 +174,6 @@ def _audio_files(folder: Path) -> dict[Path, float]:
                         "each; add some (WAV, FLAC, OGG or MP3).")
     seconds = {}
     for file in tqdm(files, "noise.folder", unit=" files", leave=False, disable=None):
-        with audio.open_file(file) as opened:
-            seconds[file] = opened.frames / opened.samplerate
+        with audio.Decoder(file, whole=False) as decoder:
+            seconds[file] = decoder.n_samples / decoder.sample_rate_hz
     return seconds

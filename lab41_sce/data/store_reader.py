@@ -13,6 +13,7 @@ import pandas as pd
 import soundfile
 
 from lab41_sce import audio
+from lab41_sce.audio.decoder import decodable
 from lab41_sce.errors import UserError
 
 TYPES = {"utterance": str, "speaker": str, "sex": "category", "subset": "category", "shard": np.int32,
@@ -75,7 +76,7 @@ def read_stored_excerpt(path: str, start: int, stop: int, from_seconds: float, s
     Raises:
         UserError: the shard is missing or cannot be decoded.
     """
-    with audio.open_file(path) as shard, audio.decodable(path):
+    with decodable(path), soundfile.SoundFile(path) as shard:
         first = min(start + round(from_seconds * shard.samplerate), stop)
         shard.seek(first)
         samples = shard.read(min(round(seconds * shard.samplerate), stop - first), dtype="int16")

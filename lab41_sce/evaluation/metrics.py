@@ -18,8 +18,9 @@ Metrics
 - SI-SDR: scale-invariant SDR of zero-mean signals (Le Roux et al. 2019, arXiv 1811.02508, Equation 3). The best
   permutation has the largest mean SI-SDR.
 
-Read SARi with care. A mixture without noise is the sum of its sources and contains no artefacts. Its SAR is limited by
-rounding only and is set to 100 dB here. SARi is then SAR minus 100 dB and carries the same information as SAR.
+Read SARi with care. A mixture without noise is the sum of its sources and contains no artefacts. The measured SAR of
+such a mixture is the rounding of its files, so it is set to 100 dB here if the mixture equals the sum of its sources to
+16 bits. SARi is then SAR minus 100 dB and carries the same information as SAR.
 
 Mixtures that cannot be scored
 ------------------------------
@@ -42,6 +43,7 @@ from mir_eval import separation
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
+from lab41_sce.audio.samples import as_floats
 from lab41_sce.process_pool import workers
 
 LABELS = ("mixture", "split", "kind")
@@ -134,9 +136,9 @@ def score(references: np.ndarray, estimates: np.ndarray, mixture: np.ndarray | N
     """Score separated signals against the true sources.
 
     Args:
-        references: true sources, float `[S, N]`.
-        estimates: separated signals in any order, float `[S, N]`.
-        mixture: unprocessed mixture, float `[N]`; adds the improvements. By default the sum of the references serves to
+        references: true sources `[S, N]`, in one unit; floats or integers, see `as_floats`.
+        estimates: separated signals in any order, `[S, N]`.
+        mixture: unprocessed mixture `[N]`; adds the improvements. By default the sum of the references serves to
             decide which signals are silent, and there are no improvements.
 
     Returns:
@@ -145,13 +147,15 @@ def score(references: np.ndarray, estimates: np.ndarray, mixture: np.ndarray | N
 
     Raises:
         ValueError: if shapes differ, or samples are NaN or infinite.
+        UserError: if samples are no numbers, or integers of 64 bits.
     """
+    references, estimates = as_floats(references), as_floats(estimates)
     check_signals(references, estimates)
-    total = np.sum(references, axis=0) if mixture is None else np.asarray(mixture)
+    total = np.sum(references, axis=0) if mixture is None else as_floats(mixture)
     if total.shape != np.shape(references)[1:]:
         raise ValueError(f"the mixture must have the shape [samples] of one reference, got {total.shape} for "
                          f"references {np.shape(references)}")
-    rows = score_mixture(np.asarray(references), total, {"estimates": np.asarray(estimates)})
+    rows = score_mixture(references, total, {"estimates": estimates})
     return {metric: value for _, metric, value in rows if mixture is not None or not metric.endswith("i")}
 
 
@@ -185,6 +189,8 @@ def score_mixture(references: np.ndarray, mixture: np.ndarray,
     rows, baseline = [], _mean_scores(references, unprocessed)
     if np.isnan([*baseline.values()]).any():
         return unscored
+    if _is_sum(references, mixture):
+        baseline["SAR"] = LIMIT_DB
     for system, signals in estimates.items():
         same = np.allclose(signals, unprocessed, rtol=0, atol=1e-5 * np.max(np.abs(mixture)))
         scores = baseline if same else _mean_scores(references, _fill_silence(signals, mixture))
@@ -231,6 +237,13 @@ def _centred(signals: np.ndarray) -> np.ndarray:
     """Subtract the mean of each signal."""
     signals = np.asarray(signals, np.float64)
     return signals - signals.mean(axis=-1, keepdims=True)
+
+
+def _is_sum(references: np.ndarray, mixture: np.ndarray) -> bool:
+    """Return whether a mixture is the sum of its sources, each of them in a file of 16 bits or more."""
+    difference = mixture - np.sum(references, axis=0)
+    step = max(np.max(np.abs(mixture)), 1.0) / 2**15
+    return bool(np.max(np.abs(difference)) <= (len(references) + 1) * step and difference.std() <= 0.01 * mixture.std())
 
 
 def _silent(signals: np.ndarray, mixture: np.ndarray) -> np.ndarray:

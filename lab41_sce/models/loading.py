@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import keras
-import yaml
 
 # Keras finds the classes of a saved model by their registered names, so all of them must be imported here.
 from lab41_sce.errors import UserError
@@ -12,6 +11,7 @@ from lab41_sce.models.band_split_model import BandSplitModel
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.mask_model import MaskModel
 from lab41_sce.models.refined_model import RefinedModel
+from lab41_sce.plain_data import read_yaml
 
 SeparationModel = EmbeddingModel | AttractorModel | MaskModel | BandSplitModel | RefinedModel
 
@@ -51,7 +51,7 @@ def _model_file(folder: Path) -> Path:
     if not (folder / "config.yaml").is_file():
         return folder / "model.keras"
     try:
-        name = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))["method"]["name"]
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):  # not the configuration of a run
+        name = read_yaml(folder / "config.yaml")["method"]["name"]
+    except (UserError, KeyError, TypeError):  # not the configuration of a run
         return folder / "model.keras"
     return folder / "systems" / str(name) / "model.keras"

@@ -41,9 +41,24 @@ class SteeredModel(keras.Model):
         super().__init__(**options)
         self.front_end, self.range_db, self.soft_scale = front_end, range_db, soft_scale
 
-    def call(self, mixtures: Tensor, training: bool = False) -> Tensor:
-        """Embed waveforms: float32 `[B, N]` to `[B, T, F, K]`."""
-        return self.analyse(*self.front_end.analyse(mixtures), training=training)[1]
+    def call(self, inputs: dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
+        """Compute embeddings, or masks, in one compiled step of `predict_on_batch`.
+
+        Args:
+            inputs: `mixtures`, float32 `[B, N]`; for masks also `features` and `embeddings` of an earlier call, and
+                `centroids`, float32 `[B, S, K]`.
+            training: whether the network trains.
+
+        Returns:
+            `features` and `embeddings`, as `analyse` returns them; or `masks`, float32 `[B, S, T, F, 2]`.
+        """
+        real, imaginary = self.front_end.analyse(inputs["mixtures"])
+        if "centroids" not in inputs:
+            features, embeddings = self.analyse(real, imaginary, training=training)
+            return {"features": features, "embeddings": embeddings}
+        assignment = self.assign(inputs["embeddings"], inputs["centroids"])
+        masks = self.steer(inputs["features"], real, imaginary, assignment, training=training)
+        return {"masks": ops.stack(masks, axis=-1)}
 
     def analyse(self, real: Tensor, imaginary: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
         """Compute features and embeddings of spectrograms.
@@ -126,15 +141,13 @@ class SteeredModel(keras.Model):
         Returns:
             complex64 `[S, T, F]`; they sum to one over S.
         """
-        real, imaginary = self.front_end.analyse(mixture[None])
-        features, vectors = self.analyse(real, imaginary)
-        embeddings = ops.convert_to_numpy(vectors)[0]
-        magnitudes = ops.convert_to_numpy(magnitude(real, imaginary))[0]
+        inputs = {"mixtures": mixture[None]}
+        found = self.predict_on_batch(inputs)
+        embeddings, magnitudes = found["embeddings"][0], np.abs(self.front_end.spectrogram(mixture))
         active = active_bins(magnitudes, self.range_db)
         centroids = fit_centroids(embeddings[active], magnitudes[active], n_speakers)
-        assignment = self.assign(vectors, ops.convert_to_tensor(centroids[None]))
-        mask_real, mask_imaginary = self.steer(features, real, imaginary, assignment)
-        return (ops.convert_to_numpy(mask_real) + 1j * ops.convert_to_numpy(mask_imaginary))[0]
+        masks = self.predict_on_batch(inputs | found | {"centroids": centroids[None]})["masks"][0]
+        return masks[..., 0] + 1j * masks[..., 1]
 
 
 def group_frames(bins: Tensor, frames_per_step: int) -> Tensor:

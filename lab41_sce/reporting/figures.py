@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from lab41_sce.atomic_write import write_whole
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.metrics import MAIN_METRIC
-from lab41_sce.reporting.ordering import is_reference, ordered_kinds, ordered_splits, ranked_systems, words
+from lab41_sce.reporting.ordering import figure_label, is_reference, ordered_kinds, ordered_splits, ranked_systems
 from lab41_sce.training.history import MONITOR
 
 DPI = 150
@@ -72,7 +72,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
     for panel, (label, columns) in zip(panels, curves, strict=False):
         for index, (column, name) in enumerate(columns.items()):
             if column in history and history[column].notna().any():
-                _curve(panel, history, column, index, label=name, linewidth=2 if name == "All" else 1.3,
+                _curve(panel, history, column, index, label=figure_label(name), linewidth=2 if name == "All" else 1.3,
                        linestyle="--" if column == "validation_loss" else "-",
                        **({"color": "black"} if name == "All" else {}))
         panel.set_ylabel(label)
@@ -135,9 +135,9 @@ def scores(summary: pd.DataFrame, metric: str = MAIN_METRIC) -> Figure:
             panel.grid(alpha=0.3)
             panel.set_axisbelow(True)
             panel.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-            panel.set_title(kind, fontsize="medium")
+            panel.set_title(figure_label(kind), fontsize="medium")
             panel.tick_params(labelsize="small")
-        line[0].set_yticks(range(len(names)), [*map(words, names)])
+        line[0].set_yticks(range(len(names)), [*map(figure_label, names)])
         line[0].set_ylim(len(names) - 0.4, -0.6)  # the best on top
         line[0].set_ylabel(split, fontweight="bold", parse_math=False)
     figure.supxlabel(f"{metric} (dB) with 95 % intervals; F: woman, M: man", fontsize="medium")
@@ -191,7 +191,7 @@ def _compared_curves(history: pd.DataFrame) -> Figure:
     figure = new_figure(height=3.6)
     panel = figure.subplots()
     for index, system in enumerate(last.index):
-        _curve(panel, history[history["system"] == system], MONITOR, index, label=words(system),
+        _curve(panel, history[history["system"] == system], MONITOR, index, label=figure_label(system),
                linewidth=1.3, linestyle="-" if index < len(COLOURS) else "--")
     panel.set_ylabel("Validation SI-SDR improvement (dB)")
     panel.set_xlabel("Training time of each system (minutes)")

@@ -54,3 +54,8 @@ def ordered_splits(splits: Iterable[str]) -> list[str]:
 def words(name: str) -> str:
     """Replace the underscores of a name by spaces."""
     return name.replace("_", " ")
+
+
+def figure_label(name: str) -> str:
+    """Return a name as text of a figure: in words, with the sign that begins a formula in Matplotlib escaped."""
+    return words(name).replace("$", r"\$")

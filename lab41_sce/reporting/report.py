@@ -8,7 +8,6 @@ summary.csv must exist; the parts of the page that need a missing file are left 
 """
 
 import io
-import json
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -25,6 +24,7 @@ from lab41_sce import audio
 from lab41_sce.atomic_write import write_text
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.metrics import MAIN_METRIC
+from lab41_sce.plain_data import read_json, read_yaml
 from lab41_sce.reporting import figures, sound_figures, tables
 from lab41_sce.reporting.ordering import is_reference, ranked_systems, words
 from lab41_sce.reporting.page import data_uri, page, picture, template
@@ -60,9 +60,8 @@ def write_report(run_folder: str | Path, captions: Mapping[str, str] | None = No
     if summary.empty:
         raise UserError(f"{run} has no scores yet (summary.csv); finish the run first, with resume=true.")
     scores = tables.scores(summary)  # first, because it checks the columns of the summary
-    files = (run / "config.yaml", run / "version.json")
-    config_text, version = (file.read_text("utf-8") if file.exists() else "" for file in files)
-    config = yaml.safe_load(config_text) or {}
+    config, version = (read(run / name) if (run / name).exists() else {} for read, name in
+                       ((read_yaml, "config.yaml"), (read_json, "version.json")))
     main = (config.get("method") or {}).get("name")
     history = read_table(run / "history.csv")
     more = _more_tables(run, config, main)
@@ -73,7 +72,7 @@ def write_report(run_folder: str | Path, captions: Mapping[str, str] | None = No
     body = template("report.html.template").substitute(
         title=escape(title),
         lead=_lead(summary, main),
-        run=_section("What was run", _facts(config, json.loads(version or "{}"), history)),
+        run=_section("What was run", _facts(config, version, history)),
         table=_scrolling(scores, "Scores"),
         dots=_picture(figures.scores(summary, MAIN_METRIC), f"{MAIN_METRIC} of each system, as in the table."),
         more="".join(_section(title, _scrolling(table, title) + f"<p>{escape(caption)}</p>")
@@ -81,7 +80,7 @@ def write_report(run_folder: str | Path, captions: Mapping[str, str] | None = No
         figures=_section("The article’s figures", _figures(run, captions or {})),
         training=_section("Training", curves),
         examples=_section("Listening examples", _examples(run, main)),
-        configuration=_section("Configuration", config_text and SETTINGS.format(escape(config_text))),
+        configuration=_section("Configuration", _settings(config)),
     )
     texts = [f"### {title}\n\n{tables.markdown(table)}\n\n{caption}\n"
              for title, (table, caption) in {"Scores": (scores, CAPTION), **more}.items()]
@@ -136,10 +135,16 @@ def _scrolling(table: tables.Table, name: str) -> str:
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">{tables.html(table)}</div>'
 
 
+def _settings(config: Mapping) -> str:
+    """Show all settings of a run as YAML."""
+    return SETTINGS.format(escape(yaml.safe_dump(dict(config), sort_keys=False))) if config else ""
+
+
 def _facts(config: Mapping, version: Mapping, history: pd.DataFrame) -> str:
     """List command, software, settings and length of training."""
     software = dict(version)
-    resumed = "; ".join(f"{again['started']} {again['git_commit'] or ''}" for again in software.pop("resumed", []))
+    resumed = "; ".join(f"{again.get('started')} {again.get('git_commit') or ''}"
+                        for again in software.pop("resumed", []))
     facts = {"Command": software.pop("command", None), "Started": software.pop("started", None), "Resumed": resumed,
              "Software": ", ".join(f"{name} {value}" for name, value in software.items() if value),
              "Seed": str(config.get("seed", ""))}
@@ -151,7 +156,7 @@ def _facts(config: Mapping, version: Mapping, history: pd.DataFrame) -> str:
         if isinstance(value, Mapping) and part != "others":  # on one line, without the outer braces
             line = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6)
             facts[words(part).capitalize()] = line.strip()[1:-1]
-    terms = "".join(f"<dt>{escape(term)}</dt><dd>{escape(fact)}</dd>" for term, fact in facts.items() if fact)
+    terms = "".join(f"<dt>{escape(term)}</dt><dd>{escape(str(fact))}</dd>" for term, fact in facts.items() if fact)
     return terms and f"<dl>{terms}</dl>"
 
 
@@ -162,7 +167,7 @@ def _examples(run: Path, main: str | None) -> str:
     articles = ""
     for row in read_table(run / "examples.csv").itertuples():
         folder = run / "examples" / row.example
-        if not (folder / "mixture.wav").exists():
+        if Path(row.example).name != row.example or not (folder / "mixture.wav").exists():
             continue
         own = scores[(scores["mixture"] == row.mixture) & (scores["split"] == row.split)].itertuples()
         own = sorted((score for score in own if score.system in separators), key=lambda score: -score.value)

@@ -15,6 +15,8 @@ from lab41_sce.reporting.run_files import read_table
 from lab41_sce.runs.config_schema import flatten, setting_names
 from lab41_sce.runs.renamed_settings import load_config
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters of what spreadsheets compute
+
 
 def read_settings(run: Path) -> dict[str, Any]:
     """Return the value of each setting of a run by dotted name, without locations such as `run_dir`."""
@@ -76,6 +78,11 @@ def collect(folder: Path) -> tuple[pd.DataFrame, list[str]]:
             summary.insert(place, name, pd.Series([value] * len(summary), summary.index, object))
         rows.append(summary)
     return pd.concat(rows, ignore_index=True), [run.name for run in found if run not in finished]
+
+
+def without_formulas(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return a table in which no text is a formula for a spreadsheet: a ' comes before =, +, -, @, tab and return."""
+    return scores.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell[:1] in FORMULA else cell)
 
 
 def table(scores: pd.DataFrame) -> tables.Table:

@@ -7,6 +7,7 @@
 """
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ import pandas as pd
 
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.metrics import MAIN_METRIC
+from lab41_sce.plain_data import printable
 from lab41_sce.reporting.ordering import (
     is_reference,
     ordered_kinds,
@@ -33,6 +35,10 @@ TRAINING_COLUMNS = {"parameters": "{:,.0f}", "updates": "{:,.0f}", "seconds_per_
             "best_update": "{:,.0f}"}  # of systems.csv, with their formats
 
 
+MARKDOWN = re.compile(r"[\\`*<>&|]|~~|\](?=[(\[:])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+
+
 class Table(NamedTuple):
     """Heads and rows of text; the cells of a column `system` are names."""
 
@@ -42,6 +48,10 @@ class Table(NamedTuple):
 
 class Bold(str):
     """Text of a cell that is shown in bold."""
+
+
+class Markup(str):
+    """Text of a cell that is Markdown already."""
 
 
 def scores(summary: pd.DataFrame, metrics: Sequence[str] = METRICS) -> Table:
@@ -107,13 +117,33 @@ def markdown(table: Table) -> str:
     named = [head == "system" for head in table.heads]
     lines = [table.heads, *([words(cell) if name else cell for cell, name in zip(row, named, strict=True)]
                             for row in table.rows)]
-    lines = [[f"**{cell}**" if isinstance(cell, Bold) else cell.replace("|", "\\|") for cell in line] for line in lines]
+    lines = [[_markdown_cell(cell) for cell in line] for line in lines]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
     texts = [any(map(str.isalpha, "".join(cells))) for cells in zip(*lines[1:], strict=True)] or [True] * len(widths)
     rule = ["-" * width if text else "-" * (width - 1) + ":" for width, text in zip(widths, texts, strict=True)]
     justify = [str.ljust if text else str.rjust for text in texts]
     padded = [[put(cell, width) for put, cell, width in zip(justify, line, widths, strict=True)] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in [padded[0], rule, *padded[1:]])
+
+
+def _markdown_cell(cell: str) -> str:
+    """Write a cell in Markdown."""
+    if isinstance(cell, Markup):
+        return cell.replace("|", "\\|")
+    return f"**{escape_markdown(cell)}**" if isinstance(cell, Bold) else escape_markdown(cell)
+
+
+def escape_markdown(text: str) -> str:
+    """Write text so that Markdown shows it as it is, on one line; underscores between letters mean nothing there."""
+    return MARKDOWN.sub(lambda found: ENTITIES.get(found[0], f"\\{found[0]}"), printable(text))
+
+
+def markdown_code(text: str) -> str:
+    """Write text as code in Markdown, between more backticks than it has in a row."""
+    text = printable(text)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    space = " " if "`" in text else ""
+    return f"{fence}{space}{text}{space}{fence}"
 
 
 def html(table: Table) -> str:

@@ -12,10 +12,8 @@ from typing import Any
 
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
-from lab41_sce.errors import UserError
+from lab41_sce.plain_data import read_yaml
 
 # The last two parts of a dotted name; the first part is the group of the setting, of whatever system.
 RENAMED_SETTINGS = {
@@ -75,21 +73,12 @@ def load_config(path: str | Path) -> dict[str, Any]:
         path: folder of the run, or its config.yaml.
 
     Returns:
-        Nested plain data, with every interpolation resolved.
+        Nested plain data; an interpolation stays text, since the run may be a stranger's.
 
     Raises:
         UserError: there is no such file, or it holds no settings.
     """
-    file = Path(path) / "config.yaml" if Path(path).is_dir() else Path(path)
-    try:
-        config = OmegaConf.load(file)
-        if not isinstance(config, DictConfig):
-            raise UserError(f"{file} holds no settings; give the folder of a run.")
-        return renamed_settings(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"{file} cannot be read as the settings of a run ({reason}); give the folder of a "
-                        "run.") from None
+    return renamed_settings(read_yaml(Path(path) / "config.yaml" if Path(path).is_dir() else Path(path)))
 
 
 def renamed_settings(values: dict[str, Any], group: str = "") -> dict[str, Any]:

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import binary_closing, binary_opening
 
+from lab41_sce.separation.frame_levels import sustained_level
+
 RANGE_DB = 25.0  # an active voice is at most this far below its usual loud level ...
 SHARE_DB = 10.0  # ... and at most this far below the loudest voice of the frame
 MAX_LEVEL_DIFFERENCE_DB = 15.0  # the usual loud level of a voice counts as at most this far below the loudest voice's
-USUAL_PERCENTILE = 95  # of the powers of a voice's frames: its usual loud level
+# The usual loud level of a voice: a percentile of its powers over the active frames in which it is the loudest voice.
+# Over all frames, it would be the level of the noise for somebody who rarely talks.
+USUAL_PERCENTILE = 90
 PAUSE_SECONDS, WORD_SECONDS = 0.4, 0.2  # shorter pauses are bridged, shorter sounds are removed
 
 Segments = list[list[tuple[float, float]]]  # for each voice, pairs of start and end in seconds
@@ -60,7 +64,7 @@ class SpeakerActivity:
     def confidence(self) -> float:
         """Compute the confidence of the recording, 0 to 1; NaN of silence and of a single voice."""
         total = self.magnitudes.sum()
-        return float(self.margins.sum() / total) if total > 1e-12 else float("nan")
+        return float(self.margins.sum() / total) if total > 0 else float("nan")
 
     def confidence_by_second(self) -> np.ndarray:
         """Compute the confidence of each second, float `[seconds]`; NaN in silence and of a single voice."""
@@ -69,19 +73,27 @@ class SpeakerActivity:
         second = np.clip(centres_seconds, 0, last).astype(int)
         margins, magnitudes = (np.bincount(second, weights) for weights in (self.margins, self.magnitudes))
         sounding = magnitudes > 1e-3 * magnitudes.max(initial=0.0)
-        return np.where(sounding, margins / np.maximum(magnitudes, 1e-12), np.nan)
+        return np.divide(margins, magnitudes, out=np.full_like(margins, np.nan), where=sounding)
 
     def active(self) -> np.ndarray:
         """Find the active voices of each frame, bool `[S, T]`."""
-        usual = np.percentile(self.powers, USUAL_PERCENTILE, axis=1, keepdims=True)
+        usual = self._usual_powers()[:, None]
         usual = np.maximum(usual, usual.max() * 10 ** (-MAX_LEVEL_DIFFERENCE_DB / 10))
-        loud = (self.powers > usual * 10 ** (-RANGE_DB / 10)) & (self.powers > 1e-12)
+        loud = self.powers > usual * 10 ** (-RANGE_DB / 10)
         loud &= self.powers > self.powers.max(axis=0) * 10 ** (-SHARE_DB / 10)
         pause, word = (np.ones((1, max(round(seconds / self.frame_seconds), 1)))
                        for seconds in (PAUSE_SECONDS, WORD_SECONDS))
         edge = pause.shape[1]  # closing removes sounds that touch the border, so the border is padded
         closed = binary_closing(np.pad(loud, [(0, 0), (edge, edge)]), pause)[:, edge:-edge]
         return binary_opening(closed, word)
+
+    def _usual_powers(self) -> np.ndarray:
+        """Return the usual loud level of each voice, as a power, over the frames in which it leads: `[S]`."""
+        totals = self.powers.sum(axis=0)
+        sounding = totals > sustained_level(totals, self.frame_seconds) * 10 ** (-RANGE_DB / 10)
+        leads = sounding & (self.powers == self.powers.max(axis=0))
+        return np.array([np.percentile(powers[own], USUAL_PERCENTILE) if own.any() else 0.0
+                         for powers, own in zip(self.powers, leads, strict=True)])
 
     def segments(self) -> Segments:
         """List the segments in which each voice is active: pairs of start and end, in seconds."""

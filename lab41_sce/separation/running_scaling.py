@@ -5,7 +5,9 @@ from functools import cached_property
 import numpy as np
 from keras import ops
 
+from lab41_sce.models.clustering import active_bins
 from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.separation.frame_levels import sustained_level
 
 
 class RunningScaling:
@@ -16,6 +18,8 @@ class RunningScaling:
 
     - Events much louder than the speech, such as slamming doors, count as at most `EVENT_DB` above the loudest frame
       that remains without the loudest quarter of a second (beyond 50 seconds: without the loudest half percent).
+      In a long recording half a percent can be all of the speech, so a sustained sound is no event
+      (`frame_levels.sustained_level`).
     - Long pauses have a small weight in the mean and the variance.
     """
 
@@ -44,10 +48,24 @@ class RunningScaling:
     @cached_property
     def peak(self) -> float:
         """Return the largest magnitude, or the limit for louder events."""
-        loudest = np.sort(np.concatenate(self.loudest))[::-1]
-        event = round(self.EVENT_SECONDS * self.front_end.sample_rate_hz / self.front_end.hop_length)
-        usual = loudest[min(max(event, round(self.EVENT_SHARE * len(loudest))), len(loudest) // 4)]
+        frames = np.concatenate(self.loudest)
+        loudest = np.sort(frames)[::-1]
+        frame_seconds = self.front_end.hop_length / self.front_end.sample_rate_hz
+        event = max(round(self.EVENT_SECONDS / frame_seconds), round(self.EVENT_SHARE * len(loudest)))
+        usual = max(loudest[min(event, len(loudest) // 4)], sustained_level(frames, frame_seconds))
         return float(min(loudest[0], usual * 10 ** (self.EVENT_DB / 20)))
+
+    def loudness(self, range_db: float) -> np.ndarray:
+        """Sum the levels of the active frames of each part that was added.
+
+        Args:
+            range_db: a frame is active if its level is at most this far below the peak, and not above, as events are.
+
+        Returns:
+            `[parts]`; 0 of a part without active frames.
+        """
+        return np.array([frames[active_bins(frames, range_db, self.peak) & (frames <= self.peak)].sum()
+                         for frames in self.loudest])
 
     def __call__(self, magnitude: np.ndarray) -> np.ndarray:
         """Compress and scale the magnitudes `[T, F]` of a part: float32 `[T, F]`."""

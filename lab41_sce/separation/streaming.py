@@ -1,15 +1,14 @@
 """A recording becomes voices, window by window.
 
-    magnitudes of all windows  -> scaling of the network's input
-    embeddings of some of them -> number of speakers, and a centroid for each
-    each window                -> masks -> voices
+    magnitudes of all windows         -> scaling of the network's input, windows with speech
+    embeddings of windows with speech -> number of speakers, and a centroid for each
+    each window                       -> masks -> voices
 
 The centroids are fixed before the first voice is separated, so a voice keeps its number from the first window to the
 last. For the windows that determine the centroids, the outputs of the hidden layers are kept: they are small, and the
 last layer computes the large embeddings from them again.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
@@ -122,9 +121,9 @@ class VoiceStream:
         return scaling
 
     def _sample_embeddings(self, range_db: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return embeddings of active bins, `[n, K]`, and their magnitudes `[n]`, from evenly spaced windows."""
-        windows = self.windows[:: math.ceil(len(self.windows) / MAX_CLUSTERING_WINDOWS)]
+        """Return embeddings of active bins, `[n, K]`, and their magnitudes `[n]`, from windows with speech."""
         peak, samples = self._scaling.peak, []
+        windows = [self.windows[index] for index in choose_windows(self._scaling.loudness(range_db))]
         for window in windows:
             own, magnitudes = self._own_frames(window), self._reader.magnitudes(window)
             self._hidden[window] = self._hidden_outputs(window, magnitudes)
@@ -186,3 +185,23 @@ class VoiceStream:
     def _advance(self, window: Window, cost: float) -> None:
         """Report the share of the work that is done with one step for a window."""
         self._progress(cost * (window.context_stop - window.context_start) / self._total_cost)
+
+
+def choose_windows(loudness: np.ndarray, most: int = MAX_CLUSTERING_WINDOWS) -> list[int]:
+    """Choose the windows whose embeddings determine the centroids.
+
+    Args:
+        loudness: of each window, see `RunningScaling.loudness`, `[n]`.
+        most: largest number of windows, even.
+
+    Returns:
+        Ascending indices of all windows with active frames. If there are more than `most`, one half of those chosen
+        have the most speech, and the other half are evenly spaced among the rest. The first window, if all are silent.
+    """
+    active = np.flatnonzero(loudness)
+    if len(active) <= most:
+        return active.tolist() or [0]
+    ranked = active[np.argsort(-loudness[active], kind="stable")]
+    rest = np.sort(ranked[most // 2 :])
+    spaced = rest[np.linspace(0, len(rest) - 1, most // 2).round().astype(int)]
+    return sorted({*ranked[: most // 2].tolist(), *spaced.tolist()})

@@ -75,8 +75,9 @@ def test_memory_does_not_follow_a_wrong_header(tmp_path):
     data[21:26] = bytes([data[21] | 15]) + b"\xff" * 4
     (tmp_path / "a.flac").write_bytes(data)
     assert soundfile.info(tmp_path / "a.flac").frames == 2**36 - 1
-    with pytest.raises(UserError, match="not audio that can be decoded"):
-        audio.read(tmp_path / "a.flac")
+    decoder = audio.Decoder(tmp_path / "a.flac")
+    assert 28_000 < decoder.n_samples <= 30_000 and "disagree" in decoder.notes[0]
+    assert audio.read(tmp_path / "a.flac")[0].shape == (1, decoder.n_samples)
 
 
 def test_samples_that_are_not_finite_are_refused(tmp_path):
@@ -116,10 +117,9 @@ def test_files_without_a_length_are_refused(tmp_path):
     header[22:26] = bytes(4)
     (tmp_path / "streamed.flac").write_bytes(header)
     for suffix in (".mp3", ".flac"):
-        with audio.open_file(tmp_path / f"whole{suffix}") as file:
-            assert audio.count_samples(file) == len(loud)
+        assert audio.Decoder(tmp_path / f"whole{suffix}").n_samples == len(loud)
         with pytest.raises(UserError, match="does not state its length"):
-            audio.open_file(tmp_path / f"streamed{suffix}")
+            audio.Decoder(tmp_path / f"streamed{suffix}")
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 16000, 44100])
@@ -132,8 +132,7 @@ def test_the_length_of_mp3_files_is_right(tmp_path, rate_hz, seconds):
     header = b"ID3\4\0\0" + bytes(len(picture) >> shift & 127 for shift in (21, 14, 7, 0))
     for data in (path.read_bytes(), header + picture + path.read_bytes()):
         path.write_bytes(data)
-        with audio.open_file(path) as file:
-            assert audio.count_samples(file) == file.frames == len(tone(rate_hz, seconds))
+        assert audio.Decoder(path).n_samples == soundfile.info(path).frames == len(tone(rate_hz, seconds))
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
@@ -150,15 +149,6 @@ def test_an_interrupted_write_leaves_no_file(tmp_path, suffix):
     finally:
         system_signals.signal(system_signals.SIGINT, usual)
     assert not list(tmp_path.iterdir())
-
-
-def test_the_length_of_a_truncated_mp3_is_that_of_its_samples(tmp_path):
-    soundfile.write(tmp_path / "whole.mp3", tone(16000, 10), 16000)
-    data = (tmp_path / "whole.mp3").read_bytes()
-    (tmp_path / "cut.mp3").write_bytes(data[: len(data) // 2])
-    with audio.open_file(tmp_path / "cut.mp3") as file:
-        assert file.frames == 160000 and 70000 < audio.count_samples(file) < 90000
-        assert len(file.read()) == audio.count_samples(file)
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path):

@@ -18,7 +18,7 @@ def test_a_file_is_read_in_parts(tmp_path):
         recording = Recording.open(tmp_path / f"talk{suffix}")
         assert (recording.n_channels, recording.n_samples, recording.seconds) == (2, len(whole), len(whole) / 16000)
         for start, stop in ((0, 5000), (5000, 9000), (2000, 7000), (40000, len(whole))):
-            np.testing.assert_allclose(recording.read(start, stop), whole[start:stop].T, atol=1e-3)
+            np.testing.assert_allclose(recording.read(start, stop), whole[start:stop].T, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32])

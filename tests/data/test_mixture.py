@@ -22,6 +22,14 @@ def test_a_silent_excerpt_stays_silent():
     assert not normalise(np.zeros((1, 100), np.float32), 0.95, 6.0).any()
 
 
+@pytest.mark.parametrize("offset", [0.3, -0.1, 1.0, 1e-3])
+def test_a_constant_excerpt_becomes_silence(offset):
+    """The float32 mean of constants has a rounding error, which the gain raised to 0.03 of full scale."""
+    speech = np.random.default_rng(0).standard_normal(40000).astype(np.float32)
+    constant, scaled = normalise(np.stack([np.full_like(speech, offset), speech]), 0.95)
+    assert not constant.any() and scaled.std() > 0.1
+
+
 @pytest.mark.parametrize("with_noise", [False, True])
 def test_a_mixture_is_the_sum_of_its_sources_and_its_noise(with_noise):
     sources = np.random.default_rng(0).standard_normal((3, 50)).astype(np.float32)

@@ -10,6 +10,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 from scipy.signal import lfilter
 
+from lab41_sce.errors import UserError
 from lab41_sce.evaluation import metrics
 from lab41_sce.evaluation.metrics import METRICS, best_bss_eval, best_si_sdr, score_mixture, score_mixtures
 
@@ -93,6 +94,22 @@ def test_improvement_is_over_the_mixture():
     expected_sdr = fast_bss_eval.bss_eval_sources(sources, repeated)[0].mean()
     assert unprocessed["SDR"] == pytest.approx(expected_sdr, abs=1e-6)
     assert system["SDRi"] > 3 and system["SI-SDRi"] > 3
+
+
+def test_the_rounding_of_files_is_no_artefact_of_a_mixture():
+    """Files of 16 bits and of floats give the same SARi; noise in the mixture does count."""
+    sources = 0.05 * make_sources(0)
+    estimates = make_estimates(sources, 1)
+    rounded = [np.round(signals * 2**15) / 2**15 for signals in (sources, sources.sum(axis=0), estimates)]
+    scores = [as_dict(score_mixture(references, mixture, {"system": system}), "system")
+              for references, mixture, system in ((sources, sources.sum(axis=0), estimates), rounded)]
+    assert scores[1] == pytest.approx(scores[0], abs=0.01)
+    assert scores[0]["SARi"] == scores[0]["SAR"] - 100
+    for level in (1e-3, 1.0):  # also for signals in other units
+        noise = 0.1 * np.random.default_rng(2).standard_normal(sources.shape[1])
+        mixture = (sources.sum(axis=0) + sources.std() * noise) * level
+        noisy = as_dict(score_mixture(sources * level, mixture, {"system": estimates * level}), "system")
+        assert noisy["SARi"] > noisy["SAR"] - 50
 
 
 @pytest.mark.parametrize("level", [0.0, 0.1], ids=["zero", "constant"])
@@ -205,3 +222,8 @@ def test_front_door_scores_equal_those_of_a_mixture():
         metrics.score(sources, estimates[0])
     with pytest.raises(ValueError, match="estimates must be finite"):
         metrics.score(sources, estimates * np.nan)
+    integers = [np.round(1000 * signals).astype(np.int16) for signals in (sources, estimates, mixture)]
+    assert metrics.score(*integers) == pytest.approx(expected, abs=0.01)  # squares of int16 would overflow
+    for bad in (integers[0].astype(np.int64), integers[0].astype(complex), integers[0] > 0, [[1.0, 2.0], [3.0]]):
+        with pytest.raises(UserError, match="give floats or integers|different lengths"):
+            metrics.score(bad, estimates)

@@ -172,7 +172,7 @@ def test_tables_of_a_comparison_are_written_as_text(comparison):
     text = (comparison / "table.md").read_text("utf-8")
     assert re.findall("^### (.*)", text, re.MULTILINE) == ["Scores", "Differences from pit", "Systems"]
     assert tables.markdown(tables.differences(make_differences("pit"))) in text
-    assert re.search(r"\| sce +\| vectors <i> +\| +1,234,567 \| +1,500 \| +0.124 \| +2.5 \| +1,000 \|", text)
+    assert re.search(r"\| sce +\| vectors &lt;i&gt; +\| +1,234,567 \| +1,500 \| +0.124 \| +2.5 \| +1,000 \|", text)
 
 
 def test_one_system_is_not_compared(comparison, tmp_path):

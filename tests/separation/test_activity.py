@@ -41,6 +41,36 @@ def test_short_pauses_are_bridged_and_short_sounds_left_out():
     np.testing.assert_allclose(second, [(6.8, 7.8)], atol=2 * FRAME_SECONDS)
 
 
+@pytest.mark.parametrize("pause_seconds", [0.0, 3.0, 30.0, 600.0, 3600.0])
+@pytest.mark.parametrize("noise_db", [-42.0, -90.0])
+def test_two_voices_of_one_second_are_found_in_pauses_of_any_length(pause_seconds, noise_db):
+    """The level of a voice is that of its own frames, and not that of the noise in the pauses."""
+    rng = np.random.default_rng(0)
+    starts = (1.0 + pause_seconds, 2.0 + 2 * pause_seconds)
+    n_frames = round((starts[1] + 1.0 + pause_seconds) / FRAME_SECONDS)
+    powers = 10 ** (noise_db / 10) * rng.exponential(size=(2, n_frames))
+    for voice, start in enumerate(starts):
+        powers[voice, round(start / FRAME_SECONDS) :][: round(1.0 / FRAME_SECONDS)] += 1.0
+    activity = SpeakerActivity(powers, np.ones(n_frames), np.ones(n_frames), FRAME_SECONDS, 0.0,
+                               n_frames * FRAME_SECONDS)
+    for found, start in zip(activity.segments(), starts, strict=True):
+        np.testing.assert_allclose(found, [(start, start + 1.0)], atol=2 * FRAME_SECONDS)
+
+
+def test_a_rare_voice_has_the_level_of_its_own_frames():
+    """Voice 2 talks for 3 seconds, voice 1 for 3 minutes; both are 38 dB above the noise."""
+    rng, n_frames = np.random.default_rng(0), round(300 / FRAME_SECONDS)
+    rare = slice(round(100 / FRAME_SECONDS), round(103 / FRAME_SECONDS))
+    powers = 10**-3.8 * rng.exponential(size=(2, n_frames))
+    powers[0, : round(200 / FRAME_SECONDS)] += 1.0
+    powers[0, rare] = 10**-3.8
+    powers[1, rare] += 1.0
+    activity = SpeakerActivity(powers, np.ones(n_frames), np.ones(n_frames), FRAME_SECONDS, 0.0, 300.0)
+    first, second = activity.segments()
+    np.testing.assert_allclose(first, [(0.0, 100.0), (103.0, 200.0)], atol=2 * FRAME_SECONDS)
+    np.testing.assert_allclose(second, [(100.0, 103.0)], atol=2 * FRAME_SECONDS)
+
+
 @pytest.mark.parametrize("margin", [0.0, 0.3, 1.0])
 def test_confidence_is_the_margin_of_the_masks(margin):
     activity = activity_of([[(0.0, 6.0)], [(0.0, 4.0)]], margin=margin)
@@ -91,3 +121,10 @@ def test_rttm_lines_have_ten_fields_and_are_ordered_by_time():
                      "SPEAKER two_people 1 1.000 1.250 <NA> <NA> voice_2 <NA> <NA>",
                      "SPEAKER two_people 1 4.000 1.000 <NA> <NA> voice_1 <NA> <NA>"]
     assert all(len(line.split()) == 10 for line in lines)
+
+
+def test_a_very_quiet_recording_has_the_activity_of_a_loud_one():
+    loud = activity_of([[(1.0, 4.0), (6.0, 9.0)], [(3.0, 7.0)]])
+    quiet = replace(loud, powers=1e-15 * loud.powers, margins=1e-15 * loud.margins, magnitudes=1e-15 * loud.magnitudes)
+    assert quiet.segments() == loud.segments() and quiet.confidence() == pytest.approx(loud.confidence())
+    np.testing.assert_allclose(quiet.confidence_by_second(), loud.confidence_by_second())

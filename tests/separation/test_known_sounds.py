@@ -82,6 +82,22 @@ def test_a_click_is_timed_right_at_any_hop(hop_length, seconds):
     assert np.average(times, weights=activity.magnitudes**2) == pytest.approx(seconds, abs=0.006)
 
 
+def test_a_recording_of_90_db_below_full_scale_is_separated_as_a_loud_one():
+    spans = [(1.0, 4.5), (6.0, 9.0)], [(3.0, 7.1)]
+    signal = tone(700, 10, spans[0]) + tone(1500, 10, spans[1])
+    loud, quiet = (separator().separate(level * signal, RATE_HZ, 2) for level in (1.0, 10**-4.5))
+    np.testing.assert_allclose(quiet.voices * 10**4.5, loud.voices, atol=1e-3)
+    assert quiet.activity.segments() == loud.activity.segments()
+
+
+def test_a_click_in_digital_silence_is_one_voice():
+    click = np.zeros(5 * RATE_HZ, np.float32)
+    click[20000] = 1
+    result = separator().separate(click, RATE_HZ)
+    assert result.n_speakers == 1 and result.activity.segments() == [[]]
+    np.testing.assert_allclose(result.voices[0], click, atol=1e-5)
+
+
 def test_windows_are_cross_faded():
     """Masks that change from window to window must not make clicks."""
     changing = separator(window_seconds=2.0)

@@ -123,6 +123,22 @@ def test_impossible_signals_are_refused(tiny_model):
         separator.separate(np.zeros(100), 10000, 0)
 
 
+@pytest.mark.parametrize("signal", [
+    [100, -200, 300] * 100, np.arange(300), np.arange(300, dtype=np.uint64), np.ones(300, bool), np.ones(300, complex),
+    np.ones(300, object), [[1.0, 2.0], [3.0]], ["a", "b"],
+], ids=["list", "int64", "uint64", "bool", "complex", "object", "ragged", "text"])
+def test_samples_without_a_known_full_scale_are_refused(tiny_model, signal):
+    """Whole numbers of 64 bits would be divided by 2^63: voices of digital silence."""
+    with pytest.raises(UserError, match="give floats or integers of 8, 16 or 32 bits|different lengths"):
+        Separator(tiny_model).separate(signal, 16000, 2)
+
+
+def test_integers_of_files_give_the_voices_of_floats(tiny_model):
+    separator, floats = Separator(tiny_model), noise(1, 16000)[:, 0]
+    voices = separator.separate(np.round(floats * 2**15).astype(np.int16), 16000, 2).voices
+    np.testing.assert_allclose(voices.sum(axis=0), floats, atol=1e-4)
+
+
 def test_progress_adds_up_to_one(tiny_model):
     """An embedding model with one window and with two, and a mask model."""
     mask_model = MaskModel(FrontEnd(), blstm(257, 2, n_layers=1, units=4), 2)

@@ -1,0 +1,210 @@
+"""An audio file becomes samples `[n, C]`, float32, between any two places, exactly as if it had been decoded whole.
+
+libsndfile 1.2.2 seeks exactly in formats without memory (WAV, FLAC, AIFF, ...). In an open Vorbis stream, seeks forward
+end a block too early or too late. Opus and MP3 decoders need the frames before to give the same samples. GSM and some
+ADPCM files cannot seek. All of these are decoded from the front, and the last part is kept, because windows overlap.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from lab41_sce.audio.mixing import mix, mixing_weights
+from lab41_sce.audio.mp3_length import ENCODER_PADDING, count_mp3_samples
+from lab41_sce.audio.stated_length import check_parts, disagreement, open_with_wrong_size
+from lab41_sce.errors import UserError
+
+BLOCK_SAMPLES = 2**16  # decoded at once
+MAX_HEADER_SAMPLES = 2**48  # libsndfile reports more than this if the header states no length
+COUNTED_SAMPLES = 2**10  # decoded at once where the last block may be damaged
+MIN_RATE_HZ, MAX_RATE_HZ = 1000, 1_000_000
+MAX_CHANNELS = 64  # that are separated at once
+
+
+class Decoder:
+    """Decode an audio file between any two samples.
+
+    Args:
+        path: a file that libsndfile can decode (WAV, FLAC, OGG, MP3, ...).
+        channels: "each" for all channels, "mix" for one channel as `mixing_weights` mixes it, or the number of one
+            channel, from 1.
+        whole: whether the file is examined up to its end; False for a short excerpt.
+
+    Attributes:
+        sample_rate_hz: in Hz.
+        n_channels: C, of the samples that `read` returns.
+        n_samples: samples of a channel that can be decoded; with `whole=False`, those that the header states.
+        notes: sentences about a header that disagrees with the contents, and about channels that cancel each other.
+
+    Raises:
+        UserError: the file is missing, a directory, a pipe, not audio or empty, it has no such channel, its header
+            states no length or a rate below 1 kHz or above 1 MHz, or it contains several recordings.
+    """
+
+    def __init__(self, path: str | Path, channels: str | int = "each", whole: bool = True):
+        self.path, self.n_channels = Path(path), 0
+        self.notes: list[str] = []
+        # In sequential files, the part that was decoded last is kept; it ends at the position.
+        self._position = self._kept_start = 0
+        self._kept = np.empty((0, 0), np.float32)
+        _check_path(self.path)
+        self._open()
+        self.sample_rate_hz, self.n_channels = self._file.samplerate, self._file.channels
+        if not MIN_RATE_HZ <= self.sample_rate_hz <= MAX_RATE_HZ:
+            raise UserError(f"{path} has a sample rate of {self.sample_rate_hz} Hz; give a file with {MIN_RATE_HZ} to "
+                            f"{MAX_RATE_HZ} Hz.")
+        self._sequential = (self._file.format in ("OGG", "MP3") or "MPEG" in self._file.subtype
+                            or not self._file.seekable())
+        self._weights: np.ndarray | None = None  # of the channels; None for all of them
+        self.n_samples = self._file.frames
+        if whole:
+            check_parts(self.path, self._file)
+            self.n_samples = self._count_samples()
+            note = disagreement(self.path, self._file, self.n_samples)
+            self.notes += [note] if note else []
+        if not self.n_samples:
+            raise UserError(f"{path} contains no samples; give a file that contains audio.")
+        self._select(channels)
+
+    def __enter__(self) -> "Decoder":
+        """Return the decoder."""
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Decode the samples from `start` to `stop - 1`.
+
+        Args:
+            start: the first sample.
+            stop: the sample after the last one.
+
+        Returns:
+            float32 `[C, n]`, `n = stop - start`, or fewer samples where the file ends earlier.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        with decodable(self.path):
+            if not self._sequential:
+                self._file.seek(min(start, self._file.frames))
+                return self._decode(stop - start)
+            if start < self._kept_start:
+                self._open()
+            if start > self._position:
+                self._skip(start - self._position)
+            samples = self._kept[:, start - self._kept_start : max(stop - self._kept_start, 0)]
+            if stop > self._position:
+                samples = np.concatenate([samples, self._decode(stop - self._position)], axis=1)
+                self._kept, self._kept_start, self._position = samples, start, start + samples.shape[1]
+            return samples
+
+    def _open(self) -> None:
+        """Open the file at its first sample."""
+        with decodable(self.path):
+            self._file = soundfile.SoundFile(self.path)
+            self._file = open_with_wrong_size(self.path, self._file) or self._file
+        self._position = self._kept_start = 0
+        self._kept = np.empty((self.n_channels or self._file.channels, 0), np.float32)
+
+    def _skip(self, n_samples: int) -> None:
+        """Decode samples that are not needed."""
+        while n_samples > 0 and (n_decoded := len(self._file.read(min(n_samples, BLOCK_SAMPLES)))):
+            n_samples -= n_decoded
+            self._position += n_decoded
+        self._kept, self._kept_start = self._kept[:, :0], self._position
+
+    def _decode(self, n_samples: float) -> np.ndarray:
+        """Decode the next samples, `[C, n]`; blocks are mixed one by one, since a file may have 1024 channels."""
+        parts = [np.empty((self.n_channels, 0), np.float32)]
+        for block in self._blocks(n_samples):
+            parts.append(block.T if self._weights is None else mix(block.T, self._weights)[None])
+        return np.concatenate(parts, axis=1)
+
+    def _blocks(self, n_samples: float = np.inf) -> Iterator[np.ndarray]:
+        """Decode the next samples in blocks `[n, C]` of all channels; a header can state any length."""
+        while n_samples > 0 and len(block := self._file.read(int(min(n_samples, BLOCK_SAMPLES)), dtype="float32",
+                                                            always_2d=True)):
+            yield block
+            n_samples -= len(block)
+
+    def _select(self, channels: str | int) -> None:
+        """Let `read` return all channels, a mix or one channel."""
+        n_channels = self.n_channels
+        if channels == "each":
+            if n_channels > MAX_CHANNELS:
+                raise UserError(f"{self.path} has {n_channels} channels, more than {MAX_CHANNELS}; choose one of them, "
+                                "or mix them (--channels mix).")
+            return
+        if channels != "mix":
+            if not 1 <= int(channels) <= n_channels:
+                raise UserError(f"{self.path} has {n_channels} channels and no channel {channels}; choose 1 to "
+                                f"{n_channels}, mix or each.")
+            self._weights = (np.arange(n_channels) == int(channels) - 1).astype(np.float32)
+        elif n_channels > 1:
+            with decodable(self.path):
+                self._weights = mixing_weights(self._blocks())
+            if self._weights.max() == 1:
+                self.notes.append(f"the channels cancel each other; channel {self._weights.argmax() + 1}, the loudest, "
+                                  "is used instead of their mean")
+        self.n_channels = 1
+        self._open()
+
+    def _count_samples(self) -> int:
+        """Count the samples of a channel that can be decoded.
+
+        MP3 headers can state more than the file contains, and a file that was cut states what it had before.
+        """
+        stated, mp3 = self._file.frames, self._file.format == "MP3"
+        if stated > MAX_HEADER_SAMPLES or mp3 and stated + ENCODER_PADDING < count_mp3_samples(self.path.read_bytes()):
+            raise UserError(f"{self.path} does not state its length, as happens with streams and interrupted "
+                            "recordings; convert it to WAV or export it again.")
+        if self._file.format == "OGG":
+            return stated
+        if not self._sequential:
+            try:
+                self._file.seek(max(stated - 1, 0))
+                if len(self._file.read(1)):
+                    self._file.seek(0)
+                    return stated
+            except soundfile.LibsndfileError:
+                pass
+            self._open()
+        n_samples, block = 0, np.empty((COUNTED_SAMPLES, self._file.channels), np.float32)
+        with contextlib.suppress(soundfile.LibsndfileError):
+            while n_read := len(self._file.read(out=block)):
+                n_samples += n_read
+        if stated and not n_samples:
+            raise UserError(f"{self.path} is not audio that can be decoded (its first samples are damaged, or "
+                            f"libsndfile cannot read {self._file.subtype_info}); give a WAV, FLAC, OGG or MP3 file.")
+        self._open()
+        return n_samples
+
+
+def _check_path(path: Path) -> None:
+    """Raise UserError unless a path is a file with contents."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file; give the path of an audio file.")
+    if path.is_dir():
+        raise UserError(f"{path} is a directory; give the path of one audio file.")
+    if not path.is_file():
+        raise UserError(f"{path} is a pipe or a device; save the audio to a file and give the path of that file.")
+    if not path.stat().st_size:
+        raise UserError(f"{path} is empty; give a file that contains audio.")
+
+
+@contextlib.contextmanager
+def decodable(path: str | Path) -> Iterator[None]:
+    """Turn the errors of libsndfile while it decodes a file into one UserError that names the file."""
+    try:
+        yield
+    except (soundfile.LibsndfileError, TypeError, ValueError) as error:
+        reason = str(error).rstrip(".")
+        raise UserError(f"{path} is not audio that can be decoded ({reason}); "
+                        "give a WAV, FLAC, OGG or MP3 file.") from None

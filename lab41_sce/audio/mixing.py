@@ -1,0 +1,45 @@
+"""Several channels become one: their mean, or the loudest channel where the mean would cancel the sound.
+
+Some devices record one microphone on two channels with opposite signs. The mean of such channels is silence.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+CANCELLED = 0.01  # share of the mean energy of the channels below which their mean is not used: -20 dB
+
+
+def mixing_weights(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """Choose the weights of the channels of a sound.
+
+    Args:
+        blocks: consecutive parts of the sound, float32 `[n, C]`.
+
+    Returns:
+        float32 `[C]`: 1 / C each; where the mean of the channels has less than a hundredth of their mean energy, 1 for
+        the loudest channel and 0 for the others.
+    """
+    energies: np.ndarray | float = 0.0
+    energy_of_mean = 0.0
+    for block in blocks:
+        energies = energies + np.square(block, dtype=np.float64).sum(axis=0)
+        energy_of_mean += float(np.square(block.mean(axis=1), dtype=np.float64).sum())
+    energies = np.atleast_1d(energies)
+    if energy_of_mean >= CANCELLED * energies.mean():
+        return np.full(len(energies), 1.0 / len(energies), np.float32)
+    return (np.arange(len(energies)) == energies.argmax()).astype(np.float32)
+
+
+def mix(channels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Mix the channels of a sound.
+
+    Args:
+        channels: float32 `[C, n]`.
+        weights: of `mixing_weights`, for the whole sound; None chooses them for these samples.
+
+    Returns:
+        float32 `[n]`.
+    """
+    weights = mixing_weights([channels.T]) if weights is None else weights
+    return channels.mean(axis=0) if (weights == weights[0]).all() else channels[weights.argmax()]

@@ -1,0 +1,97 @@
+"""Files that may be a stranger's become plain data: no reference is resolved, and no file can exhaust the memory.
+
+A run folder or a configuration may come from somebody else. Their YAML may refer to the environment of this machine
+(`${oc.env:NAME}`), grow without end by aliases, or nest deeper than Python can follow.
+"""
+
+import json
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lab41_sce.errors import UserError
+
+MAX_BYTES, MAX_DEPTH, MAX_ALIASES = 2**20, 50, 100  # a run's configuration has 4 kB, 5 levels and no alias
+HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # Unicode categories of characters that a terminal may obey
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file as plain data.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        Nested dicts and lists of text, numbers and None; interpolations such as `${oc.env:NAME}` stay text.
+
+    Raises:
+        UserError: the file cannot be read, is too large, nests too deeply, has too many aliases or is no mapping.
+    """
+    try:
+        text = _read_text(path)
+        check_yaml(text)
+        config = OmegaConf.create(text)
+        values = OmegaConf.to_container(config, resolve=False)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"{path} cannot be read ({_first_line(error)}); give a YAML file.") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} cannot be read (it contains no names of settings); give a YAML file.")
+    return values  # type: ignore[return-value]
+
+
+def check_yaml(text: str) -> None:
+    """Raise ValueError if YAML nests too deeply or has too many aliases; nothing is built before."""
+    depth = aliases = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        aliases += isinstance(event, yaml.AliasEvent)
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it nests more than {MAX_DEPTH} levels")
+        if aliases > MAX_ALIASES:
+            raise ValueError(f"it has more than {MAX_ALIASES} aliases")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that contains an object.
+
+    Raises:
+        UserError: the file cannot be read, is too large or contains something else.
+    """
+    try:
+        values = json.loads(_read_text(path))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({_first_line(error)}); give a JSON file.") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} cannot be read (it contains no object); give a JSON file.")
+    return values
+
+
+def printable(text: str) -> str:
+    """Replace characters that a terminal or a browser would obey instead of showing them.
+
+    Args:
+        text: from a file, or the name of a file.
+
+    Returns:
+        One line, in which control characters, changes of the writing direction and bytes that are no text are written
+        as escape sequences such as `\\x1b`.
+    """
+    return "".join(repr(letter)[1:-1] if unicodedata.category(letter) in HIDDEN else letter for letter in text)
+
+
+def _read_text(path: Path) -> str:
+    """Read a file of limited size as UTF-8."""
+    with open(path, "rb") as file:
+        contents = file.read(MAX_BYTES + 1)
+    if len(contents) > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+    return contents.decode("utf-8")
+
+
+def _first_line(error: BaseException) -> str:
+    """Return the reason of an error in one line."""
+    return [*str(error).splitlines(), type(error).__name__][0].rstrip(".") or type(error).__name__

@@ -1,0 +1,170 @@
+"""Every format is decoded exactly, wherever reading begins; files that are cut, joined or mislabelled are noticed."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+
+from lab41_sce import audio
+from lab41_sce.audio.recording import Recording
+from lab41_sce.errors import UserError
+
+RATE_HZ, N_SAMPLES = 16000, 60_000
+FORMATS = [("WAV", "PCM_16"), ("WAV", "GSM610"), ("WAV", "IMA_ADPCM"), ("WAV", "MS_ADPCM"), ("WAV", "NMS_ADPCM_16"),
+           ("WAV", "G721_32"), ("AIFF", "PCM_24"), ("AU", "G723_24"), ("CAF", "ALAC_16"),
+           ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("VOC", "ULAW")]
+
+
+def voice(n_samples=N_SAMPLES, seed=0):
+    """Return a tone with noise, whose level changes."""
+    time = np.arange(n_samples) / RATE_HZ
+    noise = np.random.default_rng(seed).standard_normal(n_samples)
+    return ((0.3 * np.sin(2 * np.pi * 300 * time) + 0.05 * noise) * np.sin(3 * time)).astype(np.float32)
+
+
+def encoded(container, codec="PCM_16", signal=None):
+    """Return the bytes of a file."""
+    file = io.BytesIO()
+    soundfile.write(file, voice() if signal is None else signal, RATE_HZ, codec, format=container)
+    return file.getvalue()
+
+
+def written(path, contents):
+    path.write_bytes(contents)
+    return path
+
+
+@pytest.mark.parametrize(("container", "codec"), FORMATS)
+def test_any_part_equals_that_part_of_the_whole_file(tmp_path, container, codec):
+    if codec not in soundfile.available_subtypes(container):
+        pytest.skip(f"this libsndfile has no {codec} in {container}")
+    path = written(tmp_path / "voice", encoded(container, codec))
+    whole, rng = audio.read(path)[0], np.random.default_rng(0)
+    np.testing.assert_allclose(whole, soundfile.read(path, dtype="float32", always_2d=True)[0].T, atol=1e-6)
+    decoder = audio.Decoder(path)
+    assert decoder.n_samples == whole.shape[1] >= N_SAMPLES - 1152 and not decoder.notes
+    starts = [0, 20_000, 21_000, 20_500, 48_000, *rng.integers(0, whole.shape[1] - 2000, 5)]
+    for start in map(int, starts):
+        np.testing.assert_allclose(decoder.read(start, start + 1500), whole[:, start : start + 1500],
+                                   atol=1e-6 if container == "MP3" else 0)  # libmpg123 rounds by the size of the call
+    assert decoder.read(whole.shape[1] - 10, whole.shape[1] + 10).shape == (1, 10)
+
+
+def test_windows_that_overlap_are_decoded_once(tmp_path, monkeypatch):
+    path = written(tmp_path / "voice.ogg", encoded("OGG", "VORBIS"))
+    opened = []
+    decoder = audio.Decoder(path)
+    monkeypatch.setattr(soundfile, "SoundFile", lambda path: opened.append(path))
+    for start in range(0, 40_000, 10_000):
+        assert decoder.read(start, start + 15_000).shape == (1, 15_000)
+    assert not opened
+
+
+@pytest.mark.parametrize(("container", "codec"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("FLAC", "PCM_16"),
+                                                  ("MP3", "MPEG_LAYER_III")])
+def test_joined_files_are_refused(tmp_path, container, codec):
+    parts = encoded(container, codec) + encoded(container, codec, voice(seed=1))
+    with pytest.raises(UserError, match="convert it to WAV"):
+        audio.Decoder(written(tmp_path / "joined", parts))
+
+
+@pytest.mark.parametrize(("container", "codec"), [*FORMATS, ("W64", "PCM_16"), ("RF64", "PCM_16")])
+def test_of_half_a_file_the_half_is_used_with_a_sentence(tmp_path, container, codec):
+    if codec not in soundfile.available_subtypes(container) or container == "CAF":  # half a CAF file cannot be opened
+        pytest.skip("not in this libsndfile")
+    signal = voice(4 * N_SAMPLES)
+    contents = encoded(container, codec, signal)
+    path = written(tmp_path / "half", contents[: len(contents) // 2])
+    decoder = audio.Decoder(path)
+    assert 0.4 < decoder.n_samples / len(signal) < 0.6
+    assert len(decoder.notes) == 1 and "the header and the size of the file disagree" in decoder.notes[0]
+    samples = decoder.read(0, decoder.n_samples)[0]
+    assert len(samples) == decoder.n_samples
+    whole = audio.read(written(tmp_path / "whole", contents))[0][0]
+    np.testing.assert_allclose(samples[:N_SAMPLES], whole[:N_SAMPLES], atol=1e-6)
+
+
+@pytest.mark.parametrize("codec", ["PCM_16", "PCM_24", "FLOAT", "ULAW"])
+@pytest.mark.parametrize("stated", [1 / 3, 0, 2, None])
+def test_all_data_of_a_wav_file_with_a_wrong_size_is_used(tmp_path, codec, stated):
+    """A recorder that loses power leaves a size of 0, one that streams leaves the largest number."""
+    contents = bytearray(encoded("WAV", codec))
+    place = contents.index(b"data") + 4
+    size = struct.unpack("<I", contents[place : place + 4])[0]
+    contents[place : place + 4] = struct.pack("<I", 2**32 - 1 if stated is None else round(stated * size))
+    decoder = audio.Decoder(written(tmp_path / "voice.wav", contents))
+    assert decoder.n_samples == N_SAMPLES and len(decoder.notes) == 1 and "disagree" in decoder.notes[0]
+    expected = audio.read(written(tmp_path / "whole.wav", encoded("WAV", codec)))[0]
+    np.testing.assert_array_equal(decoder.read(30_000, 50_000), expected[:, 30_000:50_000])
+
+
+def test_mp3_in_a_wav_file_lacks_only_what_encoders_add(tmp_path):
+    """The header counts the padding of the encoder, which the decoder removes."""
+    sound = encoded("MP3", "MPEG_LAYER_III")
+    fmt = struct.pack("<HHIIHHHHIHHH", 0x55, 1, RATE_HZ, 8000, 1, 0, 12, 1, 2, 576, 1, 1393)
+    chunks = b"".join(name + struct.pack("<I", len(data)) + data for name, data in (
+        (b"fmt ", fmt), (b"fact", struct.pack("<I", N_SAMPLES + 1100)), (b"data", sound)))
+    riff = b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE"
+    decoder = audio.Decoder(written(tmp_path / "voice.wav", riff + chunks))
+    assert decoder.n_samples >= N_SAMPLES and not decoder.notes
+    assert decoder.read(0, decoder.n_samples).shape == (1, decoder.n_samples)
+
+
+def test_further_chunks_of_a_wav_file_are_no_sound(tmp_path):
+    contents = encoded("WAV") + b"id3 " + struct.pack("<I", 4000) + bytes(4000)
+    decoder = audio.Decoder(written(tmp_path / "voice.wav", contents))
+    assert decoder.n_samples == N_SAMPLES and not decoder.notes
+
+
+def test_a_wav_file_beyond_4_gb_is_read_to_its_end(tmp_path):
+    """The size has 32 bits, and recorders write what is left of it. The file is sparse."""
+    contents = bytearray(encoded("WAV"))
+    place = contents.index(b"data") + 4
+    n_bytes = 2**32 + 2 * N_SAMPLES
+    contents[place : place + 4] = struct.pack("<I", n_bytes % 2**32)
+    path = written(tmp_path / "long.wav", contents)
+    with open(path, "r+b") as file:
+        file.truncate(place + 4 + n_bytes)
+        file.seek(-2 * N_SAMPLES, io.SEEK_END)
+        file.write(contents[place + 4 :])
+    decoder = audio.Decoder(path)
+    assert decoder.n_samples == n_bytes // 2
+    np.testing.assert_array_equal(decoder.read(n_bytes // 2 - N_SAMPLES, n_bytes // 2), audio.read(
+        written(tmp_path / "voice.wav", encoded("WAV")))[0])
+
+
+@pytest.mark.parametrize(("container", "growth"), [("AU", 2), ("CAF", 2)])
+def test_bytes_that_the_header_does_not_state_are_mentioned(tmp_path, container, growth):
+    decoder = audio.Decoder(written(tmp_path / "voice", growth * encoded(container)))
+    assert decoder.n_samples == N_SAMPLES and "contains more, which is not read" in decoder.notes[0]
+
+
+@pytest.mark.parametrize("rate_hz", [1, 999, 1_000_001])
+def test_other_sample_rates_than_those_of_sound_are_refused(tmp_path, rate_hz):
+    soundfile.write(tmp_path / "voice.wav", voice(2000), rate_hz)
+    with pytest.raises(UserError, match="give a file with 1000 to 1000000 Hz"):
+        audio.Decoder(tmp_path / "voice.wav")
+
+
+def test_many_channels_are_mixed_block_by_block(tmp_path):
+    soundfile.write(tmp_path / "many.wav", np.tile(voice(3000)[:, None], 65), RATE_HZ)
+    with pytest.raises(UserError, match="has 65 channels, more than 64"):
+        audio.Decoder(tmp_path / "many.wav")
+    mixed = audio.Decoder(tmp_path / "many.wav", "mix").read(0, 3000)
+    np.testing.assert_allclose(mixed[0], voice(3000), atol=1e-4)
+
+
+def test_channels_that_cancel_each_other(tmp_path, caplog):
+    """Some devices record one microphone on two channels with opposite signs."""
+    path, signal = tmp_path / "opposite.wav", voice()
+    soundfile.write(path, np.stack([signal / 2, -signal], axis=1), RATE_HZ, "FLOAT")
+    soundfile.write(tmp_path / "exact.wav", np.stack([signal, -signal], axis=1), RATE_HZ, "FLOAT")
+    np.testing.assert_allclose(audio.read_mono(path, RATE_HZ), -signal / 4, atol=1e-6)  # 12 dB quieter: still a mean
+    np.testing.assert_array_equal(audio.read_mono(tmp_path / "exact.wav", RATE_HZ), signal)
+    assert "the channels cancel each other; channel 1, the loudest, is used" in caplog.text
+    recording = Recording.open(tmp_path / "exact.wav", "mix")
+    np.testing.assert_array_equal(recording.read(1000, 3000)[0], signal[1000:3000])
+    assert "the channels cancel each other" in recording.notes[0]
+    np.testing.assert_array_equal(audio.read_excerpt(tmp_path / "exact.wav", 1, 0.5, RATE_HZ), signal[16000:24000])
