@@ -100,7 +100,7 @@ test-browser: venv .venv/.browser  ## run the tests of the web page in a browser
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \
 		apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; } \
 		>/dev/null; } || echo "There is no chromium here, and it cannot be installed: install it by hand."
-	@.venv/bin/python -m pytest -q -rs tests/demo/test_demo.py $(PAGE)
+	@.venv/bin/python -m pytest -q -rs tests/demo
 
 test-oldest: .venv-oldest/.installed  ## run the tests of numerical results with the oldest supported versions, in .venv-oldest
 	@.venv-oldest/bin/python -m pytest -q $(wildcard $(NUMBERS:%=tests/*/test_%.py))

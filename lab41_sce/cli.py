@@ -9,11 +9,13 @@ from difflib import get_close_matches
 from importlib import import_module
 
 from lab41_sce import __version__
+from lab41_sce.command_line import command
 
 COMMANDS = {
     "separate": "separate recordings into one file for each speaker",
     "score": "score separated voices against their references",
     "experiment": "train and score systems, and write a report",
+    "export": "write a trained model as ONNX or as a SavedModel",
     "store": "pack a corpus into a few large files that load fast",
     "download": "download parts of LibriSpeech",
     "sweep": "summarise the runs of a sweep in one table",
@@ -21,6 +23,7 @@ COMMANDS = {
 }
 
 
+@command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the first argument names.
 

@@ -5,7 +5,6 @@ A run folder or a configuration may come from somebody else. Their YAML may refe
 """
 
 import json
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from omegaconf.errors import OmegaConfBaseException
 from lab41_sce.errors import UserError
 
 MAX_BYTES, MAX_DEPTH, MAX_ALIASES = 2**20, 50, 100  # a run's configuration has 4 kB, 5 levels and no alias
-HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # Unicode categories of characters that a terminal may obey
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -38,8 +36,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         values = OmegaConf.to_container(config, resolve=False)
     except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"{path} cannot be read ({_first_line(error)}); give a YAML file.") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path} cannot be read (it contains no names of settings); give a YAML file.")
+    if not isinstance(values, dict) or not values:
+        raise UserError(f"{path} cannot be read (it contains no settings); give a YAML file.")
     return values  # type: ignore[return-value]
 
 
@@ -68,19 +66,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path} cannot be read (it contains no object); give a JSON file.")
     return values
-
-
-def printable(text: str) -> str:
-    """Replace characters that a terminal or a browser would obey instead of showing them.
-
-    Args:
-        text: from a file, or the name of a file.
-
-    Returns:
-        One line, in which control characters, changes of the writing direction and bytes that are no text are written
-        as escape sequences such as `\\x1b`.
-    """
-    return "".join(repr(letter)[1:-1] if unicodedata.category(letter) in HIDDEN else letter for letter in text)
 
 
 def _read_text(path: Path) -> str:

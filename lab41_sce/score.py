@@ -5,7 +5,4 @@ import sys
 from lab41_sce.commands.score import main
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("interrupted: the scores so far are saved; run the same command again to continue")
+    sys.exit(main())

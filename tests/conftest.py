@@ -1,9 +1,11 @@
 """Shared by the tests: a small corpus of synthetic voices in LibriSpeech's layout, and small networks and models."""
 
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import absl.logging
 import keras
 import numpy as np
 import pytest
@@ -15,6 +17,9 @@ from lab41_sce.data.evaluation_set import draw_evaluation_set
 from lab41_sce.data.speech import Speech
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.yaml_defaults import with_yaml_defaults
+
+# Hydra closes all handlers of the log; absl's would close the stream with which pytest captures stderr.
+absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 blstm = with_yaml_defaults("network/blstm")  # for tests that give only the settings that matter to them
 

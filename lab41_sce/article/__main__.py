@@ -10,9 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab41_sce.errors import UserError
+from lab41_sce.command_line import command
 
 
+@command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the report and print its paths; return the exit status."""
     parser = argparse.ArgumentParser("python -m lab41_sce.article", description=__doc__.splitlines()[0])
@@ -24,12 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     from lab41_sce.article.report import write  # loads TensorFlow
 
-    try:
-        report = write(options.run, options.out or options.run / "article", options.timing, options.ablation,
-                       options.noisy)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    report = write(options.run, options.out or options.run / "article", options.timing, options.ablation,
+                   options.noisy)
     print(report, report.with_name("report.html"))
     return 0
 

@@ -25,6 +25,7 @@ from lab41_sce import audio
 from lab41_sce.article import score_figures, spectrogram_figures, vector_figures
 from lab41_sce.article.network_figure import draw_network
 from lab41_sce.atomic_write import make_folder
+from lab41_sce.command_line import command
 from lab41_sce.data.splits import headline_split
 from lab41_sce.errors import UserError
 from lab41_sce.reporting.figures import save
@@ -175,16 +176,13 @@ def _speakers(run: Path, config: dict) -> pd.DataFrame | None:
     return pd.read_csv(file, dtype={"speaker": str}) if file.exists() else None
 
 
+@command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw the figures of a run and print their paths; return the exit status."""
     parser = argparse.ArgumentParser("python -m lab41_sce.article.draw", description="Draw the article's figures.")
     parser.add_argument("run", type=Path, help="folder of a finished run")
-    try:
-        for file in write_figures(parser.parse_args(arguments).run):
-            print(file, file.with_suffix(".svg").name)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    for file in write_figures(parser.parse_args(arguments).run):
+        print(file, file.with_suffix(".svg").name)
     return 0
 
 

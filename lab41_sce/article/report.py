@@ -11,7 +11,7 @@ from lab41_sce.article.finished_run import check_finished, sce_variants
 from lab41_sce.article.judging import judge
 from lab41_sce.article.report_text import IN_NOISE, compose
 from lab41_sce.article.timing import COLUMNS
-from lab41_sce.atomic_write import write_text
+from lab41_sce.atomic_write import lock, make_folder, write_text
 from lab41_sce.errors import UserError
 from lab41_sce.reporting.figures import save
 from lab41_sce.reporting.page import data_uri, page
@@ -53,18 +53,21 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
     if out.resolve() in {folder.resolve() for folder in folders.values()}:
         raise UserError(f"--out {out} is the run itself, and its report.html would be replaced; choose another folder.")
     claims = judge(run, timing, ablation, noisy)
-    pictures = [file.stem for file in draw.write_figures(run, out / "figures")]
-    if noisy is not None:
-        for suffix in (".png", ".svg"):
-            save(draw.draw(noisy)[IN_NOISE], out / "figures" / f"{IN_NOISE}{suffix}")
-    text = compose(folders, claims, pictures, timing)
-    html = _html(text)
-    html = re.sub(r"<table>.*?</table>", r'<div class="scroll" tabindex="0">\g<0></div>', html, flags=re.DOTALL)
-    for file in (out / "figures").glob("*.png"):
-        html = html.replace(f'src="figures/{file.name}"', f'src="{data_uri("image/png", file.read_bytes())}"')
-    html = page("Source-contrastive estimation, reproduced", f'<main class="text">{html}</main>')
-    write_text(out / "report.html", html)
-    write_text(out / "REPORT.md", text)
+    make_folder(out)
+    with lock(out / ".report.lock", f"another process writes the report in {out}; wait until it has finished, or "
+              "choose another --out."):
+        pictures = [file.stem for file in draw.write_figures(run, out / "figures")]
+        if noisy is not None:
+            for suffix in (".png", ".svg"):
+                save(draw.draw(noisy)[IN_NOISE], out / "figures" / f"{IN_NOISE}{suffix}")
+        text = compose(folders, claims, pictures, timing)
+        html = _html(text)
+        html = re.sub(r"<table>.*?</table>", r'<div class="scroll" tabindex="0">\g<0></div>', html, flags=re.DOTALL)
+        for file in (out / "figures").glob("*.png"):
+            html = html.replace(f'src="figures/{file.name}"', f'src="{data_uri("image/png", file.read_bytes())}"')
+        html = page("Source-contrastive estimation, reproduced", f'<main class="text">{html}</main>')
+        write_text(out / "report.html", html)
+        write_text(out / "REPORT.md", text)
     return out / "REPORT.md"
 
 

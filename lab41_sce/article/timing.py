@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from lab41_sce.article import sizes
 from lab41_sce.atomic_write import write_csv, write_text
+from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
 from lab41_sce.runs.versions import versions
 
@@ -166,6 +167,7 @@ def _free_bytes() -> float:
         return 4e9
 
 
+@command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run all measurements, print the table and write it; return the exit status."""
     parser = argparse.ArgumentParser("python -m lab41_sce.article.timing", description=__doc__.splitlines()[0])
@@ -173,23 +175,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=256, help="largest batch (default: 256, as in the article)")
     parser.add_argument("--rounds", type=int, default=5, help="number of calls of each step (default: 5)")
     options = parser.parse_args(arguments)
-    try:
-        if options.batch < 1 or options.rounds < 1:
-            raise UserError(f"--batch {options.batch} and --rounds {options.rounds} must be at least 1.")
-        if options.out.suffix != ".csv":
-            raise UserError(f"--out {options.out} is not a name for a table; give a name that ends in .csv.")
-        if not options.out.parent.is_dir():
-            raise UserError(f"--out {options.out}: the folder {options.out.parent} does not exist; make it, or choose "
-                            "another.")
-        if not os.access(options.out.parent, os.W_OK):
-            raise UserError(f"--out {options.out}: the folder {options.out.parent} is not writable; choose another.")
-        about = versions(shlex.join(["python", "-m", "lab41_sce.article.timing", *(arguments or sys.argv[1:])]))
-        table = run(options.batch, options.rounds)
-        write_csv(table, options.out)
-        write_text(options.out.with_suffix(".json"), json.dumps(about, indent=2))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if options.batch < 1 or options.rounds < 1:
+        raise UserError(f"--batch {options.batch} and --rounds {options.rounds} must be at least 1.")
+    if options.out.suffix != ".csv":
+        raise UserError(f"--out {options.out} is not a name for a table; give a name that ends in .csv.")
+    if not options.out.parent.is_dir():
+        raise UserError(f"--out {options.out}: the folder {options.out.parent} does not exist; make it, or choose "
+                        "another.")
+    if not os.access(options.out.parent, os.W_OK):
+        raise UserError(f"--out {options.out}: the folder {options.out.parent} is not writable; choose another.")
+    about = versions(shlex.join(["python", "-m", "lab41_sce.article.timing", *(arguments or sys.argv[1:])]))
+    table = run(options.batch, options.rounds)
+    write_csv(table, options.out)
+    write_text(options.out.with_suffix(".json"), json.dumps(about, indent=2))
     print(table.to_string(index=False))
     return 0
 

@@ -15,6 +15,7 @@ import numpy as np
 import soundfile
 
 from lab41_sce.atomic_write import temporary_name, write_whole
+from lab41_sce.command_line import INTERRUPTING_SIGNALS
 from lab41_sce.errors import UserError
 
 FULL_SCALE = 32767  # of 16-bit samples
@@ -52,8 +53,8 @@ def write(path: str | Path, signal: np.ndarray, sample_rate_hz: int, subtype: st
 
 
 @contextlib.contextmanager
-def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int,
-                 n_samples: int) -> Iterator[Callable[[np.ndarray], None]]:
+def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, n_samples: int,
+                 comment: str = "") -> Iterator[Callable[[np.ndarray], None]]:
     """Open several files to write part by part; all of them appear at the end, complete, or none does.
 
     Args:
@@ -61,6 +62,7 @@ def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int,
         sample_rate_hz: in Hz.
         n_channels: C.
         n_samples: length of the files in samples.
+        comment: stored in the header of each file, unless it is empty.
 
     Yields:
         A function that writes the next part of all files, float32 `[len(paths), C, n]`.
@@ -83,6 +85,8 @@ def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int,
                 for temporary in temporary_files:
                     raw_files.append(_RawFile(temporary))
                     encoders.append(_open_encoder(raw_files[-1], sample_rate_hz, n_channels, n_samples))
+                    if comment:  # libsndfile refuses an empty one in OGG
+                        encoders[-1].comment = comment
             yield write_part
         finally:
             with _user_errors(paths[0], raw_files), _delayed_interrupt():  # closing writes the last samples
@@ -116,19 +120,22 @@ class _RawFile(io.FileIO):
 
 @contextlib.contextmanager
 def _delayed_interrupt() -> Iterator[None]:
-    """Delay Ctrl-C until the block ends: libsndfile would discard an exception in one of its callbacks."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread receives Ctrl-C
+    """Delay signals with a handler until the block ends: libsndfile discards an exception in one of its callbacks."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
         yield
         return
-    interrupts: list[tuple] = []
-    handler = system_signals.getsignal(system_signals.SIGINT)
-    system_signals.signal(system_signals.SIGINT, lambda *arguments: interrupts.append(arguments))
+    received: list[tuple] = []
+    handlers = {number: handler for number in INTERRUPTING_SIGNALS
+                if callable(handler := system_signals.getsignal(number))}
+    for number in handlers:
+        system_signals.signal(number, lambda *arguments: received.append(arguments))
     try:
         yield
     finally:
-        system_signals.signal(system_signals.SIGINT, handler)
-    if interrupts and callable(handler):
-        handler(*interrupts[0])
+        for number, handler in handlers.items():
+            system_signals.signal(number, handler)
+    if received:
+        handlers[received[0][0]](*received[0])
 
 
 def _open_encoder(raw_file: _RawFile, sample_rate_hz: int, n_channels: int, n_samples: int) -> soundfile.SoundFile:

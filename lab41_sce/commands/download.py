@@ -10,10 +10,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lab41_sce.command_line import command
 from lab41_sce.data.download import ARCHIVES, download_missing
 from lab41_sce.errors import UserError
 
 
+@command("interrupted: the downloaded part is kept; repeat the command to continue")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Download subsets of LibriSpeech, or list those that can be downloaded.
 
@@ -40,16 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.subsets or options.root is None:
         parser.error("give the subsets to download and --root DIR, or --list")
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    try:
-        if options.mirror is not None and not options.mirror.startswith(("https://", "http://")):
-            raise UserError(f"--mirror {options.mirror} is not a URL; give one that begins with https:// or http://.")
-        download_missing(options.subsets, options.root, options.mirror)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: the downloaded part is kept; repeat the command to continue", file=sys.stderr)
-        return 130
+    if options.mirror is not None and not options.mirror.startswith(("https://", "http://")):
+        raise UserError(f"--mirror {options.mirror} is not a URL; give one that begins with https:// or http://.")
+    download_missing(options.subsets, options.root, options.mirror)
     print(f"{options.root} holds {', '.join(options.subsets)}")
     return 0
 

@@ -10,7 +10,7 @@ import logging
 import os
 import shlex
 import sys
-import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lab41_sce.atomic_write import write_csv
+from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
-from lab41_sce.runs.config_schema import CONFIG_PATH, Settings, check, describe_settings
+from lab41_sce.runs.config_schema import CONFIG_PATH, Settings, check, describe_settings, quoted_overrides
 from lab41_sce.runs.renamed_settings import renamed_config, renamed_overrides
-from lab41_sce.runs.run_directory import check_folder, lock_run_directory, modified_since, open_folder
+from lab41_sce.runs.run_directory import COMMAND_VARIABLE, check_folder, is_of_command, lock_run_directory, open_folder
 from lab41_sce.training.distributed import WorkerLost, Workers
 from lab41_sce.training.launcher import launch, restart_process
 
-START_VARIABLE = "LAB41_SCE_SINCE"  # environment variable: when the first process of this run started
 EXPLANATION = """An experiment trains and scores systems, and writes a report. Choose one:
 
   python -m lab41_sce.experiment +exp=smoke
@@ -126,8 +126,9 @@ def run_composed(config: DictConfig) -> None:
     try:
         strategy = check(config).training.strategy
         if strategy:  # a restarted worker resumes, although its command may contain overwrite=true
-            start = os.environ.setdefault(START_VARIABLE, "0" if config.resume else str(time.time()))
-            config.resume = config.resume and (not config.overwrite or modified_since(folder, float(start)))
+            identifier = os.environ.setdefault(COMMAND_VARIABLE, "any" if config.resume else uuid.uuid4().hex)
+            of_command = identifier == "any" or is_of_command(folder, identifier)
+            config.resume = config.resume and (not config.overwrite or of_command)
         given = job.overrides.task  # the overrides of this run, also within a sweep
         if strategy == "mirrored" and "TF_CONFIG" not in os.environ:
             _launch_workers(config, job, given, folder, in_sweep)
@@ -143,8 +144,6 @@ def run_composed(config: DictConfig) -> None:
         sys.exit(f"error: {error}")
     except InstantiationException as error:  # a layer rejects a value; the cause gives the reason
         sys.exit(f"error: {error.__cause__ or error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted: the same command with resume=true continues from the last checkpoint")
     if not summary.empty:  # empty for workers other than the chief
         print(f"\n{(folder / 'table.md').read_text('utf-8')}\nReport: {(folder / 'report.html').resolve()}")
 
@@ -162,6 +161,7 @@ def _launch_workers(config: DictConfig, job: Any, given: Sequence[str], folder: 
         raise UserError(f"the workers of {folder} ended with exit status {status}; their messages give the reason.")
 
 
+@command("interrupted: the same command with resume=true continues from the last checkpoint")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an experiment from the command line.
 
@@ -178,6 +178,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given == ["--settings"]:
         print(describe_settings())
         return 0
-    sys.argv[1:] = renamed_overrides(given)  # where Hydra looks for them
+    sys.argv[1:] = quoted_overrides(renamed_overrides(given))  # where Hydra looks for them
     run_composed()
     return 0

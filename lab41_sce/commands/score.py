@@ -3,8 +3,8 @@
     python -m lab41_sce.score MIXTURES REFERENCES VOICES --out scores.csv
 
 compares VOICES/talk_1.wav, VOICES/talk_2.wav, ... (as `lab41_sce.separate` writes them, in any order) with
-REFERENCES/talk_1.wav, ... and MIXTURES/talk.wav. scores.csv has the columns mixture, speakers, metric and value (dB).
-Mixtures that it contains already are skipped.
+REFERENCES/talk_1.wav, ... and MIXTURES/talk.wav. scores.csv has the columns mixture, speakers, metric, value (dB) and
+checksum. Mixtures whose scores it contains are skipped, unless the checksum of their files has changed.
 """
 
 import argparse
@@ -13,12 +13,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.folder_scoring import mean_scores, score_files
 from lab41_sce.process_pool import ENGINES
 from lab41_sce.separation.output_paths import list_recordings
 
 
+@command("interrupted: the scores so far are saved; run the same command again to continue")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Score the voices of a folder and print the mean scores.
 
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 1 if a mixture could not be scored, after one error message for each.
     """
-    parser = argparse.ArgumentParser("python -m lab41_sce.score", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("lab41-sce score", description=__doc__.splitlines()[0])
     parser.add_argument("mixtures", type=Path, nargs="+", metavar="MIXTURES", help="folder of the mixtures (or files)")
     parser.add_argument("references", type=Path, metavar="REFERENCES", help="folder of the true voices")
     parser.add_argument("voices", type=Path, metavar="VOICES", help="folder of the separated voices")
@@ -39,14 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="where the processes run: on this machine (loky, the default) or on a cluster")
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s")
-    try:
-        if options.jobs < -1 or options.jobs == 0:
-            raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1 (one per core).")
-        errors = score_files(list_recordings(options.mixtures), options.references, options.voices, options.out,
-                             options.parallel_backend, options.jobs)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if options.jobs < -1 or options.jobs == 0:
+        raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1 (one per core).")
+    errors = score_files(list_recordings(options.mixtures), options.references, options.voices, options.out,
+                         options.parallel_backend, options.jobs)
     for message in errors:
         print(f"error: {message}", file=sys.stderr)
     for row in mean_scores(options.out).itertuples():

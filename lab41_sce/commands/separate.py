@@ -11,6 +11,7 @@ import functools
 import os
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from lab41_sce.audio.mixing import mix
 from lab41_sce.audio.recording import Recording
+from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
+from lab41_sce.printable import printable
 from lab41_sce.separation.output_paths import (
     ACTIVITY,
     JSON,
@@ -28,6 +32,7 @@ from lab41_sce.separation.output_paths import (
     SPECTROGRAMS,
     OutputPaths,
     check_outputs,
+    is_copy,
     list_recordings,
 )
 
@@ -85,8 +90,8 @@ def check_choices(options: argparse.Namespace) -> None:
     if options.jobs is None:
         options.jobs = -1 if on_cluster else 1
     if options.jobs < -1 or options.jobs == 0:
-        raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1 for one for each "
-                        "core.")
+        raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1 (one for each "
+                        "core).")
     if on_cluster:  # its processes may have other working folders
         options.files = [file.absolute() for file in options.files]
         options.out_dir, options.model, options.enroll = (
@@ -129,8 +134,8 @@ def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Pa
         inputs: files that no voice may replace.
         enrolled: embedding of the enrolled speaker (`Separator.speaker_embedding`).
         recording: the recording, if it is open already.
-        existing: of several recordings, the outputs of this one that existed before the call. Other outputs are from
-            a first attempt in a lost process, and may be replaced. None: there is only one recording.
+        existing: of several recordings, the outputs of this one that existed before the call. Other outputs may be
+            replaced if they are equal: a first attempt in a lost process wrote them. None: there is only one recording.
     """
     try:
         separator = load_separator(options.model, options.call)
@@ -158,7 +163,13 @@ def separate_recording(separator: Any, recording: Recording, options: argparse.N
         outputs = paths.all(stream.speakers.n_speakers)
         retried = existing is not None and not {*outputs} & {*existing}
         check_outputs(inputs, outputs, options.force or retried)
-        separation, peak = write_voice_files(stream, recording, paths, draw_extras)
+
+        def check_again(staged: Mapping[Path, Path]) -> None:
+            """Refuse the outputs that another call has written meanwhile."""
+            others = [output for output, file in staged.items() if not (retried and is_copy(output, file))]
+            check_outputs(inputs, others, options.force)
+
+        separation, peak = write_voice_files(stream, recording, paths, draw_extras, check_again)
     sentences = [*recording.notes,
                  *summarise(separation, outputs[0], peak, paths.leftovers(separation.n_speakers))]
     return Outcome(outputs, [f"{path.name}: {sentence}" for sentence in sentences])
@@ -171,23 +182,18 @@ def draw_extras(extras: Mapping[str, Path], separation: Any, recording: Recordin
     from lab41_sce.reporting import figures, sound_figures
 
     n_drawn = min(recording.n_samples, round(DRAWN_SECONDS * recording.sample_rate_hz))
-    panels = {Path(part.name).name: part.read(0, min(n_drawn, part.n_samples)).mean(axis=0)
+    panels = {Path(part.name).name: mix(part.read(0, min(n_drawn, part.n_samples)))
               for part in (recording, *map(Recording.open, voices))}
     figures.save(sound_figures.spectrograms(panels, recording.sample_rate_hz), extras[SPECTROGRAMS])
     figures.save(sound_figures.who_speaks_when(separation.activity), extras[ACTIVITY])
 
 
+@command("interrupted: finished recordings are kept, no file is incomplete; run the same command to continue")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Separate every file; return 0, or 1 after a sentence about each file that could not be separated."""
-    try:
-        options = parse(arguments)
-        check_choices(options)
-        return int(not separate_all(options))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        sys.exit("interrupted: finished recordings are kept, no file is incomplete; run the same command to continue")
+    options = parse(arguments)
+    check_choices(options)
+    return int(not separate_all(options))
 
 
 def separate_all(options: argparse.Namespace) -> bool:
@@ -201,11 +207,11 @@ def separate_all(options: argparse.Namespace) -> bool:
     inputs = [*paths, *([options.enroll] if options.enroll else [])]
     min_speakers = 1 if options.speakers == "auto" else options.speakers
     outputs = {path: output_paths(path, options).all(min_speakers) for path in paths}
-    check_outputs(inputs, [output for path in paths for output in outputs[path]], options.force or several)
-    if several and not options.force:
-        paths = _without_finished(paths, outputs)
-        if not paths:
-            return True
+    possible = _without_conflicts(paths, outputs, inputs, options.force or several)
+    all_possible = possible == paths
+    paths = _without_finished(possible, outputs) if several and not options.force else possible
+    if not paths:
+        return all_possible
     # A recording that cannot be read is reported before the model is loaded; one of several must not stop the others.
     person = Recording.open(options.enroll, "mix") if options.enroll else None
     only = None if several else Recording.open(paths[0], options.channels)
@@ -213,7 +219,23 @@ def separate_all(options: argparse.Namespace) -> bool:
     enrolled = separator.speaker_embedding(person) if person else None
     if only:
         return report(separate_file(paths[0], options, inputs, enrolled, only))
-    return separate_files(paths, options, inputs, enrolled)
+    return separate_files(paths, options, inputs, enrolled) and all_possible
+
+
+def _without_conflicts(paths: list[Path], outputs: Mapping[Path, list[Path]], inputs: Collection[Path],
+                       replace: bool) -> list[Path]:
+    """Report and leave out the recordings whose files cannot be written; arguments as in `check_outputs`."""
+    times = Counter(os.path.realpath(output) for path in paths for output in outputs[path])
+    possible = []
+    for path in paths:
+        try:
+            check_outputs(inputs, outputs[path], replace)
+            if twice := [output for output in outputs[path] if times[os.path.realpath(output)] > 1]:
+                raise UserError(f"{twice[0]} would be written twice; separate {path} in a call with another --out-dir.")
+            possible.append(path)
+        except UserError as error:
+            report(Outcome([], [], str(error)))
+    return possible
 
 
 def _without_finished(paths: list[Path], outputs: Mapping[Path, list[Path]]) -> list[Path]:
@@ -236,24 +258,28 @@ def separate_files(paths: list[Path], options: argparse.Namespace, inputs: Colle
     from joblib import delayed
 
     from lab41_sce.process_pool import workers
+    from lab41_sce.separation.staging import delete_abandoned
 
     places = {os.path.realpath(path): path for path in inputs}
 
     def job(path: Path) -> Any:
         outputs = output_paths(path, options).all(MAX_VOICES)
         in_the_way = [places[place] for place in map(os.path.realpath, outputs) if place in places]
-        return delayed(separate_file)(path, options, in_the_way, enrolled, existing=[*filter(Path.exists, outputs)])
+        return delayed(separate_file)(path, options, in_the_way, enrolled, existing=[*filter(os.path.exists, outputs)])
 
-    with workers(options.parallel_backend, options.jobs) as run:
-        outcomes = run(map(job, paths))
-        return all([report(outcome) for outcome in tqdm(outcomes, "separating", len(paths), unit=" files",
-                                                        disable=len(paths) == 1)])
+    try:
+        with workers(options.parallel_backend, options.jobs) as run:
+            outcomes = run(map(job, paths))
+            return all([report(outcome) for outcome in tqdm(outcomes, "separating", len(paths), unit=" files",
+                                                            disable=len(paths) == 1)])
+    finally:
+        delete_abandoned(options.out_dir)  # of processes that were killed: by joblib, when this one is interrupted
 
 
 def report(outcome: Outcome) -> bool:
     """Print the outcome of a recording; return whether it succeeded."""
     for sentence in [*outcome.sentences, *([f"error: {outcome.error}"] if outcome.error else [])]:
-        tqdm.write(sentence, file=sys.stderr)
+        tqdm.write(printable(sentence), file=sys.stderr)
     for output in outcome.outputs:
-        tqdm.write(str(output))
+        tqdm.write(printable(str(output)) if sys.stdout.isatty() else str(output))
     return not outcome.error

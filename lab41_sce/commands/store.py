@@ -10,12 +10,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lab41_sce.command_line import command
 from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.store_reader import load_store
 from lab41_sce.data.store_writer import write_store
 from lab41_sce.errors import UserError
 
 
+@command("interrupted: finished shards are kept; repeat the command to continue")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make a store.
 
@@ -40,20 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="number of threads that decode (default: one per core)")
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s")
-    try:
-        if options.sample_rate < 1:
-            raise UserError(f"--sample-rate {options.sample_rate} is not possible; give a rate in Hz, such as 10000.")
-        if options.jobs < -1 or options.jobs == 0:
-            raise UserError(f"--jobs {options.jobs} is not possible; give a number of threads, or -1 for one per core.")
-        utterances = load_corpus(options.root, options.subsets, min_seconds=options.min_seconds, check="headers")
-        write_store(utterances, options.folder, options.sample_rate, options.jobs)
-        table = load_store(options.folder)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: finished shards are kept; repeat the command to continue", file=sys.stderr)
-        return 130
+    if options.sample_rate < 1:
+        raise UserError(f"--sample-rate {options.sample_rate} is not possible; give a rate in Hz, such as 10000.")
+    if options.jobs < -1 or options.jobs == 0:
+        raise UserError(f"--jobs {options.jobs} is not possible; give a number of threads, or -1 for one per core.")
+    utterances = load_corpus(options.root, options.subsets, min_seconds=options.min_seconds, check="headers")
+    write_store(utterances, options.folder, options.sample_rate, options.jobs)
+    table = load_store(options.folder)
     print(f"{options.folder}: {len(table)} utterances of {table['speaker'].nunique()} speakers, "
           f"{table['seconds'].sum() / 3600:.1f} hours at {options.sample_rate} Hz")
     return 0

@@ -12,11 +12,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab41_sce.atomic_write import write_csv, write_text
-from lab41_sce.errors import UserError
+from lab41_sce.atomic_write import lock, write_csv, write_text
+from lab41_sce.command_line import command
 from lab41_sce.reporting import sweep, tables
 
 
+@command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print and write the table of a sweep.
 
@@ -26,17 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 1 after one error message.
     """
-    parser = argparse.ArgumentParser("python -m lab41_sce.sweep", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("lab41-sce sweep", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="folder of the sweep, such as runs/two_speaker_embedded")
     options = parser.parse_args(arguments)
-    try:
-        scores, unfinished = sweep.collect(options.folder)
-        text = tables.markdown(sweep.table(scores))
+    scores, unfinished = sweep.collect(options.folder)
+    text = tables.markdown(sweep.table(scores))
+    with lock(options.folder / ".sweep.lock", f"another process writes the table of {options.folder}; repeat the "
+              "command when it has finished."):
         write_csv(sweep.without_formulas(scores), options.folder / "sweep.csv")
         write_text(options.folder / "sweep.md", text + "\n")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     if unfinished:
         print(f"without scores yet: {', '.join(unfinished)}", file=sys.stderr)
     print(text)

@@ -19,13 +19,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from lab41_sce.atomic_write import make_folder, write_csv, write_text
+from lab41_sce.atomic_write import write_csv, write_text
+from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import check, compose_config
-from lab41_sce.runs.run_directory import describe_run
+from lab41_sce.runs.run_directory import describe_run, lock_run_directory
 from lab41_sce.runs.versions import versions
 
 
+@command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train from the command line; return 0, or 1 after one sentence about a mistake."""
     parser = argparse.ArgumentParser(prog="python -m lab41_sce.train_with_torch", description=__doc__.splitlines()[0])
@@ -37,12 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 2) - 2),
                         help="processes that draw batches")
     options = parser.parse_args(arguments)
-    try:
-        _train(options, shlex.join(["python", "-m", "lab41_sce.train_with_torch",
-                                    *(sys.argv[1:] if arguments is None else arguments)]))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    _train(options, shlex.join(["python", "-m", "lab41_sce.train_with_torch",
+                                *(sys.argv[1:] if arguments is None else arguments)]))
     return 0
 
 
@@ -73,12 +71,12 @@ def _train(options: argparse.Namespace, command: str) -> None:
     prepared = prepare(config, settings, recorded)
     method = build_method(config, prepared.setup)
 
-    make_folder(options.folder)
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    describe_run(config, options.folder, versions(command, ("torch", "keras", "numpy")) | {"gpu": gpu})
-    write_text(options.folder / "splits.csv", options.splits.read_text("utf-8"))
-    name = config.method.name
-    history = torch_trainer.train(method, prepared.mixtures("train"), partial(prepared.validate, method.model),
-                                  settings.training, options.folder / "systems" / name, options.processes)
-    facts = {"system": name, "parameters": method.model.count_params()} | totals(history)
-    write_csv(pd.DataFrame([facts], columns=["system", "parameters", *TOTALS]), options.folder / "systems.csv")
+    with lock_run_directory(options.folder):
+        gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+        describe_run(config, options.folder, versions(command, ("torch", "keras", "numpy")) | {"gpu": gpu})
+        write_text(options.folder / "splits.csv", options.splits.read_text("utf-8"))
+        name = config.method.name
+        history = torch_trainer.train(method, prepared.mixtures("train"), partial(prepared.validate, method.model),
+                                      settings.training, options.folder / "systems" / name, options.processes)
+        facts = {"system": name, "parameters": method.model.count_params()} | totals(history)
+        write_csv(pd.DataFrame([facts], columns=["system", "parameters", *TOTALS]), options.folder / "systems.csv")

@@ -20,10 +20,9 @@ from typing import Any, NamedTuple
 import pooch
 import requests
 import urllib3
-from filelock import FileLock
 from tqdm import tqdm
 
-from lab41_sce.atomic_write import make_folder
+from lab41_sce.atomic_write import lock, make_folder, put_in_place
 from lab41_sce.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -77,11 +76,8 @@ def download_missing(subsets: Sequence[str], root: Path, mirror: str | None = No
         return
     _require_known(missing, ARCHIVES)
     make_folder(root)
-    try:
-        with FileLock(root / ".download.lock"):
-            download_subsets(missing, root, mirror)
-    except OSError as error:
-        raise UserError(f"{root} cannot be written to ({error.strerror}); choose another folder.") from None
+    with lock(root / ".download.lock"):
+        download_subsets(missing, root, mirror)
 
 
 def download_subsets(subsets: Sequence[str], root: Path, mirror: str | None = None, *,
@@ -156,7 +152,7 @@ def _obtain(url: str, archive: Path, checksum: str, retry_wait_seconds: float) -
             logger.warning("%s: no connection (%s), trying again", url, type(error).__name__)
             time.sleep(retry_wait_seconds)
     _verify(part, checksum)
-    part.replace(archive)
+    put_in_place(part, archive)
 
 
 def _receive(url: str, part: Path) -> None:
@@ -218,8 +214,8 @@ def _unpack(archive: Path, subset: str, root: Path) -> None:
         for text in corpus.glob("*.TXT"):
             # Every archive contains SPEAKERS.TXT; if two differ, the longer one lists more speakers.
             if _size(text) > _size(root / text.name):
-                text.replace(root / text.name)
-        (corpus / subset).rename(root / subset)  # last: this folder marks the subset as complete
+                put_in_place(text, root / text.name)
+        put_in_place(corpus / subset, root / subset)  # last: this folder marks the subset as complete
     except Exception as error:  # tarfile raises exceptions of many types for a damaged or hostile archive
         if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
             raise  # the disk failed, not the archive

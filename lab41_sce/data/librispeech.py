@@ -28,19 +28,19 @@ logger = logging.getLogger(__name__)
 
 
 def read_sexes(path: Path) -> dict[str, str]:
-    """Read the sex of each speaker, "F" or "M", by speaker id from SPEAKERS.TXT.
+    """Read the sex of each speaker by speaker id from SPEAKERS.TXT: "F", "M", or what the file has instead.
 
     Raises:
-        UserError: the file does not exist.
+        UserError: the file does not exist or cannot be read.
     """
     if not path.is_file():
         raise UserError(f"{path} is missing; it lists the sex of each speaker and comes with LibriSpeech.")
-    sexes = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        fields = [field.strip() for field in line.split("|")]
-        if not line.startswith(";") and len(fields) >= 2 and fields[1] in ("F", "M"):
-            sexes[fields[0]] = fields[1]
-    return sexes
+    try:
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()  # editors add a byte order mark
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); change its permissions.") from None
+    rows = [[field.strip() for field in line.split("|")] for line in lines if not line.startswith(";")]
+    return {speaker: sex.upper() for speaker, sex, *_ in filter(lambda row: len(row) >= 2, rows)}
 
 
 def find_files(root: Path, subsets: Sequence[str]) -> tuple[dict[str, tuple[str, Path]], list[str]]:
@@ -94,6 +94,8 @@ def inspect_files(root: Path, files: dict[str, tuple[str, Path]], sexes: dict[st
         speaker = path.parent.parent.name
         if reason is None and speaker not in sexes:
             reason = "its speaker is not in SPEAKERS.TXT"
+        elif reason is None and sexes[speaker] not in ("F", "M"):
+            reason = f"SPEAKERS.TXT gives its speaker the sex {sexes[speaker]!r}, which is neither F nor M"
         if reason is None:
             rows.append((utterance, speaker, sexes[speaker], subset, str(path), seconds))
         else:

@@ -13,6 +13,7 @@ is not made from training speech. The split `validation` is too small and uses t
 the files in a folder, by name, is used for evaluation only.
 """
 
+import logging
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ MAX_DRAWS = 20  # of an excerpt of a folder that is not silent
 MIN_RANGE = 1e-6  # between the largest and the smallest sample of an excerpt that is not silent
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
+logger = logging.getLogger(__name__)
+
 
 class Noise:
     """Draw noise of several kinds.
@@ -49,7 +52,7 @@ class Noise:
         fingerprint: checksum of the names and sizes of the files in `folder`; None without a folder.
 
     Raises:
-        UserError: the folder does not exist, or it has fewer than two audio files.
+        UserError: the folder does not exist, or it has fewer than two audio files that can be read.
     """
 
     def __init__(self, speech: Speech, utterances: pd.DataFrame, kinds: Sequence[str] = KINDS[:-1],
@@ -84,7 +87,7 @@ class Noise:
             float32 `[N]` with zero mean and a mean square of 1.
 
         Raises:
-            UserError: there are too few speakers for babble, or the files of the folder are silent.
+            UserError: there are too few speakers for babble, or the files of the folder are silent or damaged.
         """
         if kind == "babble":
             noise = self._babble(rng, length, split, speakers)
@@ -140,17 +143,21 @@ class Noise:
         return others
 
     def _excerpt(self, rng: np.random.Generator, length: int, split: str) -> np.ndarray:
-        """Draw an excerpt of a file of the folder that is not silent; a file that is too short is repeated."""
+        """Draw an excerpt of a file of the folder that has sound; a file that is too short is repeated."""
         files = self._files["train" if _source(split) == "train" else "evaluation"]
         seconds = length / self.speech.sample_rate_hz
         for _ in range(MAX_DRAWS):
             file, file_seconds = files[rng.integers(len(files))]
             start = rng.uniform(0, max(file_seconds - seconds, 0))
-            signal = audio.read_excerpt(file, start, seconds, self.speech.sample_rate_hz)
+            try:
+                signal = audio.read_excerpt(file, start, seconds, self.speech.sample_rate_hz)
+            except UserError as error:  # its header was intact
+                logger.warning("noise.folder: an excerpt is drawn again (%s)", error)
+                continue
             if len(signal) and np.ptp(signal) > MIN_RANGE:
                 return np.resize(signal, length)
-        raise UserError(f"noise.folder: {MAX_DRAWS} excerpts in a row were silent, the last one of {file}; remove "
-                        "silent files from the folder.")
+        raise UserError(f"noise.folder: {MAX_DRAWS} excerpts in a row were silent or damaged, the last one of {file}; "
+                        "remove such files from the folder.")
 
 
 def _source(split: str) -> str:
@@ -164,16 +171,22 @@ def scale_to_snr(noise: np.ndarray, speech: np.ndarray, snr_db: float) -> np.nda
 
 
 def _audio_files(folder: Path) -> dict[Path, float]:
-    """Return the duration in seconds of each audio file of a folder; there are at least two files."""
+    """Return the duration in seconds of each audio file of a folder that can be read; these are at least two."""
     if not folder.is_dir():
         raise UserError(f"noise.folder={folder} is not a folder; give a folder with recordings of noise.")
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES
                    and not file.name.startswith("."))
-    if len(files) < 2:
-        raise UserError(f"noise.folder={folder} holds {len(files)} audio files, but training and evaluation need one "
-                        "each; add some (WAV, FLAC, OGG or MP3).")
-    seconds = {}
+    seconds, left_out = {}, []
     for file in tqdm(files, "noise.folder", unit=" files", leave=False, disable=None):
-        with audio.Decoder(file, whole=False) as decoder:
-            seconds[file] = decoder.n_samples / decoder.sample_rate_hz
+        try:
+            with audio.Decoder(file, whole=False) as decoder:
+                seconds[file] = decoder.n_samples / decoder.sample_rate_hz
+        except UserError as error:
+            left_out.append(str(error))
+    if left_out:
+        logger.warning("noise.folder: %d of %d files are left out:\n  %s", len(left_out), len(files),
+                       "\n  ".join(left_out))
+    if len(seconds) < 2:
+        raise UserError(f"noise.folder={folder} holds {len(seconds)} audio files that can be read, but training and "
+                        "evaluation need one each; add some (WAV, FLAC, OGG or MP3).")
     return seconds

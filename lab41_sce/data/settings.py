@@ -24,7 +24,7 @@ class CorpusSettings:
     download: bool = setting(False, "Whether to download missing subsets from OpenSLR", free_on_resume=True)
     min_seconds: float = setting(1.0, "Length of the shortest utterance that is used", unit="seconds", at_least=0.0)
     check: str = setting("samples", "What is checked before the run: samples decodes every file (of a store: compares "
-                         "checksums), headers opens every file (of a store: compares lengths)",
+                         "checksums), headers opens every file (of a store: compares headers, reads some utterances)",
                          choices=("samples", "headers"), free_on_resume=True)
 
 

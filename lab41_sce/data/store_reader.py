@@ -4,7 +4,6 @@ A store holds the speech of a corpus in a few large files, so that the corpus ma
 `store_writer.py` describes the files.
 """
 
-import json
 import zlib
 from pathlib import Path
 
@@ -14,10 +13,10 @@ import soundfile
 
 from lab41_sce import audio
 from lab41_sce.audio.decoder import decodable
+from lab41_sce.data.store_tables import Shard, check_header, read_tables
 from lab41_sce.errors import UserError
 
-TYPES = {"utterance": str, "speaker": str, "sex": "category", "subset": "category", "shard": np.int32,
-         "start": np.int64, "stop": np.int64}  # of the columns of index.csv
+N_SEARCHED = 32  # utterances of each shard that are searched for speech
 
 
 def is_store(folder: Path) -> bool:
@@ -30,32 +29,35 @@ def load_store(folder: str | Path, check: str = "headers") -> pd.DataFrame:
 
     Args:
         folder: of the store.
-        check: "headers" compares the lengths of the shards with the recorded ones; "samples" also compares the
-            checksums, which reads all samples.
+        check: "headers" compares the headers of the shards with the tables, and searches some utterances of each shard
+            for speech; "samples" also compares the checksums, which reads all samples.
 
     Returns:
         The table that `corpus.py` describes, with `start` and `stop`.
 
     Raises:
-        UserError: the store is incomplete, or a shard is missing or damaged.
+        UserError: the store is incomplete, its tables are damaged, or a shard is missing, damaged or silent.
     """
     folder = Path(folder)
     if not (folder / "index.csv").exists():
         raise UserError(f"the store {folder} is not finished; repeat the command that makes it, which continues.")
     try:
-        sample_rate_hz = json.loads((folder / "store.json").read_text("utf-8"))["sample_rate_hz"]
-        table = pd.read_csv(folder / "index.csv", dtype=TYPES, keep_default_na=False)
-        shards = pd.read_csv(folder / "shards.csv")
-        paths = np.array([f"{folder / name}" for name in shards["shard"]], object)
-        table = table.assign(sex=table["sex"].astype(str), subset=table["subset"].astype(str),
-                             path=paths[table.pop("shard")], seconds=(table["stop"] - table["start"]) / sample_rate_hz)
-    except (OSError, KeyError, ValueError, IndexError) as error:
+        sample_rate_hz, table, shards = read_tables(folder)
+    except (OSError, ValueError) as error:
         raise UserError(f"the store {folder} cannot be read ({error}); delete it, and make it again.") from None
-    for path, n_samples, crc32 in zip(paths, shards["samples"], shards["crc32"]):
-        if not has_length(path, n_samples) or check == "samples" and _crc32(path) != crc32:
-            raise UserError(f"{path} is missing or damaged; delete it, and repeat the command that makes the store, "
-                            "which writes it again.")
-    return table
+    rows = dict(iter(table.groupby("shard")))
+    for number, shard in enumerate(shards):
+        try:
+            check_header(shard, sample_rate_hz)
+            if number in rows:
+                _require_speech(shard, rows[number])
+            if check == "samples" and compute_crc32(shard.path) != shard.crc32:
+                raise ValueError("its samples have another checksum")
+        except (OSError, ValueError, soundfile.LibsndfileError) as error:
+            raise UserError(f"{shard.path} is missing or damaged ({error}); delete it, or the whole store if its "
+                            "tables were edited, and repeat the command that makes the store.") from None
+    paths = np.array([f"{shard.path}" for shard in shards], object)
+    return table.assign(path=paths[table.pop("shard")], seconds=(table["stop"] - table["start"]) / sample_rate_hz)
 
 
 def read_stored_excerpt(path: str, start: int, stop: int, from_seconds: float, seconds: float,
@@ -84,17 +86,20 @@ def read_stored_excerpt(path: str, start: int, stop: int, from_seconds: float, s
     return signal[: round(seconds * sample_rate_hz)]
 
 
-def has_length(path: str | Path, n_samples: int) -> bool:
-    """Return whether a shard exists and has `n_samples` samples."""
-    try:
-        return soundfile.info(path).frames == n_samples
-    except (soundfile.LibsndfileError, OSError):
-        return False
+def _require_speech(shard: Shard, utterances: pd.DataFrame) -> None:
+    """Raise ValueError if an utterance is silent: the first, the last, or one of some between them."""
+    ordered = utterances.sort_values("start")
+    rows = np.unique(np.linspace(0, len(ordered) - 1, N_SEARCHED).round().astype(int))
+    with soundfile.SoundFile(shard.path) as file:
+        for row in ordered.iloc[rows].itertuples():
+            file.seek(row.start)
+            if not file.read(row.stop - row.start, dtype="int16").any():
+                raise ValueError(f"the utterance {row.utterance} is silent")
 
 
-def _crc32(path: str) -> int:
+def compute_crc32(path: Path) -> int:
     """Compute the CRC-32 of the samples of a shard."""
     crc32 = 0
-    for block in soundfile.blocks(path, 2**20, dtype="int16"):
+    for block in soundfile.blocks(str(path), 2**20, dtype="int16"):
         crc32 = zlib.crc32(block.astype("<i2").tobytes(), crc32)
     return crc32

@@ -7,7 +7,8 @@
     index.csv         utterance, speaker, sex, subset, start, stop (samples) and shard of each utterance; written last
 
 Every file is written under another name and then renamed. An interrupted call is repeated to continue with the next
-shard. A repeated call tries again to decode the utterances that were left out.
+shard. A repeated call tries again to decode the utterances that were left out, and writes damaged shards again. At the
+end, the checksums of all shards are compared with the samples on the disk.
 """
 
 import json
@@ -18,17 +19,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
+import soundfile
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from lab41_sce import atomic_write, audio
 from lab41_sce.data.librispeech import MIN_PEAK
-from lab41_sce.data.store_reader import has_length
+from lab41_sce.data.store_reader import compute_crc32, load_store
+from lab41_sce.data.store_tables import Shard, check_header
 from lab41_sce.errors import UserError
 
 SHARD_SECONDS = 10_000.0
 COLUMNS = ["utterance", "speaker", "sex", "subset", "start", "stop"]
+DESCRIPTION_TYPES = {"samples": int, "crc32": int, "rows": list, "left_out": list}  # of the JSON file of a shard
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +59,8 @@ def write_store(utterances: pd.DataFrame, folder: str | Path, sample_rate_hz: in
     shards = ((np.cumsum(seconds) - seconds) // SHARD_SECONDS).astype(int)
     parts = [part for _, part in utterances.groupby(shards)]
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with atomic_write.lock(folder / ".lock",
+                               f"another process makes the store {folder}; wait until it has finished."):
             _write_description(folder / "store.json", description)
             written = Parallel(n_jobs, prefer="threads", return_as="generator_unordered")(
                 delayed(_write_shard)(part, folder / f"shard_{number:05d}.wav", sample_rate_hz)
@@ -64,8 +68,7 @@ def write_store(utterances: pd.DataFrame, folder: str | Path, sample_rate_hz: in
             for _ in tqdm(written, "storing speech", len(parts), unit=" shards", disable=None):
                 pass
             _write_index(folder, len(parts))
-    except Timeout:
-        raise UserError(f"another process makes the store {folder}; wait until it has finished.") from None
+            _verify(folder)
     except OSError as error:
         raise UserError(f"{folder} cannot be written to ({error.strerror or error}); choose another folder.") from None
 
@@ -81,8 +84,9 @@ def _write_description(path: Path, description: dict) -> None:
 def _write_shard(utterances: pd.DataFrame, path: Path, sample_rate_hz: int) -> None:
     """Write a shard and its JSON file, unless both exist and contain all utterances."""
     description_path = path.with_suffix(".json")
-    existing = _read_json(description_path)
-    if existing and not existing["left_out"] and has_length(path, existing["samples"]):
+    existing = _read_shard_description(description_path)
+    if existing and not existing["left_out"] and _is_whole(
+            Shard(path, existing["samples"], existing["crc32"]), sample_rate_hz):
         return
     rows, left_out, crc32, end = [], [], 0, 0
 
@@ -114,14 +118,17 @@ def _write_index(folder: Path, n_shards: int) -> None:
     """Write shards.csv and index.csv from the JSON files of all shards."""
     tables, shards, left_out = [], [], []
     for number in range(n_shards):
-        name = f"shard_{number:05d}"
-        description = _read_json(folder / f"{name}.json")
-        tables.append(pd.DataFrame(description["rows"], columns=COLUMNS).assign(shard=number))
-        shards.append((f"{name}.wav", description["samples"], description["crc32"]))
-        left_out += description["left_out"]
+        path = folder / f"shard_{number:05d}.json"
+        description = _read_shard_description(path)
+        try:
+            tables.append(pd.DataFrame(description["rows"], columns=COLUMNS).assign(shard=number))
+            shards.append((f"{path.stem}.wav", description["samples"], description["crc32"]))
+            left_out += description["left_out"]
+        except (KeyError, ValueError, TypeError) as error:
+            raise UserError(f"{path} is damaged ({error}); delete it, and repeat the command.") from None
     if left_out:
         logger.warning("%d utterances are left out; repair them and repeat the command, which tries them again:\n  %s",
-                       len(left_out), "\n  ".join(left_out))
+                       len(left_out), "\n  ".join(map(str, left_out)))
     index = pd.concat(tables)
     if not len(index):
         raise UserError("no utterance could be decoded, so there is nothing to store; check the corpus.")
@@ -130,9 +137,34 @@ def _write_index(folder: Path, n_shards: int) -> None:
     atomic_write.write_whole(folder / "index.csv", lambda file: index.to_csv(file, index=False))
 
 
-def _read_json(path: Path) -> dict:
-    """Read a JSON file; return an empty dict if it is missing or damaged."""
+def _verify(folder: Path) -> None:
+    """Load a finished store with all checks; if one fails, the store counts as unfinished."""
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        load_store(folder, check="samples")
+    except UserError:
+        (folder / "index.csv").unlink()
+        raise
+
+
+def _is_whole(shard: Shard, sample_rate_hz: int) -> bool:
+    """Return whether a shard exists and holds the samples that were written."""
+    try:
+        check_header(shard, sample_rate_hz)
+        return compute_crc32(shard.path) == shard.crc32
+    except (OSError, ValueError, soundfile.LibsndfileError):
+        return False
+
+
+def _read_shard_description(path: Path) -> dict:
+    """Read the JSON file of a shard; return an empty dict if it is missing or has other keys."""
+    description = _read_json(path)
+    return description if all(isinstance(description.get(key), kind) for key, kind in DESCRIPTION_TYPES.items()) else {}
+
+
+def _read_json(path: Path) -> dict:
+    """Read a JSON file; return an empty dict if it is missing, damaged or holds something else than a dict."""
+    try:
+        contents = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
+    return contents if isinstance(contents, dict) else {}

@@ -1,14 +1,17 @@
 """Serve the page: run `lab41-sce demo`, then open the address that it prints."""
 
 import argparse
+import contextlib
 import os
-import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from lab41_sce.command_line import command
+from lab41_sce.demo.private_folder import private_folder
 from lab41_sce.errors import UserError
+
+MAX_PORT = 65535
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -17,6 +20,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1",
                         help="address of the server (default: %(default)s, this computer only; 0.0.0.0: also from the "
                              "network)")
+    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME",
+                        help="answer requests for this host name, too, such as that of a proxy (can be repeated)")
     parser.add_argument("--port", type=int, help="port of the server (default: the first free one from 7860)")
     parser.add_argument("--model", type=Path, metavar="RUN_OR_FILE",
                         help="offer this model instead of the shipped one")
@@ -29,15 +34,22 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     for name in ("max_seconds", "max_megabytes"):
         if not 0 < getattr(options, name) < float("inf"):
             parser.error(f"--{name.replace('_', '-')} {getattr(options, name)} is not possible; give a number above 0.")
+    if options.port is not None and not 0 <= options.port <= MAX_PORT:
+        parser.error(f"--port {options.port} is not possible; give 1 to {MAX_PORT}, or 0 for any free port.")
     return options
 
 
+@command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve the page until it is interrupted; return 0, or 1 after a sentence about what is wrong."""
     options = parse(arguments)
-    # SIGTERM ends the page like Ctrl-C, so that all files of visitors are deleted.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    folder = Path(tempfile.mkdtemp(prefix="lab41_sce_demo_"))  # readable by its owner only
+    with contextlib.suppress(KeyboardInterrupt), private_folder() as folder:  # SIGTERM is one, too
+        _serve(options, folder)
+    return 0
+
+
+def _serve(options: argparse.Namespace, folder: Path) -> None:
+    """Serve the page; the files of visitors are in this folder."""
     # Gradio reads these variables on import.
     os.environ |= {"GRADIO_TEMP_DIR": str(folder / "uploads"), "GRADIO_ANALYTICS_ENABLED": "False"}
     try:
@@ -49,18 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "gradio":
             raise
-        print('error: the page needs Gradio, which is not installed; run pip install "lab41_sce[demo]" or make demo.',
-              file=sys.stderr)
-        return 1
-    try:
-        systems = Systems(options.model, options.run)
-        systems.load(systems.names[0])  # a model that cannot be loaded is reported before the page is served
-        serve(Page(systems, Limits(options.max_megabytes, options.max_seconds), Visitors(folder)), options.host,
-              options.port)
-    except (UserError, OSError) as error:  # OSError: the port is in use
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        raise UserError('the page needs Gradio, which is not installed; run pip install "lab41_sce[demo]" or '
+                        "make demo.") from None
+    systems = Systems(options.model, options.run)
+    systems.load(systems.names[0])  # a model that cannot be loaded is reported before the page is served
+    serve(Page(systems, Limits(options.max_megabytes, options.max_seconds), Visitors(folder)), options.host,
+          options.port, options.allow_host)
 
 
 if __name__ == "__main__":

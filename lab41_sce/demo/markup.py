@@ -6,7 +6,6 @@ Figures are embedded in the page; sounds are files in the visitor's private fold
 import base64
 from html import escape
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from lab41_sce.article.spectrogram_figures import SPEAKER_COLOURS
 from lab41_sce.demo import drawing
 from lab41_sce.demo.results import METRICS, Result
 
-FILE_ROUTE = "gradio_api/file="  # address of the files that Gradio serves
+VOICES_ROUTE = "voices"  # address of the visitors' folders
 MAX_PEAK = 0.99  # of full scale
 
 
@@ -31,7 +30,7 @@ def players(result: Result, folder: Path) -> str:
     for title, stem, signal, shade in parts:
         file = folder / f"{stem}.wav"
         audio.write(file, signal * scale, result.sound.sample_rate_hz, "PCM_16")
-        source = FILE_ROUTE + quote(str(file))
+        source = f"{VOICES_ROUTE}/{folder.name}/{file.name}"
         cards.append(
             f'<section class="player"><h3><span class="swatch" style="background:{shade}"></span>{title.capitalize()}'
             f'</h3><audio controls preload="metadata" src="{source}" data-name="{stem}" aria-label="'

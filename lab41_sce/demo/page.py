@@ -21,6 +21,7 @@ EXAMPLES = {"A woman and a man": "mixture.wav", "Two women (hard)": "two_women.w
             "Three people (hard)": "three_people.wav"}
 VOICES: dict[str, int | str] = {"Count them": "auto", "1": 1, "2": 2, "3": 3}
 SOFT, BINARY = "Soft, as the system estimates them", "Binary: each bin belongs to one voice"
+MAX_WAITING = 100  # events of all visitors
 # Rotates the plot in the browser, so that no mouse is needed.
 ROTATE_SCRIPT = """(degrees, plot) => {
     if (!plot) return plot;
@@ -46,9 +47,10 @@ class Page:
 
     def build(self) -> gr.Blocks:
         """Build the layout of the page."""
-        with gr.Blocks(title="Separate voices", analytics_enabled=False, delete_cache=(3600, 24 * 3600)) as page:
+        with gr.Blocks(title="Separate voices", analytics_enabled=False) as page:
             gr.HTML("<h1>Separate voices</h1><p>This page separates a recording of several people who speak at once "
-                    "into one sound for each. All data stay on the computer that runs this page.</p>")
+                    "into one sound for each. All data stay on the computer that runs this page, and are deleted when "
+                    "you leave it, after one hour at the latest.</p>")
             with gr.Row():
                 with gr.Column(scale=2, min_width=320):
                     inputs, recording, go, stop, status = self._build_inputs()
@@ -59,7 +61,8 @@ class Page:
             stop.click(self.cancel, None, state, show_progress="hidden", queue=False)
             recording.change(self.check, [recording], [status], show_progress="hidden")
             page.unload(self.leave)
-        return page
+        # Without `api_open`, Gradio would also run an event outside of its queue.
+        return page.queue(max_size=MAX_WAITING, api_open=False)
 
     def _build_inputs(self) -> tuple[list, gr.Audio, gr.Button, gr.Button, gr.HTML]:
         """Build the inputs and the buttons."""
@@ -113,8 +116,8 @@ class Page:
             sound = self._sound(kind, example, (first, second, level_db, sentence), recording)
             return separate_sound(sound, Choices(system, VOICES[voices], masks == BINARY), self.systems, progress)
 
+        job = self.visitors.start(visitor, work)
         try:
-            job = self.visitors.start(visitor, work)
             for share in job.watch():
                 seconds = time.monotonic() - started
                 doing = "Waiting for other visitors" if share is None else f"Separating, {share:.0%} done"
@@ -130,6 +133,8 @@ class Page:
             logger.exception("A separation failed.")
             text = "This failed because of an error in the program; its log contains the details."
             yield [markup.message(text, failed=True), gr.update(interactive=False), *nothing]
+        finally:
+            self.visitors.finish(visitor, job)
 
     def cancel(self, request: gr.Request) -> list:
         """Stop the visitor's current separation."""
@@ -141,12 +146,14 @@ class Page:
         """Check an uploaded recording; return a status message."""
         if recording is None:
             return markup.message("Ready.")
-        self.visitors.hold(request.session_hash, recording)
         try:
-            sound = open_sound(recording, self.limits)
+            upload = self._upload(recording)
+            self.visitors.hold(request.session_hash, upload)
+            sound = open_sound(upload, self.limits)
         except UserError as error:
             return markup.message(str(error), failed=True)
-        return markup.message(f"{sound.name}: {sound.seconds:.1f} s. Press Separate.")
+        notes = "".join(f" Note: {note}." for note in sound.notes)
+        return markup.message(f"{sound.name}: {sound.seconds:.1f} s.{notes} Press Separate.")
 
     def leave(self, request: gr.Request) -> None:
         """Delete the data of a visitor who has closed the page."""
@@ -158,9 +165,13 @@ class Page:
             return open_sound(FOLDER / EXAMPLES[example], self.limits)
         if kind == MIXTURE:
             return make_mixture(*mixture)
-        if recording is None or not Path(recording).exists():
+        return open_sound(self._upload(recording), self.limits)
+
+    def _upload(self, recording: str | None) -> Path:
+        """Return the path of an upload, and never that of another file."""
+        if recording is None or not self.visitors.is_upload(Path(recording)):
             raise UserError("there is no recording; record or upload one first.")
-        return open_sound(recording, self.limits)
+        return Path(recording)
 
     def _show(self, result: Result, system: str, visitor: str) -> list:
         """Return the outputs for a result."""

@@ -1,16 +1,24 @@
 """Every visitor has a private folder and one job at a time; both are deleted when the visitor leaves.
 
-The name of a folder cannot be guessed, and only the user who runs this program can read it. Each job has its own
-thread. One job runs at a time; a waiting or running job can be stopped.
+    root/voices/TOKEN/   the voices of a visitor
+    root/uploads/TOKEN/  one upload
+
+A token cannot be guessed, and only the user who runs this program can read the folders. Each folder is deleted after
+an hour at the latest. Each job has its own thread. One job runs at a time; a waiting or running job can be stopped.
 """
 
 import secrets
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from lab41_sce.errors import UserError
+
+MAX_AGE_SECONDS = 3600.0  # of a folder
+MAX_STORED_BYTES, MAX_FOLDERS = 2 * 10**9, 1000  # of all visitors
 _ONE_AT_A_TIME = threading.Lock()  # one separation uses all cores
 
 
@@ -86,34 +94,64 @@ class Visitors:
     """Keep the folder, the job and the uploads of each visitor.
 
     Args:
-        root: parent of the visitors' folders, made if necessary; `close` deletes it.
+        root: parent of all folders, made if necessary; `close` deletes it.
+        max_age_seconds: age at which `expire` deletes a folder.
     """
 
-    def __init__(self, root: Path):
-        self.root = Path(root)
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def __init__(self, root: Path, max_age_seconds: float = MAX_AGE_SECONDS):
+        self.root, self.max_age_seconds = Path(root), max_age_seconds
+        self.voices, self.uploads = self.root / "voices", self.root / "uploads"
+        for folder in (self.root, self.voices, self.uploads):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._made: dict[Path, float] = {}  # times by a clock that is never set, of all folders
         self._folders: dict[str, Path] = {}
         self._jobs: dict[str, Job] = {}
         self._uploads: dict[str, set[Path]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def folder(self, visitor: str) -> Path:
-        """Return a new, empty folder for a visitor; the old one is deleted."""
+        """Return a new, empty folder for a visitor's voices; the old one is deleted.
+
+        Raises:
+            UserError: the visitors' files take too much space.
+        """
         with self._lock:
-            self._delete_folder(visitor)
-            self._folders[visitor] = folder = self.root / secrets.token_hex(16)
-            folder.mkdir(mode=0o700)
+            self._delete(self._folders.pop(visitor, None))
+            self._folders[visitor] = folder = self._make_folder(self.voices)
             return folder
+
+    def new_upload(self, name: str) -> Path:
+        """Return the path of a new upload with this name, in a new folder; errors as in `folder`."""
+        return self._make_folder(self.uploads) / name
+
+    def is_upload(self, path: Path) -> bool:
+        """Return whether a path is that of a stored upload."""
+        return path.parent in self._made and path.parent.parent == self.uploads and path.is_file()
+
+    def delete_upload(self, path: Path) -> None:
+        """Delete an upload and its folder."""
+        with self._lock:
+            path.unlink(missing_ok=True)
+            self._delete(path.parent)
 
     def start(self, visitor: str, work: Callable) -> Job:
         """Stop a visitor's job and start a new one (see `Job`)."""
-        self.cancel(visitor)
-        self._jobs[visitor] = Job(work)
-        return self._jobs[visitor]
+        with self._lock:
+            self.cancel(visitor)
+            self._jobs[visitor] = job = Job(work)
+            return job
+
+    def finish(self, visitor: str, job: Job) -> None:
+        """Stop a job, unless it has ended, and release its result."""
+        job.stop()
+        with self._lock:
+            if self._jobs.get(visitor) is job:
+                del self._jobs[visitor]
 
     def cancel(self, visitor: str) -> bool:
         """Stop a visitor's job; return whether there was one."""
-        job = self._jobs.pop(visitor, None)
+        with self._lock:
+            job = self._jobs.pop(visitor, None)
         if job:
             job.stop()
         return job is not None
@@ -127,10 +165,17 @@ class Visitors:
         """Stop a visitor's job and delete the visitor's folder and uploads."""
         self.cancel(visitor)
         with self._lock:
-            self._delete_folder(visitor)
+            self._delete(self._folders.pop(visitor, None))
             for upload in self._uploads.pop(visitor, set()):
                 if not any(upload in others for others in self._uploads.values()):
-                    upload.unlink(missing_ok=True)
+                    self.delete_upload(upload)
+
+    def expire(self) -> None:
+        """Delete the folders that are older than `max_age_seconds`."""
+        with self._lock:
+            for folder in [folder for folder, made in self._made.items()
+                           if time.monotonic() - made > self.max_age_seconds]:
+                self._delete(folder)
 
     def close(self) -> None:
         """Delete the data of all visitors."""
@@ -138,6 +183,19 @@ class Visitors:
             self.leave(visitor)
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def _delete_folder(self, visitor: str) -> None:
-        if folder := self._folders.pop(visitor, None):
+    def _make_folder(self, parent: Path) -> Path:
+        """Make a folder whose name cannot be guessed, if there is space."""
+        with self._lock:
+            n_bytes = sum(file.stat().st_size for file in self.root.rglob("*") if file.is_file())
+            if n_bytes > MAX_STORED_BYTES or len(self._made) >= MAX_FOLDERS:
+                raise UserError(f"this page stores {n_bytes / 1e9:.1f} GB in {len(self._made)} folders of visitors, "
+                                f"and at most {MAX_STORED_BYTES / 1e9:g} GB in {MAX_FOLDERS}; try again in an hour.")
+            folder = parent / secrets.token_hex(16)
+            folder.mkdir(mode=0o700)
+            self._made[folder] = time.monotonic()
+            return folder
+
+    def _delete(self, folder: Path | None) -> None:
+        """Delete a folder that `_make_folder` has made."""
+        if folder is not None and self._made.pop(folder, None) is not None:
             shutil.rmtree(folder, ignore_errors=True)

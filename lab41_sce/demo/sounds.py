@@ -14,14 +14,25 @@ from lab41_sce.errors import UserError
 from lab41_sce.models.front_end import FrontEnd
 
 MIXTURE_PEAK = 0.9  # of full scale
+MAX_RATE_HZ = 192_000
+MAX_SAMPLES_PER_SECOND = 200_000  # of all channels together: 2 at 96 kHz, 4 at 48 kHz, 12 at 16 kHz
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limit the size of a file in megabytes and the length of its sound in seconds."""
+    """Limit the size of a file in megabytes and the length of its sound in seconds.
+
+    A few kilobytes can hold a short sound of hundreds of channels, which takes gigabytes of memory. `samples` limits
+    the samples of all channels to those of a sound of maximum length.
+    """
 
     megabytes: float = 20.0
     seconds: float = 120.0
+
+    @property
+    def samples(self) -> int:
+        """Return the maximum number of samples, all channels together."""
+        return round(self.seconds * MAX_SAMPLES_PER_SECOND)
 
 
 @dataclass(frozen=True)
@@ -33,12 +44,14 @@ class Sound:
         sample_rate_hz: of the signal.
         name: the name to display.
         sources: float32 `[S, N]` of a generated mixture; None if they are unknown.
+        notes: sentences about what is unusual in the file (`Decoder.notes`).
     """
 
     signal: np.ndarray
     sample_rate_hz: int
     name: str
     sources: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -46,12 +59,12 @@ class Sound:
         return len(self.signal) / self.sample_rate_hz
 
 
-def open_sound(path: str | Path, limits: Limits) -> Sound:
-    """Read the mean of the channels of a recording.
+def check_sound(path: str | Path, limits: Limits) -> None:
+    """Check a recording by its size and its header, before anything is decoded.
 
     Raises:
-        UserError: the file is too large or too long, or cannot be read. The message contains the name of the file
-            without its folder, which is private to the server.
+        UserError: the file is no recording, or exceeds a limit. The message contains the name of the file without its
+            folder, which is private to the server.
     """
     path = Path(path)
     try:
@@ -59,12 +72,35 @@ def open_sound(path: str | Path, limits: Limits) -> Sound:
         if megabytes > limits.megabytes:
             raise UserError(f"{path.name} has {megabytes:.1f} MB, and this page accepts at most {limits.megabytes:g} "
                             "MB; shorten it, or save it as FLAC or MP3.")
-        recording = Recording.open(path, "mix")
-        if recording.seconds > limits.seconds:
-            raise UserError(f"{path.name} lasts {recording.seconds:.0f} s, and this page accepts at most "
+        with audio.Decoder(path, whole=False) as header:
+            rate_hz, n_channels, n_samples = header.sample_rate_hz, header.n_channels, header.n_samples
+        if rate_hz > MAX_RATE_HZ:
+            raise UserError(f"{path.name} has a sample rate of {rate_hz:,} Hz, and this page accepts at most "
+                            f"{MAX_RATE_HZ:,} Hz; resample it.")
+        if n_samples > limits.seconds * rate_hz:
+            raise UserError(f"{path.name} lasts {n_samples / rate_hz:.0f} s, and this page accepts at most "
                             f"{limits.seconds:g} s; cut it, or use the command lab41-sce separate, which accepts any "
                             "length.")
-        return Sound(recording.read(0, recording.n_samples)[0], recording.sample_rate_hz, path.stem)
+        if n_samples * n_channels > limits.samples:
+            raise UserError(f"{path.name} has {n_channels} channels of {n_samples:,} samples, and this page accepts "
+                            f"at most {limits.samples:,} samples of all channels together; keep fewer channels, or "
+                            "resample it.")
+    except UserError as error:
+        raise UserError(str(error).replace(str(path), path.name)) from None
+
+
+def open_sound(path: str | Path, limits: Limits) -> Sound:
+    """Read the mean of the channels of a recording.
+
+    Raises:
+        UserError: as in `check_sound`, or the file cannot be decoded to its end.
+    """
+    path = Path(path)
+    check_sound(path, limits)
+    try:
+        recording = Recording.open(path, "mix")
+        return Sound(recording.read(0, recording.n_samples)[0], recording.sample_rate_hz, path.stem,
+                     notes=tuple(recording.notes))
     except UserError as error:
         raise UserError(str(error).replace(str(path), path.name)) from None
 

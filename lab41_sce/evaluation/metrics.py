@@ -24,10 +24,10 @@ such a mixture is the rounding of its files, so it is set to 100 dB here if the 
 
 Mixtures that cannot be scored
 ------------------------------
-A mixture is not scored if one of its sources is silent (more than 200 dB below the mixture), or if one source is an
-exact filtered copy of another. All its metrics are NaN for every system, and summaries leave them out. A silent
-estimate is different: it is replaced by seeded white noise and so gets finite, poor scores. Leaving it out would reward
-it.
+A mixture is not scored if one of its sources is silent (more than 200 dB below the mixture), or if one source is a
+copy of another, at any level or exactly filtered. All its metrics are NaN for every system, and summaries leave them
+out. A silent estimate is different: it is replaced by seeded white noise and so gets finite, poor scores. Leaving it
+out would reward it.
 """
 
 import itertools
@@ -51,6 +51,7 @@ METRICS = ("SDR", "SDRi", "SIR", "SIRi", "SAR", "SARi", "SI-SDR", "SI-SDRi")
 MAIN_METRIC = "SDRi"  # ranks the systems and decides the claims
 LIMIT_DB = 100.0
 SILENCE_DB = -200.0
+COPY_TOLERANCE = 1e-6  # of the correlation of two references
 
 
 def check_signals(references: np.ndarray, estimates: np.ndarray) -> None:
@@ -95,7 +96,10 @@ def best_bss_eval(references: np.ndarray, estimates: np.ndarray) -> tuple[np.nda
         warnings.filterwarnings("error", "The numpy.linalg.linalg", DeprecationWarning)
         try:
             *ratios_db, _ = separation.bss_eval_sources(references, estimates, compute_permutation=permute)
-        except (np.linalg.LinAlgError, DeprecationWarning, AttributeError):
+        except (np.linalg.LinAlgError, DeprecationWarning, AttributeError) as error:
+            # mir_eval's `except` clause fails for every exception that reaches it, Ctrl-C and lack of memory included.
+            if error.__context__ is not None and not isinstance(error.__context__, np.linalg.LinAlgError):
+                raise error.__context__ from None
             ratios_db = np.full((3, len(references)), np.nan)
     sdr, sir, sar = np.clip(ratios_db, -LIMIT_DB, LIMIT_DB)
     return sdr, sir, sar
@@ -184,7 +188,7 @@ def score_mixture(references: np.ndarray, mixture: np.ndarray,
             raise ValueError(f"system {system}: {error}") from error
 
     unscored = [(system, metric, np.nan) for system in estimates for metric in METRICS]
-    if np.ptp(mixture) == 0 or _silent(references, mixture).any():
+    if np.ptp(mixture) == 0 or silent(references, mixture).any() or _copied(references):
         return unscored
     rows, baseline = [], _mean_scores(references, unprocessed)
     if np.isnan([*baseline.values()]).any():
@@ -246,16 +250,21 @@ def _is_sum(references: np.ndarray, mixture: np.ndarray) -> bool:
     return bool(np.max(np.abs(difference)) <= (len(references) + 1) * step and difference.std() <= 0.01 * mixture.std())
 
 
-def _silent(signals: np.ndarray, mixture: np.ndarray) -> np.ndarray:
+def silent(signals: np.ndarray, mixture: np.ndarray) -> np.ndarray:
     """Mark signals that are silent in comparison with the mixture, bool [S]; a constant offset counts as silence."""
     return _centred(signals).std(axis=-1) <= 10 ** (SILENCE_DB / 20) * _centred(mixture).std()
+
+
+def _copied(references: np.ndarray) -> bool:
+    """Return whether a reference is a copy of another one, at any level, to within 60 dB."""
+    return bool((np.abs(np.corrcoef(references)) - np.eye(len(references)) > 1 - COPY_TOLERANCE).any())
 
 
 def _fill_silence(estimates: np.ndarray, mixture: np.ndarray) -> np.ndarray:
     """Replace silent estimates by white noise that is the same in every call."""
     # The seed is unusual on purpose: noise sources drawn from a common seed could equal this noise.
     noise = np.random.default_rng(zlib.crc32(b"silent estimate")).standard_normal(np.shape(estimates))
-    return np.where(_silent(estimates, mixture)[:, None], noise, estimates)
+    return np.where(silent(estimates, mixture)[:, None], noise, estimates)
 
 
 def _mean_scores(references: np.ndarray, estimates: np.ndarray) -> dict[str, float]:

@@ -74,7 +74,7 @@ def _known_speakers(place: Path, utterances: pd.DataFrame | None) -> set[str]:
     """Return the ids of the speakers that a model was trained or selected with, from the splits.csv of its run."""
     for folder in (place, *place.parents[:3]):
         if (folder / "splits.csv").is_file():
-            splits = pd.read_csv(folder / "splits.csv", dtype=str)
+            splits = _read_splits(folder / "splits.csv")
             if utterances is not None and _is_embedded_corpus(splits) != _is_embedded_corpus(utterances):
                 return set()  # equal ids are different people
             trained = set(splits.loc[splits["split"] == "train", "utterance"])
@@ -85,6 +85,16 @@ def _known_speakers(place: Path, utterances: pd.DataFrame | None) -> set[str]:
     logger.warning("There is no splits.csv with the model at %s, so its training speakers are unknown: its scores may "
                    "include speakers that it was trained on.", place)
     return set()
+
+
+def _read_splits(path: Path) -> pd.DataFrame:
+    """Read the splits.csv of a run."""
+    try:
+        return pd.read_csv(path, dtype=str)[["utterance", "speaker", "subset", "split"]]
+    except (OSError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"{path}, which lists the training speakers of the model beside it, cannot be read ({reason}); "
+                        "restore the file from a copy.") from None
 
 
 def _is_embedded_corpus(utterances: pd.DataFrame) -> bool:

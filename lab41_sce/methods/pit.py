@@ -4,10 +4,10 @@ Each mask times the mixture is compared with each source, and of all S! orders p
 
     min over pi of  sum_s |m_s |X| - |S_pi(s)||^2  /  |X|^2
 
-(Yu, Kolbaek, Tan and Jensen, arXiv 1607.00325). A BLSTM receives whole excerpts, with one order for the excerpt, so
-that each output follows one speaker (utterance-level PIT, Kolbaek, Yu, Tan and Jensen, arXiv 1703.06284). A CNN
-receives segments, each with a separate order, and separation aligns the segments (`models/mask_model.py`). No
-speaker identities are needed.
+(Yu, Kolbaek, Tan and Jensen, arXiv 1607.00325). A BLSTM or a CNN over time receives whole excerpts,
+with one order for the excerpt, so that each output follows one speaker (utterance-level PIT, Kolbaek, Yu, Tan and
+Jensen, arXiv 1703.06284). The article's CNN receives segments, each with a separate order, and separation aligns the
+segments (`models/mask_model.py`). No speaker identities are needed.
 """
 
 import itertools
@@ -23,7 +23,7 @@ from lab41_sce.models.mask_model import MaskModel, reconstruction_errors
 
 def build(setup: Setup, *, network: Callable[..., keras.Model] | None,
           segment_frames: int | None) -> "PermutationInvariantTraining":
-    """Build the mask model and its loss; `experiments/method/pit_blstm.yaml` and `pit_cnn.yaml` have the defaults.
+    """Build the mask model and its loss; the files `experiments/method/pit_*.yaml` have the defaults.
 
     Args:
         setup: front end, network and number of speakers.

@@ -7,6 +7,7 @@ applies the model to long signals.
 
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,7 +17,7 @@ from keras import ops
 import lab41_sce.models.networks  # noqa: F401, registers the layers of a saved network
 from lab41_sce.models import Tensor
 from lab41_sce.models.clustering import fit_centroids, masks_from_centroids
-from lab41_sce.models.front_end import FrontEnd, magnitude
+from lab41_sce.models.front_end import FrontEnd, magnitude, refuse_onnx
 
 NAMES_OF_VERSION_0_1 = {"spread": "cluster_variance", "alike": "verification_threshold", "phases": "hop_reduction"}
 
@@ -116,6 +117,15 @@ class EmbeddingModel(keras.Model):
         if not centroids.any():
             return np.full((len(centroids), *embeddings.shape[:2]), 1.0 / len(centroids), np.float32)
         return masks_from_centroids(embeddings, centroids, self.soft_scale)
+
+    def export(self, filepath: str | Path, format: str = "tf_saved_model", **options: Any) -> None:
+        """Export the model from waveforms on, as `keras.Model.export` does; `models/export.py` exports the network.
+
+        Raises:
+            UserError: the format is "onnx".
+        """
+        refuse_onnx(format)
+        super().export(filepath, format, **options)
 
     def get_config(self) -> dict:
         """Return the arguments of the constructor, for serialisation."""

@@ -17,6 +17,7 @@ import numpy as np
 from keras import ops
 from scipy.signal import get_window, lfilter
 
+from lab41_sce.errors import UserError
 from lab41_sce.models import Tensor
 from lab41_sce.models.settings import FrontEndSettings
 
@@ -160,3 +161,10 @@ class FrontEnd(keras.layers.Layer):
 def magnitude(real: Tensor, imaginary: Tensor) -> Tensor:
     """Compute `|X|` from real and imaginary parts (tensors of one shape); its gradient is finite at zero."""
     return ops.sqrt(ops.square(real) + ops.square(imaginary) + 1e-16)
+
+
+def refuse_onnx(format: str) -> None:
+    """Raise UserError for an export to ONNX by Keras, which writes the transform as an operator of no runtime."""
+    if format == "onnx":
+        raise UserError("Keras 3.15 exports the Fourier transform to ONNX in a form that no runtime can load; use "
+                        "lab41-sce export MODEL --format onnx.")

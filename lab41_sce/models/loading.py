@@ -39,7 +39,7 @@ def load_model(path: str | Path) -> SeparationModel:
         model = keras.saving.load_model(file)
     except Exception as error:  # a damaged or foreign file can raise anything
         message = str(error).rpartition("Exception encountered: ")[2]  # Keras puts the whole configuration before it
-        reason = [*message.strip().splitlines(), type(error).__name__][0]
+        reason = [*message.strip().splitlines(), type(error).__name__][0].split(" Full object config")[0][:300]
         raise UserError(f"{file} cannot be loaded as a model ({reason}); give a .keras file of a run.") from None
     if not isinstance(model, SeparationModel):
         raise UserError(f"{file} contains a Keras model that cannot separate; give model.keras of a run.")

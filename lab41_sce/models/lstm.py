@@ -179,13 +179,16 @@ def _recurrence(dtype: str, compiled: bool) -> Callable[..., Tensor]:
         def step(frame: Tensor, hidden: Tensor, cell: Tensor, forward: Any, backward: Any, cells: Any,
                  gates: Any) -> tuple[Any, ...]:
             hidden, cell, gate = cell_step(at_step(projected, frame), hidden @ recurrent, biases[:, None], cell)
-            return (frame + 1, hidden, cell, forward.write(frame, hidden[0]),
-                    backward.write(n_frames - 1 - frame, hidden[1]), cells.write(frame, cell), gates.write(frame, gate))
+            # Both directions are written in the order of the steps, because tf2onnx 1.17.0, and with it Keras's own
+            # export to ONNX, ignores the place that `write` receives.
+            return (frame + 1, hidden, cell, forward.write(frame, hidden[0]), backward.write(frame, hidden[1]),
+                    cells.write(frame, cell), gates.write(frame, gate))
 
         arrays = (array(n_frames, None, units), array(n_frames, None, units),
                   array(n_frames, 2, None, units, of=tf.float32), array(n_frames, 2, None, 4 * units))
         written = tf.while_loop(lambda frame, *_: frame < n_frames, step, (0, zero_hidden, zero_cell, *arrays))[3:]
         forward, backward, cells, gates = (states.stack() for states in written)  # [T, B, U] twice, [T, 2, B, ...]
+        backward = tf.reverse(backward, [0])
 
         def gradient(upstream: Tensor) -> tuple[Tensor, ...]:
             upstream = tf.split(upstream, 2, axis=-1)

@@ -3,13 +3,14 @@
 This is the model that `methods/pit.py` and `methods/recurrent_mask.py` train and that a run saves. The error that both
 minimise is here, too.
 
-A network for any number of frames (BLSTM) processes the whole utterance. A network for a fixed number of frames (CNN)
-processes segments: the features of the whole utterance are scaled and then cut, in training and in separation. The
-network may order the speakers differently in each segment. Separation therefore lets segments overlap by half, and
-gives each segment the order that agrees best with the segment before.
+A network for any number of frames (BLSTM, CNN over time) processes the whole utterance. A network for a fixed number
+of frames (the CNN of the article) processes segments: the features of the whole utterance are scaled and then cut, in
+training and in separation. The network may order the speakers differently in each segment. Separation therefore lets
+segments overlap by half, and gives each segment the order that agrees best with the segment before.
 """
 
 import math
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -20,9 +21,10 @@ from scipy.optimize import linear_sum_assignment
 import lab41_sce.models.networks  # noqa: F401, registers the layers of a saved network
 from lab41_sce.errors import UserError
 from lab41_sce.models import Tensor
-from lab41_sce.models.front_end import FrontEnd, magnitude
+from lab41_sce.models.front_end import FrontEnd, magnitude, refuse_onnx
 
 BATCH_SEGMENTS = 32  # that the network processes at once
+RATIO_FLOOR = 1e-4
 
 
 def softmax_masks(outputs: Tensor) -> Tensor:
@@ -30,7 +32,7 @@ def softmax_masks(outputs: Tensor) -> Tensor:
     return ops.moveaxis(ops.softmax(outputs, axis=-1), -1, 1)
 
 
-def ratio_masks(outputs: Tensor, floor: float = 1e-4) -> Tensor:
+def ratio_masks(outputs: Tensor, floor: float = RATIO_FLOOR) -> Tensor:
     """Compute masks as shares of the outputs, `|y_s| / sum_r |y_r|` (arXiv 1502.04149).
 
     Args:
@@ -187,6 +189,18 @@ class MaskModel(keras.Model):
         outputs = np.concatenate([self.network.predict_on_batch(batch) for batch in batches])
         masks = ops.convert_to_numpy(MASKS[self.mask](outputs))
         return join(masks, starts, ops.convert_to_numpy(levels)[0])
+
+    def export(self, filepath: str | Path, format: str = "tf_saved_model", **options: Any) -> None:
+        """Export the model from waveforms on, as `keras.Model.export` does; `models/export.py` exports the network.
+
+        Raises:
+            UserError: the format is "onnx", or the network has a fixed number of frames.
+        """
+        refuse_onnx(format)
+        if self.segment_frames is not None:
+            raise UserError("a model that cuts waveforms into segments cannot be exported from waveforms on; use "
+                            "lab41-sce export MODEL --format saved_model.")
+        super().export(filepath, format, **options)
 
     def get_config(self) -> dict:
         """Return the arguments of the constructor, for serialisation."""

@@ -1,7 +1,7 @@
 """The networks: input features `[B, T, F]` become C numbers for each time-frequency bin, `[B, T, F, C]`.
 
 The method decides what the C numbers are: an embedding (C = K), or a mask for each speaker (C = S). The settings have
-their defaults in `experiments/network/NAME.yaml` (`segment_cnn`: `experiments/method/pit_cnn.yaml`), not here.
+their defaults in `experiments/network/NAME.yaml` (those of the CNNs in `experiments/method/`), not here.
 """
 
 from collections.abc import Sequence
@@ -150,3 +150,32 @@ def segment_cnn(n_bins: int, n_outputs: int, *, segment_frames: int, convolution
     hidden = layers.Dense(segment_frames * n_bins * n_outputs, name="dense")(hidden)
     outputs = layers.Reshape((segment_frames, n_bins, n_outputs), name="bins")(hidden)
     return keras.Model(features, outputs, name="segment_cnn")
+
+
+def temporal_cnn(n_bins: int, n_outputs: int, *, width: int, dilations: Sequence[int],
+                 bottleneck_rank: int | None) -> keras.Model:
+    """Build a CNN over time: the frequency bins of a frame are channels, and one dense layer maps each frame to bins.
+
+    Each residual layer adds dense(relu(convolution(norm(x)))) to its input x; the convolution covers three frames.
+    No frame is skipped and no frame is pooled, as in temporal convolutional networks (arXiv 1809.07454). An output
+    frame depends on `1 + 2 * sum(dilations)` input frames.
+
+    Args:
+        n_bins: F, frequency bins of the input and the output.
+        n_outputs: C, numbers for each bin.
+        width: numbers for each frame between the layers.
+        dilations: distance in frames between the three frames that a layer covers, for each residual layer.
+        bottleneck_rank: see `blstm`.
+
+    Returns:
+        A Keras model, `[B, T, F]` to `[B, T, F, C]`, for any B and T.
+    """
+    features = keras.Input((None, n_bins), name="features")
+    hidden = layers.Dense(width, name="frames")(features)
+    for number, dilation in enumerate(dilations, start=1):
+        added = layers.RMSNormalization(name=f"norm_{number}")(hidden)
+        added = layers.Conv1D(width, 3, dilation_rate=dilation, padding="same", activation="relu",
+                              name=f"convolution_{number}")(added)
+        hidden = layers.Add(name=f"sum_{number}")([hidden, layers.Dense(width, name=f"dense_{number}")(added)])
+    hidden = layers.RMSNormalization(name="norm")(hidden)
+    return keras.Model(features, _dense_to_bins(hidden, n_bins, n_outputs, bottleneck_rank), name="temporal_cnn")

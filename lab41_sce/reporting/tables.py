@@ -17,7 +17,7 @@ import pandas as pd
 
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.metrics import MAIN_METRIC
-from lab41_sce.plain_data import printable
+from lab41_sce.printable import printable
 from lab41_sce.reporting.ordering import (
     is_reference,
     ordered_kinds,

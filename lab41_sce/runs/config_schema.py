@@ -18,6 +18,8 @@ from typing import Any, get_type_hints
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -90,9 +92,39 @@ def compose_config(overrides: Sequence[str] = ()) -> DictConfig:
 
     Args:
         overrides: Hydra overrides, such as "+exp=two_speaker"; renamed settings may have their old names.
+
+    Raises:
+        UserError: an override names an unknown setting or file.
     """
-    with initialize_config_dir(str(CONFIG_PATH.resolve()), version_base="1.3"):
-        return compose("config", renamed_overrides(overrides))
+    try:
+        with initialize_config_dir(str(CONFIG_PATH.resolve()), version_base="1.3"):
+            return compose("config", quoted_overrides(renamed_overrides(overrides)))
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"the settings cannot be composed ({reason}); correct this setting.") from None
+
+
+def quoted_overrides(arguments: Sequence[str]) -> list[str]:
+    """Quote values that the grammar of Hydra's overrides does not accept, such as paths with "é", "=", "(" or "#".
+
+    Args:
+        arguments: Hydra overrides and options. A comma in a path is quoted, too, except with "--multirun", where it
+            separates the values of several runs.
+    """
+    parser, multirun = OverridesParser.create(), bool({"-m", "--multirun"} & {*arguments})
+    quoted = []
+    for argument in arguments:
+        name, sign, value = argument.partition("=")
+        if sign and not name.startswith("-"):
+            try:
+                quote = parser.parse_override(argument).is_sweep_override() and "/" in value and not multirun
+            except HydraException:
+                quote = True
+            if quote:  # a backslash before a quote, or at the end, is doubled in quoted text
+                escaped = re.sub(r"(\\*)('|$)", lambda match: 2 * match[1] + match[2].replace("'", "\\'"), value)
+                argument = f"{name}='{escaped}'"
+        quoted.append(argument)
+    return quoted
 
 
 def check(config: DictConfig) -> Settings:
@@ -154,8 +186,8 @@ def describe_settings() -> str:
             if "group" in item.metadata:
                 continue
             about, possible = declaration(item), expected(item, kinds[item.name])
-            unit = f", in {about.unit}" if about.unit else ""
-            lines += textwrap.wrap(f"{about.help}{unit}. {possible[0].upper()}{possible[1:]}.", 116,
+            values = f"In {about.unit}: {possible}" if about.unit else possible[0].upper() + possible[1:]
+            lines += textwrap.wrap(f"{about.help}. {values}.", 116,
                                    initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
             text = yaml.safe_dump(default, default_flow_style=True, width=1000).splitlines()[0]
             lines.append(f"{indent}{item.name}: {text}")

@@ -12,9 +12,11 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lab41_sce.atomic_write import write_csv
+from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
 from lab41_sce.runs.renamed_settings import renamed_systems
 
@@ -33,8 +35,14 @@ def expectations(summary: pd.DataFrame, trained: Collection[str]) -> pd.DataFram
 
     Returns:
         A table with the `COLUMNS`; mean and tolerance in dB.
+
+    Raises:
+        UserError: the run has no such means, or one of them is no finite number.
     """
     chosen = summary[(summary["metric"] == METRIC) & (summary["kind"] == KIND)].sort_values(KEYS)
+    if chosen.empty or not np.isfinite(chosen["mean"]).all():
+        raise UserError(f"the run has no {METRIC} of the kind {KIND}, or one that is no finite number; give a finished "
+                        "run.")
     learned = chosen["system"].str.removesuffix("_oracle_centroids").isin(trained)
     return chosen.assign(tolerance=learned.map({True: TRAINED_DB, False: UNTRAINED_DB}))[COLUMNS].round(3)
 
@@ -62,17 +70,29 @@ def differences(summary: pd.DataFrame, expected: pd.DataFrame) -> list[str]:
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Read a table that must have these columns."""
+    """Read a table that must have these columns, at least one row, and numbers as means and tolerances."""
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, dtype={"mean": float, "tolerance": float})
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as a table ({error}); give a finished run, and its expected "
                         "means.") from None
     if missing := set(columns) - set(table):
         raise UserError(f"{path} lacks {', '.join(sorted(missing))}; it needs the columns {', '.join(columns)}.")
-    return table.assign(system=renamed_systems(table["system"]))
+    if table.empty:
+        raise UserError(f"{path} has no rows, so nothing can be compared; give a finished run, and its expected means.")
+    return table.assign(system=renamed_systems(table["system"].astype(str)))
 
 
+def _read_means(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Read a table of means, each of which must be there once."""
+    table = _read(path, columns)
+    if (twice := table.duplicated(KEYS)).any():
+        raise UserError(f"{path} has more than one mean of {', '.join(map(str, table.loc[twice, KEYS].iloc[0]))}; "
+                        "leave one of them.")
+    return table
+
+
+@command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print "reproduced" or "differs: ..."; return 1 where a mean differs or a file cannot be read, else 0."""
     parser = argparse.ArgumentParser(prog="python -m lab41_sce.runs.reproduction", description=__doc__.splitlines()[0])
@@ -80,16 +100,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("expected", type=Path, help=f"CSV file with the columns {', '.join(COLUMNS)}")
     parser.add_argument("--write", action="store_true", help="make the expected means from those of the run")
     options = parser.parse_args(arguments)
-    try:
-        summary = _read(options.run / "summary.csv", [*KEYS, "mean"])
-        if options.write:
-            systems = _read(options.run / "systems.csv", ["system", "updates"]).dropna(subset="updates")["system"]
-            write_csv(expectations(summary, set(systems)), options.expected)
-            return 0
-        expected = _read(options.expected, COLUMNS)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    summary = _read_means(options.run / "summary.csv", [*KEYS, "mean"])
+    if options.write:
+        systems = _read(options.run / "systems.csv", ["system", "updates"]).dropna(subset="updates")["system"]
+        write_csv(expectations(summary, set(systems)), options.expected)
+        return 0
+    expected = _read_means(options.expected, COLUMNS)
+    if unusable := expected[~np.isfinite(expected[["mean", "tolerance"]]).all(axis=1)].to_dict("records"):
+        raise UserError(f"{options.expected} has a mean or a tolerance that is no finite number (the first: system "
+                        f"{unusable[0]['system']}, {unusable[0]['split']}); write the file again with --write.")
     if sentences := differences(summary, expected):
         print("differs: " + "; ".join(sentences))
         return 1

@@ -1,19 +1,19 @@
-"""The checks before a run is resumed: its settings must be those of its beginning; valid scores are kept."""
+"""The check before a run is resumed: its settings must be those of its beginning."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import Settings, flatten, setting_names
-from lab41_sce.runs.renamed_settings import load_config, renamed_systems
+from lab41_sce.runs.renamed_settings import load_config
 from lab41_sce.setting import defaults
 
 # Of systems: descriptions, and places of saved models.
 FREE_ENDINGS = (".about", ".build.path")
+MAX_NAMES = 10  # of settings in a message
 
 
 def check_same_settings(config: DictConfig, folder: Path) -> None:
@@ -25,7 +25,11 @@ def check_same_settings(config: DictConfig, folder: Path) -> None:
         config: the composed configuration.
         folder: of the run, with its config.yaml.
     """
-    kept = load_config(folder)
+    try:
+        kept = load_config(folder)
+    except UserError as error:
+        raise UserError(f"{str(error).partition(';')[0]}; restore the file from a copy, choose another run_dir, or "
+                        "start again with overwrite=true.") from None
     now = comparable(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
     # A setting that did not exist when the run began had the value that is the default now.
     usual = flatten(defaults(Settings))
@@ -35,8 +39,11 @@ def check_same_settings(config: DictConfig, folder: Path) -> None:
     different = sorted(name for name in earlier.keys() | now.keys()
                        if earlier.get(name) != now.get(name) and not name.startswith(added))
     if different:
-        raise UserError(f"{folder} holds a run with other settings ({', '.join(different)}); resume with the same "
-                        "ones, choose another run_dir, or start again with overwrite=true.")
+        names = different[:MAX_NAMES]
+        if len(different) > MAX_NAMES:
+            names[-1] += f" and {len(different) - MAX_NAMES} more in its config.yaml"
+        raise UserError(f"{folder} holds a run with other settings ({', '.join(names)}); resume with the same ones, "
+                        "choose another run_dir, or start again with overwrite=true.")
 
 
 def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,24 +53,3 @@ def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
             if value != {} and not f"{name}.".startswith(free) and not name.endswith(FREE_ENDINGS)}
     trained_with_noise = flat.get("noise.training_snr_db") is not None
     return {name: value for name, value in flat.items() if trained_with_noise or not name.startswith("noise.")}
-
-
-def earlier_scores(folder: Path, mixtures: pd.DataFrame) -> pd.DataFrame:
-    """Return the valid scores in the folder of a run.
-
-    Args:
-        folder: of the run.
-        mixtures: the evaluation set; scores on another one are not valid.
-
-    Returns:
-        Rows of `mixtures.csv`, without those of systems with a newer model.
-    """
-    path, listed = folder / "mixtures.csv", folder / "evaluation.csv"
-    names = dict.fromkeys(("mixture", "split", "kind", "system", "metric"), str)
-    if not path.exists() or not listed.exists() or listed.read_text("utf-8") != mixtures.to_csv(index=False):
-        return pd.DataFrame(columns=[*names, "value"])
-    scores = pd.read_csv(path, dtype=names)
-    scores["system"] = renamed_systems(scores["system"])
-    newer = {file.parent.name for file in folder.glob("systems/*/model.keras")
-             if file.stat().st_mtime > path.stat().st_mtime}
-    return scores[~scores["system"].str.removesuffix("_oracle_centroids").isin(newer)]

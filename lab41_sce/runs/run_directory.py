@@ -1,14 +1,16 @@
 """One run, one folder: who may use it, and which files describe it.
 
-`config.yaml` (resolved), `version.json`, `splits.csv`, `evaluation.csv` (the frozen mixtures), for each trained system
-`systems/<name>/` with `checkpoint.npz`, `model.keras` (the best), `history.csv`, `tensorboard/` and, if it has speaker
-vectors, `speakers.csv`; then `history.csv` and `systems.csv` (of all of them), `mixtures.csv` (scores), `summary.csv`,
+`config.yaml` (resolved), `version.json`, `splits.csv`, `speech.csv` (checksums), `evaluation.csv` (the frozen
+mixtures), for each trained system `systems/<name>/` with `checkpoint.npz`, `checkpoint_previous.npz`, `model.keras`
+(the best), `history.csv`, `tensorboard/` and, if it has speaker vectors, `speakers.csv`; then `history.csv` and
+`systems.csv` (of all of them), `mixtures.csv` (scores), `checksums.csv` (of what the scores depend on), `summary.csv`,
 `differences.csv`, `examples.csv`, `examples/`, `figures/`, `table.md`, `report.html`; and `article/`, if wanted.
 """
 
 import contextlib
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,12 +22,17 @@ from omegaconf import DictConfig, OmegaConf
 
 from lab41_sce.atomic_write import make_folder, write_csv, write_text
 from lab41_sce.errors import UserError
+from lab41_sce.runs.recorded_speech import NAME as SPEECH
+from lab41_sce.runs.recorded_speech import require_same_speech, speech_table
 from lab41_sce.runs.resume import check_same_settings
 from lab41_sce.runs.versions import versions
 
-FILES = ("config.yaml", "version.json", "splits.csv", "evaluation.csv", "history.csv", "systems.csv", "mixtures.csv",
-         "summary.csv", "differences.csv", "examples.csv", "table.md", "report.html")
+FILES = ("config.yaml", "version.json", "splits.csv", "speech.csv", "evaluation.csv", "history.csv", "systems.csv",
+         "mixtures.csv", "checksums.csv", "summary.csv", "differences.csv", "examples.csv", "table.md", "report.html")
 FOLDERS = ("systems", "examples", "figures", "article")
+COMMAND_VARIABLE = "LAB41_SCE_COMMAND"  # environment variable: identifies a command, also in its restarted processes
+
+logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -63,10 +70,9 @@ class _Log(logging.FileHandler):
         """Ignore the error."""
 
 
-def modified_since(folder: Path, moment: float) -> bool:
-    """Return whether the run in a folder began or was resumed after a moment (seconds since 1970)."""
-    path = folder / "config.yaml"
-    return path.exists() and path.stat().st_mtime >= moment
+def is_of_command(folder: Path, identifier: str) -> bool:
+    """Return whether the run in a folder was begun by the command with an identifier (`COMMAND_VARIABLE`)."""
+    return _read_json(folder / "version.json").get("command_identifier") == identifier
 
 
 def check_folder(config: DictConfig, folder: Path) -> None:
@@ -97,7 +103,8 @@ def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, comm
         command: the command line that started the run, if any.
 
     Raises:
-        UserError: the splits differ from those of the run to be resumed, or nothing can be written.
+        UserError: speech or splits differ from those of the run to be resumed, a file that describes them is damaged,
+            or nothing can be written.
     """
     if config.overwrite and not config.resume:
         for name in FILES:
@@ -106,10 +113,25 @@ def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, comm
             shutil.rmtree(folder / name, ignore_errors=True)
     make_folder(folder)
     splits, path = utterances[["utterance", "speaker", "sex", "subset", "split"]], folder / "splits.csv"
-    if path.exists() and not pd.read_csv(path, dtype=str).equals(splits.astype(str).reset_index(drop=True)):
+    if path.exists() and not _read_splits(path).equals(splits.astype(str).reset_index(drop=True)):
         raise UserError(f"the corpus or its splits differ from {path}; use the same speech, or set overwrite=true.")
+    speech = speech_table(utterances, config.corpus.check)
+    if (folder / SPEECH).exists():
+        require_same_speech(speech, folder / SPEECH)
     describe_run(config, folder, versions(command))
     write_csv(splits, path)
+    if not (folder / SPEECH).exists():
+        write_csv(speech, folder / SPEECH)
+
+
+def _read_splits(path: Path) -> pd.DataFrame:
+    """Read `splits.csv`."""
+    try:
+        return pd.read_csv(path, dtype=str)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"{path} cannot be read ({reason}); restore the file from a copy, or delete it if corpus and "
+                        "settings have not changed since the run began.") from None
 
 
 def describe_run(config: DictConfig, folder: Path, about: dict[str, Any]) -> None:
@@ -123,7 +145,20 @@ def describe_run(config: DictConfig, folder: Path, about: dict[str, Any]) -> Non
     # The settings first: a run that is killed between these files is resumed by its settings.
     write_text(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
     path = folder / "version.json"
-    if path.exists():
-        resumed, about = about, json.loads(path.read_text("utf-8"))
-        about.setdefault("resumed", []).append(resumed)
+    if COMMAND_VARIABLE in os.environ:
+        about = about | {"command_identifier": os.environ[COMMAND_VARIABLE]}
+    if earlier := _read_json(path):
+        about = earlier | {"resumed": [*earlier.get("resumed", []), about]}
+    elif path.exists():
+        logger.warning("%s cannot be read: it is written again, without the versions of the run's beginning.", path)
+        about = about | {"beginning": "unknown, since version.json was damaged"}
     write_text(path, json.dumps(about, indent=2))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file; return an empty dict if it is missing or damaged."""
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) and isinstance(values.get("resumed", []), list) else {}

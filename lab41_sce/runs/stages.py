@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import keras
 import pandas as pd
 from omegaconf import DictConfig
 
@@ -15,8 +14,9 @@ from lab41_sce.evaluation import scoring
 from lab41_sce.evaluation.examples import Examples
 from lab41_sce.methods.base import Method
 from lab41_sce.models.embedding_model import EmbeddingModel
+from lab41_sce.models.loading import load_model
+from lab41_sce.runs.kept_scores import ScoreFiles
 from lab41_sce.runs.prepare import Prepared
-from lab41_sce.runs.resume import earlier_scores
 from lab41_sce.runs.systems import Systems, configured_systems
 from lab41_sce.training import trainer
 from lab41_sce.training.distributed import Workers
@@ -61,26 +61,24 @@ def score_systems(config: DictConfig, systems: Systems, prepared: Prepared, mixt
         systems: as `build_systems` returns them; trained ones are replaced by their best models.
         prepared: speech and noise.
         mixtures: the evaluation set.
-        folder: of the run; gets evaluation.csv, mixtures.csv, examples.csv and examples/.
+        folder: of the run; gets evaluation.csv, mixtures.csv, checksums.csv, examples.csv and examples/.
 
     Returns:
         The scores of all systems, as in mixtures.csv.
     """
     method, evaluation = config.method.name, prepared.settings.evaluation
     able = _scorable_systems(config, systems, folder)
-    scores = earlier_scores(folder, mixtures)
+    files = ScoreFiles(folder, mixtures, method)
+    front_end = prepared.setup.front_end
+    examples = Examples(folder, method, evaluation.examples_per_kind, front_end.sample_rate_hz)
+    scores, kept_examples = files.read()
+    examples.rows = kept_examples.to_dict("records")
     # Saved models are scored again in every call: their files may have changed since.
     saved = [name for name, system in configured_systems(config).items()
              if system.build._target_.endswith(".saved_model.build")]
     scores = scores[~scores["system"].isin(saved)]
-    write_csv(scores, folder / "mixtures.csv")  # before the list, so that scores and list always agree
+    files.write(scores, examples.table())
     write_csv(mixtures, folder / "evaluation.csv")
-    front_end = prepared.setup.front_end
-    examples = Examples(folder, method, evaluation.examples_per_kind, front_end.sample_rate_hz)
-    if (folder / "examples.csv").exists():  # of the splits that an interrupted call has scored
-        earlier = pd.read_csv(folder / "examples.csv", dtype=str)
-        scored = scores.loc[scores["system"] == method, "split"]
-        examples.rows = earlier[earlier["split"].isin(scored)].to_dict("records")
     for split, of_split in mixtures.groupby("split", sort=False):
         done = set(scores.loc[scores["split"] == split, "system"])
         missing = {name: system for name, (system, splits) in able.items()
@@ -89,11 +87,18 @@ def score_systems(config: DictConfig, systems: Systems, prepared: Prepared, mixt
             keep = examples.keep if method in missing else None
             added = scoring.score_systems(front_end, missing, prepared.speech, of_split, evaluation.jobs, keep,
                                           prepared.noise, prepared.settings.parallel.backend)
-            scores = pd.concat([scores, added]) if len(scores) else added
-            if keep:  # before the scores, since these mark the split as finished
-                write_csv(examples.table(), folder / "examples.csv")
-            write_csv(scores, folder / "mixtures.csv")
+            scores = _in_order(pd.concat([scores, added]) if len(scores) else added, mixtures, [*able])
+            files.write(scores, examples.table())
     return scores
+
+
+def _in_order(scores: pd.DataFrame, mixtures: pd.DataFrame, systems: list[str]) -> pd.DataFrame:
+    """Sort scores by split, mixture and system, as if all had been computed in one call."""
+    orders = {"split": mixtures["split"].unique(), "mixture": mixtures["mixture"].unique(), "system": systems}
+    places = {column: scores[column].map({name: place for place, name in enumerate(names)})
+              for column, names in orders.items()}
+    order = pd.DataFrame(places).reset_index(drop=True).sort_values([*orders], kind="stable").index
+    return scores.iloc[order].reset_index(drop=True)
 
 
 def _scorable_systems(config: DictConfig, systems: Systems, folder: Path) -> dict[str, tuple[Any, list[str]]]:
@@ -102,7 +107,7 @@ def _scorable_systems(config: DictConfig, systems: Systems, folder: Path) -> dic
     for name, system in systems.items():
         splits = list(configured[name].get("splits") or config.evaluation.splits)
         if isinstance(system, Method):
-            model = keras.saving.load_model(folder / "systems" / name / "model.keras")  # the best, not the last
+            model = load_model(folder / "systems" / name / "model.keras")  # the best, not the last
             system = scoring.trained_system(model)
             if isinstance(model, EmbeddingModel) and model.clusters:
                 able[f"{name}_oracle_centroids"] = scoring.oracle_centroid_system(model), splits

@@ -1,10 +1,14 @@
 """The path of a recording and the wanted outputs become the names of the files to write, which are checked."""
 
+import filecmp
 import itertools
+import logging
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import soundfile
 
 from lab41_sce import atomic_write
 from lab41_sce.errors import UserError
@@ -13,7 +17,10 @@ MAX_VOICES = 10  # models are trained on two or three
 MAX_NAME_BYTES = 255
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 SPECTROGRAMS, ACTIVITY, JSON, RTTM = "_spectrograms.png", "_voices.png", ".json", ".rttm"
+VOICE_COMMENT = "voice separated by lab41_sce"  # in the header of every file with a voice
 EXTRAS = (SPECTROGRAMS, ACTIVITY, JSON, RTTM)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,38 +54,72 @@ class OutputPaths:
 
     def leftovers(self, n_speakers: int) -> list[Path]:
         """List existing files that an earlier call wrote for this recording and that this call does not replace."""
-        further_voices = itertools.takewhile(Path.exists, self.voices(MAX_VOICES)[n_speakers:])
+        # Unlike Path.exists, os.path.exists accepts names that are too long for the system.
+        further_voices = itertools.takewhile(os.path.exists, self.voices(MAX_VOICES)[n_speakers:])
         unwanted = [self.folder / f"{self.recording.stem}{ending}" for ending in EXTRAS if ending not in self.wanted]
-        return [*further_voices, *filter(Path.exists, unwanted)]
+        return [*further_voices, *filter(os.path.exists, unwanted)]
 
 
 def list_recordings(paths: Sequence[Path]) -> list[Path]:
-    """Replace each folder by the audio files that it contains.
+    """Replace each folder by the recordings that it contains, and leave out voices that were separated from them.
 
     Args:
         paths: files and folders.
 
     Returns:
-        Files, in the order of `paths`, those of a folder sorted by name. Hidden files are left out.
+        Files, in the order of `paths`, those of a folder sorted by name. A warning counts the files that are left out.
 
     Raises:
-        UserError: a folder contains no audio file or cannot be listed.
+        UserError: a folder contains no recording or cannot be listed.
     """
-    recordings = []
+    stems = {path.stem for path in paths if not os.path.isdir(path)}
+    recordings: list[Path] = []
+    voices = []
     for path in paths:
-        if not path.is_dir():
-            recordings.append(path)
-            continue
-        try:
-            files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()
-                           and not file.name.startswith("."))
-        except OSError as error:
-            raise UserError(f"{path} cannot be listed ({error.strerror}); give files, or another folder.") from None
-        if not files:
-            raise UserError(f"{path} contains no {', '.join(SUFFIXES)} file; give a folder with recordings, or a "
-                            "file.")
-        recordings += files
+        if os.path.isdir(path):
+            recordings += _recordings_of(path)
+        else:
+            (voices if path.stem.rpartition("_")[0] in stems and is_voice(path) else recordings).append(path)
+    if voices:
+        logger.warning("left out are %d voices of the other recordings, such as %s; give a voice alone to separate "
+                       "it.", len(voices), voices[0])
     return recordings
+
+
+def is_voice(path: Path) -> bool:
+    """Return whether a file holds a voice that this package has separated, by the comment in its header."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            return file.comment == VOICE_COMMENT
+    except (soundfile.LibsndfileError, OSError, ValueError):  # ValueError: soundfile encodes no undecodable name
+        return False
+
+
+def _recordings_of(folder: Path) -> list[Path]:
+    """List the recordings in a folder; a warning counts its other files."""
+    kinds: dict[str, list[Path]] = {}
+    try:
+        for path in sorted(folder.iterdir()):
+            kinds.setdefault(_kind(path), []).append(path)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be listed ({error.strerror}); give files, or another folder.") from None
+    recordings = kinds.pop("", [])
+    left_out = ", ".join(f"{len(kinds[kind])} {kind}" for kind in sorted(kinds))
+    if not recordings:
+        raise UserError(f"{folder} contains no {', '.join(SUFFIXES)} file{left_out and f' to separate ({left_out})'}; "
+                        "give a folder with recordings, or a file.")
+    if left_out:
+        logger.warning("%s: left out are %s.", folder, left_out)
+    return recordings
+
+
+def _kind(path: Path) -> str:
+    """Return why a path in a folder is left out; empty for a recording."""
+    if path.name.startswith("."):
+        return "hidden"
+    if path.suffix.lower() not in SUFFIXES or not path.is_file():
+        return f"without sound ({', '.join(SUFFIXES)})"
+    return "voices of other recordings" if is_voice(path) else ""
 
 
 def check_outputs(inputs: Collection[Path], outputs: Collection[Path], replace: bool) -> None:
@@ -90,21 +131,20 @@ def check_outputs(inputs: Collection[Path], outputs: Collection[Path], replace: 
         replace: whether outputs that exist may be replaced.
 
     Raises:
-        UserError: an output has the path of an input or of another output, exists and may not be replaced, or has too
-            long a name.
+        UserError: an output has the path of an input, exists and may not be replaced, or has too long a name.
     """
     input_places = {*map(os.path.realpath, inputs)}  # realpath, unlike Path.resolve, accepts circular links
-    places: set[str] = set()
     for output in outputs:
-        if len(os.fsencode(atomic_write.temporary_name(output).name)) > MAX_NAME_BYTES:
+        if len(os.fsencode(atomic_write.lock_name(output).name)) > MAX_NAME_BYTES:
             raise UserError(f"{output.name} is too long for the name of a file; rename the recording.")
         place = os.path.realpath(output)
         if place in input_places:
             raise UserError(f"{output} is one of the given recordings, and a voice would replace it; "
                             "choose another --out-dir.")
-        if place in places:
-            raise UserError(f"{output} would be written twice; separate recordings with the same name in separate "
-                            "calls.")
         if output.is_dir() or (output.exists() and not replace):
             raise UserError(f"{output} exists already; add --force to replace it, or choose another --out-dir.")
-        places.add(place)
+
+
+def is_copy(output: Path, file: Path) -> bool:
+    """Return whether an output exists and has the contents of a file."""
+    return output.is_file() and filecmp.cmp(output, file, shallow=False)

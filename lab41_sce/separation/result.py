@@ -38,7 +38,7 @@ class SpectralDetails:
 
     Attributes:
         masks: float32 `[S, T, F]`.
-        magnitudes: of the mean of the channels, float32 `[T, F]`.
+        magnitudes: of the mixed channels (`WindowSignals`), float32 `[T, F]`.
         embeddings: float32 `[T, F, K]`; None of a model that estimates masks directly.
     """
 

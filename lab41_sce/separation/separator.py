@@ -6,11 +6,18 @@
 An embedding model processes a long recording in overlapping windows (`streaming.py`). Its embeddings are clustered
 once, so a voice keeps its number, and memory is bounded. A model that estimates masks directly could order the voices
 differently in each window, so it processes the whole recording at once, in about 0.25 GB a minute.
+
+A `Separator` can be used in several threads, and in processes that were started by `spawn`, `forkserver`, joblib's
+loky, Dask or Ray; it is sent to them by pickle. It is refused in a fork of a process that has made a `Separator`:
+TensorFlow's threads do not exist there, and its first operation would never return.
 """
 
+import logging
+import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -23,6 +30,8 @@ from lab41_sce.pretrained import MODEL
 from lab41_sce.separation.result import Separation
 from lab41_sce.separation.streaming import VoiceStream
 
+logger = logging.getLogger(__name__)
+
 MAX_SPEAKERS = 100  # each needs the memory of a recording
 
 
@@ -32,7 +41,8 @@ def separate(source: str | Path | np.ndarray | Recording, sample_rate_hz: int | 
 
     Args:
         source: an audio file, of which the mean of the channels is separated; a signal `[N]` or `[C, N]`; or a
-            `Recording`. The masks of several channels come from their mean.
+            `Recording`. The masks of several channels come from their mean. The loudest channel takes the place of
+            the mean where the channels cancel each other (`audio/mixing.py`).
         sample_rate_hz: sample rate of a signal; None for a file or a `Recording`.
         speakers: number of speakers, 1 to 100, or "auto" to count up to three.
         model: a `.keras` file or the folder of a run; None for the shipped model.
@@ -61,7 +71,10 @@ class Separator:
         window_seconds: approximate length of the windows of a long recording.
     """
 
+    _process: ClassVar[int | None] = None  # id of the process that made the first separator; a fork inherits it
+
     def __init__(self, model: Any, window_seconds: float = WINDOW_SECONDS):
+        self._refuse_forks()
         self.model, self.window_seconds = model, window_seconds
 
     @classmethod
@@ -72,6 +85,7 @@ class Separator:
     @classmethod
     def load(cls, path: str | Path) -> "Separator":
         """Load a model; arguments and errors as in `models.loading.load_model`."""
+        cls._refuse_forks()
         return cls(load_model(path))
 
     def separate(self, source: str | Path | np.ndarray | Recording, sample_rate_hz: int | None = None,
@@ -89,6 +103,7 @@ class Separator:
             recording, one_channel = Recording.of(source, sample_rate_hz), np.ndim(source) == 1  # type: ignore[arg-type]
         stream = self.open(recording, n_speakers, **options)
         voices = np.concatenate([*stream], axis=-1)  # [S, C, N]
+        _log_notes(recording)
         return stream.result(voices[:, 0] if one_channel else voices)
 
     def open(self, recording: Recording, n_speakers: int | str = "auto", enrolled: np.ndarray | None = None, *,
@@ -109,8 +124,9 @@ class Separator:
 
         Raises:
             UserError: the number of speakers is not possible, the recording cannot be read, or the model has no
-                measured threshold for counting or for finding a speaker.
+                measured threshold for counting or for finding a speaker, or this process is a fork.
         """
+        self._refuse_forks()
         possible = (isinstance(n_speakers, (int, np.integer)) and not isinstance(n_speakers, bool)
                     and 1 <= n_speakers <= MAX_SPEAKERS)
         if n_speakers != "auto" and not possible:
@@ -137,6 +153,7 @@ class Separator:
         """
         self._require_verification_threshold()
         centroids = self.open(recording, 1).speakers.centroids
+        _log_notes(recording)
         assert centroids is not None  # a model with a verification threshold has embeddings
         [centroid] = centroids
         if not centroid.any():
@@ -152,13 +169,42 @@ class Separator:
         Args:
             folder: made if necessary; its files are replaced.
         """
+        self._refuse_forks()
         archive = keras.export.ExportArchive()
         archive.track(self.model)
         archive.add_endpoint("serve", self.model.call, [keras.InputSpec("float32", (None, None))])
         archive.write_out(str(folder), verbose=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for pickle; the model is pickled by itself, so that a fork need not load it."""
+        return {"model": pickle.dumps(self.model), "window_seconds": self.window_seconds}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the state, without the model in a fork: an error here would stop the worker, and the pool wait."""
+        self.window_seconds = state["window_seconds"]
+        self.model = None if self._is_fork() else pickle.loads(state["model"])
+
+    @classmethod
+    def _is_fork(cls) -> bool:
+        """Return whether a process made a separator and was forked into this one."""
+        Separator._process = Separator._process or os.getpid()
+        return Separator._process != os.getpid()
+
+    @classmethod
+    def _refuse_forks(cls) -> None:
+        """Raise UserError if TensorFlow would wait for ever in this process."""
+        if cls._is_fork():
+            raise UserError("a Separator cannot be used in a fork of the process that loaded it; start the processes "
+                            'with multiprocessing.get_context("spawn"), or use threads.')
 
     def _require_verification_threshold(self) -> None:
         """Raise UserError if the model cannot recognise the speaker of another recording."""
         if getattr(self.model, "verification_threshold", None) is None:
             raise UserError("this model cannot find a person, because its verification threshold was not measured; "
                             "use the shipped model.")
+
+
+def _log_notes(recording: Recording) -> None:
+    """Log what is unusual about a recording."""
+    for note in recording.notes:
+        logger.warning("%s: %s", recording.name, note)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from lab41_sce.audio.mixing import mix
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.windows import Window, plan_windows
 from lab41_sce.models.clustering import active_bins
@@ -163,7 +164,7 @@ class VoiceStream:
             embeddings = embeddings_of_hidden(self._model, hidden, len(signals.magnitudes))
             masks = self._model.masks_from_centroids(embeddings, self.speakers.centroids)
         else:
-            masks = self._model.masks(signals.resampled.mean(axis=0), self.speakers.n_speakers)
+            masks = self._model.masks(mix(signals.resampled), self.speakers.n_speakers)
         if self._binary_masks:
             masks = (masks.argmax(axis=0) == np.arange(len(masks))[:, None, None]).astype(np.float32)
         return masks, embeddings

@@ -1,11 +1,9 @@
 """The voices of a recording become files, with JSON and RTTM on request; all files appear together, or none does."""
 
-import contextlib
 import itertools
 import json
 import math
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,63 +12,52 @@ from lab41_sce import atomic_write, audio
 from lab41_sce.audio.recording import Recording
 from lab41_sce.errors import UserError
 from lab41_sce.separation.activity import Segments, rttm
-from lab41_sce.separation.output_paths import JSON, RTTM, OutputPaths
+from lab41_sce.separation.output_paths import JSON, RTTM, VOICE_COMMENT, OutputPaths
 from lab41_sce.separation.result import Separation
+from lab41_sce.separation.staging import CheckPlaces, staged
 from lab41_sce.separation.streaming import VoiceStream
 
 # Draws the pictures among the extra files: (extras by ending, result, recording, files of the voices).
 DrawExtras = Callable[[Mapping[str, Path], Separation, Recording, Sequence[Path]], None]
 
 
-def write_voice_files(stream: VoiceStream, recording: Recording, outputs: OutputPaths,
-                      draw: DrawExtras) -> tuple[Separation, float]:
+def write_voice_files(stream: VoiceStream, recording: Recording, outputs: OutputPaths, draw: DrawExtras,
+                      check: CheckPlaces) -> tuple[Separation, float]:
     """Separate a recording part by part into files.
 
     Args:
         stream: separates the recording.
         recording: the recording, opened from a file.
-        outputs: names of the files, checked by `check_outputs`.
+        outputs: names of the files.
         draw: draws the pictures among the extra files.
+        check: raises if a file may not be written; called when all files are complete (`staged`).
 
     Returns:
         The result, without the voices, and the largest absolute sample of all voices.
 
     Raises:
-        UserError: the recording cannot be decoded, or a file cannot be written.
+        UserError: the recording cannot be decoded, or a file cannot or may not be written.
     """
     n_speakers = stream.speakers.n_speakers
     parts = iter(stream)
     first = next(parts)  # a recording that cannot be decoded leaves no folder
     peak = 0.0
-    with _staged(outputs.all(n_speakers), recording, outputs.folder) as staged:
-        voices = [staged[voice] for voice in outputs.voices(n_speakers)]
-        with audio.open_writers(voices, recording.sample_rate_hz, recording.n_channels, recording.n_samples) as write:
-            for part in itertools.chain([first], parts):
-                write(part)
-                peak = max(peak, float(np.abs(part).max(initial=0.0)))
-        separation = stream.result()
-        extras = {ending: staged[extra] for ending, extra in outputs.extras.items()}
-        write_extras(extras, separation, recording, voices)
-        draw(extras, separation, recording, voices)
-    return separation, peak
-
-
-@contextlib.contextmanager
-def _staged(outputs: list[Path], recording: Recording, folder: Path) -> Iterator[dict[Path, Path]]:
-    """Yield a temporary path for each output, and move the files at the end: the first voice comes last."""
-    name = Path(recording.name).name
-    staging = folder / f".{name}.part"
-    staged = {output: staging / output.name for output in outputs}
-    atomic_write.make_folder(staging)
     try:
-        yield staged
-        for output in reversed(staged):
-            staged[output].replace(output)
+        with staged(outputs.all(n_speakers), check) as temporary:
+            voices = [temporary[voice] for voice in outputs.voices(n_speakers)]
+            with audio.open_writers(voices, recording.sample_rate_hz, recording.n_channels, recording.n_samples,
+                                    VOICE_COMMENT) as write:
+                for part in itertools.chain([first], parts):
+                    write(part)
+                    peak = max(peak, float(np.abs(part).max(initial=0.0)))
+            separation = stream.result()
+            extras = {ending: temporary[extra] for ending, extra in outputs.extras.items()}
+            write_extras(extras, separation, recording, voices)
+            draw(extras, separation, recording, voices)
     except OSError as error:
-        raise UserError(f"{name}: its voices could not be written to {folder} ({error.strerror}); "
-                        "choose another --out-dir.") from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        raise UserError(f"{Path(recording.name).name}: its voices could not be written to {outputs.folder} "
+                        f"({error.strerror}); choose another --out-dir.") from None
+    return separation, peak
 
 
 def write_extras(extras: Mapping[str, Path], separation: Separation, recording: Recording,

@@ -1,6 +1,6 @@
 """A window of a recording becomes signals and spectrograms at the model's rate.
 
-    samples [C, n] -> resampled [C, N] -> spectrograms [C, T, F], magnitudes of the mean channel [T, F]
+    samples [C, n] -> resampled [C, N] -> spectrograms [C, T, F], magnitudes of the mixed channels [T, F]
 
 Separation needs a window up to three times. Windows of short recordings are kept, within a budget of memory; windows
 beyond it are read again, so that memory does not grow with the length of a recording.
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lab41_sce import audio
+from lab41_sce.audio.mixing import mix, mixing_weights
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.windows import Window
 from lab41_sce.models.front_end import FrontEnd
@@ -25,7 +26,7 @@ class WindowSignals(NamedTuple):
         samples: at the recording's rate, float32 `[C, n]`.
         resampled: at the model's rate, float32 `[C, N]`.
         spectrograms: complex64 `[C, T, F]`.
-        magnitudes: of the mean of the channels, float32 `[T, F]`.
+        magnitudes: of the mean of the channels, or of the loudest where they cancel each other, float32 `[T, F]`.
     """
 
     samples: np.ndarray
@@ -49,7 +50,7 @@ class WindowReader:
         samples = self.recording.read(window.context_start, window.context_stop)
         resampled = np.stack([self._resample(channel) for channel in samples])
         spectrograms = self.front_end.spectrogram(resampled)
-        magnitudes = np.abs(spectrograms[0]) if len(samples) == 1 else self._mean_magnitudes(samples)
+        magnitudes = np.abs(spectrograms[0]) if len(samples) == 1 else self._mixed_magnitudes(samples)
         signals = WindowSignals(samples, resampled, spectrograms, magnitudes)
         if self._size(window) <= self._bytes_left:
             self._bytes_left -= self._size(window)
@@ -57,18 +58,23 @@ class WindowReader:
         return signals
 
     def magnitudes(self, window: Window) -> np.ndarray:
-        """Return the magnitudes of the mean of the channels, float32 `[T, F]`."""
+        """Return the magnitudes of the mixed channels, float32 `[T, F]`."""
         if window in self._kept or self._size(window) <= self._bytes_left:
             return self.read(window).magnitudes
-        return self._mean_magnitudes(self.recording.read(window.context_start, window.context_stop))
+        return self._mixed_magnitudes(self.recording.read(window.context_start, window.context_stop))
 
     def forget(self, window: Window) -> None:
         """Free the memory of a window that is not needed again."""
         if self._kept.pop(window, None):
             self._bytes_left += self._size(window)
 
-    def _mean_magnitudes(self, samples: np.ndarray) -> np.ndarray:
-        return np.abs(self.front_end.spectrogram(self._resample(samples.mean(axis=0))))
+    def _mixed_magnitudes(self, samples: np.ndarray) -> np.ndarray:
+        """Mix the channels, `[C, n]`, and return the magnitudes; note once that channels cancel each other."""
+        weights = mixing_weights([samples.T])
+        note = "the channels cancel each other; the masks come from the loudest instead of their mean"
+        if len(weights) > 1 and weights.max() == 1 and note not in self.recording.notes:
+            self.recording.notes.append(note)
+        return np.abs(self.front_end.spectrogram(self._resample(mix(samples, weights))))
 
     def _resample(self, signal: np.ndarray) -> np.ndarray:
         return audio.resample(signal, self.recording.sample_rate_hz, self.front_end.sample_rate_hz)

@@ -15,7 +15,6 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from lab41_sce.atomic_write import write_whole
 from lab41_sce.data.sampler import TrainingMixtures
 from lab41_sce.errors import UserError
 from lab41_sce.training.checkpoint import TrainingState
@@ -116,22 +115,22 @@ class BestModel(keras.callbacks.Callback):
 
     def __init__(self, state: TrainingState, folder: Path):
         super().__init__()
-        self.state, self.path = state, folder / "model.keras"
+        self.state, self.folder = state, folder
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if last_is_best(self.state.history):
-            write_whole(self.path, self.state.method.model.save)
+            self.state.save_model(self.folder)
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Write `checkpoint.npz` and `history.csv`."""
+    """Write `checkpoint.npz`, keep the one before, and write `history.csv`."""
 
     def __init__(self, state: TrainingState, folder: Path):
         super().__init__()
         self.state, self.folder = state, folder
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        self.state.save(self.folder / "checkpoint.npz")
+        self.state.save(self.folder)
         write_history(self.state.history, self.folder)
 
 

@@ -59,7 +59,8 @@ def launch(command: Sequence[str], count: int | None = None) -> int:
             environment["CUDA_VISIBLE_DEVICES"] = gpus[rank % len(gpus)]
         workers[rank] = subprocess.Popen([*command, *more], env=environment)
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that `finally` below runs
+    # So that `finally` below runs
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     revivals = 0
     try:
         for rank in range(count):
@@ -81,6 +82,7 @@ def launch(command: Sequence[str], count: int | None = None) -> int:
             worker.kill()  # TensorFlow ignores SIGTERM
         for worker in workers.values():
             worker.wait()
+        signal.signal(signal.SIGTERM, before)
 
 
 def free_ports(count: int) -> list[int]:

@@ -54,16 +54,16 @@ def train(
         held_out: some batches of held-out utterances of the same speakers, for `validation_loss`.
         validate: returns columns of the history, `validation_si_sdri_db` among them.
         settings: limits, optimizer, learning rate.
-        folder: gets `checkpoint.npz`, `model.keras` (the best), `history.csv` and `tensorboard/`. An earlier
-            checkpoint in it is resumed.
+        folder: gets `checkpoint.npz` and the one before, `model.keras` (the best), `history.csv` and `tensorboard/`.
+            An earlier checkpoint in it is resumed.
         workers: the processes that train together, if not this one alone; `mixtures` holds the rows of this worker.
 
     Returns:
         The history, a row for each validation; empty except for the chief.
 
     Raises:
-        UserError: the loss became NaN or infinite, the checkpoint is of another network, speech cannot be read any
-            more, the disk is full, or another worker is lost.
+        UserError: the loss became NaN or infinite, the checkpoint is damaged or of another network, speech cannot be
+            read any more, the disk is full, or another worker is lost.
     """
     folder, workers = Path(folder), workers or Workers()
     if workers.is_chief:
@@ -72,8 +72,8 @@ def train(
     method(mixtures.batch(0))  # builds every weight
     method.optimizer.build(method.trainable_variables)
     state = TrainingState(method)
-    if workers.is_chief and (folder / "checkpoint.npz").exists():
-        state.restore(folder / "checkpoint.npz")
+    if workers.is_chief:
+        state.restore(folder)
     state.update = workers.synchronize(state.update, state.variables())
 
     budget, bar = Budget(state, settings, workers), ProgressBar(state, settings)

@@ -12,6 +12,7 @@ from test_time_claims import timing
 from lab41_sce.article import draw
 from lab41_sce.article.__main__ import main
 from lab41_sce.article.report_text import describe_timing
+from lab41_sce.atomic_write import lock
 
 
 @pytest.fixture
@@ -64,6 +65,14 @@ def test_other_files_in_the_folder_are_kept(run, tmp_path):
     assert (tmp_path / "paper" / "figures" / "mine.png").exists()
     assert not (tmp_path / "paper" / "figures" / "improvement_by_snr.png").exists()
     assert not (run / "figures").exists() and not (run / "article").exists()  # the run is left as it was
+
+
+def test_a_second_report_in_the_same_folder_is_refused(run, tmp_path, capsys):
+    (tmp_path / "paper").mkdir()
+    with lock(tmp_path / "paper" / ".report.lock"):
+        assert main([str(run), "--out", str(tmp_path / "paper")]) == 1
+    assert "another process writes the report" in capsys.readouterr().err
+    assert not [*(tmp_path / "paper").iterdir()]
 
 
 def test_the_command_of_the_timing_contains_no_folder(tmp_path):

@@ -1,13 +1,15 @@
 """The score command: one table, whatever the number of processes, to which the same command adds."""
 
+import os
 import shutil
+import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from lab41_sce import audio
+from lab41_sce import atomic_write, audio
 from lab41_sce.commands import score
 from lab41_sce.evaluation.metrics import METRICS
 
@@ -84,3 +86,126 @@ def test_a_file_that_is_no_table_of_scores_is_refused(folder, capsys):
     assert score.main([str(folder / "mixtures")] * 3 + ["--out", str(folder / "other.csv"), "--jobs", "1"]) == 1
     assert "other.csv is not a table of scores" in capsys.readouterr().err
     assert (folder / "other.csv").read_text() == "a,b\n1,2\n"
+
+
+def run_score(folder, out="scores.csv"):
+    """Score the folder in this process; return the exit status and the table."""
+    names = [str(folder / name) for name in ("mixtures", "references", "voices")]
+    status = score.main([*names, "--out", str(folder / out), "--jobs", "1"])
+    return status, pd.read_csv(folder / out)
+
+
+@pytest.fixture
+def complete(folder):
+    """Make the folder with two mixtures only; the voices of mixture b are its references."""
+    for number in (1, 2):
+        shutil.copy(folder / "references" / f"b_{number}.wav", folder / "voices")
+    for stem in "cd":
+        (folder / "mixtures" / f"{stem}.wav").unlink()
+    return folder
+
+
+def sdr(table, mixture):
+    [value] = table[(table["mixture"] == mixture) & (table["metric"] == "SDR")]["value"]
+    return value
+
+
+def test_scores_are_used_again_only_for_the_same_files(complete, caplog):
+    """Whatever the dates: the voices of mixture a are replaced by those of another system, with an older date."""
+    status, before = run_score(complete)
+    voice = complete / "voices" / "a_1.wav"
+    old = voice.stat()
+    samples, rate_hz = audio.read(voice)
+    audio.write(voice, samples[0] + 0.1 * np.random.default_rng(1).standard_normal(4000), rate_hz, "FLOAT")
+    os.utime(voice, (old.st_atime, old.st_mtime - 1000))
+    status_after, after = run_score(complete)
+    assert status == status_after == 0 and "1 of 2 mixtures are skipped" in caplog.text
+    assert sdr(after, "a.wav") < sdr(before, "a.wav") - 3 and sdr(after, "b.wav") == sdr(before, "b.wav")
+    assert list(after.columns) == ["mixture", "speakers", "metric", "value", "checksum"] and len(after) == len(before)
+    run_score(complete, "anew.csv")
+    assert (complete / "anew.csv").read_bytes() == (complete / "scores.csv").read_bytes()
+
+
+def test_scores_of_files_that_changed_and_cannot_be_scored_are_removed(complete, capsys):
+    run_score(complete)
+    audio.write(complete / "voices" / "a_1.wav", np.ones(100), 8000, "FLOAT")
+    status, table = run_score(complete)
+    assert status == 1 and "different lengths" in capsys.readouterr().err
+    assert {*table["mixture"]} == {"b.wav"}
+
+
+def test_a_table_without_checksums_is_scored_again(complete, caplog):
+    """Version 0.2.0 wrote such tables."""
+    _, right = run_score(complete)
+    right.assign(value=0.0).drop(columns="checksum").to_csv(complete / "scores.csv", index=False)
+    status, table = run_score(complete)
+    assert status == 0 and "lacks the checksums of the files of 2 mixtures" in caplog.text
+    pd.testing.assert_frame_equal(table, right)
+
+
+@pytest.mark.parametrize("silent", ["mixtures/b.wav", "references/b_2.wav"])
+@pytest.mark.parametrize("offset", [0.0, 0.1])
+def test_a_silent_mixture_or_reference_is_an_error_and_the_others_are_scored(complete, silent, offset, capsys):
+    audio.write(complete / silent, np.full(4000, offset), 8000, "FLOAT")
+    status, table = run_score(complete)
+    error = capsys.readouterr().err
+    assert status == 1 and f"{silent} is silent, so b.wav cannot be scored" in error and error.count("error: ") == 1
+    assert {*table["mixture"]} == {"a.wav"} and table["value"].notna().all()
+
+
+def test_references_that_are_copies_are_an_error(complete, capsys):
+    audio.write(complete / "references" / "b_2.wav", 0.5 * audio.read(complete / "references" / "b_1.wav")[0][0], 8000,
+                "FLOAT")
+    status, table = run_score(complete)
+    assert status == 1 and "is a copy of another" in capsys.readouterr().err and "b.wav" not in {*table["mixture"]}
+
+
+def test_a_silent_voice_is_scored_as_noise_with_a_remark(complete, caplog):
+    audio.write(complete / "voices" / "a_2.wav", np.zeros(4000), 8000, "FLOAT")
+    status, table = run_score(complete)
+    assert status == 0 and "a_2.wav is silent; it is scored as white noise" in caplog.text
+    assert sdr(table, "a.wav") < 5 < sdr(table, "b.wav")  # the other voice of mixture a has 14 dB
+
+
+def test_a_gap_in_the_numbers_of_the_voices_is_an_error(complete, capsys):
+    """Before, voice 3 was ignored, and voice 1 was scored as if the mixture had one speaker."""
+    for name in ("references", "voices"):
+        (complete / name / "a_2.wav").rename(complete / name / "a_3.wav")
+    status, table = run_score(complete)
+    assert status == 1 and "a_3.wav exists, but not all voices with lower numbers" in capsys.readouterr().err
+    assert {*table["mixture"]} == {"b.wav"}
+
+
+def test_channels_of_opposite_signs_have_the_scores_of_one_channel(complete, caplog):
+    _, right = run_score(complete)
+    for name in ("mixtures/a.wav", "references/a_1.wav", "references/a_2.wav", "voices/a_1.wav", "voices/a_2.wav"):
+        samples, rate_hz = audio.read(complete / name)
+        audio.write(complete / name, np.concatenate([samples, -samples]), rate_hz, "FLOAT")
+    status, table = run_score(complete)
+    pd.testing.assert_frame_equal(table.drop(columns="checksum"), right.drop(columns="checksum"))
+    assert status == 0 and "the channels cancel each other" in caplog.text
+
+
+def test_a_table_that_another_call_writes_is_refused(complete, capsys):
+    """Before, both calls succeeded, and the rows of one were lost."""
+    out = complete / "scores.csv"
+    with atomic_write.lock(complete / ".scores.csv.lock", "busy"):
+        names = [str(complete / name) for name in ("mixtures", "references", "voices")]
+        assert score.main([*names, "--out", str(out), "--jobs", "1"]) == 1
+    assert "another call writes scores to" in capsys.readouterr().err and not out.exists()
+    assert run_score(complete)[0] == 0
+
+
+@pytest.mark.slow
+def test_two_calls_at_once_write_one_whole_table_each_or_are_refused(complete):
+    """Both have the same --out and different mixtures: no rows of a call that succeeds are lost."""
+    mixtures = sorted((complete / "mixtures").iterdir())
+    out = complete / "scores.csv"
+    code = "import sys; from lab41_sce.commands.score import main; sys.exit(main(sys.argv[1:]))"
+    calls = [subprocess.Popen([sys.executable, "-c", code, str(mixture), str(complete / "references"),
+                               str(complete / "voices"), "--out", str(out), "--jobs", "1"], stderr=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True) for mixture in mixtures]
+    ended = [(call.communicate()[1], call.returncode) for call in calls]
+    succeeded = {mixture.name for mixture, (_, status) in zip(mixtures, ended) if status == 0}
+    assert succeeded and {*pd.read_csv(out)["mixture"]} == succeeded
+    assert all(status == 0 or "error: " in message and "Traceback" not in message for message, status in ended)

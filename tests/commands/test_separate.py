@@ -1,6 +1,8 @@
 """`lab41-sce separate`: files, messages and errors of the command."""
 
+import contextlib
 import json
+import os
 from pathlib import Path
 
 import keras
@@ -8,9 +10,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from lab41_sce import process_pool
 from lab41_sce.commands import separate
+from lab41_sce.errors import UserError
 from lab41_sce.separation import voice_files
 from lab41_sce.separation.separator import Separator
+from lab41_sce.separation.staging import PREFIX, SUFFIX
 
 
 @pytest.fixture
@@ -141,8 +146,8 @@ def test_an_interrupted_batch_continues(model_file, tmp_path, capsys, monkeypatc
     arguments = ["--model", str(model_file), "--speakers", "2", "--out-dir", str(out), "--json"]
     with monkeypatch.context() as patched:
         patched.setattr(voice_files, "write_extras", interrupt)  # after the voices, before the JSON file
-        with pytest.raises(SystemExit, match="interrupted: finished recordings are kept"):
-            separate.main([str(tmp_path / "in"), *arguments])
+        assert separate.main([str(tmp_path / "in"), *arguments]) == 130
+    assert "interrupted: finished recordings are kept" in capsys.readouterr().err
     assert not list(out.iterdir())
     assert separate.main([str(tmp_path / "in" / "a.wav"), *arguments]) == 0
     before = (out / "a_1.wav").stat().st_mtime_ns
@@ -265,3 +270,112 @@ def test_circular_links_are_reported(tmp_path, capsys):
     (tmp_path / "sound.wav").symlink_to(tmp_path / "sound.wav")
     assert separate.main([str(tmp_path / "sound.wav"), "--out-dir", str(tmp_path)]) == 1
     assert "sound.wav" in capsys.readouterr().err and len([*tmp_path.iterdir()]) == 1
+
+
+def separated(model_file, *arguments):
+    return separate.main([*map(str, arguments), "--model", str(model_file), "--speakers", "2"])
+
+
+@pytest.mark.parametrize("again", ["folder", "files"])  # `separate .`, and `separate *.wav`
+def test_own_voices_are_not_separated_again(model_file, tmp_path, caplog, capsys, again):
+    (tmp_path / "in").mkdir()
+    for name in ("talk.wav", "talk.mp3", "other.flac", "other.ogg"):
+        soundfile.write(tmp_path / "in" / name, noise(1, 16000), 16000)
+    assert separated(model_file, tmp_path / "in", "--out-dir", tmp_path / "in") == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "in").iterdir()}
+    assert len(before) == 12
+    capsys.readouterr()
+    inputs = [tmp_path / "in"] if again == "folder" else sorted(before)
+    assert separated(model_file, *inputs, "--out-dir", tmp_path / "in") == 0
+    assert "skipped, because their voices exist: 4 of 4" in capsys.readouterr().err
+    assert [record.getMessage().count("left out are 8 voices of") for record in caplog.records] == [1]
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "in").iterdir()}
+    assert separated(model_file, *inputs, "--out-dir", tmp_path / "in", "--force") == 0
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "in").iterdir()}
+    assert after.keys() == before.keys() and sum(after[path] != before[path] for path in after) == 8
+
+
+def test_a_voice_that_is_given_alone_is_separated(model_file, tmp_path):
+    soundfile.write(tmp_path / "talk.wav", noise(1, 16000), 16000)
+    assert separated(model_file, tmp_path / "talk.wav", "--out-dir", tmp_path) == 0
+    assert separated(model_file, tmp_path / "talk_1.wav", "--out-dir", tmp_path) == 0
+    assert (tmp_path / "talk_1_2.wav").exists()
+
+
+def test_files_of_a_folder_that_are_left_out_are_counted(model_file, tmp_path, caplog):
+    folder = tmp_path / "in"
+    (folder / "deeper").mkdir(parents=True)
+    for name in ("talk.wav", ".hidden.wav"):
+        soundfile.write(folder / name, noise(1, 16000), 16000)
+    for name in ("notes.txt", "talk.json"):
+        (folder / name).write_text("{}")
+    assert separated(model_file, folder, "--out-dir", tmp_path / "out") == 0
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{folder}: left out are 1 hidden, 3 without sound (.wav, .flac, .ogg, .mp3)."]
+
+
+def test_recordings_with_similar_names_keep_their_own_voices(model_file, tmp_path):
+    """Talk_1.WAV is a recording of its own, although the first voice of Talk.WAV has nearly the same name."""
+    signals = {name: (number + 1) * noise(1, 16000) for number, name in enumerate(("Talk.WAV", "Talk_1.WAV"))}
+    (tmp_path / "in").mkdir()
+    for name, signal in signals.items():
+        soundfile.write(tmp_path / "in" / name, signal, 16000, "FLOAT")
+    assert separated(model_file, tmp_path / "in", "--out-dir", tmp_path / "in") == 0
+    for name, signal in signals.items():
+        np.testing.assert_array_equal(soundfile.read(tmp_path / "in" / name, always_2d=True)[0], signal)
+        voices = sum(soundfile.read(tmp_path / "in" / f"{name[:-4]}_{n}.wav")[0] for n in (1, 2))
+        np.testing.assert_allclose(voices, signal[:, 0], atol=1e-4)
+
+
+def test_recordings_with_the_same_outputs_block_only_each_other(model_file, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    for name in ("a.mp3", "a.ogg", "b.wav", f"{'x' * 251}.wav"):
+        soundfile.write(tmp_path / "in" / name, noise(1, 16000), 16000)
+    (tmp_path / "in" / os.fsdecode(b"\xff.wav")).write_bytes((tmp_path / "in" / "b.wav").read_bytes())
+    assert separated(model_file, tmp_path / "in", "y" * 300, "--out-dir", tmp_path / "out", "--json") == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b.json", "b_1.wav", "b_2.wav"]
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert [line.count("a.json would be written twice") for line in errors] == [1, 1, 0, 0, 0]
+    assert [line.count("too long for the name of a file") for line in errors] == [0, 0, 1, 1, 0]
+    assert "\\udcff.wav" in errors[4]
+
+
+@pytest.mark.parametrize(("letter", "n_bytes"), [("x", 242), ("x", 243), ("x", 247), ("x", 248), ("x", 255),
+                                                 ("ö", 243), ("ö", 248), ("ö", 255)])
+def test_names_of_every_length_are_taken_or_refused(model_file, tmp_path, capsys, letter, n_bytes):
+    name = (letter * n_bytes).encode()[: n_bytes - 4].decode(errors="ignore") + ".wav"
+    soundfile.write(tmp_path / name, noise(0.1, 16000), 16000)
+    status = separated(model_file, tmp_path / name, "--out-dir", tmp_path / "out")
+    voices = [*(tmp_path / "out").glob("*")]
+    assert (status, len(voices)) in ((0, 2), (1, 0))
+    assert status == 0 or "is too long for the name of a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--out-dir", "--model", "--enroll"])
+def test_options_that_are_too_long_for_a_path_are_refused(tmp_path, capsys, option):
+    soundfile.write(tmp_path / "talk.wav", noise(0.1, 16000), 16000)
+    arguments = [str(tmp_path / "talk.wav"), option, "y" * 300]
+    assert separate.main(arguments if option == "--out-dir" else [*arguments, "--out-dir", str(tmp_path)]) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert len(errors) == 1 and "too long" in errors[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["talk.wav"]
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, UserError])  # Ctrl-C or SIGTERM; a process was killed
+def test_files_of_killed_processes_are_removed(tmp_path, monkeypatch, end):
+    @contextlib.contextmanager
+    def lost_workers(*_):
+        yield lambda jobs: [*jobs]
+        for name in "ab":
+            staging = tmp_path / "out" / f"{PREFIX}{name}{SUFFIX}"
+            staging.mkdir(parents=True)
+            (staging / "half").touch()
+        raise end("lost")
+
+    options = separate.parse(["a.wav", "b.wav", "--out-dir", str(tmp_path / "out")])
+    separate.check_choices(options)
+    monkeypatch.setattr(process_pool, "workers", lost_workers)
+    monkeypatch.setattr(separate, "report", lambda outcome: True)
+    with pytest.raises(end):
+        separate.separate_files(options.files, options, options.files)
+    assert not [*(tmp_path / "out").iterdir()]

@@ -50,6 +50,26 @@ def test_only_the_names_of_different_methods_are_shown(tmp_path, capsys):
     assert len(heads.split("|")) == len("split run method FF All n".split()) + 2
 
 
+def test_two_commands_at_once_write_tables_of_one_of_them(tmp_path, monkeypatch, capsys):
+    """A run ends, and a second command starts, while the first writes."""
+    write_run(tmp_path / "0", ["seed=0"], (1.0, 2.0))
+    write_csv, ended = sweep.write_csv, []
+
+    def interrupted(*arguments):
+        write_csv(*arguments)
+        if not ended:
+            write_run(tmp_path / "1", ["seed=1"], (3.0, 4.0))
+            ended.append(None)
+            ended.append(sweep.main([str(tmp_path)]))
+
+    monkeypatch.setattr(sweep, "write_csv", interrupted)
+    assert sweep.main([str(tmp_path)]) == 0 and ended == [None, 1]
+    assert "another process writes the table" in capsys.readouterr().err
+    assert set(pd.read_csv(tmp_path / "sweep.csv")["run"].astype(str)) == {"0"}
+    assert len((tmp_path / "sweep.md").read_text("utf-8").splitlines()) == 3  # two lines of heads
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
 def test_a_folder_without_runs_is_reported(tmp_path, capsys):
     assert sweep.main([str(tmp_path)]) == 1
     assert "holds no run with scores" in capsys.readouterr().err

@@ -81,3 +81,16 @@ def test_files_of_two_speakers_with_one_name_are_reported(corpus_root, tmp_path,
     with caplog.at_level(logging.WARNING):
         table = load_corpus(root, ["train"])
     assert len(table) == 72 and "has the same name" in caplog.text
+
+
+def test_sexes_are_read_in_any_case_and_with_blanks(corpus_root, tmp_path, caplog):
+    (tmp_path / "train").symlink_to(corpus_root / "train")
+    lines = ["\ufeff101|m|train|1|A", " 102 |  f\t| train", "103|M ", "104|female|train", "105||train", "106 | F"]
+    (tmp_path / "SPEAKERS.TXT").write_text("\n".join(lines), "utf-8")
+    table = load_corpus(tmp_path, ["train"], check="headers")
+    assert dict(zip(table["speaker"], table["sex"], strict=True)) == {"101": "M", "102": "F", "103": "M", "106": "F"}
+    [warning] = [record.getMessage() for record in caplog.records]
+    assert "48 of 72 files are left out" in warning
+    for speaker, reason in {"104": "the sex 'FEMALE', which is neither F nor M", "105": "the sex ''",
+                            "107": "its speaker is not in SPEAKERS.TXT"}.items():
+        assert sum(f"/{speaker}/" in line and reason in line for line in warning.splitlines()) == 6

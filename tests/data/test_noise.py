@@ -1,5 +1,7 @@
 """`lab41_sce.data.noise`: spectra, levels, the speakers of babble, the files of a folder, and noise in training."""
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -139,19 +141,13 @@ def test_a_folder_must_exist_and_hold_enough_audio(speech, utterances, tmp_path)
     silent.mkdir()
     for name in ("a.wav", "b.wav"):
         soundfile.write(silent / name, np.zeros(16000), 16000)
-    with pytest.raises(UserError, match="20 excerpts in a row were silent"):
+    with pytest.raises(UserError, match="20 excerpts in a row were silent or damaged"):
         Noise(speech, utterances, ["folder"], silent).draw("folder", np.random.default_rng(0), 5000, "unseen")
     soundfile.write(silent / "c.wav", np.r_[np.zeros(16000), 0.1 * np.sin(np.arange(16000))], 16000)
     noise = Noise(speech, utterances, ["folder"], silent)
     for seed in range(10):  # half of the file is silent
         drawn = noise.draw("folder", np.random.default_rng(seed), 2000, "unseen")
         assert np.mean(drawn**2) == pytest.approx(1, rel=1e-3)
-    soundfile.write(tmp_path / "c.wav", np.ones(0), 16000)
-    with pytest.raises(UserError, match="c.wav contains no samples"):
-        Noise(speech, utterances, ["folder"], tmp_path)
-    (tmp_path / "c.wav").write_text("not audio")
-    with pytest.raises(UserError, match="c.wav"):
-        Noise(speech, utterances, ["folder"], tmp_path)
 
 
 def test_scaled_noise_has_the_wanted_ratio():
@@ -178,3 +174,30 @@ def test_training_mixtures_have_noise_between_two_ratios_and_the_same_speech(spe
     assert -5 <= snr_db.min() < 0 and 10 < snr_db.max() <= 15
     streamed = next(iter(noisy.dataset().take(1).as_numpy_iterator()))
     np.testing.assert_array_equal(streamed["noise"], batch["noise"])
+
+
+def test_damaged_files_in_a_folder_are_left_out(speech, utterances, tmp_path, caplog):
+    for number in range(3):
+        tone = np.sin(2 * np.pi * (500 + 100 * number) * np.arange(40000) / 16000)
+        soundfile.write(tmp_path / f"{number}.flac", tone, 16000)
+    before = Noise(speech, utterances, ["folder"], tmp_path)
+    (tmp_path / "text.wav").write_text("no sound")
+    (tmp_path / "empty.mp3").touch()
+    soundfile.write(tmp_path / "short.wav", np.ones(0), 16000)
+    (tmp_path / "folder.wav").mkdir()
+    os.mkfifo(tmp_path / "pipe.wav")
+    noise = Noise(speech, utterances, ["folder"], tmp_path)
+    [warning] = [record.getMessage() for record in caplog.records]
+    assert "5 of 8 files are left out" in warning and "short.wav contains no samples" in warning
+    assert noise.fingerprint == before.fingerprint
+    content = (tmp_path / "0.flac").read_bytes()
+    (tmp_path / "0.flac").write_bytes(content[: len(content) // 2])  # the header is intact
+    for seed in range(20):  # the split uses 0.flac and 1.flac
+        drawn = noise.draw("folder", np.random.default_rng(seed), 12000, "train")
+        assert np.isfinite(drawn).all() and np.mean(drawn**2) == pytest.approx(1, abs=1e-3)
+    assert any("an excerpt is drawn again" in record.getMessage() and "0.flac" in record.getMessage()
+               for record in caplog.records)
+    for number in (1, 2):
+        (tmp_path / f"{number}.flac").unlink()
+    with pytest.raises(UserError, match="holds 1 audio files that can be read"):
+        Noise(speech, utterances, ["folder"], tmp_path)

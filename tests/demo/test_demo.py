@@ -193,6 +193,52 @@ def test_visitors_are_separate_and_their_files_are_deleted(tmp_path):
     assert not visitors.root.exists() and not shared.exists()
 
 
+def test_files_are_deleted_after_an_hour(tmp_path, monkeypatch):
+    """The times of files and the date of the computer do not matter."""
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    visitors = Visitors(tmp_path / "root")
+    voices, upload = visitors.folder("one"), visitors.new_upload("talk.wav")
+    upload.write_text("sound")
+    now[0] += 1800
+    later = visitors.new_upload("talk.wav")
+    later.write_text("sound")
+    now[0] += 1800
+    visitors.expire()
+    assert voices.is_dir() and visitors.is_upload(upload)
+    now[0] += 1
+    visitors.expire()
+    assert not voices.exists() and not upload.parent.exists() and not visitors.is_upload(upload)
+    assert visitors.is_upload(later) and visitors.folder("one").is_dir()
+
+
+def test_the_space_of_all_visitors_is_limited(tmp_path, monkeypatch):
+    monkeypatch.setattr("lab41_sce.demo.sessions.MAX_STORED_BYTES", 100)
+    visitors = Visitors(tmp_path / "root")
+    upload = visitors.new_upload("talk.wav")
+    upload.write_bytes(bytes(101))
+    for use in (visitors.folder, visitors.new_upload):
+        with pytest.raises(UserError, match="try again in an hour"):
+            use("another")
+    visitors.delete_upload(upload)
+    assert visitors.folder("another").is_dir()
+    monkeypatch.setattr("lab41_sce.demo.sessions.MAX_FOLDERS", 1)
+    with pytest.raises(UserError, match="at most 1e-07 GB in 1; try again"):
+        visitors.new_upload("talk.wav")
+
+
+def test_a_result_is_released_after_it_was_shown(tmp_path):
+    visitors = Visitors(tmp_path / "root")
+    job = visitors.start("one", lambda progress: "result")
+    [*job.watch(0.01)]
+    newer = visitors.start("two", lambda progress: "another")
+    visitors.finish("one", job)
+    visitors.finish("two", job)  # an older job of a visitor who has started a new one
+    assert not visitors.cancel("one") and visitors.cancel("two")
+    assert newer is not job
+
+
 def test_a_job_is_watched_and_stopped():
     def count(progress):
         for _ in range(4):
@@ -252,7 +298,7 @@ def test_the_page_shows_mistakes_as_sentences(systems, tmp_path):
     page.build()
     *_, last = page.separate(OWN, None, None, None, 0, 1, None, "2", systems.names[0], SOFT, visitor)
     assert "there is no recording" in last[0]
-    file = tmp_path / "talk.wav"
+    file = page.visitors.new_upload("talk.wav")
     soundfile.write(file, np.ones(16000), 8000)
     assert "lasts 2 s" in page.check(str(file), visitor)
     assert "nothing to cancel" in page.cancel(SimpleNamespace(session_hash="two"))[0]

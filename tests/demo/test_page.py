@@ -131,6 +131,13 @@ def upload(page, file):
     return status(page)
 
 
+def refused_upload(page, file):
+    """Upload a file that the page refuses, and return the error message."""
+    choose(page, "A recording of your own")
+    page.locator("input[type=file]").first.set_input_files(str(file))
+    return page.get_by_test_id("toast-body").inner_text()
+
+
 def durations(page):
     """Wait until every player knows how long its sound is; return their durations in seconds."""
     page.locator("audio[data-name]").first.wait_for()
@@ -245,12 +252,12 @@ def test_unusable_recordings_give_a_sentence(visit, server, tmp_path):
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF" + bytes(2000))
     page = visit()
-    message = upload(page, broken)
+    message = refused_upload(page, broken)
     assert "broken.wav is not audio that can be decoded" in message and str(server[1]) not in message
     separate(page)
     page.locator("#status [role=alert]").wait_for()
 
-    assert "long.wav lasts 140 s" in upload(visit(), write_sound(tmp_path / "long.wav", 140))
+    assert "long.wav lasts 140 s" in refused_upload(visit(), write_sound(tmp_path / "long.wav", 140))
 
     page = visit()
     choose(page, "A recording of your own")
@@ -308,8 +315,9 @@ def test_two_visitors_at_once_are_separate(visit, server, tmp_path):
         assert durations(page) == pytest.approx([3 + number] * 3, abs=0.05)
     (address, mine), (other_address, others) = sound(one, "voice_1"), sound(other, "voice_1")
     assert mine != others and Path(address).parent != Path(other_address).parent
-    assert len([*server[1].glob("*/voice_1.wav")]) >= 2 and server[1].stat().st_mode & 0o077 == 0
+    assert len([*server[1].glob("voices/*/voice_1.wav")]) >= 2 and server[1].stat().st_mode & 0o077 == 0
     one.context.close()
-    private = server[1] / Path(address).parent.name
+    private = server[1] / "voices" / Path(address).parent.name
+    assert private.is_dir()
     wait(lambda: not private.exists() and not [*server[1].rglob("0.wav")])
     assert sound(other, "voice_1")[1] == others  # this visitor is still there

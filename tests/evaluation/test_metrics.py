@@ -128,6 +128,14 @@ def test_sources_that_filters_cannot_tell_apart_are_not_scored():
     assert len(rows) == len(METRICS) and all(np.isnan(value) for _, _, value in rows)
 
 
+@pytest.mark.parametrize("level", [1.0, -0.3])
+def test_a_source_that_is_a_copy_of_another_is_not_scored(level):
+    """Rounding to float32 makes the equations solvable, and their solutions are arbitrary."""
+    sources = np.float32(make_sources(0)[:1] * np.array([[1.0], [level]]))
+    rows = score_mixture(sources, sources.sum(axis=0), {"system": make_estimates(make_sources(0), 1)})
+    assert all(np.isnan(value) for _, _, value in rows)
+
+
 def test_silent_estimate_is_never_rewarded():
     sources = make_sources(0)
     good = make_estimates(sources, 1)
@@ -227,3 +235,15 @@ def test_front_door_scores_equal_those_of_a_mixture():
     for bad in (integers[0].astype(np.int64), integers[0].astype(complex), integers[0] > 0, [[1.0, 2.0], [3.0]]):
         with pytest.raises(UserError, match="give floats or integers|different lengths"):
             metrics.score(bad, estimates)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_an_interruption_does_not_become_a_score_of_nan(monkeypatch, error):
+    """mir_eval catches errors by a name that NumPy 2 lacks, which replaces whatever was raised."""
+    def interrupted(*_):
+        raise error
+
+    signals = np.random.default_rng(0).standard_normal((2, 4000))
+    monkeypatch.setattr(np.linalg, "solve", interrupted)
+    with pytest.raises(error):
+        metrics.score(signals, signals + 0.1 * signals[::-1])

@@ -50,3 +50,14 @@ def test_files_that_are_no_model_are_refused(tmp_path, config):
         archive.writestr("metadata.json", b"{}")
     with pytest.raises(UserError, match="strange.keras (cannot be loaded as a|contains a Keras) model"):
         load_model(tmp_path / "strange.keras")
+
+
+def test_a_file_with_unknown_classes_is_refused_in_one_short_sentence(tiny_model, tmp_path):
+    tiny_model.save(tmp_path / "whole.keras")
+    with zipfile.ZipFile(tmp_path / "whole.keras") as whole, zipfile.ZipFile(tmp_path / "new.keras", "w") as new:
+        for name in whole.namelist():
+            new.writestr(name, whole.read(name).replace(b"lab41_sce>EmbeddingModel", b"lab41_sce>ModelOfTheFuture"
+                                                        ).replace(b'"EmbeddingModel"', b'"ModelOfTheFuture"'))
+    with pytest.raises(UserError, match="new.keras cannot be loaded as a model .*ModelOfTheFuture") as error:
+        load_model(tmp_path / "new.keras")
+    assert len(str(error.value)) < 500

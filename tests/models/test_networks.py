@@ -10,7 +10,7 @@ import pytest
 from conftest import blstm
 
 from lab41_sce.models.lstm import BidirectionalLSTM
-from lab41_sce.models.networks import ResidualBLSTM, residual_blstm, segment_cnn
+from lab41_sce.models.networks import ResidualBLSTM, residual_blstm, segment_cnn, temporal_cnn
 
 
 @pytest.mark.parametrize(("n_layers", "dropout"), [(1, 0.0), (2, 0.5)])
@@ -101,6 +101,31 @@ def test_segment_cnn_sees_the_whole_segment():
         changed[0, frames, bins] += 10.0
         difference = np.abs(network.predict_on_batch(changed) - outputs)[0].max(axis=-1)
         assert min(difference[0, 0], difference[0, -1], difference[-1, 0], difference[-1, -1]) > 0
+
+
+@pytest.mark.parametrize("rank", [None, 3])
+def test_temporal_cnn_has_the_size_of_its_layers_and_takes_any_length(rank, tmp_path):
+    n_bins, n_outputs, width = 9, 2, 6
+    network = temporal_cnn(n_bins, n_outputs, width=width, dilations=(1, 2), bottleneck_rank=rank)
+    layer = width + (3 * width + 1) * width + (width + 1) * width  # norm, convolution, dense
+    last = (width + 1) * n_bins * n_outputs if rank is None else width * rank + (rank + 1) * n_bins * n_outputs
+    assert network.count_params() == (n_bins + 1) * width + 2 * layer + width + last
+    network.save(tmp_path / "network.keras")
+    again = keras.saving.load_model(tmp_path / "network.keras")
+    for n_frames in (1, 7):
+        features = np.random.default_rng(0).random((3, n_frames, n_bins)).astype(np.float32)
+        assert network(features).shape == (3, n_frames, n_bins, n_outputs)
+        np.testing.assert_array_equal(again(features), network(features))
+
+
+def test_an_output_of_temporal_cnn_depends_on_the_frames_that_its_dilations_cover():
+    network = temporal_cnn(5, 2, width=8, dilations=(1, 4), bottleneck_rank=None)
+    features = np.random.default_rng(0).random((1, 30, 5)).astype(np.float32)
+    changed = features.copy()
+    changed[0, 15] += 10.0
+    difference = np.abs(network(changed) - network(features))[0].max(axis=(1, 2))
+    assert difference[10] > 0 and difference[15] > 0 and difference[20] > 0
+    np.testing.assert_allclose(np.delete(difference, range(10, 21)), 0.0, atol=1e-6)
 
 
 def test_the_template_of_the_two_directions_stays_alive():

@@ -3,7 +3,8 @@
 import pytest
 
 from lab41_sce.errors import UserError
-from lab41_sce.plain_data import MAX_ALIASES, MAX_DEPTH, check_yaml, printable, read_json, read_yaml
+from lab41_sce.plain_data import MAX_ALIASES, MAX_DEPTH, check_yaml, read_json, read_yaml
+from lab41_sce.printable import printable
 
 
 def written(path, text):
@@ -20,7 +21,7 @@ def test_interpolations_stay_text(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("text", "reason"), [
     ("a: " + "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), f"nests more than {MAX_DEPTH} levels"),
     ("a: &a [1]\nb: [" + ", ".join(["*a"] * (MAX_ALIASES + 1)) + "]", f"more than {MAX_ALIASES} aliases"),
-    ("# " + "x" * 2**20, "more than 1,048,576 bytes"), ("- 1\n- 2\n", "no names of settings"),
+    ("# " + "x" * 2**20, "more than 1,048,576 bytes"), ("- 1\n- 2\n", "no settings"),
     ("a: [1", "while parsing"), ("a: 1\na: 2\n", "while constructing")])
 def test_yaml_that_grows_or_is_none_is_refused(tmp_path, text, reason):
     with pytest.raises(UserError, match=f"config.yaml cannot be read .*{reason}"):
@@ -44,5 +45,6 @@ def test_json_that_is_no_object_is_refused(tmp_path, text):
 
 
 def test_names_are_shown_as_they_are():
-    assert printable("Größe – 話.wav") == "Größe – 話.wav"
+    for name in ("Größe – 話.wav", "نامه\u200cها.wav", "👩\u200d🔬"):  # letters that are joined by hidden characters
+        assert printable(name) == name
     assert printable("a\x1b[2Jb\nc\u202ed\udcffe") == "a\\x1b[2Jb\\nc\\u202ed\\udcffe"

@@ -69,6 +69,10 @@ class Running:
         self._process.kill()
         return self._process.wait() == -signal.SIGKILL
 
+    def send(self, number: int) -> None:
+        """Send a signal to the command."""
+        self._process.send_signal(number)
+
     def end(self) -> Ended:
         """Wait for the end of the command; then end its children."""
         if self._ended is None:

@@ -155,7 +155,7 @@ def separation(recordings: Path, reference: Path) -> Subject:
 
     kill_at = (".talk0_1.part.wav", ".talk1_2.part.flac", ".*.part.rttm", ".*.part.json", ".*.part.png")
     return Subject("a separation of a folder", start, start, phase, kill_at,
-                   (".talk0.wav.part/.talk0_1.part.wav", "talk0_1.wav"), reference)
+                   (".talk0_1.part.wav", "talk0_1.wav"), reference)
 
 
 def article(run_folder: Path, reference: Path) -> Subject:

@@ -3,6 +3,7 @@
 Needs Linux and root, because it mounts a small disk. The commands run without root's right to ignore permissions.
 """
 
+import functools
 import itertools
 import os
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from reliability.processes import Running, files, run
+from reliability.processes import Running, appeared, files, run
 
 pytestmark = [pytest.mark.torture(part="disk"),
               pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")]
@@ -74,7 +75,7 @@ def test_a_full_disk(campaign, subject, disk, quick, request):
             running = Running((subject.again if moment == FINISHED else subject.start)(folder))
         else:
             running = Running(subject.start(folder))
-            running.wait_until((folder / moment).exists)
+            running.wait_until(functools.partial(appeared, folder, moment))
             filler = fill(disk, room)
         before = files(folder)
         stopped = running.end()

@@ -1,4 +1,4 @@
-"""Scores agree with those of other programs, and no mask beats the ideal one in what the ideal mask minimises.
+"""Scores agree with those of other programs, no mask beats the ideal one, and short talks are found in long recordings.
 
 SDR, SIR and SAR are those of BSS Eval 3 (`bss_eval_sources`). museval implements version 4; its `bss_eval_sources`,
 with one window, gives those of version 3.
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
+from lab41_sce.audio.recording import Recording
 from lab41_sce.data import evaluation_set
 from lab41_sce.data.corpus import EMBEDDED_SUBSET, load_corpus
 from lab41_sce.data.speech import Speech
@@ -18,12 +19,17 @@ from lab41_sce.evaluation import metrics
 from lab41_sce.evaluation.scoring import apply_masks
 from lab41_sce.methods import oracles
 from lab41_sce.methods.base import Setup
+from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.separation.activity import SpeakerActivity
+from lab41_sce.separation.separator import Separator
 
 pytestmark = pytest.mark.torture(part="numbers")
 TOLERANCE_DB = 1e-6
 MIXTURE_SECONDS = 2.0
-N_CASES, N_INVARIANCE_CASES = 200, 50
+N_CASES, N_INVARIANCE_CASES, N_LONG_CASES, N_ACTIVITY_CASES = 200, 50, 60, 300
+WINDOW_SECONDS, LOW_HZ, HIGH_HZ = 3.2, 700, 1500
+FRAME_SECONDS = 0.0128  # of the shipped model
 
 
 def draw_case(seed):
@@ -141,3 +147,56 @@ def test_no_binary_mask_beats_the_ideal_one(campaign, quick):
     campaign.record("Random binary masks against the ideal one",
                     f"{n_mixtures} mixtures of 2 or 3; survived: it lets through more energy of the other speakers; "
                     f"the best was {best_db:+.4f} dB from the ideal one in SI-SDR")
+
+
+class LowOrHigh:
+    """A network whose embeddings state whether a frequency is low or high."""
+
+    def predict_on_batch(self, features):
+        is_low = np.broadcast_to(np.linspace(0, 5000, features.shape[2]) < (LOW_HZ + HIGH_HZ) / 2, features.shape)
+        return np.stack([is_low, ~is_low], axis=-1).astype(np.float32)
+
+
+def draw_long_recording(rng, rate_hz):
+    """Draw 1 to 120 windows of faint noise, in which two people talk for 1 to 3 seconds, each anywhere."""
+    n_windows = int(rng.choice([1, 2, 24, 25, 26, 49, 50, 100, 120]))
+    n_samples = round((n_windows + rng.uniform(0, 0.9)) * WINDOW_SECONDS * rate_hz)
+    recording = 10 ** rng.uniform(-6, -4) * rng.standard_normal(n_samples, np.float32)
+    for hz in (LOW_HZ, HIGH_HZ):
+        length = round(rng.uniform(1, 3) * rate_hz)
+        start = rng.integers(max(n_samples - length, 1))
+        time = np.arange(len(recording[start : start + length])) / rate_hz
+        recording[start : start + length] += rng.uniform(0.05, 0.1) * np.sin(2 * np.pi * hz * time, dtype=np.float32)
+    return recording
+
+
+def test_short_talks_anywhere_in_long_recordings(campaign, quick):
+    """Two people are counted, and each has a centroid, whatever the length and wherever they talk."""
+    model = EmbeddingModel(FrontEnd(), LowOrHigh(), cluster_variance=0.1)
+    separator, rate_hz = Separator(model, WINDOW_SECONDS), model.front_end.sample_rate_hz
+    for seed in range(4 if quick else N_LONG_CASES):
+        recording = draw_long_recording(np.random.default_rng(seed), rate_hz)
+        speakers = separator.open(Recording.of(recording, rate_hz)).speakers
+        campaign.count(speakers.n_speakers == 2
+                       and np.allclose(np.sort(speakers.centroids, axis=0), [[0, 0], [1, 1]], atol=0.05))
+    campaign.record("Short talks anywhere in recordings of 1 to 120 windows",
+                    "two people counted, and the right centroid for each")
+
+
+def test_activity_in_pauses_of_any_length(campaign, quick):
+    """Two voices of 1 to 10 seconds, up to 10 dB apart, with pauses up to an hour and noise 45 to 90 dB below."""
+    for seed in range(10 if quick else N_ACTIVITY_CASES):
+        rng = np.random.default_rng(seed)
+        pauses, lengths = 10 ** rng.uniform(-1, 3.5, 3), rng.uniform(1, 10, 2)
+        starts = pauses[0], pauses[0] + lengths[0] + pauses[1]
+        n_frames = round((starts[1] + lengths[1] + pauses[2]) / FRAME_SECONDS)
+        powers = 10 ** -rng.uniform(4.5, 9) * rng.exponential(size=(2, n_frames))
+        for voice, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+            speaks = slice(round(start / FRAME_SECONDS), round((start + length) / FRAME_SECONDS))
+            powers[voice, speaks] += 10 ** -rng.uniform(0, 1)
+        activity = SpeakerActivity(powers, np.ones(n_frames), np.ones(n_frames), FRAME_SECONDS, 0.0,
+                                   n_frames * FRAME_SECONDS)
+        wanted = [[(start, start + length)] for start, length in zip(starts, lengths, strict=True)]
+        campaign.count(all(np.shape(found) == (1, 2) and np.allclose(found, right, atol=2 * FRAME_SECONDS)
+                           for found, right in zip(activity.segments(), wanted, strict=True)))
+    campaign.record("Who speaks when, in pauses of a tenth of a second to an hour", "times of each voice to two frames")

@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields
 
 import pytest
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from lab41_sce.errors import UserError
 from lab41_sce.runs import config_schema
-from lab41_sce.runs.config_schema import CONFIG_PATH, Settings, check, compose_config, setting_names
+from lab41_sce.runs.config_schema import CONFIG_PATH, Settings, check, compose_config, quoted_overrides, setting_names
 from lab41_sce.setting import check_fields, defaults, setting
 
 
@@ -154,3 +155,30 @@ def test_the_commands_are_imported_without_a_learning_framework():
             "print([name for name in ('tensorflow', 'keras', 'torch') if name in sys.modules])")
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("path", [
+    "/tmp/Gespräch", "/tmp/話", "/tmp/a=b", "/tmp/a(b)", "/tmp/a#b", "/tmp/a,b", "/tmp/a;b", "/tmp/[x]", "/tmp/{x}",
+    "/tmp/it's", "/tmp/it\\'s", "/tmp/é\\", "/tmp/é\\\\'", '/tmp/"x"', "/tmp/a&b!", "~/speech", "/tmp/a\nb",
+    "/tmp/two words", "C:\\speech", "/tmp/é, 'è' and \"ê\" = (#)"])
+def test_a_path_needs_no_quotes(path):
+    [quoted] = quoted_overrides([f"corpus.root={path}"])
+    assert OverridesParser.create().parse_override(quoted).value() == path
+
+
+def test_odd_paths_are_composed():
+    config = compose_config(["+exp=smoke", "corpus.root=/tmp/é (1)", "run_dir=/tmp/a,b", "name=it's"])
+    assert (config.corpus.root, config.run_dir, config.name) == ("/tmp/é (1)", "/tmp/a,b", "it's")
+
+
+def test_the_grammar_of_hydra_stays_as_it_is():
+    given = ["+exp=smoke", "--config-dir=/tmp/é", "corpus.subsets=[a,b]", "corpus.root='/tmp/é'", "seed=1,2",
+             "~noise.folder", "-m", "corpus.root=/a,/b", "training.minutes=${oc.create:3}", "corpus.root=null",
+             "--cfg", "job"]
+    assert quoted_overrides(given) == given
+
+
+@pytest.mark.parametrize("override", ["nothing=1", "seed=1,2", "method=magic", "é=1"])
+def test_settings_that_cannot_be_composed_give_one_sentence(override):
+    with pytest.raises(UserError, match="the settings cannot be composed"):
+        compose_config(["+exp=smoke", override])

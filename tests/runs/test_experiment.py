@@ -1,6 +1,7 @@
 """The command line from corpus to report: a smoke run, a kill -9 in the middle of it, mistakes."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -80,9 +81,9 @@ def test_every_file_of_a_run_is_there(finished):
     names = {path.name for path in folder.iterdir()}
     assert names >= {"config.yaml", "version.json", "splits.csv", "systems", "history.csv", "systems.csv",
                      "evaluation.csv", "mixtures.csv", "summary.csv", "differences.csv", "table.md", "examples.csv",
-                     "examples", "report.html"}
+                     "examples", "report.html", "speech.csv", "checksums.csv"}
     assert {path.name for path in (folder / "systems" / "sce").iterdir()} == {
-        "checkpoint.npz", "model.keras", "history.csv", "tensorboard", "speakers.csv"}
+        "checkpoint.npz", "checkpoint_previous.npz", "model.keras", "history.csv", "tensorboard", "speakers.csv"}
     assert {path.suffix for path in (folder / "figures").iterdir()} == {".png", ".svg"}
     assert {path.stem for path in (folder / "figures").iterdir()} == set(CAPTIONS) - {"improvement_by_snr"}
     assert [name for name in names if name.startswith(".")] == [".lock"]  # no temporary file is left
@@ -104,6 +105,25 @@ def test_summary_and_scores_are_complete(finished):
         assert sdri[split, "ideal_binary_mask"] > 8 > sdri[split, "sce"]
     mixtures = pd.read_csv(folder / "mixtures.csv")
     assert len(mixtures) == 2 * 4 * 5 * 8  # splits, kinds, systems, metrics
+
+
+@pytest.mark.slow
+def test_a_longer_training_gets_new_scores_whatever_the_dates(finished, corpus_root, tmp_path):
+    """The scores are dated three days ahead; then all of them are computed again, which must change nothing."""
+    folder = shutil.copytree(finished[0], tmp_path / "run")
+    ahead = time.time() + 3 * 86_400
+    os.utime(folder / "mixtures.csv", (ahead, ahead))
+    longer = ["resume=true", f"training.updates={int(pd.read_csv(folder / 'history.csv')['update'].iloc[-1]) + 30}"]
+    run_here(corpus_root, folder, *longer)
+    scores = pd.read_csv(folder / "mixtures.csv")
+    (folder / "checksums.csv").unlink()
+    run_here(corpus_root, folder, *longer)
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "mixtures.csv"), scores)
+    earlier = pd.read_csv(finished[0] / "mixtures.csv")
+    same = scores.merge(earlier, on=["mixture", "system", "metric"])
+    sce = same["system"] == "sce"
+    assert (same["value_x"] == same["value_y"])[~same["system"].str.startswith("sce")].all()
+    assert (same["value_x"] != same["value_y"])[sce & (same["metric"] == "SDRi")].any()
 
 
 def test_unseen_speakers_were_never_trained_on(finished):

@@ -1,5 +1,7 @@
 """Means of a run against expected means."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -60,3 +62,43 @@ def test_the_old_names_of_systems_are_compared_under_the_new_ones(run, capsys):
     summary.to_csv(folder / "summary.csv", index=False)
     assert reproduction.main([str(folder), str(folder / "expected.csv")]) == 0
     assert capsys.readouterr().out.startswith("reproduced: 3 means")
+
+
+@pytest.mark.parametrize(("change", "wanted"), [
+    (lambda table: table[:0], "expected.csv has no rows"),
+    (lambda table: table.assign(mean=float("nan")), "a tolerance that is no finite number .*system pretrained"),
+    (lambda table: table.assign(tolerance=float("inf")), "a mean or a tolerance that is no finite number"),
+    (lambda table: table.assign(mean="good"), "expected.csv cannot be read as a table"),
+    (lambda table: table.drop(columns=["mean", "tolerance"]), "expected.csv lacks mean, tolerance"),
+    (lambda table: pd.concat([table, table[:1]]), "more than one mean of pretrained, unseen, All, SDRi"),
+])
+def test_expected_means_that_cannot_be_compared_are_an_error(run, capsys, change, wanted):
+    folder, _ = run
+    path = folder / "expected.csv"
+    change(pd.read_csv(path)).to_csv(path, index=False)
+    assert reproduction.main([str(folder), str(path)]) == 1
+    printed = capsys.readouterr()
+    assert re.search(wanted, printed.err) and not printed.out
+
+
+@pytest.mark.parametrize(("change", "wanted"), [
+    (lambda table: table[:0], "summary.csv has no rows"),
+    (lambda table: table.drop(columns="mean"), "summary.csv lacks mean"),
+    (lambda table: pd.concat([table, table]), "summary.csv has more than one mean of sce, unseen, All, SDRi"),
+])
+@pytest.mark.parametrize("write", [[], ["--write"]])
+def test_a_run_without_usable_means_is_an_error(run, capsys, change, wanted, write):
+    folder, summary = run
+    change(summary).to_csv(folder / "summary.csv", index=False)
+    before = (folder / "expected.csv").read_bytes()
+    assert reproduction.main([str(folder), str(folder / "expected.csv"), *write]) == 1
+    assert wanted in capsys.readouterr().err and (folder / "expected.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", [lambda table: table[table["metric"] == "SAR"],
+                                    lambda table: table.assign(mean=float("nan"))])
+def test_nothing_is_expected_of_a_run_without_the_means_to_expect(run, capsys, change):
+    folder, summary = run
+    change(summary).to_csv(folder / "summary.csv", index=False)
+    assert reproduction.main([str(folder), str(folder / "expected.csv"), "--write"]) == 1
+    assert "the run has no SDRi of the kind All, or one that is no finite number" in capsys.readouterr().err

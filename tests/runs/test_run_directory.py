@@ -2,7 +2,7 @@
 
 import json
 import logging
-import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +12,12 @@ import pytest
 
 from lab41_sce import atomic_write
 from lab41_sce.errors import UserError
-from lab41_sce.runs import resume, run_directory
+from lab41_sce.runs import run_directory
 from lab41_sce.runs.config_schema import compose_config
 from lab41_sce.runs.versions import redact_paths, versions
 
-SPLITS = pd.DataFrame([["1-1-1", "1", "F", "train", "train"]],
-                      columns=["utterance", "speaker", "sex", "subset", "split"])
+COLUMNS = ["utterance", "speaker", "sex", "subset", "split"]
+SPLITS = pd.DataFrame([["1-1-1", "1", "F", "train", "train", 2.5, __file__]], columns=[*COLUMNS, "seconds", "path"])
 
 
 def config(*overrides):
@@ -48,7 +48,7 @@ def test_a_free_folder_is_described(begun):
     about = json.loads((begun / "version.json").read_text())
     assert about["command"] == "the command" and about["tensorflow"] and "resumed" not in about
     assert "minutes: 60" in (begun / "config.yaml").read_text()
-    assert pd.read_csv(begun / "splits.csv", dtype=str).equals(SPLITS)
+    assert pd.read_csv(begun / "splits.csv", dtype=str).equals(SPLITS[COLUMNS])
 
 
 def test_a_run_is_not_changed_without_resume_or_overwrite(begun):
@@ -93,7 +93,7 @@ def test_resuming_keeps_the_run_and_its_origin(begun, overrides):
     assert about["command"] == "the command" and about["resumed"][0]["command"] == "another command"
 
 
-@pytest.mark.parametrize("writes", [0, 1, 2])
+@pytest.mark.parametrize("writes", [0, 1, 2, 3])
 def test_a_run_killed_while_it_is_described_is_resumed(tmp_path, monkeypatch, writes):
     write, written = atomic_write.write_whole, []
 
@@ -109,7 +109,7 @@ def test_a_run_killed_while_it_is_described_is_resumed(tmp_path, monkeypatch, wr
     monkeypatch.undo()
     run_directory.check_folder(config("resume=true"), tmp_path)
     run_directory.open_folder(config("resume=true"), tmp_path, SPLITS, "the command")
-    assert {"config.yaml", "splits.csv", "version.json"} == {path.name for path in tmp_path.iterdir()}
+    assert {"config.yaml", "splits.csv", "speech.csv", "version.json"} == {path.name for path in tmp_path.iterdir()}
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
@@ -146,23 +146,6 @@ def test_a_run_of_an_older_version_is_refused_in_a_sentence(begun):
     (begun / "config.yaml").write_text("name: old\n")
     with pytest.raises(UserError, match="other settings"):
         run_directory.check_folder(config("resume=true"), begun)
-
-
-def test_scores_hold_until_the_list_or_the_model_changes(begun):
-    mixtures = pd.DataFrame([["unseen-FF-0000", "unseen", "FF"]], columns=["mixture", "split", "kind"])
-    assert resume.earlier_scores(begun, mixtures).empty
-    scores = pd.DataFrame([["unseen-FF-0000", "unseen", "FF", system, "SDR", 1.0] for system in
-                           ("sce", "sce_oracle_centroids", "unprocessed")],
-                          columns=["mixture", "split", "kind", "system", "metric", "value"])
-    run_directory.write_csv(mixtures, begun / "evaluation.csv")
-    run_directory.write_csv(scores, begun / "mixtures.csv")
-    pd.testing.assert_frame_equal(resume.earlier_scores(begun, mixtures), scores)
-    assert resume.earlier_scores(begun, mixtures.assign(kind="FM")).empty
-    later = (begun / "mixtures.csv").stat().st_mtime + 1
-    os.utime(begun / "systems" / "sce" / "model.keras", (later, later))
-    assert resume.earlier_scores(begun, mixtures)["system"].to_list() == ["unprocessed"]
-    (begun / "evaluation.csv").unlink()  # killed before it was written
-    assert resume.earlier_scores(begun, mixtures).empty
 
 
 def test_other_splits_are_refused(begun):
@@ -211,11 +194,32 @@ def test_a_run_with_the_old_names_of_settings_is_resumed(begun):
         run_directory.check_folder(config("resume=true", "method.build.loss_frame_stride=2"), begun)
 
 
-def test_scores_under_the_old_names_of_systems_hold(begun):
-    mixtures = pd.DataFrame([["unseen-FF-0000", "unseen", "FF"]], columns=["mixture", "split", "kind"])
-    row = ["unseen-FF-0000", "unseen", "FF", "sce_true_centres", "SDR", 1.0]
-    run_directory.write_csv(mixtures, begun / "evaluation.csv")
-    run_directory.write_csv(pd.DataFrame([row], columns=["mixture", "split", "kind", "system", "metric", "value"]),
-                            begun / "mixtures.csv")
-    os.utime(begun / "systems" / "sce" / "model.keras", (0, 0))
-    assert resume.earlier_scores(begun, mixtures)["system"].to_list() == ["sce_oracle_centroids"]
+@pytest.mark.parametrize("damage", [b"", bytes(300), b"\xff\xfe", b"[1, 2]", b'{"command": '])
+def test_a_damaged_version_json_is_written_again_and_says_so(begun, damage, caplog):
+    (begun / "version.json").write_bytes(damage)
+    run_directory.open_folder(config("resume=true"), begun, SPLITS, "another command")
+    about = json.loads((begun / "version.json").read_text())
+    assert about["command"] == "another command" and about["beginning"].startswith("unknown")
+    assert "version.json cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["splits.csv", "speech.csv", "config.yaml"])
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: bytes(len(data)), lambda data: b"\xff" + data,
+                                    lambda data: data[:1]])
+def test_a_damaged_description_is_named_and_nothing_changes(begun, name, damage):
+    (begun / name).write_bytes(damage((begun / name).read_bytes()))
+    before = {path: path.read_bytes() for path in begun.iterdir() if path.is_file()}
+    with pytest.raises(UserError, match=re.escape(name)):
+        run_directory.check_folder(config("resume=true"), begun)
+        run_directory.open_folder(config("resume=true"), begun, SPLITS, None)
+    assert {path: path.read_bytes() for path in begun.iterdir() if path.is_file()} == before
+
+
+def test_the_command_that_began_a_run_is_recognised(begun, monkeypatch):
+    assert not run_directory.is_of_command(begun, "this")
+    monkeypatch.setenv(run_directory.COMMAND_VARIABLE, "this")
+    run_directory.open_folder(config("overwrite=true"), begun, SPLITS, None)
+    assert run_directory.is_of_command(begun, "this") and not run_directory.is_of_command(begun, "another")
+    monkeypatch.setenv(run_directory.COMMAND_VARIABLE, "another")
+    run_directory.open_folder(config("resume=true"), begun, SPLITS, None)
+    assert run_directory.is_of_command(begun, "this")  # a resumption does not begin the run

@@ -43,6 +43,36 @@ def test_channels_get_the_masks_of_their_mean(tiny_model):
     np.testing.assert_allclose(voices[:, 0], mean / 0.75, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["embeddings", "masks"])
+def test_channels_of_opposite_signs_get_the_masks_of_one_of_them(tiny_model, kind, caplog):
+    """The mean of such channels is silence, and gave half of the recording to each voice."""
+    model = tiny_model if kind == "embeddings" else MaskModel(FrontEnd(), blstm(257, 2, n_layers=1, units=4), 2)
+    signal, separator = noise(2, 10000)[:, 0], Separator(model, window_seconds=1.0)
+    expected = separator.separate(signal, 10000, 2)
+    assert not caplog.records
+    opposite = separator.separate(np.stack([0.9 * signal, -signal]), 10000, 2)
+    np.testing.assert_allclose(opposite.voices[:, 1], -expected.voices, atol=1e-4)
+    np.testing.assert_allclose(opposite.voices[:, 0], 0.9 * expected.voices, atol=1e-4)
+    [record] = caplog.records
+    assert "the signal: the channels cancel each other; the masks come from the loudest" in record.getMessage()
+
+
+def test_a_file_with_channels_of_opposite_signs_is_separated_as_one_of_them(tiny_model, tmp_path, caplog):
+    signal, separator = noise(2, 10000)[:, 0], Separator(tiny_model)
+    soundfile.write(tmp_path / "talk.wav", np.stack([signal, -signal], axis=1), 10000, "FLOAT")
+    voices = separator.separate(tmp_path / "talk.wav", n_speakers=2).voices
+    np.testing.assert_allclose(voices, separator.separate(signal, 10000, 2).voices, atol=1e-5)
+    assert "talk.wav: the channels cancel each other" in caplog.text
+
+
+def test_a_person_is_enrolled_from_channels_of_opposite_signs(tiny_model):
+    tiny_model.verification_threshold, signal = 0.5, noise(2, 10000)[:, 0]
+    separator = Separator(tiny_model)
+    expected, found = (separator.speaker_embedding(Recording.of(channels, 10000))
+                       for channels in (signal, np.stack([signal, -signal])))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_a_file_gives_the_voices_of_the_mean_channel(tiny_model, tmp_path):
     signal = noise(1, 16000, channels=2)
     soundfile.write(tmp_path / "talk.wav", signal, 16000, "FLOAT")

@@ -190,11 +190,11 @@ def test_every_run_of_a_sweep_starts_workers_and_they_find_all_settings(tmp_path
 
 def test_a_restarted_worker_resumes_its_own_run_and_not_an_earlier_one(tmp_path):
     (tmp_path / "config.yaml").touch()
-    began = (tmp_path / "config.yaml").stat().st_mtime
+    (tmp_path / "version.json").write_text('{"command_identifier": "mine"}')
     place = json.dumps({"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}})
-    for since, expected in ((began + 5, "resume False"), (began - 5, "resume True"), (0, "resume True")):
+    for identifier, expected in (("another", "resume False"), ("mine", "resume True"), ("any", "resume True")):
         _, printed = command("+exp=smoke", f"run_dir={tmp_path}", "training.strategy=multi_worker", "overwrite=true",
-                          "resume=true", LAB41_SCE_SINCE=str(since), TF_CONFIG=place)
+                          "resume=true", LAB41_SCE_COMMAND=identifier, TF_CONFIG=place)
         assert expected in printed, printed
 
 

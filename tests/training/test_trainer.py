@@ -17,6 +17,7 @@ from lab41_sce.data.settings import MixtureSettings
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Setup
+from lab41_sce.models.loading import load_model
 from lab41_sce.training import callbacks, trainer
 from lab41_sce.training.settings import TrainingSettings
 from lab41_sce.yaml_defaults import with_yaml_defaults
@@ -62,7 +63,7 @@ def test_history_and_files(mixtures, tmp_path):
     assert history["learning_rate"].is_monotonic_decreasing
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "history.csv"), history)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "checkpoint.npz", "history.csv", "model.keras", "tensorboard"]
+        "checkpoint.npz", "checkpoint_previous.npz", "history.csv", "model.keras", "tensorboard"]
 
 
 def test_an_error_while_tensorboard_writes_becomes_one_sentence(mixtures, tmp_path):
@@ -218,6 +219,97 @@ def test_another_network_is_refused(mixtures, tmp_path):
     np.savez(tmp_path / "checkpoint.npz", **contents | {"state": json.dumps(state)})
     with pytest.raises(UserError, match="of another network"):
         train(mixtures, tmp_path)
+
+
+def flipped(data):
+    """Flip one bit in the middle."""
+    return data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]
+
+
+DAMAGE = {"emptied": lambda data: b"", "zeroed": lambda data: bytes(len(data)), "bit flipped": flipped,
+          "cut": lambda data: data[: len(data) // 2]}
+
+
+@pytest.fixture(scope="module")
+def trained(mixtures, tmp_path_factory):
+    """Return the folder of a finished training whose best validation was the second of three, and its history."""
+    folder = tmp_path_factory.mktemp("trained")
+    _, history = train(mixtures, folder, scores=[1, 3, 2])
+    return folder, history
+
+
+def best_weights(folder):
+    return load_model(folder / "model.keras").get_weights()
+
+
+SOME_DAMAGE = ["bit flipped", None,  # None: removed
+               *(pytest.param(damage, marks=pytest.mark.slow) for damage in ("emptied", "zeroed", "cut"))]
+
+
+@pytest.mark.parametrize("damage", SOME_DAMAGE)
+def test_a_damaged_checkpoint_is_replaced_by_the_one_before(mixtures, trained, tmp_path, caplog, damage):
+    """The updates since then are made again; model.keras is the best model of the new history, though it was newer."""
+    folder, expected = shutil.copytree(trained[0], tmp_path / "run"), trained[1]
+    path = folder / "checkpoint.npz"
+    path.write_bytes(DAMAGE[damage](path.read_bytes())) if damage else path.unlink()
+    _, history = train(mixtures, folder, scores=[2])
+    assert "the training continues from" in caplog.text and "checkpoint.npz" in caplog.text
+    columns = ["update", "learning_rate", "loss", "validation_loss", "validation_si_sdri_db"]
+    pd.testing.assert_frame_equal(history[columns], expected[columns], rtol=1e-4)
+    for a, b in zip(best_weights(folder), best_weights(trained[0]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_model_newer_than_the_checkpoint_is_not_kept(mixtures, tmp_path):
+    """Validations whose checkpoint is lost are not in the history, so their model must not be called the best."""
+    train(mixtures, tmp_path, scores=[1, 2], updates=4)
+    (tmp_path / "checkpoint.npz").write_bytes(b"")
+    with np.load(tmp_path / "checkpoint_previous.npz") as arrays:
+        first = [arrays[name] for name in arrays if name.startswith("best_")]
+    assert not all(np.array_equal(a, b) for a, b in zip(best_weights(tmp_path), first, strict=True))
+    _, history = train(mixtures, tmp_path, scores=[0], updates=4)
+    assert history["validation_si_sdri_db"].to_list() == [1, 0]
+    for a, b in zip(best_weights(tmp_path), first, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("damage", SOME_DAMAGE)
+def test_a_damaged_model_is_written_again(mixtures, trained, tmp_path, caplog, damage):
+    folder = shutil.copytree(trained[0], tmp_path / "run")
+    path = folder / "model.keras"
+    path.write_bytes(DAMAGE[damage](path.read_bytes())) if damage else path.unlink()
+    train(mixtures, folder, scores=[])
+    assert caplog.text.count("it is written again") == 1
+    for a, b in zip(best_weights(folder), best_weights(trained[0]), strict=True):
+        np.testing.assert_array_equal(a, b)
+    whole = path.read_bytes()
+    train(mixtures, folder, scores=[])
+    assert path.read_bytes() == whole and caplog.text.count("it is written again") == 1
+
+
+def test_without_a_readable_checkpoint_nothing_changes(mixtures, trained, tmp_path):
+    folder = shutil.copytree(trained[0], tmp_path / "run")
+    for name, damage in (("checkpoint.npz", DAMAGE["cut"]), ("checkpoint_previous.npz", DAMAGE["emptied"])):
+        (folder / name).write_bytes(damage((folder / name).read_bytes()))
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(UserError, match=r"checkpoint\.npz cannot be read .*checkpoint_previous\.npz cannot be read .*"
+                                        "delete it to train this system from its beginning"):
+        train(mixtures, folder)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_checkpoint_of_an_earlier_version_is_resumed(mixtures, trained, tmp_path):
+    """It holds neither the best weights nor the checksum of the model."""
+    folder = shutil.copytree(trained[0], tmp_path / "run")
+    (folder / "checkpoint_previous.npz").unlink()
+    with np.load(folder / "checkpoint.npz") as arrays:
+        contents = {name: array for name, array in arrays.items() if not name.startswith("best_")}
+    state = json.loads(str(contents["state"]))
+    del state["model_checksum"]
+    np.savez(folder / "checkpoint.npz", **contents | {"state": json.dumps(state)})
+    model = (folder / "model.keras").read_bytes()
+    _, history = train(mixtures, folder, scores=[0], updates=8)
+    assert history["update"].to_list() == [2, 4, 6, 8] and (folder / "model.keras").read_bytes() == model
 
 
 @pytest.mark.parametrize(("changes", "wanted"), [

@@ -1,0 +1,204 @@
+"""A trained model becomes a file for other runtimes: ONNX, or TensorFlow's SavedModel.
+
+Exported is the network, from the scaled features `[B, T, F]` to embeddings `[B, T, F, K]` (of unit length where the
+model has them) or masks `[B, S, T, F]`. The transform of signals to features, clustering and resynthesis stay outside:
+they are a few lines of NumPy, and their settings are in the exported file (`settings`).
+
+The exported file is loaded again and computes outputs for features of several seeds and lengths. It is put in place
+only if these outputs are those of the Keras model.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import fields
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from lab41_sce.atomic_write import lock, lock_name, put_in_place, temporary_name
+from lab41_sce.errors import UserError
+from lab41_sce.models.attractor_model import AttractorModel
+from lab41_sce.models.embedding_model import unit_length
+from lab41_sce.models.loading import SeparationModel
+from lab41_sce.models.mask_model import MASKS, MaskModel
+from lab41_sce.models.onnx_graph import onnx_model
+from lab41_sce.models.settings import FrontEndSettings
+
+FORMATS = ("onnx", "saved_model")
+TOLERANCE = 1e-4  # largest difference from the Keras model, relative to the range of its outputs
+COMPARED = ((1, 1), (3, 2), (2, 37), (1, 250), (1, 1000))  # B and T of the features that are compared
+SETTINGS = "lab41_sce.json"  # in a SavedModel; ONNX has the same text as metadata "lab41_sce"
+
+Run = Callable[[np.ndarray], np.ndarray]
+
+
+def export(model: SeparationModel, path: str | Path, format: str) -> float:
+    """Write the network of a model for another runtime, if the outputs are those of the Keras model.
+
+    Args:
+        model: the trained model.
+        path: the file (ONNX) or folder (SavedModel) to create.
+        format: "onnx" or "saved_model".
+
+    Returns:
+        The largest difference from the Keras model that was found, relative to the range of its outputs.
+
+    Raises:
+        UserError: `path` exists or cannot be written, a package is missing, the network cannot be converted, or the
+            outputs differ by more than `TOLERANCE`. Nothing is written then.
+    """
+    if format not in FORMATS:
+        raise UserError(f"the format {format} is unknown; choose from {', '.join(FORMATS)}.")
+    require_packages(format)
+    path = Path(path)
+    write, load = (_write_onnx, _load_onnx) if format == "onnx" else (_write_saved_model, _load_saved_model)
+    _refuse_existing(path)
+    temporary = temporary_name(path)
+    with lock(lock_name(path)):
+        _refuse_existing(path)  # another process may have written it meanwhile
+        try:
+            _remove(temporary)  # left by a process that was killed
+            write(model, temporary)
+            difference = largest_difference(model, load(temporary))
+            put_in_place(temporary, path)
+        except OSError as error:
+            raise UserError(f"{path} could not be written ({error.strerror or error}); free some space or choose "
+                            "another folder.") from None
+        finally:
+            _remove(temporary)
+    return difference
+
+
+def require_packages(format: str) -> None:
+    """Raise UserError if the packages that a format needs are not installed."""
+    missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None] if format == "onnx" else []
+    if missing:
+        raise UserError(f"the export to ONNX needs {' and '.join(missing)}, not installed here; run "
+                        'pip install "lab41_sce[export]", or export to saved_model.')
+
+
+def network_to_export(model: SeparationModel) -> keras.Model:
+    """Return the Keras model that is exported: features `[B, T, F]` to embeddings or masks."""
+    outputs = model.network.output
+    if isinstance(model, MaskModel):
+        outputs = MASKS[model.mask](outputs)
+    elif model.unit_norm:
+        outputs = unit_length(outputs)
+    return keras.Model(model.network.input, outputs)
+
+
+def settings(model: SeparationModel) -> dict[str, Any]:
+    """Return what separation needs besides the network: class, front end, and the other arguments of the model."""
+    left_out = ("name", "trainable", "dtype", "network", "front_end")
+    arguments = {name: value for name, value in model.get_config().items() if name not in left_out}
+    if isinstance(model, AttractorModel):
+        arguments["fixed_attractors"] = keras.ops.convert_to_numpy(model.fixed_attractors).tolist()  # [S, K]
+    front_end = {item.name: getattr(model.front_end, item.name) for item in fields(FrontEndSettings)}
+    return {"model": type(model).__name__, "front_end": front_end, **arguments}
+
+
+def largest_difference(model: SeparationModel, run: Run) -> float:
+    """Compare an exported network with the Keras model.
+
+    Args:
+        model: the trained model.
+        run: maps features, float32 `[B, T, F]`, to the outputs of the exported network.
+
+    Returns:
+        The largest difference, relative to the range of the outputs of the Keras model.
+
+    Raises:
+        UserError: the difference is larger than `TOLERANCE`, or the model returns values that are not finite.
+    """
+    reference, fixed_frames, largest = network_to_export(model), model.network.input_shape[1], 0.0
+    for seed, (batch, frames) in enumerate(COMPARED):
+        shape = (batch, fixed_frames or frames, model.front_end.n_bins)
+        magnitudes = np.exp(2 * np.random.default_rng(seed).standard_normal(shape))  # levels as uneven as in speech
+        features = keras.ops.convert_to_numpy(model.front_end(magnitudes.astype(np.float32)))
+        expected, found = reference.predict_on_batch(features), run(features)
+        if not np.isfinite(expected).all():
+            raise UserError("the Keras model returns values that are not finite, so it cannot be exported; train it "
+                            "again with a smaller learning rate.")
+        if found.shape != expected.shape:
+            raise UserError(f"the exported network returns the shape {found.shape}, the Keras model {expected.shape}; "
+                            "nothing was written. Export to the other format.")
+        # Outputs that hardly differ from one another are compared relative to their size.
+        scale = max(np.ptp(expected), 0.01 * np.abs(expected).max(), 1e-12)
+        difference = float(np.abs(found - expected).max() / scale)
+        if not difference <= TOLERANCE:  # also where it is not a number
+            raise UserError(f"for {shape[1]} frames, the outputs of the exported network differ from those of the "
+                            f"Keras model by {difference:.1e} of their range, more than {TOLERANCE:.0e}; nothing was "
+                            "written. Export to the other format.")
+        largest = max(largest, difference)
+    return largest
+
+
+def _write_onnx(model: SeparationModel, path: Path) -> None:
+    """Write an ONNX file with the settings as metadata."""
+    import onnx
+
+    converted = onnx_model(model)
+    onnx.helper.set_model_props(converted, {"lab41_sce": json.dumps(settings(model))})
+    try:
+        onnx.checker.check_model(converted)
+    except onnx.checker.ValidationError as error:  # two layers with one name, for example
+        raise UserError(f"the network cannot be written as ONNX ({str(error).splitlines()[0][:200]}); nothing was "
+                        "written. Export to saved_model.") from None
+    path.write_bytes(converted.SerializeToString())
+
+
+def _load_onnx(path: Path) -> Run:
+    """Return the function that an ONNX file computes."""
+    import onnxruntime
+
+    def run(features: np.ndarray) -> np.ndarray:
+        return np.asarray(session.run(None, {"features": features})[0])
+
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        run(np.zeros([size if isinstance(size, int) else 1 for size in session.get_inputs()[0].shape], np.float32))
+    except Exception as error:  # the exceptions of onnxruntime have no common class
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(f"onnxruntime cannot run the exported network ({reason}); nothing was written. Export to "
+                        "saved_model.") from None
+    return run
+
+
+def _write_saved_model(model: SeparationModel, folder: Path) -> None:
+    """Write a SavedModel with the settings in its folder `assets.extra`."""
+    import tensorflow as tf
+
+    network = network_to_export(model)
+    signature = [keras.InputSpec(dtype="float32", shape=network.input_shape)]
+    try:
+        network.export(str(folder), format="tf_saved_model", verbose=False, input_signature=signature)
+    except tf.errors.OpError as error:  # a full disk, for example
+        raise OSError(error.message.split("; ")[-1]) from None
+    extra = folder / "assets.extra"  # the place that TensorFlow leaves to others
+    extra.mkdir()
+    (extra / SETTINGS).write_text(json.dumps(settings(model)), "utf-8")
+
+
+def _load_saved_model(folder: Path) -> Run:
+    """Return the function that a SavedModel computes."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(folder))
+    return lambda features: loaded.serve(features).numpy()
+
+
+def _refuse_existing(path: Path) -> None:
+    """Raise UserError if there is a file or folder."""
+    if path.exists():
+        raise UserError(f"{path} exists; delete it, or choose another name.")
+
+
+def _remove(path: Path) -> None:
+    """Delete a file or a folder, if it exists."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
