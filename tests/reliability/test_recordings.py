@@ -31,7 +31,8 @@ def sound(rate_hz, n_channels, rng):
 def formats(rates_hz):
     """List (container, codec, rate in Hz, contents) of all that libsndfile can write."""
     rng = np.random.default_rng(0)
-    for container in sorted(soundfile.available_formats()):
+    # RAW has no header; SD2 writes a second file beside the first.
+    for container in sorted(set(soundfile.available_formats()) - {"RAW", "SD2"}):
         for codec in sorted(soundfile.available_subtypes(container)):
             for rate_hz in rates_hz:
                 for n_channels in (1, 2):
@@ -40,8 +41,7 @@ def formats(rates_hz):
                         soundfile.write(file, sound(rate_hz, n_channels, rng), rate_hz, codec, format=container)
                     except (soundfile.LibsndfileError, ValueError, TypeError):
                         continue  # libsndfile does not write this combination
-                    if container != "RAW":  # has no header
-                        yield container, codec, rate_hz, file.getvalue()
+                    yield container, codec, rate_hz, file.getvalue()
 
 
 def test_round_trips_and_seeks(campaign, quick, tmp_path):
