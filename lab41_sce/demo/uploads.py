@@ -1,4 +1,4 @@
-"""An upload becomes a file in a folder of its own, if it is a sound within the limits of the page.
+"""An upload within the limits of the page becomes a file in its own folder; other uploads are refused.
 
 The two routes replace Gradio's, which store any file and show it in the browser. Requests for a separation contain the
 path of an upload; those with another path go no further.

@@ -315,7 +315,7 @@ def test_files_of_a_folder_that_are_left_out_are_counted(model_file, tmp_path, c
 
 
 def test_recordings_with_similar_names_keep_their_own_voices(model_file, tmp_path):
-    """Talk_1.WAV is a recording of its own, although the first voice of Talk.WAV has nearly the same name."""
+    """Talk_1.WAV is a recording, although its name differs from the first voice of Talk.WAV only in case."""
     signals = {name: (number + 1) * noise(1, 16000) for number, name in enumerate(("Talk.WAV", "Talk_1.WAV"))}
     (tmp_path / "in").mkdir()
     for name, signal in signals.items():

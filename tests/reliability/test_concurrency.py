@@ -1,7 +1,7 @@
 """Commands at once: different recordings of one name, makers of one store, tables of one sweep, writers of one file.
 
-A command that succeeds has written what it prints, whole and of its own input; every other one is refused. Clocks jump
-in half of the cases. Tables of a store are damaged, and the store is loaded.
+Each command either writes complete files from its own input, or reports an error. The clock jumps in half of the cases.
+Another campaign damages the tables of a store and loads the store.
 """
 
 import itertools
