@@ -21,7 +21,7 @@ import soundfile
 
 from benchmarks.prepared import prepare_experiment, training_mixtures
 from benchmarks.timing import part_main, peak_megabytes, seconds
-from lab41_sce.data import splits, store_writer
+from lab41_sce.data import splits
 from lab41_sce.data.corpus import EMBEDDED_SUBSET, load_corpus
 from lab41_sce.data.evaluation_set import draw_evaluation_set
 from lab41_sce.data.noise import Noise
@@ -31,7 +31,7 @@ from lab41_sce.data.speech import Speech
 from lab41_sce.data.store_writer import write_store
 
 TREES = ((100, 10), (10_000, 250), (280_000, 2338))  # utterances, speakers
-LARGE_STORE = (1_000_000, 100_000, 20, store_writer.SHARD_SECONDS)  # utterances, speakers, shards, seconds of a shard
+LARGE_STORE = (1_000_000, 100_000, 1000, 20)  # utterances, speakers, utterances of a shard, files
 SPEEDS = (0.9, 1.0, 1.1)
 RATE_HZ = 10_000
 
@@ -52,23 +52,31 @@ def make_tree(root: Path, n_utterances: int, n_speakers: int) -> None:
             os.link(first[speaker], utterance)
 
 
-def make_store(root: Path, n_utterances: int, n_speakers: int, n_shards: int, shard_seconds: float) -> None:
-    """Make a store of noise whose utterances last 3 to 15 seconds and overlap."""
-    rng, shards = np.random.default_rng(0), []
-    for number in range(n_shards):
-        samples = rng.integers(-3000, 3000, round(shard_seconds * RATE_HZ), np.int16)
+def make_store(root: Path, n_utterances: int, n_speakers: int, per_shard: int, n_files: int) -> int:
+    """Make a store of noise whose shards are links to a few files; return the bytes of these files."""
+    rng = np.random.default_rng(0)
+    ends = np.cumsum(rng.integers(3 * RATE_HZ, 15 * RATE_HZ, per_shard))  # of the utterances in every shard
+    files = []
+    for number in range(n_files):
+        samples = rng.integers(-3000, 3000, ends[-1], np.int16)
+        path = root / f"noise_{number}.wav"
+        soundfile.write(path, samples, RATE_HZ, "PCM_16")
+        files.append((path, zlib.crc32(samples.tobytes())))
+    shards = []
+    for number in range(n_utterances // per_shard):
+        path, crc32 = files[number % n_files]
         name = f"shard_{number:05d}.wav"
-        soundfile.write(root / name, samples, RATE_HZ, "PCM_16")
-        shards.append((name, len(samples), zlib.crc32(samples.tobytes())))
+        os.link(path, root / name)
+        shards.append((name, ends[-1], crc32))
     pd.DataFrame(shards, columns=["shard", "samples", "crc32"]).to_csv(root / "shards.csv", index=False)
-    lengths = rng.integers(3 * RATE_HZ, 15 * RATE_HZ, n_utterances)
-    starts = rng.integers(round(shard_seconds - 15) * RATE_HZ, size=n_utterances)
-    speakers = np.arange(n_utterances) % n_speakers
+    starts, stops = np.tile([0, *ends[:-1]], len(shards)), np.tile(ends, len(shards))
+    rows = np.arange(len(stops))
+    speakers = rng.permutation(rows) % n_speakers
     names = [f"{speaker}-{number}" for number, speaker in enumerate(speakers)]
     pd.DataFrame({"utterance": names, "speaker": speakers, "sex": np.array(["F", "M"])[speakers % 2], "subset": "train",
-                  "start": starts, "stop": starts + lengths, "shard": rng.integers(n_shards, size=n_utterances)}
-                 ).to_csv(root / "index.csv", index=False)
+                  "start": starts, "stop": stops, "shard": rows // per_shard}).to_csv(root / "index.csv", index=False)
     (root / "store.json").write_text(json.dumps({"sample_rate_hz": RATE_HZ}), "utf-8")
+    return sum(path.stat().st_size for path, _ in files)
 
 
 def start_up(root: str) -> tuple[dict[str, float], float]:
@@ -115,9 +123,9 @@ def measure_indexing(rows, quick: bool) -> None:
                 rows.add(f"{case}: each thousand", 1000 * taken / n_utterances, "s")
 
 
-def measure_large_store(rows, size: tuple[int, int, int, float], root: Path) -> None:
-    """Measure the start of an experiment with a large store, in a separate process."""
-    make_store(root, *size)
+def measure_large_store(rows, size: tuple[int, int, int, int], root: Path) -> int:
+    """Measure the start of an experiment with a large store, in a separate process; return the bytes of the store."""
+    n_bytes = make_store(root, *size)
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         stages, peak_mb = pool.submit(start_up, str(root)).result()
     case = f"start with a store of {size[0]} utterances of {size[1]} speakers"
@@ -125,6 +133,7 @@ def measure_large_store(rows, size: tuple[int, int, int, float], root: Path) -> 
         rows.add(f"{case}: {stage}", taken, "s")
     rows.add(case, sum(stages.values()), "s")
     rows.add(f"{case}: peak memory", peak_mb, "MB")
+    return n_bytes
 
 
 def measure(rows, quick: bool) -> None:
@@ -150,13 +159,12 @@ def measure(rows, quick: bool) -> None:
         add_input_rate(f"{case}, from a store",
                        training_mixtures(prepare_experiment(experiment, folder)[1], batch, length))
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        size = (2000, 200, 1, 100.0) if quick else LARGE_STORE
-        measure_large_store(rows, size, Path(folder))
+        size = (2000, 200, 100, 1) if quick else LARGE_STORE
+        gigabytes = measure_large_store(rows, size, Path(folder)) / 1e9
         mixtures = training_mixtures(prepare_experiment(experiment, folder, "train")[1], batch, length)
         mixtures.batch(0)  # measures the spectrum of speech, which the noise needs
         drop_cache(Path(folder))
-        gigabytes = size[2] * size[3] * 2 * RATE_HZ / 1e9
-        add_input_rate(f"{case}, from a store of {gigabytes:g} GB that is not in memory", mixtures)
+        add_input_rate(f"{case}, from a store of {gigabytes:.2g} GB that is not in memory", mixtures)
 
 
 if __name__ == "__main__":
