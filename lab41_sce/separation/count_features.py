@@ -1,0 +1,132 @@
+"""The embeddings of active bins `[n, K]` become the numbers `[D]` from which the number of speakers is estimated.
+
+The bins are weighted in two ways: by magnitude, and by coherence, the cosine between a bin's embedding and those of its
+neighbours in time and frequency. Bins in which two voices are equally loud have little coherence. For each weighting:
+
+| number | meaning |
+| --- | --- |
+| `variance_k` | log of the mean squared distance of the embeddings from k centroids, k = 1 to 5 |
+| `gain_k` | log of the ratio of the variances with k and with k - 1 centroids, k = 2 to 5 |
+| `cosine_k` | largest cosine between two of k centroids |
+| `norm_k` | length of the shortest of k centroids; 1 for a cluster without variance |
+| `core_k` | share of the bins that are near one of k centroids |
+| `smallest_k` | log of the share of the bins that are near the centroid with the fewest |
+| `dominance_k` | mean over the frames of the share of the frame's strongest cluster |
+| `overlap_k` | largest correlation over time between two clusters: the halves of one voice are active together |
+| `eigenvalue_i` | the five largest eigenvalues of the embeddings' second moments |
+| `frame_variance` and its quantiles | variance of the embeddings within a frame |
+
+Each other number is computed once: the coherence with neighbours at four distances, the level and the number of the
+active bins, the number of frames.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lab41_sce.models.clustering import fit_centroids
+
+MAX_CLUSTERS = 5
+MAX_FITTED_EMBEDDINGS = 2500  # for each k-means; the variances change in the third digit with more
+CORE_DISTANCE = 0.4  # largest squared distance of a bin near a centroid
+MIN_FRAME_BINS = 4.0  # smallest effective number of bins for the variance within a frame
+QUANTILES = (0.1, 0.5, 0.9)
+NEIGHBOURS = {"next_frame": (1, 0), "next_bin": (0, 1), "frame_2": (2, 0), "frame_8": (8, 0)}  # (frames, bins)
+SHARE_FLOOR, VARIANCE_FLOOR = 1e-3, 1e-2  # added before logarithms
+
+
+class ActiveBins(NamedTuple):
+    """Hold the active bins of a recording.
+
+    Attributes:
+        embeddings: float32 `[n, K]`, of length one for a model with `unit_norm`.
+        magnitudes: relative to the peak, `[n]`.
+        frames, bins: places of the bins in the spectrogram, ascending, int `[n]` each.
+    """
+
+    embeddings: np.ndarray
+    magnitudes: np.ndarray
+    frames: np.ndarray
+    bins: np.ndarray
+
+
+def count_features(active: ActiveBins) -> dict[str, float]:
+    """Compute the numbers by name; the module describes them.
+
+    Args:
+        active: the active bins, n at least 1.
+    """
+    frames = np.unique(active.frames, return_inverse=True)[1]
+    cosines = {name: _neighbour_cosines(active, step) for name, step in NEIGHBOURS.items()}
+    coherence = np.nan_to_num(np.nanmean([cosines["next_frame"], cosines["next_bin"], np.zeros(len(frames))], axis=0))
+    numbers = {f"coherence_{name}": float(np.nan_to_num(np.nanmean([*values, 0.0]))) for name, values in cosines.items()}
+    levels_db = 20 * np.log10(np.maximum(active.magnitudes, 1e-9))
+    numbers |= {"level_mean_db": levels_db.mean(), "level_deviation_db": levels_db.std(),
+                "bins_per_frame": np.log(len(frames) / (frames.max() + 1)), "frames": np.log(frames.max() + 1)}
+    for name, weights in (("magnitude", active.magnitudes), ("coherence", np.clip(coherence, 0, None) ** 2 + 1e-3)):
+        weights = (weights / weights.mean()).astype(np.float32)
+        numbers |= {f"{name}_{key}": value for key, value in
+                    (_moments(active.embeddings, weights, frames) | _clusters(active.embeddings, weights, frames)).items()}
+    return {name: float(value) for name, value in numbers.items()}
+
+
+def _neighbour_cosines(active: ActiveBins, step: tuple[int, int]) -> np.ndarray:
+    """Return the scalar product of each embedding and that of the bin `step` (frames, bins) away, NaN if inactive."""
+    stride = int(active.bins.max()) + 2
+    places = active.frames.astype(np.int64) * stride + active.bins  # ascending
+    wanted = places + step[0] * stride + step[1]
+    found = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
+    cosines = np.einsum("nk,nk->n", active.embeddings, active.embeddings[found])
+    return np.where(places[found] == wanted, cosines, np.nan)
+
+
+def _moments(embeddings: np.ndarray, weights: np.ndarray, frames: np.ndarray) -> dict[str, float]:
+    """Compute the numbers that need no clusters."""
+    total = weights.sum()
+    eigenvalues = np.linalg.eigvalsh((embeddings * weights[:, None]).T @ embeddings / total)[::-1][:MAX_CLUSTERS]
+    sums = np.stack([np.bincount(frames, weights * column) for column in embeddings.T], axis=1)  # [T, K]
+    weight = np.bincount(frames, weights)
+    effective = weight**2 / np.bincount(frames, weights**2)
+    enough = effective > MIN_FRAME_BINS
+    power = np.bincount(frames, weights * (embeddings**2).sum(axis=1)) / weight
+    variances = (power - ((sums / weight[:, None]) ** 2).sum(axis=1)) * effective / np.maximum(effective - 1, 1e-9)
+    variances, weight = (variances[enough], weight[enough]) if enough.any() else (np.zeros(1), np.ones(1))
+    return {**{f"eigenvalue_{i}": value for i, value in enumerate(eigenvalues, start=1)},
+            "frame_variance": np.average(variances, weights=weight),
+            **{f"frame_variance_{quantile:g}": np.quantile(variances, quantile) for quantile in QUANTILES}}
+
+
+def _clusters(embeddings: np.ndarray, weights: np.ndarray, frames: np.ndarray) -> dict[str, float]:
+    """Compute the numbers of 1 to 5 clusters."""
+    numbers, before = {}, 0.0
+    fitted = slice(None, None, -(-len(embeddings) // MAX_FITTED_EMBEDDINGS))
+    frame_weight = np.bincount(frames, weights)
+    for k in range(1, MAX_CLUSTERS + 1):
+        centroids = fit_centroids(embeddings[fitted], weights[fitted], k)
+        scores = embeddings @ centroids.T - 0.5 * (centroids**2).sum(axis=1)
+        nearest = scores.argmax(axis=1)
+        distances = np.maximum((embeddings**2).sum(axis=1) - 2 * scores.max(axis=1), 0)
+        near = distances < CORE_DISTANCE
+        variance = np.log(np.average(distances, weights=weights) + VARIANCE_FLOOR)
+        numbers[f"variance_{k}"] = variance
+        numbers[f"core_{k}"] = np.average(near, weights=weights)
+        if k > 1:
+            norms = np.linalg.norm(centroids, axis=1)
+            pairs = np.triu_indices(k, 1)
+            directions = centroids / np.maximum(norms, 1e-9)[:, None]
+            shares = np.bincount(nearest, weights * near, k) / weights.sum()
+            activity = np.stack([np.bincount(frames, weights * (nearest == cluster)) for cluster in range(k)])  # [k, T]
+            numbers |= {
+                f"gain_{k}": variance - before, f"cosine_{k}": (directions @ directions.T)[pairs].max(),
+                f"norm_{k}": norms.min(), f"smallest_{k}": np.log(shares.min() + SHARE_FLOOR),
+                f"dominance_{k}": (activity.max(axis=0).sum()) / frame_weight.sum(),
+                f"overlap_{k}": _correlations(np.sqrt(activity))[pairs].max()}
+        before = variance
+    return numbers
+
+
+def _correlations(activity: np.ndarray) -> np.ndarray:
+    """Return the correlations `[k, k]` of activities `[k, T]`; 0 where an activity is constant."""
+    centred = activity - activity.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(centred, axis=1)
+    return centred @ centred.T / np.maximum(np.outer(norms, norms), 1e-9)
