@@ -15,6 +15,7 @@ COMMANDS = {
     "separate": "separate recordings into one file for each speaker",
     "score": "score separated voices against their references",
     "experiment": "train and score systems, and write a report",
+    "calibrate": "teach a trained model to count speakers, from other speech",
     "export": "write a trained model as ONNX or as a SavedModel",
     "store": "pack a corpus into a few large files that load fast",
     "download": "download parts of LibriSpeech",

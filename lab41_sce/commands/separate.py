@@ -48,8 +48,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                         help="recordings (WAV, FLAC, OGG, MP3), or folders that contain them")
     parser.add_argument("--model", type=Path, metavar="RUN_OR_FILE",
                         help="folder of a run, or a .keras file (default: the shipped model)")
-    parser.add_argument("--speakers", default="auto", metavar="auto|N",
-                        help="number of speakers (default: counted, up to 3)")
+    parser.add_argument("--speakers", default="auto", metavar="auto|N|N-M",
+                        help="number of speakers, or a range to count between, such as 2-4 (default: counted; the "
+                             "shipped model counts up to 5)")
     parser.add_argument("--enroll", type=Path, metavar="FILE",
                         help="recording of one person who talks alone; the voice of this person comes first")
     parser.add_argument("--out-dir", default=Path("."), type=Path, metavar="DIR",
@@ -83,9 +84,13 @@ def check_choices(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value in words:
             continue
-        if not value.isdecimal() or not 1 <= int(value) <= most:
-            raise UserError(f"--{name} {value} is not possible; give {', '.join(words)} or a number from 1 to {most}.")
-        setattr(options, name, int(value))
+        numbers = value.split("-") if name == "speakers" else [value]
+        limits = [int(number) if number.isdecimal() else 0 for number in numbers]
+        if len(limits) > 2 or limits != sorted(limits) or not 1 <= limits[0] <= limits[-1] <= most:
+            more = ", a range such as 2-4" if name == "speakers" else ""
+            raise UserError(f"--{name} {value} is not possible; give {', '.join(words)}{more} or a number from 1 to "
+                            f"{most}.")
+        setattr(options, name, tuple(limits) if len(limits) == 2 else limits[0])
     on_cluster = options.parallel_backend != "loky"
     if options.jobs is None:
         options.jobs = -1 if on_cluster else 1
@@ -205,7 +210,7 @@ def separate_all(options: argparse.Namespace) -> bool:
     paths = list_recordings(options.files)
     several = paths != options.files or len(paths) > 1
     inputs = [*paths, *([options.enroll] if options.enroll else [])]
-    min_speakers = 1 if options.speakers == "auto" else options.speakers
+    min_speakers = 1 if options.speakers == "auto" else int(np.min(options.speakers))
     outputs = {path: output_paths(path, options).all(min_speakers) for path in paths}
     possible = _without_conflicts(paths, outputs, inputs, options.force or several)
     all_possible = possible == paths

@@ -36,7 +36,7 @@ def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFr
         pre_emphasis: coefficient of the first-order difference after which levels are measured.
 
     Returns:
-        The mixture, float32 `[N]`, and a description: its speakers, `seconds`, `level_range_db`, `snr_db` (infinity
+        The mixture, float32 `[N]`, and a description: `names` of the speakers, `seconds`, `level_range_db`, `snr_db` (infinity
         without noise), `pauses`, `reverberation_seconds` (0 without reverberation).
     """
     plain = rng.random() < PLAIN_SHARE
@@ -61,7 +61,7 @@ def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFr
         drawn = noise.draw(noise.kinds[rng.integers(len(noise.kinds))], rng, length, "train", [*speakers])
         mixture = mixture + scale_to_snr(drawn, mixture, snr_db)
     return mixture.astype(np.float32), {
-        "speakers": " ".join(speakers), "seconds": seconds, "level_range_db": level_range_db, "snr_db": snr_db,
+        "names": " ".join(speakers), "seconds": seconds, "level_range_db": level_range_db, "snr_db": snr_db,
         "pauses": varied["pauses"], "reverberation_seconds": rt60}
 
 

@@ -16,8 +16,7 @@ neighbours in time and frequency. Bins in which two voices are equally loud have
 | `eigenvalue_i` | the five largest eigenvalues of the embeddings' second moments |
 | `frame_variance` and its quantiles | variance of the embeddings within a frame |
 
-Each other number is computed once: the coherence with neighbours at four distances, the level and the number of the
-active bins, the number of frames.
+The coherence with neighbours at four distances and the levels of the active bins are computed once.
 """
 
 from typing import NamedTuple
@@ -33,6 +32,8 @@ MIN_FRAME_BINS = 4.0  # smallest effective number of bins for the variance withi
 QUANTILES = (0.1, 0.5, 0.9)
 NEIGHBOURS = {"next_frame": (1, 0), "next_bin": (0, 1), "frame_2": (2, 0), "frame_8": (8, 0)}  # (frames, bins)
 SHARE_FLOOR, VARIANCE_FLOOR = 1e-3, 1e-2  # added before logarithms
+MIN_WEIGHT = 1e-3  # of a bin without coherence
+BLOCK_FRAMES = 25  # of a large recording, whole blocks of frames are left out, so that neighbours stay together
 
 
 class ActiveBins(NamedTuple):
@@ -40,7 +41,7 @@ class ActiveBins(NamedTuple):
 
     Attributes:
         embeddings: float32 `[n, K]`, of length one for a model with `unit_norm`.
-        magnitudes: relative to the peak, `[n]`.
+        magnitudes: `[n]`, at least one above 0.
         frames, bins: places of the bins in the spectrogram, ascending, int `[n]` each.
     """
 
@@ -58,20 +59,49 @@ def count_features(active: ActiveBins) -> dict[str, float]:
     """
     frames = np.unique(active.frames, return_inverse=True)[1]
     cosines = {name: _neighbour_cosines(active, step) for name, step in NEIGHBOURS.items()}
-    coherence = np.nan_to_num(np.nanmean([cosines["next_frame"], cosines["next_bin"], np.zeros(len(frames))], axis=0))
-    numbers = {f"coherence_{name}": float(np.nan_to_num(np.nanmean([*values, 0.0]))) for name, values in cosines.items()}
-    levels_db = 20 * np.log10(np.maximum(active.magnitudes, 1e-9))
-    numbers |= {"level_mean_db": levels_db.mean(), "level_deviation_db": levels_db.std(),
-                "bins_per_frame": np.log(len(frames) / (frames.max() + 1)), "frames": np.log(frames.max() + 1)}
-    for name, weights in (("magnitude", active.magnitudes), ("coherence", np.clip(coherence, 0, None) ** 2 + 1e-3)):
+    coherence = _mean_of_known(np.stack([cosines["next_frame"], cosines["next_bin"]]))
+    numbers = {f"coherence_{name}": np.nansum(values) / max(np.isfinite(values).sum(), 1)
+               for name, values in cosines.items()}
+    levels_db = 20 * np.log10(np.maximum(active.magnitudes / active.magnitudes.max(), 1e-9))
+    numbers |= {"level_mean_db": levels_db.mean(), "level_deviation_db": levels_db.std()}
+    for name, weights in (("magnitude", active.magnitudes),
+                          ("coherence", np.maximum(coherence, 0) ** 2 + MIN_WEIGHT)):
         weights = (weights / weights.mean()).astype(np.float32)
         numbers |= {f"{name}_{key}": value for key, value in
                     (_moments(active.embeddings, weights, frames) | _clusters(active.embeddings, weights, frames)).items()}
     return {name: float(value) for name, value in numbers.items()}
 
 
+def feature_names() -> set[str]:
+    """Return the names of the numbers that `count_features` computes."""
+    places = np.arange(MAX_CLUSTERS)
+    return set(count_features(ActiveBins(np.eye(MAX_CLUSTERS, dtype=np.float32), np.ones(len(places)), places, places)))
+
+
+def thin_blocks(frames: np.ndarray, most: int) -> np.ndarray:
+    """Choose blocks of frames at random, so that about `most` active bins are left.
+
+    Args:
+        frames: frame of each active bin, int `[n]`.
+        most: number of bins.
+
+    Returns:
+        Indices of the bins in the chosen blocks, ascending; all if there are at most `most`.
+    """
+    if len(frames) <= most:
+        return np.arange(len(frames))
+    blocks = frames // BLOCK_FRAMES
+    chosen = np.random.default_rng(0).random(blocks.max() + 1) < most / len(frames)
+    return np.flatnonzero(chosen[blocks])
+
+
+def _mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Return the mean over the rows of `[m, n]` without NaN, `[n]`; 0 where all are NaN."""
+    return np.nansum(values, axis=0) / np.maximum(np.isfinite(values).sum(axis=0), 1)
+
+
 def _neighbour_cosines(active: ActiveBins, step: tuple[int, int]) -> np.ndarray:
-    """Return the scalar product of each embedding and that of the bin `step` (frames, bins) away, NaN if inactive."""
+    """Multiply each embedding by that of the bin `step` (frames, bins) away; NaN where this bin is not active."""
     stride = int(active.bins.max()) + 2
     places = active.frames.astype(np.int64) * stride + active.bins  # ascending
     wanted = places + step[0] * stride + step[1]

@@ -85,7 +85,8 @@ def _describe(separation: Separation, recording: Recording, voices: Sequence[Pat
         "voices": [{"file": voice.name, "speaks": [[round(time, 3) for time in pair] for pair in of_voice]}
                    for voice, of_voice in zip(voices, segments, strict=True)]}
     if separation.count:
-        described["count"] = {"why": str(separation.count), "cluster_variances": separation.count.cluster_variances}
+        described["count"] = {"why": str(separation.count), "probabilities": separation.count.probabilities,
+                              "cluster_variances": separation.count.cluster_variances}
     if separation.similarity is not None:
         described["enrolled"] = {"found": separation.enrolled_found, "similarity": separation.similarity.tolist()}
     return described
@@ -100,7 +101,10 @@ def summarise(separation: Separation, first_voice: Path, peak: float, leftovers:
         peak: largest absolute sample of all voices.
         leftovers: see `OutputPaths.leftovers`.
     """
-    sentences = [str(separation.count)] if separation.count else []
+    sentences = []
+    if separation.count:
+        advice = f": listen, or give --speakers {separation.count.alternative}" if separation.count.alternative else ""
+        sentences.append(f"{separation.count}{advice}")
     if separation.similarity is not None:
         subject = "the first voice is" if separation.enrolled_found else "none of the voices is"
         sentences.append(f"{subject} that of the enrolled person (similarity {separation.similarity[0]:.2f})")
