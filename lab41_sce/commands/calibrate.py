@@ -15,6 +15,8 @@ from tqdm import tqdm
 from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
 
+MIN_MIXTURES = 200  # fewer do not have every number of speakers in every fold
+
 
 @command("interrupted: the numbers of the finished mixtures are kept; repeat the command to continue")
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,9 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="file that keeps the numbers of the mixtures, so that an interrupted command continues "
                              "(default: MODEL.counting.csv in the current folder)")
     options = parser.parse_args(arguments)
-    if options.mixtures < 100:
-        raise UserError(f"--mixtures {options.mixtures} are too few to calibrate with; give at least 100.")
-    from lab41_sce.evaluation.count_calibration import fit, load_speech, measure  # TensorFlow is not needed for the help
+    if options.mixtures < MIN_MIXTURES:
+        raise UserError(f"--mixtures {options.mixtures} are too few to calibrate with; give at least {MIN_MIXTURES}.")
+    from lab41_sce.evaluation.count_calibration import (  # TensorFlow is not needed for the help
+        fit,
+        load_speech,
+        measure,
+    )
     from lab41_sce.models.embedding_model import EmbeddingModel
     from lab41_sce.models.loading import load_model, model_file
     from lab41_sce.pretrained import MODEL

@@ -45,9 +45,9 @@ def summary(result: Result, system: str) -> str:
     sentences = [f"{result.sound.seconds:.1f} s at {result.sound.sample_rate_hz} Hz were "
                  f"separated into {n_voices} voice{'s' if n_voices > 1 else ''} by {system}."]
     if result.separation.count:
-        other = result.separation.count.alternative
-        advice = f" Listen, or choose the number yourself, such as {other}." if other else ""
-        sentences.append(f"Speaker count: {result.separation.count}.{advice}")
+        sentences.append(f"Speaker count: {result.separation.count}.")
+        if result.separation.count.probabilities and result.separation.count.alternative:
+            sentences.append("Listen, or choose the number of voices.")
     sentences.append(drawing.confidence(result.separation.activity))
     return f"<p>{escape(' '.join(sentences))}</p>"
 

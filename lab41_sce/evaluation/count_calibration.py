@@ -64,8 +64,8 @@ def load_speech(folders: Sequence[Path], splits: Path | None, only: Path | None 
             table = table[table["speaker"].isin(pd.read_csv(only, dtype=str)["speaker"])]
         n_speakers, enough = table["speaker"].nunique(), N_FOLDS * max(NUMBERS)
         if n_speakers < enough:
-            raise UserError(f"{folder} has {n_speakers} speakers that the model was not trained on and that no score is "
-                            f"measured with, but {enough} are needed; add speech of other speakers.")
+            raise UserError(f"{folder} has {n_speakers} speakers who are neither trained nor scored on, but {enough} "
+                            "are needed; give speech of more speakers.")
         tables.append(table.assign(folder=number, split="train", fold=_folds(table)))
     return pd.concat(tables, ignore_index=True)
 

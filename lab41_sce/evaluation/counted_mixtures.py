@@ -36,8 +36,8 @@ def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFr
         pre_emphasis: coefficient of the first-order difference after which levels are measured.
 
     Returns:
-        The mixture, float32 `[N]`, and a description: `names` of the speakers, `seconds`, `level_range_db`, `snr_db` (infinity
-        without noise), `pauses`, `reverberation_seconds` (0 without reverberation).
+        The mixture, float32 `[N]`, and its description: `names` of the speakers, `seconds`, `level_range_db`, `snr_db`
+        (infinity without noise), `pauses`, `reverberation_seconds` (0 without reverberation).
     """
     plain = rng.random() < PLAIN_SHARE
     varied = {name: not plain and rng.random() < share for name, share in VARIED_SHARES.items()}

@@ -113,11 +113,12 @@ def read_classifier(model_file: Path, model: Any) -> CountClassifier | None:
         fits = (1 <= n_features <= MAX_FEATURES and 2 <= n_numbers <= MAX_NUMBER and bias.ndim == 1
                 and len(classifier.weights) == n_numbers and all(row.shape == (n_features,) for row in matrix)
                 and all(np.isfinite(row).all() for row in (*matrix, bias)) and min(classifier.scale) > 0)
+        known = set(classifier.features) <= feature_names()
     except (TypeError, ValueError, OverflowError):
         fits = False
     if not fits:
         raise UserError(f"{path} is damaged: it does not hold finite numbers for each feature; {repair}.")
-    if not set(classifier.features) <= feature_names():
+    if not known:
         raise UserError(f"{path} was made by another version of this program; {repair}.")
     if classifier.network != weights_checksum(model):
         raise UserError(f"{path} was made for another network than that of {model_file.name}; {repair}.")

@@ -66,9 +66,8 @@ def count_features(active: ActiveBins) -> dict[str, float]:
     numbers |= {"level_mean_db": levels_db.mean(), "level_deviation_db": levels_db.std()}
     for name, weights in (("magnitude", active.magnitudes),
                           ("coherence", np.maximum(coherence, 0) ** 2 + MIN_WEIGHT)):
-        weights = (weights / weights.mean()).astype(np.float32)
-        numbers |= {f"{name}_{key}": value for key, value in
-                    (_moments(active.embeddings, weights, frames) | _clusters(active.embeddings, weights, frames)).items()}
+        weighted = active.embeddings, (weights / weights.mean()).astype(np.float32), frames
+        numbers |= {f"{name}_{key}": value for key, value in (_moments(*weighted) | _clusters(*weighted)).items()}
     return {name: float(value) for name, value in numbers.items()}
 
 
@@ -113,14 +112,17 @@ def _neighbour_cosines(active: ActiveBins, step: tuple[int, int]) -> np.ndarray:
 def _moments(embeddings: np.ndarray, weights: np.ndarray, frames: np.ndarray) -> dict[str, float]:
     """Compute the numbers that need no clusters."""
     total = weights.sum()
-    eigenvalues = np.linalg.eigvalsh((embeddings * weights[:, None]).T @ embeddings / total)[::-1][:MAX_CLUSTERS]
+    eigenvalues = np.linalg.eigvalsh((embeddings * weights[:, None]).T @ embeddings / total)[::-1]
+    eigenvalues = np.pad(eigenvalues, (0, MAX_CLUSTERS))[:MAX_CLUSTERS]  # 0 beyond the size of the embeddings
     sums = np.stack([np.bincount(frames, weights * column) for column in embeddings.T], axis=1)  # [T, K]
     weight = np.bincount(frames, weights)
     effective = weight**2 / np.bincount(frames, weights**2)
     enough = effective > MIN_FRAME_BINS
     power = np.bincount(frames, weights * (embeddings**2).sum(axis=1)) / weight
     variances = (power - ((sums / weight[:, None]) ** 2).sum(axis=1)) * effective / np.maximum(effective - 1, 1e-9)
-    variances, weight = (variances[enough], weight[enough]) if enough.any() else (np.zeros(1), np.ones(1))
+    variances, weight = variances[enough], weight[enough].astype(float)
+    if not len(variances):
+        variances, weight = np.ones(1), np.ones(1)
     return {**{f"eigenvalue_{i}": value for i, value in enumerate(eigenvalues, start=1)},
             "frame_variance": np.average(variances, weights=weight),
             **{f"frame_variance_{quantile:g}": np.quantile(variances, quantile) for quantile in QUANTILES}}

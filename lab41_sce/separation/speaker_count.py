@@ -1,8 +1,8 @@
 """The embeddings of a recording become the number of people who talk, 1 to 5.
 
 A model with a classifier (`count_classifier.py`) gives the probability of each number. Without one, the model's
-threshold decides, up to 3: training moves the embeddings of one speaker together, so the count is the smallest number of
-clusters with a mean squared distance to the centroids below the threshold.
+threshold decides, up to 3. Training moves the embeddings of one speaker together, so the count is the smallest number
+of clusters with a mean squared distance to the centroids below the threshold.
 """
 
 from collections.abc import Sequence
@@ -27,30 +27,31 @@ class SpeakerCount:
 
     Attributes:
         n_speakers: the most probable number, or the smallest number of clusters with a variance below the threshold.
-        probabilities: of each number that was possible; None of a count by the threshold, and of silence.
         cluster_variances: mean squared distance of the embeddings from their centroids, for 1, 2, ... clusters; empty
             of a count by probabilities.
         threshold: the model's `cluster_variance`; None of a count by probabilities.
+        probabilities: of each number that was possible; None of a count by the threshold, and of silence.
     """
 
     n_speakers: int
-    probabilities: dict[int, float] | None = None
     cluster_variances: tuple[float, ...] = ()
     threshold: float | None = None
+    probabilities: dict[int, float] | None = None
 
     def __str__(self) -> str:
         """Explain the number in a sentence."""
         people = "1 person talks" if self.n_speakers == 1 else f"{self.n_speakers} people talk"
         if self.probabilities:
-            sure = f"{people} (probability {self.probabilities[self.n_speakers]:.0%}"
-            other = self.alternative
-            return f"{sure})" if other is None else f"{sure}; unsure: {other} has {self.probabilities[other]:.0%})"
+            sentence, other = f"{people} (probability {self.probabilities[self.n_speakers]:.0%}", self.alternative
+            return f"{sentence}, unsure: {other} has {self.probabilities[other]:.0%})" if other else f"{sentence})"
         if not self.cluster_variances:
             return "the recording is silent: one voice is returned"
         variances = ", ".join(f"{variance:.2f} with {n} {'cluster' if n == 1 else 'clusters'}"
                               for n, variance in enumerate(self.cluster_variances, start=1))
         sentence = f"{people} (cluster variance {variances}; threshold {self.threshold:g})"
-        return sentence if self.alternative is None else f"{sentence}; unsure: it could be {self.alternative}"
+        if self.alternative:
+            sentence += f"; close to the threshold, it could be {self.alternative}: give the number if you know it"
+        return sentence
 
     @property
     def alternative(self) -> int | None:
@@ -63,7 +64,7 @@ class SpeakerCount:
             others = {n: share for n, share in self.probabilities.items() if n != self.n_speakers}
             unsure = self.probabilities[self.n_speakers] < SURE
             return max(others, key=lambda n: others[n]) if unsure and others else None
-        if self.threshold is None:
+        if self.threshold is None:  # silence
             return None
         most = len(self.cluster_variances) + 1
         numbers = {smallest_fit(self.cluster_variances, self.threshold * factor, most)
@@ -104,13 +105,13 @@ def count_speakers(embeddings: np.ndarray, threshold: float, fewest: int = 1,
         most: largest number that is counted.
     """
     if not len(embeddings):
-        return SpeakerCount(fewest)
+        return SpeakerCount(fewest, (), threshold)
     embeddings = embeddings[:: -(-len(embeddings) // MAX_EMBEDDINGS)]
     equal_weights = np.ones(len(embeddings), np.float32)
     cluster_variances = tuple(mean_squared_distance(embeddings, fit_centroids(embeddings, equal_weights, n))
                               for n in range(1, most))
     number = smallest_fit(cluster_variances, threshold, most, fewest)
-    return SpeakerCount(number, cluster_variances=cluster_variances, threshold=threshold)
+    return SpeakerCount(number, cluster_variances, threshold)
 
 
 def estimate_count(active: ActiveBins, classifier: CountClassifier, fewest: int, most: int) -> SpeakerCount:
@@ -128,4 +129,5 @@ def estimate_count(active: ActiveBins, classifier: CountClassifier, fewest: int,
     if not len(active.frames):
         return SpeakerCount(fewest)
     probabilities = classifier.probabilities(count_features(active), fewest, most)
-    return SpeakerCount(max(probabilities, key=lambda number: probabilities[number]), probabilities)
+    number = max(probabilities, key=lambda number: probabilities[number])
+    return SpeakerCount(number, probabilities=probabilities)

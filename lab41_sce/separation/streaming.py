@@ -78,13 +78,14 @@ class VoiceStream:
             return FoundSpeakers(n_speakers)
         if isinstance(n_speakers, int):
             active = self._sample_active_bins(model.range_db)
-        elif self._counting:
-            active = self.counting_bins()
-            count = estimate_count(active, self._counting, *n_speakers)
         else:
-            active = self._sample_active_bins(COUNT_RANGE_DB)
-            count = count_speakers(active.embeddings, model.cluster_variance, *n_speakers)
-        n_speakers = count.n_speakers if count else int(n_speakers)
+            if self._counting:
+                active = self.counting_bins()
+                count = estimate_count(active, self._counting, *n_speakers)
+            else:
+                active = self._sample_active_bins(COUNT_RANGE_DB)
+                count = count_speakers(active.embeddings, model.cluster_variance, *n_speakers)
+            n_speakers = count.n_speakers
         embeddings, magnitudes = active.embeddings, active.magnitudes
         loud = active_bins(magnitudes, model.range_db, self._scaling.peak)
         centroids = model.centroids(embeddings[loud], magnitudes[loud], n_speakers)
@@ -135,7 +136,7 @@ class VoiceStream:
         return scaling
 
     def _sample_active_bins(self, range_db: float, by_blocks: bool = False) -> ActiveBins:
-        """Return active bins from windows with speech: of long recordings a random choice, or whole blocks of frames."""
+        """Return active bins of windows with speech; of long recordings some, at random or whole blocks of frames."""
         peak, samples, first_frame = self._scaling.peak, [], 0
         windows = [self.windows[index] for index in choose_windows(self._scaling.loudness(range_db))]
         for window in windows:

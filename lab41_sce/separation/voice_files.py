@@ -85,8 +85,8 @@ def _describe(separation: Separation, recording: Recording, voices: Sequence[Pat
         "voices": [{"file": voice.name, "speaks": [[round(time, 3) for time in pair] for pair in of_voice]}
                    for voice, of_voice in zip(voices, segments, strict=True)]}
     if separation.count:
-        described["count"] = {"why": str(separation.count), "probabilities": separation.count.probabilities,
-                              "cluster_variances": separation.count.cluster_variances}
+        described["count"] = {"why": str(separation.count), "cluster_variances": separation.count.cluster_variances,
+                              "probabilities": separation.count.probabilities}
     if separation.similarity is not None:
         described["enrolled"] = {"found": separation.enrolled_found, "similarity": separation.similarity.tolist()}
     return described
@@ -101,10 +101,10 @@ def summarise(separation: Separation, first_voice: Path, peak: float, leftovers:
         peak: largest absolute sample of all voices.
         leftovers: see `OutputPaths.leftovers`.
     """
-    sentences = []
-    if separation.count:
-        advice = f": listen, or give --speakers {separation.count.alternative}" if separation.count.alternative else ""
-        sentences.append(f"{separation.count}{advice}")
+    count, sentences = separation.count, []
+    if count:
+        unsure = count.probabilities and count.alternative
+        sentences.append(f"{count}: listen, or give --speakers {count.alternative}" if unsure else str(count))
     if separation.similarity is not None:
         subject = "the first voice is" if separation.enrolled_found else "none of the voices is"
         sentences.append(f"{subject} that of the enrolled person (similarity {separation.similarity[0]:.2f})")

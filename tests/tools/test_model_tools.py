@@ -55,8 +55,8 @@ def run(name, shipped, results, monkeypatch, *arguments):
     return tables
 
 
-def test_counting(shipped, tmp_path, monkeypatch):
-    tables = run("score_counting", shipped, tmp_path, monkeypatch, "--split", "validation", "--per-kind", "4")
+def test_the_threshold_for_counting(shipped, tmp_path, monkeypatch):
+    tables = run("choose_cluster_variance", shipped, tmp_path, monkeypatch, "--split", "validation", "--per-kind", "4")
     mixtures, summary = tables["mixtures"], tables["summary"]
     assert summary["speakers"].to_list() == [1, 2, 3] and set(summary["n"]) == {4}
 
@@ -88,7 +88,7 @@ def test_enrolment(shipped, tmp_path, monkeypatch):
 
 
 def test_no_threshold_is_chosen_on_unseen_speakers(shipped, tmp_path, monkeypatch):
-    assert "thresholds" not in run("score_counting", shipped, tmp_path, monkeypatch)
+    assert "thresholds" not in run("choose_cluster_variance", shipped, tmp_path, monkeypatch)
 
 
 def test_degraded(shipped, tmp_path, monkeypatch):
