@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import fftconvolve
 
+from lab41_sce.data.evaluation_set import MAX_DRAWS, MIN_LEVEL_RATIO
 from lab41_sce.data.frequency_response import draw_responses, response_basis
 from lab41_sce.data.mixture import normalise
 from lab41_sce.data.noise import Noise, scale_to_snr
@@ -17,7 +18,7 @@ from lab41_sce.data.splits import SpeakerIndex
 
 PLAIN_SECONDS, SECONDS = 5.0, (3.0, 30.0)
 LEVEL_RANGE_DB, SNR_DB, RESPONSE_DB = 10.0, (10.0, 40.0), 12.0
-TURN_SECONDS, PAUSE_SECONDS, FADE_SECONDS = (1.0, 6.0), (0.3, 5.0), 0.02
+TURN_SECONDS, PAUSE_SECONDS, FADE_SECONDS, MIN_TALK_SECONDS = (1.0, 6.0), (0.3, 5.0), 0.02, 1.5
 REVERBERATION_SECONDS, DIRECT_DB = (0.15, 0.6), (0.0, 15.0)  # RT60, level of the direct sound above the reverberation
 PLAIN_SHARE = 0.35
 VARIED_SHARES = {"seconds": 0.6, "levels": 0.6, "noise": 0.5, "pauses": 0.35, "reverberation": 0.15}  # of the others
@@ -66,19 +67,24 @@ def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFr
 
 
 def _talk(rng: np.random.Generator, speech: Speech, names: np.ndarray, length: int) -> np.ndarray:
-    """Concatenate the utterances of a speaker in random order from a random sample on, repeated if they are short."""
+    """Join the utterances of a speaker in random order, and draw an excerpt `[N]` that is not mostly a pause."""
     signal = np.concatenate([speech.excerpt(name, 0, speech.length(name)) for name in rng.permutation(names)])
-    return np.resize(np.roll(signal, -int(rng.integers(len(signal)))), length)
+    for _ in range(MAX_DRAWS):
+        excerpt = np.resize(np.roll(signal, -int(rng.integers(len(signal)))), length)  # short speech is repeated
+        if excerpt.std() > MIN_LEVEL_RATIO * signal.std():
+            break
+    return excerpt
 
 
 def _turns(rng: np.random.Generator, length: int, rate_hz: int) -> np.ndarray:
-    """Draw a gate `[N]` that is 1 in turns and 0 in pauses; the first whole turn or pause begins before the signal."""
-    gate, start = np.zeros(length, np.float32), -round(rng.uniform(0, TURN_SECONDS[1]) * rate_hz)
-    while start < length or not gate.any():
-        start = start if start < length else 0
-        stop = start + round(rng.uniform(*TURN_SECONDS) * rate_hz)
-        gate[max(start, 0) : max(stop, 0)] = 1
-        start = stop + round(rng.uniform(*PAUSE_SECONDS) * rate_hz)
+    """Draw a gate `[N]` that is 1 in turns and 0 in pauses; a third of it or `MIN_TALK_SECONDS` are turns."""
+    gate = np.zeros(length, np.float32)
+    while gate.sum() < min(MIN_TALK_SECONDS * rate_hz, length / 3):
+        gate[:], start = 0, -round(rng.uniform(0, TURN_SECONDS[1]) * rate_hz)
+        while start < length:
+            stop = start + round(rng.uniform(*TURN_SECONDS) * rate_hz)
+            gate[max(start, 0) : max(stop, 0)] = 1
+            start = stop + round(rng.uniform(*PAUSE_SECONDS) * rate_hz)
     return uniform_filter1d(gate, round(FADE_SECONDS * rate_hz), mode="nearest")
 
 
