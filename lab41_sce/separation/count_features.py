@@ -120,12 +120,10 @@ def _moments(embeddings: np.ndarray, weights: np.ndarray, frames: np.ndarray) ->
     enough = effective > MIN_FRAME_BINS
     power = np.bincount(frames, weights * (embeddings**2).sum(axis=1)) / weight
     variances = (power - ((sums / weight[:, None]) ** 2).sum(axis=1)) * effective / np.maximum(effective - 1, 1e-9)
-    variances, weight = variances[enough], weight[enough].astype(float)
-    if not len(variances):
-        variances, weight = np.ones(1), np.ones(1)
+    measured = np.stack([variances, weight])[:, enough] if enough.any() else np.ones((2, 1))
     return {**{f"eigenvalue_{i}": value for i, value in enumerate(eigenvalues, start=1)},
-            "frame_variance": np.average(variances, weights=weight),
-            **{f"frame_variance_{quantile:g}": np.quantile(variances, quantile) for quantile in QUANTILES}}
+            "frame_variance": np.average(measured[0], weights=measured[1]),
+            **{f"frame_variance_{quantile:g}": np.quantile(measured[0], quantile) for quantile in QUANTILES}}
 
 
 def _clusters(embeddings: np.ndarray, weights: np.ndarray, frames: np.ndarray) -> dict[str, float]:
