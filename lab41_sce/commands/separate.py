@@ -87,9 +87,9 @@ def check_choices(options: argparse.Namespace) -> None:
         numbers = value.split("-") if name == "speakers" else [value]
         limits = [int(number) if number.isdecimal() else 0 for number in numbers]
         if len(limits) > 2 or limits != sorted(limits) or not 1 <= limits[0] <= limits[-1] <= most:
-            more = ", a range such as 2-4" if name == "speakers" else ""
-            raise UserError(f"--{name} {value} is not possible; give {', '.join(words)}{more} or a number from 1 to "
-                            f"{most}.")
+            or_range = ", or a range such as 2-4" if name == "speakers" else ""
+            raise UserError(f"--{name} {value} is not possible; give {', '.join(words)} or a number from 1 to {most}"
+                            f"{or_range}.")
         setattr(options, name, tuple(limits) if len(limits) == 2 else limits[0])
     on_cluster = options.parallel_backend != "loky"
     if options.jobs is None:

@@ -121,7 +121,7 @@ def test_probabilities_are_written_and_an_unsure_number_names_the_runner_up(cali
 def test_impossible_ranges_are_refused(calibrated_file, tmp_path, wrong, capsys):
     soundfile.write(tmp_path / "talk.wav", noise(1, 10000), 10000)
     assert separate.main([str(tmp_path / "talk.wav"), f"--speakers={wrong}"]) == 1
-    assert (f"--speakers {wrong} is not possible; give auto, a range such as 2-4 or a number from 1 to 10."
+    assert (f"--speakers {wrong} is not possible; give auto or a number from 1 to 10, or a range such as 2-4."
             in capsys.readouterr().err)
 
 
