@@ -1,5 +1,6 @@
 """The model's tools run from speech to table, here with an untrained model and a few voices."""
 
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from lab41_sce.data.corpus import EMBEDDED_ROOT, load_corpus
 from lab41_sce.errors import UserError
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.separation.count_classifier import CountClassifier, weights_checksum
 from lab41_sce.separation.separator import Separator
 
 TOOLS = Path(__file__).parents[2] / "tools" / "model"
@@ -72,6 +74,32 @@ def test_the_threshold_for_counting(shipped, tmp_path, monkeypatch):
     np.testing.assert_allclose(thresholds, expected, atol=1e-4)
     # No variance reaches the last threshold, so that it finds one speaker, in a third of the mixtures correctly.
     assert thresholds.iloc[-1] == pytest.approx(1 / 3, abs=1e-4)
+
+
+def test_counting(shipped, tmp_path, monkeypatch):
+    """The counts of a classifier for which two is always the most probable number are scored, and resumed."""
+    import score_counting
+
+    model = tmp_path / "model" / "model.keras"
+    shutil.copytree(shipped.parent, model.parent)
+    network = weights_checksum(Separator.load(model).model)
+    CountClassifier(network, ["coherence_next_bin"], [0.0], [1.0], [[0.0]] * 3, [0.0, 1.0, 0.5], {}).write(model)
+    monkeypatch.setattr(score_counting, "CONDITIONS", {"5 s": (1, 2), "15 s": (1,), "noise at 15 dB": (2, 4)})
+    tables = run("score_counting", model, tmp_path, monkeypatch, "--per-kind", "2")
+    assert tables["summary"][["condition", "speakers", "n", "correct", "within_one"]].to_numpy().tolist() == [
+        ["5 s", 1, 2, 0, 2], ["5 s", 2, 2, 2, 2], ["15 s", 1, 2, 0, 2], ["noise at 15 dB", 2, 2, 2, 2],
+        ["noise at 15 dB", 4, 2, 0, 0]]
+    # Wilson's interval of 2 of 2: n / (n + z^2) and 1.
+    assert tables["summary"].loc[1, ["low", "high"]].to_list() == [pytest.approx(2 / (2 + 1.96**2), abs=1e-3), 1]
+    mixtures, listed = tables["mixtures"], tables["evaluation"]
+    assert listed["mixture"].to_list() == mixtures["mixture"].to_list() and set(mixtures["counted"]) == {2}
+    assert mixtures[["probability_1", "probability_2", "probability_3"]].sum(axis=1).to_list() == pytest.approx(
+        [1] * 10, abs=1e-3)
+    assert set(listed["snr_db"].dropna()) == {15.0} and set(listed["length"]) == {50_000, 150_000}
+
+    mixtures.head(8).assign(counted=1).to_csv(tmp_path / "mixtures.csv", index=False)
+    again = run("score_counting", model, tmp_path, monkeypatch, "--per-kind", "2")["mixtures"]["counted"]
+    assert again.to_list() == [1] * 8 + [2] * 2
 
 
 def test_enrolment(shipped, tmp_path, monkeypatch):
