@@ -74,7 +74,7 @@ def museval(sources, estimates):
 def test_scores_of_other_programs(campaign, scored, name, score):
     differences = np.array([np.abs(score(sources, estimates) - ours).max() for sources, estimates, ours in scored])
     campaign.tried, campaign.survived = len(scored), (differences <= TOLERANCE_DB).sum()
-    campaign.record(f"SDR, SIR, SAR as {name} has them",
+    campaign.record(f"SDR, SIR, SAR equal those of {name}",
                     f"agreement to {TOLERANCE_DB:g} dB; greatest difference {differences.max():.1e} dB")
 
 
@@ -89,7 +89,7 @@ def test_scores_ignore_order_and_levels_of_estimates(campaign, scored):
                          np.abs(metrics.best_si_sdr(sources[back], changed) - si_sdr[back]).max())
         worst = max(worst, difference)
         campaign.count(difference <= TOLERANCE_DB)
-    campaign.record("Scores whatever the order and the levels",
+    campaign.record("Scores do not depend on the order or the levels of the estimates",
                     f"SDR, SIR, SAR, SI-SDR; greatest difference {worst:.1e} dB")
 
 
