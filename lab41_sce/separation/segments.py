@@ -15,6 +15,8 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 SECONDS = 1.0  # duration of a segment
+MIN_SEGMENTS = 10  # with speech, for each speaker; fewer do not make reliable clusters
+MIN_VARIANCE_RATIO = 0.4  # of the centroids of segments to those of bins; with turns it is near 1
 BAND_EDGES = (0.0, 0.1, 0.33, 1.0)  # of the frequency bins
 
 
@@ -49,23 +51,33 @@ def sum_segments(embeddings: np.ndarray, weights: np.ndarray, frame_seconds: flo
                        np.stack([np.add.reduceat(weights[:, band].sum(axis=1), firsts) for band in bands], axis=1))
 
 
-def segment_centroids(segments: SegmentSums, n_speakers: int, seed: int = 0) -> np.ndarray:
+def join_segments(parts: list[SegmentSums]) -> SegmentSums:
+    """Join the segments of several windows."""
+    return SegmentSums(np.concatenate([part.vectors for part in parts]),
+                       np.concatenate([part.weights for part in parts]))
+
+
+def segment_centroids(segments: SegmentSums, bin_centroids: np.ndarray, seed: int = 0) -> np.ndarray:
     """Find the centroid of each speaker from the clusters of segments, each weighted by its magnitude.
 
     Args:
         segments: of the recording.
-        n_speakers: S, at least 1.
+        bin_centroids: centroids of single bins, float32 `[S, K]`.
         seed: of the initial clusters.
 
     Returns:
-        float32 `[S, K]`; zeros if fewer than S segments have active bins.
+        float32 `[S, K]`: the mean of the segments of each cluster. `bin_centroids`, if the segments differ little,
+        because the same people talk in most of them.
     """
+    n_speakers = len(bin_centroids)
     vectors, weights = (part[segments.weights.sum(axis=1) > 0] for part in segments)
-    if len(vectors) < n_speakers:
-        return np.zeros((n_speakers, segments.vectors.shape[-1]), np.float32)
+    if len(vectors) < MIN_SEGMENTS * n_speakers:
+        return bin_centroids
     means = vectors / np.maximum(weights, 1e-6 * weights.max())[..., None]  # zeros in a band without active bins
     kmeans = KMeans(n_speakers, n_init=10, random_state=seed)
     with threadpool_limits(1, "openmp"):
         labels = kmeans.fit_predict(means.reshape(len(means), -1), sample_weight=weights.sum(axis=1))
     own = labels == np.arange(n_speakers)[:, None]  # [S, n]
-    return ((own @ vectors.sum(axis=1)) / (own @ weights.sum(axis=1))[:, None]).astype(np.float32)
+    centroids = ((own @ vectors.sum(axis=1)) / (own @ weights.sum(axis=1))[:, None]).astype(np.float32)
+    differ = centroids.var(axis=0).sum() >= MIN_VARIANCE_RATIO * bin_centroids.var(axis=0).sum()
+    return centroids if differ else bin_centroids

@@ -10,8 +10,8 @@ given. Two results are written, each to its own folder:
   swapped if the other order of the voices fits it better than the order that fits the whole file best. Silent seconds
   do not count.
 
-`--found FOLDER` scores another system: its turns are read from RTTM files, one for each conversation, with the names that
-`--audio FOLDER` gives the recordings that it writes.
+`--audio FOLDER` writes the recordings, and their numbers of speakers, for other systems; `--found FOLDER` scores the RTTM
+files of another system, which have the names of the recordings (`diarise_with_resemblyzer.py` is the baseline).
 """
 
 import argparse
@@ -94,7 +94,9 @@ def main() -> None:
         row, file_name = rows.iloc[0].to_dict(), f"{name.replace(' ', '_').replace('_%', '')}_{number}"
         if options.audio:
             peak = np.abs(mixture.signal).max()
+            options.audio.mkdir(parents=True, exist_ok=True)
             audio.write(options.audio / f"{file_name}.wav", PEAK / peak * mixture.signal, RATE_HZ)
+            (options.audio / f"{file_name}.txt").write_text(f"{mixture.n_speakers}\n", "utf-8")
             continue
         if separator is None:
             found = read_turns(options.found / f"{file_name}.rttm")[file_name]
