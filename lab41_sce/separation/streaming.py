@@ -25,7 +25,6 @@ from lab41_sce.separation.chunked_inference import OWN_FRAMES, embeddings_of_hid
 from lab41_sce.separation.result import FoundSpeakers, Separation, SpectralDetails
 from lab41_sce.separation.resynthesis import synthesise_voices
 from lab41_sce.separation.running_scaling import RunningScaling
-from lab41_sce.separation.segments import SegmentSums, join_segments, segment_centroids, sum_segments
 from lab41_sce.separation.speaker_count import RANGE_DB as COUNT_RANGE_DB
 from lab41_sce.separation.speaker_count import count_speakers
 from lab41_sce.separation.window_signals import WindowReader, WindowSignals, first_frame_seconds, frame_seconds
@@ -51,7 +50,6 @@ class VoiceStream:
         self._front_end = model.front_end
         self._reader = WindowReader(recording, model.front_end)
         self._hidden: dict[Window, np.ndarray] = {}  # of the windows that determine the centroids
-        self._segments: list[SegmentSums] = []  # of the same windows
         self._activity: list[SpeakerActivity] = []
         self._details: list[SpectralDetails] = []
         self._embeds = isinstance(model, EmbeddingModel)
@@ -81,8 +79,6 @@ class VoiceStream:
         n_speakers = count.n_speakers if count else int(self._n_speakers)
         loud = active_bins(magnitudes, model.range_db, self._scaling.peak)
         centroids = model.centroids(embeddings[loud], magnitudes[loud], n_speakers)
-        if len(self.windows) > 1:
-            centroids = segment_centroids(join_segments(self._segments), centroids)
         if self._enrolled is None:
             return FoundSpeakers(n_speakers, count, centroids)
         similarity = centroids @ self._enrolled / np.maximum(np.linalg.norm(centroids, axis=1), 1e-12)
@@ -135,8 +131,6 @@ class VoiceStream:
             embeddings = embeddings_of_hidden(self._model, self._hidden[window], len(magnitudes))[own]
             magnitudes = magnitudes[own]
             without_events = magnitudes.max(axis=1, keepdims=True) <= peak
-            weights = np.where(without_events & active_bins(magnitudes, self._model.range_db, peak), magnitudes, 0)
-            self._segments.append(sum_segments(embeddings, weights, frame_seconds(self._front_end)))
             places = np.argwhere(without_events & active_bins(magnitudes, range_db, peak))
             most = MAX_CLUSTERING_EMBEDDINGS // len(windows)
             if len(places) > most:

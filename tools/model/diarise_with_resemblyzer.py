@@ -6,7 +6,7 @@
     /tmp/resemblyzer/bin/python tools/model/diarise_with_resemblyzer.py RECORDINGS RTTM
     python tools/model/score_conversations.py $LIBRISPEECH RESULTS --found RTTM
 
-Each recording `N.wav` has its number of speakers in `N.txt`. Resemblyzer computes an embedding of 1.6 s four times a
+Each recording `N.wav` has its number of speakers in `N.txt`. Resemblyzer computes an embedding of 1.6 s twice a
 second (its model comes with the package). Spectral clustering (Wang et al., arXiv 1710.10468, the settings of its
 authors) divides the embeddings of frames with speech among the speakers. Speech is found by the detector of WebRTC
 that Resemblyzer uses itself. It gives one speaker at a time, so it misses the second voice of overlapping speech.
@@ -22,7 +22,7 @@ from resemblyzer import VoiceEncoder
 from scipy.ndimage import binary_closing, binary_opening
 from spectralcluster import configs
 
-RATE_HZ, FRAME_SECONDS, EMBEDDINGS_A_SECOND = 16000, 0.03, 4
+RATE_HZ, FRAME_SECONDS, EMBEDDINGS_A_SECOND = 16000, 0.03, 2
 PAUSE_SECONDS, SOUND_SECONDS = 0.3, 0.2
 
 
