@@ -68,6 +68,7 @@ def separate(separator: Separator, mixture: Mixture, row: dict) -> tuple[list[Tu
 def arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = shipped.parser(__doc__, 100)
+    parser.add_argument("--lists", type=Path, default=FOLDER / "conversations", help="folder with the lists")
     parser.add_argument("--sets", nargs="+", help="names of the sets to score; all without it")
     parser.add_argument("--noise", help="folder with recordings of noise, for the meetings; pink noise without it")
     parser.add_argument("--audio", type=Path, help="folder to write the recordings to, and score nothing")
@@ -83,8 +84,8 @@ def main() -> None:
     noise_kind = "folder" if options.noise else "pink"
     noise = Noise(speech, table, [noise_kind], options.noise)
     rooms = np.load(FOLDER / "rooms.npz")["rooms"].astype(np.float32)
-    stretches = pd.read_csv(FOLDER / "conversations" / f"speech_{options.split}.csv")
-    turns = pd.read_csv(FOLDER / "conversations" / f"turns_{options.split}.csv", dtype={"speaker": str})
+    stretches = pd.read_csv(options.lists / f"speech_{options.split}.csv")
+    turns = pd.read_csv(options.lists / f"turns_{options.split}.csv", dtype={"speaker": str})
     turns = turns[turns["set"].isin(options.sets or turns["set"].unique()) & (turns["conversation"] < options.per_kind)]
     separator = None if options.audio or options.found else Separator.load(options.model)
     scores, swaps = [], []
