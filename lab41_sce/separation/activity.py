@@ -1,6 +1,11 @@
 """Masks `[S, T, F]` and magnitudes `[T, F]` become the activity of each speaker and the confidence of the separation.
 
-The activity gives segments (for RTTM files and JSON). The confidence of a bin is the difference between its largest
+The activity gives segments (for RTTM files and JSON). A voice is active in a frame if its power is near its usual loud
+level, well above its noise floor, and near the loudest voice of the frame. Masks of a low confidence, as in
+reverberant rooms, give parts of every voice to all others; then only the voice that leads for about a second is
+active, so overlapping speech is missed.
+
+The confidence of a bin is the difference between its largest
 and its second largest mask; the confidence of a second or of a recording is the mean over its bins, weighted by
 magnitude. It is 1 where every bin belongs clearly to one voice, and near 0 where the voices cannot be separated. A
 single voice has no confidence, because no other voice competes with it.

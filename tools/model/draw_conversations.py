@@ -3,13 +3,13 @@
     pip install silero-vad onnxruntime
     python tools/model/draw_conversations.py $LIBRISPEECH tools/model/conversations --split unseen
 
-The lists hold names, times and gains, and no audio (`lab41_sce/data/conversation.py`). `speech_SPLIT.csv` has the times of
-speech in each utterance, without reverberation and noise, by the detector of `silero-vad`. Pauses below 0.3 s do not
-interrupt speech, as in NIST's evaluations of meetings (RT-09). The twelve conversations of two people with 20 %
-overlap are those in which swapped seconds are counted.
+The lists hold names, times and gains, and no audio (`lab41_sce/data/conversation.py`). `speech_SPLIT.csv` has the times
+of speech in each utterance, without reverberation and noise, by the detector of `silero-vad`. Pauses below 0.3 s do
+not interrupt speech, as in NIST's evaluations of meetings (RT-09). Swapped seconds are counted in the conversations
+of two people with 20 % overlap. The committed lists of unseen speakers have conversations of ten minutes, those of
+validation speakers, who have little speech, of five minutes (`--split validation --minutes 5`).
 """
 
-from pathlib import Path
 
 import numpy as np
 import pandas as pd

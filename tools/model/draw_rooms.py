@@ -18,7 +18,8 @@ N_ROOMS, N_PLACES, RATE_HZ, RT60_SECONDS = 6, 4, 16000, 0.3
 def response(room_size: np.ndarray, microphone: np.ndarray, person: np.ndarray) -> np.ndarray:
     """Simulate the response between a person and the microphone, float32 `[RT60_SECONDS * RATE_HZ]`."""
     absorption, max_order = pyroomacoustics.inverse_sabine(RT60_SECONDS, room_size)
-    room = pyroomacoustics.ShoeBox(room_size, RATE_HZ, materials=pyroomacoustics.Material(absorption), max_order=max_order)
+    walls = pyroomacoustics.Material(absorption)
+    room = pyroomacoustics.ShoeBox(room_size, RATE_HZ, materials=walls, max_order=max_order)
     room.add_source(person)
     room.add_microphone(microphone)
     room.compute_rir()

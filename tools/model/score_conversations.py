@@ -10,8 +10,8 @@ given. Two results are written, each to its own folder:
   swapped if the other order of the voices fits it better than the order that fits the whole file best. Silent seconds
   do not count.
 
-`--audio FOLDER` writes the recordings, and their numbers of speakers, for other systems; `--found FOLDER` scores the RTTM
-files of another system, which have the names of the recordings (`diarise_with_resemblyzer.py` is the baseline).
+`--audio FOLDER` writes the recordings and their numbers of speakers for other systems. `--found FOLDER` scores the
+RTTM files of another system, which have the names of the recordings (`diarise_with_resemblyzer.py` is the baseline).
 """
 
 import argparse
