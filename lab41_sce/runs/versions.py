@@ -1,4 +1,4 @@
-"""The facts for repeating a run: versions, command, machine, time; and the removal of a machine's paths from texts."""
+"""The facts for repeating a run: versions, command, machine, time, licences; and the removal of paths from texts."""
 
 import os
 import platform
@@ -38,6 +38,16 @@ def versions(command: str | None = None, packages: Sequence[str] = PACKAGES) -> 
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **({"command": command} if command else {}),
     }
+
+
+def licences(corpus: Mapping[str, Any]) -> list[str]:
+    """List source and licence of the speech of a run: of `corpus.root`, then of each corpus in `corpus.added`.
+
+    Args:
+        corpus: the group `corpus` of the settings of the run, perhaps of an earlier version.
+    """
+    corpora = [corpus, *(corpus.get("added") or {}).values()]
+    return [one.get("licence") or f"{one['name']}: no licence stated (corpus.licence)" for one in corpora]
 
 
 def redact_paths(text: str, config: Mapping[str, Any], folder: Path) -> str:
