@@ -61,7 +61,7 @@ def _train(options: argparse.Namespace, command: str) -> None:
     os.environ["KERAS_BACKEND"] = "torch"  # before Keras is imported, for the first time, below
     import torch
 
-    from lab41_sce.runs.prepare import add_corpora, load_speech_table, prepare
+    from lab41_sce.runs.prepare import load_listed_speech, prepare
     from lab41_sce.runs.systems import build_method
     from lab41_sce.training import torch_trainer
     from lab41_sce.training.history import TOTALS, totals
@@ -72,10 +72,8 @@ def _train(options: argparse.Namespace, command: str) -> None:
                         "speech, and the splits.csv of another run.")
     listed = pd.read_csv(options.splits, dtype=str, keep_default_na=False)
     subsets = [folder.name for folder in sorted(options.speech.iterdir()) if folder.is_dir()]
-    corpus = replace(settings.corpus, subsets=subsets, unseen_subsets=[])
-    first = load_speech_table(corpus).merge(listed[["utterance", "split"]], on="utterance")
-    recorded = add_corpora(first, settings)
-    _require_same_splits(recorded, listed, options.splits)
+    settings.corpus = replace(settings.corpus, subsets=subsets, unseen_subsets=[])
+    recorded = load_listed_speech(settings, listed)
     prepared = prepare(config, settings, recorded)
     method = build_method(config, prepared.setup)
 
@@ -89,13 +87,3 @@ def _train(options: argparse.Namespace, command: str) -> None:
                                       settings.training, options.folder / "systems" / name, options.processes)
         facts = {"system": name, "parameters": method.model.count_params()} | totals(history)
         write_csv(pd.DataFrame([facts], columns=["system", "parameters", *TOTALS]), options.folder / "systems.csv")
-
-
-def _require_same_splits(recorded: pd.DataFrame, listed: pd.DataFrame, path: Path) -> None:
-    """Raise UserError if an utterance of an added corpus has another split than `path`, a splits.csv, lists."""
-    both = recorded.merge(listed[["utterance", "split"]], on="utterance", suffixes=("", "_listed"))
-    different = both[both["split"] != both["split_listed"]]
-    if len(different):
-        row = different.iloc[0]
-        raise UserError(f"{path} has {row['utterance']} in {row['split_listed']}, but the settings put it into "
-                        f"{row['split']}; give the settings corpus.added and splits of that run.")

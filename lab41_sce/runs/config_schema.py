@@ -234,8 +234,8 @@ def _check_added_corpora(corpora: dict[str, Any]) -> None:
     for name, corpus in corpora.items():
         dotted = f"corpus.added.{name}"
         if not re.fullmatch(r"[A-Za-z0-9_-]+", str(name)):
-            raise UserError(f"corpus.added has a corpus with the name {str(name)!r}; give a name of the letters a to z, "
-                            "digits, _ and -.")
+            raise UserError(f"corpus.added has a corpus with the name {str(name)!r}; give a name of letters from a to "
+                            "z, digits, _ and -.")
         _require_groups({dotted: corpus})
         refuse_unknown(CorpusSettings, corpus, dotted)
         check_fields(CorpusSettings, corpus, dotted)

@@ -1,6 +1,7 @@
 """A configuration becomes the parts of a training: speech, mixtures, noise, validation set, front end, network.
 
-The speech comes from the corpus of `corpus.root` and from those of `corpus.added`. The experiment and the PyTorch trainer both start from `prepare`, so they train on the same mixtures.
+The speech comes from the corpus of `corpus.root` and from those of `corpus.added`. The experiment and the PyTorch
+trainer both start from `prepare`, so they train on the same mixtures.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -109,6 +110,27 @@ def load_split_speech(settings: Settings) -> pd.DataFrame:
         UserError: a corpus cannot be loaded, or has too few speakers.
     """
     return add_corpora(split_speakers(settings, load_speech_table(settings.corpus)), settings)
+
+
+def load_listed_speech(settings: Settings, listed: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of the utterances of all corpora, those of `corpus.root` with the splits of a list.
+
+    Args:
+        settings: of the experiment.
+        listed: the splits.csv of another run; other utterances of `corpus.root` are left out.
+
+    Raises:
+        UserError: a corpus cannot be loaded, or the list gives an utterance of `corpus.added` another split.
+    """
+    first = load_speech_table(settings.corpus).merge(listed[["utterance", "split"]], on="utterance")
+    joined = add_corpora(first, settings)
+    both = joined.merge(listed[["utterance", "split"]], on="utterance", suffixes=("", "_listed"))
+    different = both[both["split"] != both["split_listed"]]
+    if len(different):
+        row = different.iloc[0]
+        raise UserError(f"splits.csv has {row['utterance']} in {row['split_listed']}, but the settings put it into "
+                        f"{row['split']}; use the settings corpus.added and splits of that run.")
+    return joined
 
 
 def add_corpora(first: pd.DataFrame, settings: Settings) -> pd.DataFrame:

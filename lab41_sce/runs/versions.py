@@ -55,7 +55,8 @@ def redact_paths(text: str, config: Mapping[str, Any], folder: Path) -> str:
 
     Args:
         text: such as a command, or the settings.
-        config: settings of the run; its `corpus.root` becomes $LIBRISPEECH.
+        config: settings of the run; its `corpus.root` becomes $LIBRISPEECH, and that of a corpus in `corpus.added` its
+            name in capitals, such as $SPEECHOCEAN762.
         folder: of the run, which becomes runs/NAME, as do others beside it. Of every other absolute path, the last part
             stays.
     """
@@ -63,6 +64,8 @@ def redact_paths(text: str, config: Mapping[str, Any], folder: Path) -> str:
     places = {str(folder.resolve()): name, str(folder): name, str(config["run_dir"]): name,
               str(beside) if beside.name == "runs" else "": "runs",
               str(config["corpus"]["root"] or ""): "$LIBRISPEECH"}
+    for added, corpus in (config["corpus"].get("added") or {}).items():
+        places[str(corpus["root"] or "")] = f"${added.upper()}"
     for place in sorted(places, key=len, reverse=True):
         if len(place) > 1:  # not an empty text, "." or "/"
             shown = places[place].replace("\\", r"\\")

@@ -58,10 +58,9 @@ def facts() -> dict:
 
 def training_speech(train: pd.DataFrame) -> str:
     """Count the utterances and speakers of each corpus in the rows of splits.csv that were trained on."""
-    names, separators, _ = zip(*train["speaker"].str.partition(SEPARATOR).to_numpy())
-    corpora = [name if separator else "LibriSpeech" for name, separator in zip(names, separators)]
-    counts = train.groupby(corpora, sort=False)["speaker"].agg(["size", "nunique"])
-    return " and ".join(f"{row.size} utterances of {row.nunique} speakers of {row.Index}" for row in counts.itertuples())
+    added = train["speaker"].str.extract(f"(.+){SEPARATOR}")[0]  # an id of the first corpus has no separator
+    corpora = train.groupby(added.fillna("LibriSpeech"), sort=False)["speaker"]
+    return " and ".join(f"{len(ids)} utterances of {ids.nunique()} speakers of {name}" for name, ids in corpora)
 
 
 def first_table(text: str) -> str:
