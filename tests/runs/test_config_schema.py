@@ -67,7 +67,7 @@ from lab41_sce.setting import check_fields, defaults, setting
     ("corpus.added=5", "corpus.added=5 is not possible; give a mapping"),
     ("+corpus.added.more=5", "corpus.added.more=5 is not possible, since corpus.added.more is a group of settings"),
     ("+corpus.added.more.root=x", "corpus.added.more.name=None is not possible; give a text"),
-    ("corpus.added={a+b:{root:x}}", "corpus.added has a corpus with the name 'a+b'"),
+    ("+corpus.added={a+b:{root:x}}", "corpus.added has a corpus with the name 'a+b'"),
     ("+corpus@corpus.added.embedded=embedded +corpus.added.embedded.rot=x",
      "there is no setting corpus.added.embedded.rot; did you mean corpus.added.embedded.root?"),
     ("+corpus@corpus.added.embedded=embedded +corpus@corpus.added.embedded.added.more=embedded",

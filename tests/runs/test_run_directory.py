@@ -19,7 +19,7 @@ from lab41_sce.runs.versions import redact_paths, versions
 COLUMNS = ["utterance", "speaker", "sex", "subset", "split"]
 SPLITS = pd.DataFrame([["1-1-1", "1", "F", "train", "train", 2.5, __file__]], columns=[*COLUMNS, "seconds", "path"])
 ADDED = ("+corpus@corpus.added.mine=librispeech", "corpus.added.mine.name=mine", "corpus.added.mine.root=x",
-         "corpus.added.mine.subsets=[speech]")
+         "corpus.added.mine.licence=null")
 
 
 def config(*overrides):
@@ -53,24 +53,23 @@ def test_a_free_folder_is_described(begun):
     assert pd.read_csv(begun / "splits.csv", dtype=str).equals(SPLITS[COLUMNS])
 
 
-def test_version_json_has_the_licences_of_the_speech(begun, tmp_path):
-    [licence] = json.loads((begun / "version.json").read_text())["speech"]
-    assert "Kokoro" in licence and licence.endswith("Apache-2.0")
-    run_directory.open_folder(config(*ADDED, "corpus.added.mine.licence=null"), tmp_path / "other", SPLITS, None)
-    about = json.loads((tmp_path / "other" / "version.json").read_text())
-    assert about["speech"] == [licence, "mine: no licence stated (corpus.licence)"]
-
-
-def test_an_added_corpus_is_part_of_the_settings_of_a_run(begun, tmp_path):
+def test_an_added_corpus_is_part_of_a_run(begun, tmp_path):
+    """Its settings are those of the run, except where it lies; version.json has the licences of all corpora."""
+    both = config("resume=true", *ADDED)
     with pytest.raises(UserError, match=r"other settings \(corpus.added.mine.name, corpus.added.mine.subsets"):
-        run_directory.check_folder(config("resume=true", *ADDED), begun)
-    run_directory.open_folder(config(*ADDED), tmp_path / "other", SPLITS, None)
-    moved = ("corpus.added.mine.root=elsewhere", "corpus.added.mine.licence=none")
-    run_directory.check_folder(config("resume=true", *ADDED, *moved), tmp_path / "other")
+        run_directory.check_folder(both, begun)
+    run_directory.open_folder(both, tmp_path / "both", SPLITS, None)
+    [one], (first, mine) = (json.loads((folder / "version.json").read_text())["speech"]
+                            for folder in (begun, tmp_path / "both"))
+    assert first == one and one.endswith("Apache-2.0") and mine == "mine: no licence stated (corpus.licence)"
+    both.corpus.added.mine.root, both.corpus.added.mine.licence = "elsewhere", "CC BY 4.0"
+    run_directory.check_folder(both, tmp_path / "both")
+    both.corpus.added.mine.min_age = 18
     with pytest.raises(UserError, match=r"other settings \(corpus.added.mine.min_age\)"):
-        run_directory.check_folder(config("resume=true", *ADDED, "corpus.added.mine.min_age=18"), tmp_path / "other")
+        run_directory.check_folder(both, tmp_path / "both")
+    both.corpus.added = {}
     with pytest.raises(UserError, match=r"other settings \(corpus.added.mine"):
-        run_directory.check_folder(config("resume=true"), tmp_path / "other")
+        run_directory.check_folder(both, tmp_path / "both")
 
 
 def test_a_run_is_not_changed_without_resume_or_overwrite(begun):
