@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ class Worker:
     """A process that runs `worker.py`."""
 
     def __init__(self, model):
-        self.arguments = [sys.executable, "-m", "reliability.worker", str(model)]
+        self.arguments = [sys.executable, str(Path(__file__).with_name("worker.py")), str(model)]
         self.start()
 
     def start(self):
