@@ -59,7 +59,8 @@ class BidirectionalLSTM(layers.Bidirectional):
 
     def _require_computed(self, options: dict[str, Any]) -> None:
         """Raise ValueError unless `call` computes what the arguments ask for."""
-        given = [("merge_mode", self.merge_mode, "concat"), ("weights", options.get("weights"), None)]
+        given: list[tuple[str, Any, Any]] = [("merge_mode", self.merge_mode, "concat"),
+                                             ("weights", options.get("weights"), None)]
         for layer, go_backwards in ((self.forward_layer, False), (self.backward_layer, True)):
             if not isinstance(layer, layers.LSTM):
                 raise ValueError(f"BidirectionalLSTM cannot wrap {type(layer).__name__}; give a keras.layers.LSTM, or "

@@ -1,10 +1,11 @@
 """One run, one folder: who may use it, and which files describe it.
 
 `config.yaml` (resolved), `version.json`, `splits.csv`, `speech.csv` (checksums), `noise.csv` (those of a folder of
-noise in training), `evaluation.csv` (the frozen mixtures), for each trained system `systems/<name>/` with `checkpoint.npz`, `checkpoint_previous.npz`, `model.keras`
-(the best), `history.csv`, `tensorboard/` and, if it has speaker vectors, `speakers.csv`; then `history.csv` and
-`systems.csv` (of all of them), `mixtures.csv` (scores), `checksums.csv` (of what the scores depend on), `summary.csv`,
-`differences.csv`, `examples.csv`, `examples/`, `figures/`, `table.md`, `report.html`; and `article/`, if wanted.
+noise in training), `evaluation.csv` (the frozen mixtures), for each trained system `systems/<name>/` with
+`checkpoint.npz`, `checkpoint_previous.npz`, `model.keras` (the best), `history.csv`, `tensorboard/` and, if it has
+speaker vectors, `speakers.csv`; then `history.csv` and `systems.csv` (of all of them), `mixtures.csv` (scores),
+`checksums.csv` (of what the scores depend on), `summary.csv`, `differences.csv`, `examples.csv`, `examples/`,
+`figures/`, `table.md`, `report.html`; and `article/`, if wanted.
 """
 
 import contextlib
@@ -106,8 +107,8 @@ def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, comm
         noise_files: `Noise.files`, if the training uses the noise of a folder; a resumed run must have the same.
 
     Raises:
-        UserError: speech, noise or splits differ from those of the run to be resumed, a file that describes them is damaged,
-            or nothing can be written.
+        UserError: speech, noise or splits differ from those of the run to be resumed, a file that describes them is
+            damaged, or nothing can be written.
     """
     if config.overwrite and not config.resume:
         for name in FILES:
