@@ -9,7 +9,7 @@ A browser sends requests in the name of its user for every site that the user vi
 
 Gradio has many more routes than the page needs: histories, editors, a proxy, converters. `ROUTES` lists those needed.
 
-A request with a body has `MAX_BODY_SECONDS` to be complete. uvicorn 0.51 has no such limit, and none for slow headers.
+A request with a body has `MAX_BODY_SECONDS` to be complete. uvicorn 0.54 has no such limit, and none for slow headers.
 """
 
 import asyncio
