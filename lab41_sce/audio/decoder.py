@@ -174,7 +174,8 @@ class Decoder:
         if isinstance(self._file, MediaFile):
             n_samples = self._file.count()
             if self._file.n_damaged:
-                self.notes.append(f"{self._file.n_damaged} damaged parts of the file cannot be decoded and are left out")
+                self.notes.append(f"the file is damaged: {self._file.n_damaged} of its packets cannot be decoded and are "
+                                  "left out")
             self._open()
             return n_samples
         if stated > MAX_HEADER_SAMPLES or mp3 and stated + ENCODER_PADDING < count_mp3_samples(self.path.read_bytes()):

@@ -5,6 +5,7 @@ are those of `ffmpeg -i FILE`: priming samples and edit lists are obeyed. A fram
 it, because AAC decoders fill bands with random numbers in sequence. A file is therefore decoded from its start.
 """
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lab41_sce.errors import UserError
 CONTAINERS = ("mov", "matroska", "asf", "aac", "amr", "caf", "avi", "mpegts", "mpeg", "flv", "ac3", "eac3", "ogg", "wv",
               "ape", "wav")
 ENCRYPTED_TAGS = ("drms", "enca", "aavd")  # sample entries of protected MP4 files
+ENCRYPTED = " is encrypted (copy-protected); give a file without protection."
 
 
 class MediaFile:
@@ -33,6 +35,7 @@ class MediaFile:
         frames: samples of a channel that the header states; 0 if it states no length.
         n_streams: streams of sound in the file.
         n_damaged: packets that could not be decoded so far.
+        comment: from the header.
 
     Raises:
         ValueError: FFmpeg does not recognise the file.
@@ -50,6 +53,7 @@ class MediaFile:
                 "format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"})
         except av.error.FFmpegError as error:
             raise ValueError(error.strerror) from None
+        self.comment = self._container.metadata.get("comment", "")
         sounds = self._container.streams.audio
         self.n_streams, self.n_damaged = len(sounds), 0
         if not sounds:
@@ -61,6 +65,9 @@ class MediaFile:
         for other in self._container.streams:
             if other is not self._sound and hasattr(other, "discard"):  # since PyAV 18
                 other.discard = av.stream.Discard.all
+        with contextlib.suppress(UnicodeDecodeError):  # PyAV 18.1 decodes tags as ASCII; those of WAV are numbers
+            if self._sound.codec_tag in ENCRYPTED_TAGS:
+                raise UserError(f"{path}{ENCRYPTED}")
         self._decoded = self._frames()
         first = next(self._decoded, None)
         if first is None:
@@ -99,9 +106,8 @@ class MediaFile:
         while True:
             try:
                 packet = next(packets)
-                encrypted = hasattr(packet, "has_sidedata") and packet.has_sidedata("encryption_info")  # since PyAV 17
-                if encrypted or self._sound.codec_tag in ENCRYPTED_TAGS:
-                    raise UserError(f"{self._path} is encrypted (copy-protected); give a file without protection.")
+                if hasattr(packet, "has_sidedata") and packet.has_sidedata("encryption_info"):  # since PyAV 17
+                    raise UserError(f"{self._path}{ENCRYPTED}")
                 yield from packet.decode()
             except StopIteration:
                 return
