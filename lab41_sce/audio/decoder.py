@@ -71,8 +71,11 @@ class Decoder:
         if whole:
             check_parts(self.path, self._file)
             self.n_samples = self._count_samples()
-            note = disagreement(self.path, self._file, self.n_samples)
-            self.notes += [note] if note else []
+            if not isinstance(self._file, MediaFile) or self._file.has_own_length:
+                note = disagreement(self.path, self._file, self.n_samples)
+                self.notes += [note] if note else []
+        elif isinstance(self._file, MediaFile) and not self.n_samples:
+            self.n_samples = self._count_samples()
         if isinstance(self._file, MediaFile) and self._file.n_streams > 1:
             self.notes.append(f"the file has {self._file.n_streams} streams of sound, and stream {stream} is used; "
                               "choose another with --stream N")
@@ -174,8 +177,8 @@ class Decoder:
         if isinstance(self._file, MediaFile):
             n_samples = self._file.count()
             if self._file.n_damaged:
-                self.notes.append(f"the file is damaged: {self._file.n_damaged} of its packets cannot be decoded and are "
-                                  "left out")
+                self.notes.append(f"the file is damaged: {self._file.n_damaged} of its packets cannot be decoded and "
+                                  "are left out")
             self._open()
             return n_samples
         if stated > MAX_HEADER_SAMPLES or mp3 and stated + ENCODER_PADDING < count_mp3_samples(self.path.read_bytes()):
@@ -198,7 +201,8 @@ class Decoder:
                 n_samples += n_read
         if stated and not n_samples:
             raise UserError(f"{self.path} is not audio that can be decoded (its first samples are damaged, or "
-                            f"libsndfile cannot read {self._file.subtype_info}); give a WAV, FLAC, OGG, MP3 or M4A file.")
+                            f"libsndfile cannot read {self._file.subtype_info}); give a WAV, FLAC, OGG, MP3 or M4A "
+                            "file.")
         self._open()
         return n_samples
 

@@ -32,7 +32,8 @@ class MediaFile:
     Attributes:
         samplerate: in Hz.
         channels: C.
-        frames: samples of a channel that the header states; 0 if it states no length.
+        frames: samples of a channel that the header states; 0 if it states no length, as recordings of browsers.
+        has_own_length: whether `frames` is the length of this stream, not that of the longest in the file.
         n_streams: streams of sound in the file.
         n_damaged: packets that could not be decoded so far.
         comment: from the header.
@@ -71,12 +72,15 @@ class MediaFile:
         self._decoded = self._frames()
         first = next(self._decoded, None)
         if first is None:
-            raise UserError(f"{path} has sound that cannot be decoded: damaged, empty, encrypted or of an unknown kind; "
-                            "give another copy, or a WAV file.")
+            raise UserError(f"{path} has sound that cannot be decoded: damaged, empty, encrypted or of an unknown "
+                            "kind; give another copy, or a WAV file.")
         # The header of HE-AAC can state half of the rate.
         self.samplerate, self.channels = first.sample_rate, first.layout.nb_channels
         self._waiting = self._samples(first)
-        self.frames = round(self._stated_seconds() * self.samplerate)
+        self.has_own_length = bool(self._sound.duration) or len(self._container.streams) == 1
+        seconds = (float(self._sound.duration * self._sound.time_base) if self._sound.duration
+                   else (self._container.duration or 0) / av.time_base)
+        self.frames = round(seconds * self.samplerate)
 
     def close(self) -> None:
         """Close the file."""
@@ -121,9 +125,3 @@ class MediaFile:
                             f"{frame.layout.nb_channels} channels at {frame.sample_rate} Hz; convert it to WAV.")
         samples = as_floats(frame.to_ndarray()).astype(np.float32)
         return samples.T if frame.format.is_planar else samples.reshape(-1, self.channels)
-
-    def _stated_seconds(self) -> float:
-        """Return the length that the header states, in seconds; 0 if it states none."""
-        if self._sound.duration:
-            return float(self._sound.duration * self._sound.time_base)
-        return (self._container.duration or 0) / av.time_base

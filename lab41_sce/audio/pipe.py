@@ -25,7 +25,7 @@ def saved_stdin() -> Iterator[Path]:
         UserError: standard input is a terminal or too long, or the file cannot be written.
     """
     if sys.stdin is None or sys.stdin.isatty():
-        raise UserError("standard input (-) is a terminal; send a recording to it, as in: lab41-sce separate - < talk.wav")
+        raise UserError("standard input (-) is a terminal; send a recording to it: lab41-sce separate - < talk.wav")
     folder = Path(tempfile.mkdtemp(prefix="lab41-sce-"))
     try:
         n_bytes = 0
@@ -33,7 +33,7 @@ def saved_stdin() -> Iterator[Path]:
             with open(folder / "stdin", "wb") as file:
                 while block := sys.stdin.buffer.read(BLOCK_BYTES):
                     if (n_bytes := n_bytes + len(block)) > MAX_BYTES:
-                        raise UserError(f"standard input (-) has more than {MAX_BYTES / 2**30:g} GB; save it to a file.")
+                        raise UserError(f"standard input (-) has more than {MAX_BYTES / 2**30:g} GB; give a file.")
                     file.write(block)
         except OSError as error:
             raise UserError(f"standard input (-) could not be saved to {folder} ({error.strerror or error}); free some "

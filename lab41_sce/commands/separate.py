@@ -20,9 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from lab41_sce.audio import check_rate, resample
+from lab41_sce.audio import check_rate
 from lab41_sce.audio.decoder import MAX_RATE_HZ, MIN_RATE_HZ
-from lab41_sce.audio.mixing import mix
 from lab41_sce.audio.pipe import STDIN, saved_stdin
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.writing import SUFFIXES
@@ -41,7 +40,6 @@ from lab41_sce.separation.output_paths import (
     list_recordings,
 )
 
-DRAWN_SECONDS = 60  # of the spectrograms
 MIN_BAR_SECONDS = 60  # a shorter recording has no progress bar
 BAR = "{desc}: {percentage:3.0f} %|{bar}| {elapsed} < {remaining}"
 
@@ -195,17 +193,11 @@ def separate_recording(separator: Any, recording: Recording, options: argparse.N
 
 
 def draw_extras(extras: Mapping[str, Path], separation: Any, recording: Recording, voices: Sequence[Path]) -> None:
-    """Draw the spectrograms of a recording and its voices, and the activity of the speakers, if requested."""
-    if ACTIVITY not in extras:
-        return
-    from lab41_sce.reporting import figures, sound_figures
+    """Draw the pictures of a recording, if requested."""
+    if ACTIVITY in extras:
+        from lab41_sce.reporting import separation_pictures
 
-    panels = {}
-    for part in (recording, *map(Recording.open, voices)):
-        signal = mix(part.read(0, min(part.n_samples, round(DRAWN_SECONDS * part.sample_rate_hz))))
-        panels[Path(part.name).name] = resample(signal, part.sample_rate_hz, recording.sample_rate_hz)
-    figures.save(sound_figures.spectrograms(panels, recording.sample_rate_hz), extras[SPECTROGRAMS])
-    figures.save(sound_figures.who_speaks_when(separation.activity), extras[ACTIVITY])
+        separation_pictures.draw(extras[SPECTROGRAMS], extras[ACTIVITY], separation, recording, voices)
 
 
 @command("interrupted: finished recordings are kept, no file is incomplete; run the same command to continue")
