@@ -35,7 +35,7 @@ class M4AEncoder:
         self._container = av.open(file, "w", format="ipod")  # FFmpeg's name of M4A
         self._stream = self._container.add_stream("aac", rate=sample_rate_hz, layout=self._layout)
         self._stream.bit_rate = BITS_PER_SECOND * n_channels
-        self._n_samples = 0
+        self._n_samples, self._closed = 0, False
 
     def write(self, samples: np.ndarray) -> None:
         """Encode the next samples, float32 `[n, C]`."""
@@ -51,10 +51,10 @@ class M4AEncoder:
 
     def close(self) -> None:
         """Encode what is left, and write the index; further calls do nothing."""
-        container, self._container = self._container, None
-        if container:
+        if not self._closed:
+            self._closed = True
             try:
                 if self._n_samples:
-                    container.mux(self._stream.encode(None))
+                    self._container.mux(self._stream.encode(None))
             finally:
-                container.close()
+                self._container.close()

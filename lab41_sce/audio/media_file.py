@@ -78,7 +78,7 @@ class MediaFile:
         self.samplerate, self.channels = first.sample_rate, first.layout.nb_channels
         self._waiting = self._samples(first)
         self.has_own_length = bool(self._sound.duration) or len(self._container.streams) == 1
-        seconds = (float(self._sound.duration * self._sound.time_base) if self._sound.duration
+        seconds = (float(self._sound.duration * self._sound.time_base) if self._sound.duration and self._sound.time_base
                    else (self._container.duration or 0) / av.time_base)
         self.frames = round(seconds * self.samplerate)
 
