@@ -32,7 +32,7 @@ def write_media(path, codec, rate_hz, signals=None, n_channels=1, **options):
         video = path.name.startswith("video") and container.add_stream("mpeg4", rate=5)
         if video:
             video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
-        layout = {1: "mono", 2: "stereo"}[n_channels]
+        layout = {1: "mono", 2: "stereo", 8: "7.1(wide)"}[n_channels]
         sounds = [container.add_stream(codec, rate=rate_hz, layout=layout) for _ in signals]
         if path.name.startswith("chapters"):
             container.set_chapters([{"id": 0, "start": 0, "end": 1000, "time_base": Fraction(1, 1000),
@@ -40,7 +40,8 @@ def write_media(path, codec, rate_hz, signals=None, n_channels=1, **options):
         for sound, signal in zip(sounds, signals, strict=True):
             if codec != "libopencore_amrnb":
                 sound.bit_rate = 96_000
-            frame = av.AudioFrame.from_ndarray(np.tile(signal, (n_channels, 1)), "fltp", layout)
+            packed = np.repeat(signal, n_channels)[None]
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(packed, np.float32), "flt", layout)
             frame.sample_rate, frame.pts = rate_hz, 0
             container.mux([*sound.encode(frame), *sound.encode(None)])
         if video:

@@ -19,6 +19,7 @@ from lab41_sce.errors import UserError
 CONTAINERS = ("mov", "matroska", "asf", "aac", "amr", "caf", "avi", "mpegts", "mpeg", "flv", "ac3", "eac3", "ogg", "wv",
               "ape", "wav")
 ENCRYPTED_TAGS = ("drms", "enca", "aavd")  # sample entries of protected MP4 files
+MIN_PACKED_CHANNELS = 8  # PyAV 18.1 reads beyond the last plane of a frame with 8 planes or more
 ENCRYPTED = " is encrypted (copy-protected); give a file without protection."
 
 
@@ -66,7 +67,8 @@ class MediaFile:
         for other in self._container.streams:
             if other is not self._sound and hasattr(other, "discard"):  # since PyAV 18
                 other.discard = av.stream.Discard.all
-        with contextlib.suppress(UnicodeDecodeError):  # PyAV 18.1 decodes tags as ASCII; those of WAV are numbers
+        # PyAV 18.1 decodes tags as ASCII, but those of WAV are numbers. A stream without a decoder has no attributes.
+        with contextlib.suppress(UnicodeDecodeError, AttributeError):
             if self._sound.codec_tag in ENCRYPTED_TAGS:
                 raise UserError(f"{path}{ENCRYPTED}")
         self._decoded = self._frames()
@@ -76,6 +78,7 @@ class MediaFile:
                             "kind; give another copy, or a WAV file.")
         # The header of HE-AAC can state half of the rate.
         self.samplerate, self.channels = first.sample_rate, first.layout.nb_channels
+        self._packer = av.AudioResampler(format="flt")
         self._waiting = self._samples(first)
         self.has_own_length = bool(self._sound.duration) or len(self._container.streams) == 1
         seconds = (float(self._sound.duration * self._sound.time_base) if self._sound.duration and self._sound.time_base
@@ -115,7 +118,8 @@ class MediaFile:
                 yield from packet.decode()
             except StopIteration:
                 return
-            except av.error.FFmpegError:
+            except (av.error.FFmpegError, IndexError, AttributeError):
+                # PyAV 18.1 raises IndexError at a stream that begins later in the file, AttributeError without a decoder.
                 self.n_damaged += 1
 
     def _samples(self, frame: av.AudioFrame) -> np.ndarray:
@@ -123,5 +127,8 @@ class MediaFile:
         if (frame.sample_rate, frame.layout.nb_channels) != (self.samplerate, self.channels):
             raise UserError(f"{self._path} changes from {self.channels} channels at {self.samplerate} Hz to "
                             f"{frame.layout.nb_channels} channels at {frame.sample_rate} Hz; convert it to WAV.")
+        if frame.format.is_planar and self.channels >= MIN_PACKED_CHANNELS:
+            packed = [part.to_ndarray().reshape(-1, self.channels) for part in self._packer.resample(frame)]
+            return np.concatenate([np.empty((0, self.channels), np.float32), *packed])
         samples = as_floats(frame.to_ndarray()).astype(np.float32)
         return samples.T if frame.format.is_planar else samples.reshape(-1, self.channels)

@@ -48,6 +48,16 @@ def test_high_efficiency_aac_has_the_rate_of_its_extension(tmp_path):
     assert recording.n_samples == decoded(tmp_path / "sbr.m4a").shape[1]
 
 
+def test_eight_channels_are_decoded(tmp_path):
+    """PyAV 18.1 would read beyond the last plane of such a frame."""
+    signal = example(16000)[:16000]
+    path = write_media(tmp_path / "surround.m4a", "alac", 16000, [signal], n_channels=8)
+    decoder = audio.Decoder(path)
+    assert (decoder.n_channels, decoder.n_samples) == (8, 16000)
+    np.testing.assert_allclose(decoder.read(0, 16000), np.tile(signal, (8, 1)), atol=1e-4)
+    np.testing.assert_allclose(audio.Decoder(path, 8).read(3000, 4000)[0], signal[3000:4000], atol=1e-4)
+
+
 def test_a_stream_is_chosen_by_its_number(tmp_path):
     rate_hz = 16000
     signals = [example(rate_hz), example(rate_hz, 1)]
