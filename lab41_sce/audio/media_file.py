@@ -119,7 +119,7 @@ class MediaFile:
             except StopIteration:
                 return
             except (av.error.FFmpegError, IndexError, AttributeError):
-                # PyAV 18.1 raises IndexError at a stream that begins later in the file, AttributeError without a decoder.
+                # PyAV 18.1: IndexError at a stream that begins later in the file, AttributeError without a decoder
                 self.n_damaged += 1
 
     def _samples(self, frame: av.AudioFrame) -> np.ndarray:
