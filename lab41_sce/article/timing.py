@@ -107,7 +107,7 @@ def measure_megabytes(listed: list[tuple[str, dict[str, Any]]]) -> list[dict[str
 
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     return [{system: float("nan") if on_gpu else _extra_megabytes(step) for system, step in steps_of(*case).items()}
-            for case in tqdm(listed, "memory", unit=" cases")]
+            for case in tqdm(listed, "memory", unit=" cases", disable=None)]
 
 
 def run(batch: int, rounds: int) -> pd.DataFrame:
@@ -129,7 +129,7 @@ def run(batch: int, rounds: int) -> pd.DataFrame:
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
-    for what, options in tqdm(listed, "timing", unit=" cases"):
+    for what, options in tqdm(listed, "timing", unit=" cases", disable=None):
         for system, seconds in measure_seconds(steps_of(what, options), rounds).items():
             rows.append({"what": what, "negatives": 0, **options, "system": system, "seconds": np.median(seconds),
                          "fastest": min(seconds), "slowest": max(seconds), "rounds": rounds})
