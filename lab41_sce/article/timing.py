@@ -26,7 +26,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from lab41_sce.article import sizes
-from lab41_sce.atomic_write import write_csv, write_text
+from lab41_sce.atomic_write import lock, write_csv, write_text
 from lab41_sce.command_line import command
 from lab41_sce.errors import UserError
 from lab41_sce.runs.versions import versions
@@ -107,7 +107,7 @@ def measure_megabytes(listed: list[tuple[str, dict[str, Any]]]) -> list[dict[str
 
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     return [{system: float("nan") if on_gpu else _extra_megabytes(step) for system, step in steps_of(*case).items()}
-            for case in tqdm(listed, "memory", unit=" cases")]
+            for case in tqdm(listed, "memory", unit=" cases", disable=None)]
 
 
 def run(batch: int, rounds: int) -> pd.DataFrame:
@@ -129,7 +129,7 @@ def run(batch: int, rounds: int) -> pd.DataFrame:
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
-    for what, options in tqdm(listed, "timing", unit=" cases"):
+    for what, options in tqdm(listed, "timing", unit=" cases", disable=None):
         for system, seconds in measure_seconds(steps_of(what, options), rounds).items():
             rows.append({"what": what, "negatives": 0, **options, "system": system, "seconds": np.median(seconds),
                          "fastest": min(seconds), "slowest": max(seconds), "rounds": rounds})
@@ -185,9 +185,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not os.access(options.out.parent, os.W_OK):
         raise UserError(f"--out {options.out}: the folder {options.out.parent} is not writable; choose another.")
     about = versions(shlex.join(["python", "-m", "lab41_sce.article.timing", *(arguments or sys.argv[1:])]))
-    table = run(options.batch, options.rounds)
-    write_csv(table, options.out)
-    write_text(options.out.with_suffix(".json"), json.dumps(about, indent=2))
+    with lock(options.out.with_name(f".{options.out.name}.lock"), f"another process measures times for {options.out}; "
+              "wait until it has finished, or choose another --out."):
+        table = run(options.batch, options.rounds)
+        write_csv(table, options.out)
+        write_text(options.out.with_suffix(".json"), json.dumps(about, indent=2))
     print(table.to_string(index=False))
     return 0
 

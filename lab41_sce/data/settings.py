@@ -23,9 +23,15 @@ class CorpusSettings:
                                      free_on_resume=True)
     download: bool = setting(False, "Whether to download missing subsets from OpenSLR", free_on_resume=True)
     min_seconds: float = setting(1.0, "Length of the shortest utterance that is used", unit="seconds", at_least=0.0)
+    min_age: int | None = setting(None, "Age of the youngest speaker that is used; SPEAKERS.TXT must give all ages in "
+                                  "its column NAME, like 'age 25'", unit="years", at_least=0)
     check: str = setting("samples", "What is checked before the run: samples decodes every file (of a store: compares "
                          "checksums), headers opens every file (of a store: compares headers, reads some utterances)",
                          choices=("samples", "headers"), free_on_resume=True)
+    licence: str | None = setting(None, "Source and licence of the speech, for version.json, report and model card",
+                                  free_on_resume=True)
+    added: dict[str, "CorpusSettings"] = setting(
+        {}, "Further corpora by name, each with these settings, like this: +corpus@corpus.added.NAME=NAME")
 
 
 @dataclass
@@ -37,6 +43,8 @@ class SplitSettings:
     validation_fraction: float = setting(0.1, "Fraction of the other speakers of each sex that choose the best model",
                                          at_least=0.0, at_most=1.0)
     seed: int = setting(0, "Seed of the draw", at_least=0)
+    added_train_only: bool = setting(True, "Whether all speakers of corpus.added train, except those of their "
+                                     "unseen_subsets; false: each corpus is split like the first one")
 
 
 @dataclass
@@ -87,7 +95,8 @@ class NoiseSettings:
 
     kinds: list[str] = setting(["white", "pink", "speech_shaped", "babble"], "Kinds of noise, all equally frequent",
                                choices=KINDS)
-    folder: str | None = setting(None, "Folder with recordings of noise, for the kind `folder`", free_on_resume=True)
+    folder: str | None = setting(None, "Folder with recordings of noise, for the kind `folder`; corpus.check=samples "
+                                 "computes their checksums", free_on_resume=True)
     training_snr_db: list[float] | None = setting(
         None, "[lowest, highest] signal-to-noise ratio of the mixtures of training and validation; null: no noise",
         unit="dB")
@@ -104,6 +113,12 @@ class NoiseSettings:
             raise UserError(f"noise.kinds=[] is not possible with noise; give some of {', '.join(KINDS)}.")
         if "folder" in self.kinds and self.folder is None:
             raise UserError("noise.kinds contains folder, but noise.folder is null; give noise.folder=PATH.")
+        if self.folder is not None and "folder" not in self.kinds:
+            raise UserError(f"noise.folder={self.folder} would have no effect, since noise.kinds does not contain "
+                            "folder; add it, like this: noise.kinds='[folder]', or remove noise.folder.")
+        if self.folder is not None and training is None and not self.evaluation_snr_db:
+            raise UserError(f"noise.folder={self.folder} would have no effect without noise; set noise.training_snr_db "
+                            "or noise.evaluation_snr_db, or remove noise.folder.")
 
 
 def _is_count(value: object) -> bool:

@@ -8,6 +8,8 @@ Scores in an existing table are used again only for files with the same checksum
 
 import itertools
 import logging
+import os
+import re
 import time
 import zlib
 from collections import Counter
@@ -27,6 +29,7 @@ from lab41_sce.errors import UserError
 from lab41_sce.evaluation.bootstrap import summarise
 from lab41_sce.evaluation.metrics import METRICS, score_mixture, silent
 from lab41_sce.process_pool import workers
+from lab41_sce.separation.output_paths import SUFFIXES
 
 logger = logging.getLogger(__name__)
 
@@ -46,14 +49,30 @@ class ScoredMixture(NamedTuple):
 
 
 def find_voices(folder: Path, mixture: Path) -> tuple[list[Path], Path | None]:
-    """List the files NAME_1, NAME_2, ... in a folder, where NAME and the suffix are those of the mixture.
+    """List the files NAME_1, NAME_2, ... in a folder, where NAME is that of the mixture.
+
+    Upper and lower case of suffixes are the same. Files with the suffix of the mixture are preferred; if there are
+    none, the files may have another of `SUFFIXES`.
 
     Returns:
         The files up to the first missing number, and a file with a later number, if there is one.
+
+    Raises:
+        UserError: two files have the same number.
     """
-    numbered = (folder / f"{mixture.stem}_{number}{mixture.suffix.lower()}" for number in itertools.count(1))
-    voices = [*itertools.takewhile(Path.exists, numbered)]
-    return voices, next(filter(Path.exists, itertools.islice(numbered, MAX_GAP)), None)
+    pattern, own_suffix = re.compile(re.escape(mixture.stem) + "_([1-9][0-9]{0,8})"), mixture.suffix.lower()
+    numbered: dict[bool, dict[int, Path]] = {True: {}, False: {}}  # files with the suffix of the mixture, and others
+    for path in sorted(folder / name for name in (os.listdir(folder) if folder.is_dir() else ())):
+        match, suffix = pattern.fullmatch(path.stem), path.suffix.lower()
+        if match and suffix in (own_suffix, *SUFFIXES):
+            other = numbered[suffix == own_suffix].setdefault(int(match[1]), path)
+            if other != path and (suffix == own_suffix or not numbered[True]):
+                raise UserError(f"{other} and {path.name} have the same number; keep one of them, since each is a "
+                                f"voice {match[1]} of {mixture.name}.")
+    found = numbered[True] or numbered[False]
+    voices = [found[number] for number in itertools.takewhile(found.__contains__, itertools.count(1))]
+    later = range(len(voices) + 2, len(voices) + 2 + MAX_GAP)
+    return voices, next((found[number] for number in later if number in found), None)
 
 
 def score_file(mixture: Path, references: Path, voices: Path, known_checksum: str | None = None) -> ScoredMixture:

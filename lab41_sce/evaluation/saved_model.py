@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lab41_sce.data.corpus import EMBEDDED_SUBSET
+from lab41_sce.data.corpus import EMBEDDED_SUBSET, id_in_corpus
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.data.splits import TRAINED_SPEAKERS
 from lab41_sce.errors import UserError
@@ -20,6 +20,8 @@ from lab41_sce.methods.base import Setup, System
 from lab41_sce.models.loading import SeparationModel, load_model
 from lab41_sce.pretrained import MODEL
 from lab41_sce.separation.chunked_inference import estimate_masks
+
+NOT_CHANGED = {"name", "trainable", "dtype", "front_end", "network"}  # arguments that `changes` cannot replace
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ def build(setup: Setup, path: str | Path, changes: Mapping[str, Any] | None = No
         setup: of the run that scores the system.
         path: see `load_model`; "systems/NAME" for a system that this run trains, which is loaded when it first
             separates; or "pretrained" for the shipped model.
-        changes: attributes of the model to set, such as `{"soft_scale": None}`.
+        changes: constructor arguments of the model to set, such as `{"soft_scale": None}`.
 
     Returns:
         A function of a `Mixture`. It raises UserError if the model was trained or selected with a speaker of the
@@ -47,7 +49,8 @@ def build(setup: Setup, path: str | Path, changes: Mapping[str, Any] | None = No
     known_speakers = set() if of_this_run else _known_speakers(place, setup.utterances)
 
     def masks(mixture: Mixture) -> np.ndarray:
-        if unfair := known_speakers & set(mixture.speakers) - set(setup.speakers):
+        unseen = set(map(id_in_corpus, set(mixture.speakers) - set(setup.speakers)))
+        if unfair := known_speakers & unseen:
             raise UserError(f"the model at {path} was trained or selected with speaker {min(unfair)}, who counts as "
                             "unseen here; score it on other speakers, or train it on the same splits.")
         return estimate_masks(load(), mixture.signal, mixture.n_speakers)
@@ -64,8 +67,10 @@ def _load(place: Path, changes: Mapping[str, Any], sample_rate_hz: int) -> Separ
         raise UserError(f"the model at {place} has a sample rate of {model.front_end.sample_rate_hz} Hz, the mixtures "
                         f"here have {sample_rate_hz} Hz; set front_end.sample_rate_hz to the rate of the model.")
     for name, value in changes.items():
-        if not hasattr(model, name):
-            raise UserError(f"changes.{name}={value} is not possible: the model at {place} has no {name}.")
+        possible = sorted(model.get_config().keys() - NOT_CHANGED)
+        if name not in possible:
+            raise UserError(f"changes.{name}={value} is not possible: the model at {place} has no such setting; give "
+                            f"one of {', '.join(possible)}.")
         setattr(model, name, value)
     return model
 
@@ -81,7 +86,8 @@ def _known_speakers(place: Path, utterances: pd.DataFrame | None) -> set[str]:
             if utterances is not None and (others := trained - set(utterances["utterance"])):
                 logger.warning("The model at %s was trained on %d utterances that are not in the training split here: "
                                "its in-set scores may include utterances that it was trained on.", place, len(others))
-            return set(splits.loc[splits["split"].isin([*TRAINED_SPEAKERS, "validation"]), "speaker"])
+            # Without the names of added corpora: the same corpus may be the first one here, and an added one there.
+            return set(splits.loc[splits["split"].isin([*TRAINED_SPEAKERS, "validation"]), "speaker"].map(id_in_corpus))
     logger.warning("There is no splits.csv with the model at %s, so its training speakers are unknown: its scores may "
                    "include speakers that it was trained on.", place)
     return set()

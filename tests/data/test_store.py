@@ -13,7 +13,7 @@ from filelock import FileLock
 from hydra import compose, initialize_config_dir
 
 from lab41_sce.commands.store import main
-from lab41_sce.data import splits, store_writer
+from lab41_sce.data import splits, store_reader, store_writer
 from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.evaluation_set import draw_evaluation_set
 from lab41_sce.data.sampler import TrainingMixtures
@@ -22,6 +22,7 @@ from lab41_sce.data.speech import Speech
 from lab41_sce.data.store_reader import load_store, read_stored_excerpt
 from lab41_sce.errors import UserError
 from lab41_sce.runs import config_schema
+from lab41_sce.runs.prepare import load_speech_table
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,20 @@ def test_a_damaged_store_is_an_error(store, tmp_path):
         load_corpus(store, ["train"])
 
 
+def test_every_utterance_is_searched_for_speech_with_the_checksums(store, monkeypatch):
+    monkeypatch.setattr(store_reader, "N_SEARCHED", 2)
+    silent = load_corpus(store, ["train"]).query("path.str.endswith('shard_00000.wav')").sort_values("start").iloc[1]
+    samples, rate_hz = soundfile.read(silent["path"], dtype="int16")
+    samples[silent["start"] : silent["stop"]] = 0
+    soundfile.write(silent["path"], samples, rate_hz, "PCM_16")
+    shards = pd.read_csv(store / "shards.csv")
+    shards.loc[0, "crc32"] = store_reader.compute_crc32(store / "shard_00000.wav")
+    shards.to_csv(store / "shards.csv", index=False)
+    assert len(load_corpus(store, ["train"], check="headers")) == 72
+    with pytest.raises(UserError, match=f"the utterance {silent['utterance']} is silent"):
+        load_corpus(store, ["train"], check="samples")
+
+
 def test_a_shard_that_cannot_be_written_is_reported_in_one_sentence(corpus_root, tmp_path, monkeypatch, capsys):
     unraisable = []
     monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
@@ -156,11 +171,12 @@ def test_unusable_utterances_are_left_out_until_they_are_repaired(corpus_root, t
     assert len(load_corpus(tmp_path / "store", ["train"], utterances=tmp_path / "list.csv")) == 2
     with pytest.raises(UserError, match="no utterance of 60 s or more"):
         load_corpus(tmp_path / "store", ["train"], min_seconds=60)
+    with pytest.raises(UserError, match="corpus.min_age=18 is not possible with the store"):
+        load_corpus(tmp_path / "store", ["train"], min_age=18)
 
 
 def test_an_experiment_loads_a_store(made):
     with initialize_config_dir(str(config_schema.CONFIG_PATH), version_base="1.3"):
         config = compose("config", ["corpus=store", f"corpus.root={made}", "corpus.subsets=[train]",
                                     "corpus.unseen_subsets=[]", "training.updates=1"])
-    config_schema.check(config)
-    assert len(load_corpus(**{name: value for name, value in config.corpus.items() if name != "name"})) == 72
+    assert len(load_speech_table(config_schema.check(config).corpus)) == 72
