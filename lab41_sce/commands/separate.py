@@ -53,8 +53,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", type=Path, metavar="RUN_OR_FILE",
                         help="folder of a run, or a .keras file (default: the shipped model)")
     parser.add_argument("--speakers", default="auto", metavar="auto|N|N-M",
-                        help="number of speakers, or a range to count between, such as 2-4 (default: counted; the "
-                             "shipped model counts up to 5)")
+                        help="number of speakers, or the range to count in, such as 2-4 (default: counted, up to 5)")
     parser.add_argument("--enroll", type=Path, metavar="FILE",
                         help="recording of one person who talks alone; the voice of this person comes first")
     parser.add_argument("--out-dir", default=Path("."), type=Path, metavar="DIR",
@@ -97,19 +96,16 @@ def check_choices(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value in words:
             continue
-        numbers = value.split("-") if name == "speakers" else [value]
-        limits = [int(number) if number.isdecimal() else 0 for number in numbers]
+        limits = [int(part) if part.isdecimal() else 0 for part in (value.split("-") if name == "speakers" else [value])]
         if len(limits) > 2 or limits != sorted(limits) or not 1 <= limits[0] <= limits[-1] <= most:
-            or_range = ", or a range such as 2-4" if name == "speakers" else ""
-            raise UserError(f"--{name} {value} is not possible; give {', '.join(words)} or a number from 1 to {most}"
-                            f"{or_range}.")
+            possible = f"{', '.join(words)} or a number from 1 to {most}"
+            possible += ", or a range such as 2-4" if name == "speakers" else ""
+            raise UserError(f"--{name} {value} is not possible; give {possible}.")
         setattr(options, name, tuple(limits) if len(limits) == 2 else limits[0])
     on_cluster = options.parallel_backend != "loky"
-    if options.jobs is None:
-        options.jobs = -1 if on_cluster else 1
+    options.jobs = (-1 if on_cluster else 1) if options.jobs is None else options.jobs
     if options.jobs < -1 or options.jobs == 0:
-        raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1 (one for each "
-                        "core).")
+        raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1: one for each core.")
     if on_cluster and STDIN in options.files:
         raise UserError("standard input (-) cannot be read on a cluster; save the recording to a file.")
     if on_cluster:  # its processes may have other working folders
