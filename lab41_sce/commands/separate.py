@@ -96,11 +96,11 @@ def check_choices(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value in words:
             continue
-        limits = [int(part) if part.isdecimal() else 0 for part in (value.split("-") if name == "speakers" else [value])]
+        parts = value.split("-") if name == "speakers" else [value]
+        limits = [int(part) if part.isdecimal() else 0 for part in parts]
         if len(limits) > 2 or limits != sorted(limits) or not 1 <= limits[0] <= limits[-1] <= most:
-            possible = f"{', '.join(words)} or a number from 1 to {most}"
-            possible += ", or a range such as 2-4" if name == "speakers" else ""
-            raise UserError(f"--{name} {value} is not possible; give {possible}.")
+            also = ", or a range such as 2-4" if name == "speakers" else ""
+            raise UserError(f"--{name} {value} is not possible; give {', '.join(words)} or a number from 1 to {most}{also}.")
         setattr(options, name, tuple(limits) if len(limits) == 2 else limits[0])
     on_cluster = options.parallel_backend != "loky"
     options.jobs = (-1 if on_cluster else 1) if options.jobs is None else options.jobs
