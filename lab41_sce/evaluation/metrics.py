@@ -242,10 +242,15 @@ def _copied(references: np.ndarray) -> bool:
     return bool((np.abs(np.corrcoef(references)) - np.eye(len(references)) > 1 - COPY_TOLERANCE).any())
 
 
+def white_noise() -> np.random.Generator:
+    """Return the generator of the noise that replaces silent estimates, the same in every call."""
+    # The seed is unusual on purpose: noise sources drawn from a common seed could equal this noise.
+    return np.random.default_rng(zlib.crc32(b"silent estimate"))
+
+
 def fill_silence(estimates: np.ndarray, mixture: np.ndarray) -> np.ndarray:
     """Replace silent estimates by white noise that is the same in every call."""
-    # The seed is unusual on purpose: noise sources drawn from a common seed could equal this noise.
-    noise = np.random.default_rng(zlib.crc32(b"silent estimate")).standard_normal(np.shape(estimates))
+    noise = white_noise().standard_normal(np.shape(estimates))
     return np.where(silent(estimates, mixture)[:, None], noise, estimates)
 
 

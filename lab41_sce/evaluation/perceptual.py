@@ -66,6 +66,8 @@ def _stoi(metric: str, reference: np.ndarray, estimate: np.ndarray, sample_rate_
     """Compute STOI or ESTOI."""
     from pystoi import stoi
 
+    if not np.ptp(reference):
+        return math.nan
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "Not enough STFT frames", RuntimeWarning)
         try:
@@ -84,9 +86,9 @@ def _pesq(metric: str, reference: np.ndarray, estimate: np.ndarray, sample_rate_
     scores = []
     for window in np.array_split(pair, math.ceil(pair.shape[1] / (PESQ_WINDOW_SECONDS * rate_hz)), axis=1):
         peaks = np.abs(window).max(axis=1, keepdims=True)
-        if not peaks[0, 0] or window.shape[1] <= MIN_PESQ_SECONDS * rate_hz:
+        if not np.ptp(window[0]) or window.shape[1] <= MIN_PESQ_SECONDS * rate_hz:
             continue
-        if not peaks[1, 0]:  # as a silent estimate is scored
+        if not np.ptp(window[1]):  # as a silent estimate is scored
             window[1] = np.random.default_rng(len(scores)).standard_normal(window.shape[1])
             peaks[1, 0] = np.abs(window[1]).max()
         try:

@@ -39,6 +39,10 @@ MARKDOWN = re.compile(r"[\\`*<>&|]|~~|\](?=[(\[:])|(?<![A-Za-z0-9])_|_(?![A-Za-z
 ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
+LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--",
+         "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+
+
 class Table(NamedTuple):
     """Heads and rows of text; the cells of a column `system` are names."""
 
@@ -162,6 +166,20 @@ def html(table: Table) -> str:
             text += f'<tr{style}><th scope="row">{escape(words(system))}</th>{columns}</tr>'
         text += "</tbody>"
     return f'<table class="{"by-split" if place else "systems"}">{text}</table>'
+
+
+def latex(table: Table, caption: str) -> str:
+    """Write a table in LaTeX, with its caption, without other packages; ends in a newline."""
+    texts = [any(map(str.isalpha, "".join(cells))) for cells in zip(*table.rows, strict=True)] or [True] * len(table.heads)
+    columns = "".join("l" if text else "r" for text in texts)
+    lines = [" & ".join(map(escape_latex, cells)) + r" \\" for cells in [table.heads, *table.rows]]
+    return "\n".join([r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{columns}}}", r"\hline", lines[0], r"\hline",
+                      *lines[1:], r"\hline", r"\end{tabular}", rf"\caption{{{escape_latex(caption)}}}", r"\end{table}", ""])
+
+
+def escape_latex(text: str) -> str:
+    """Write text so that LaTeX shows it as it is."""
+    return re.sub(r"[\\{}$&#%_~^<>|–]", lambda found: LATEX.get(found[0], f"\\{found[0]}"), printable(text))
 
 
 def decibels(value: float) -> str:
