@@ -3,10 +3,11 @@
     lab41-sce score MIXTURES REFERENCES VOICES --out scores.csv
     lab41-sce score test/mix_clean test/s1 test/s2 VOICES --out scores.csv --report scores
 
-The first call compares VOICES/talk_1.wav, VOICES/talk_2.wav, ... (as `lab41-sce separate` writes them, in any order) with
-REFERENCES/talk_1.wav, ... and MIXTURES/talk.wav. The second has a folder for each source, as LibriMix and WSJ0-2mix, and
-VOICES/s1/talk.wav, ... or VOICES/talk_1.wav, ... scores.csv has the columns mixture, speakers, metric, value and checksum.
-Mixtures whose scores it contains are skipped, unless the checksum of their files has changed.
+The first call compares VOICES/talk_1.wav, VOICES/talk_2.wav, ... (as `lab41-sce separate` writes them, in any order)
+with REFERENCES/talk_1.wav, ... and MIXTURES/talk.wav. The second has a folder for each source, as LibriMix and
+WSJ0-2mix do, and VOICES/s1/talk.wav, ... or VOICES/talk_1.wav, ... scores.csv has the columns mixture, speakers,
+metric, value and checksum. Mixtures whose scores it contains are skipped, unless the checksum of their files has
+changed.
 """
 
 import argparse
@@ -37,10 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         "lab41-sce score", description=__doc__.splitlines()[0],
-        usage="lab41-sce score [options] MIXTURES REFERENCES VOICES\n       lab41-sce score [options] MIXTURES S1 S2 ... VOICES")
+        usage="lab41-sce score [options] MIXTURES REFERENCES VOICES\n"
+              "       lab41-sce score [options] MIXTURES S1 S2 ... VOICES")
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH",
-                        help="folder of the mixtures (or files), folder of the true voices NAME_1.wav, ... or one folder for "
-                             "each source, folder of the separated voices; a quoted pattern such as 's*' stands for folders")
+                        help="folder of the mixtures (or files), folder of the true voices NAME_1.wav, ... or one "
+                             "folder for each source, folder of the separated voices; a quoted pattern such as 's*' "
+                             "stands for the folders that match it")
     parser.add_argument("--out", type=Path, default=Path("scores.csv"), metavar="CSV",
                         help="table to write, or to add to (default: scores.csv)")
     parser.add_argument("--metrics", nargs="+", choices=ALL_METRICS, default=ENERGY_METRICS, metavar="METRIC",
@@ -61,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mixtures, layout = find_layout(options.paths)
     layouts = {options.out: layout}
     if options.baseline:
-        layouts[options.out.with_stem(f"{options.out.stem}_baseline")] = replace(layout, voices=options.baseline.absolute())
+        table = options.out.with_stem(f"{options.out.stem}_baseline")
+        layouts[table] = replace(layout, voices=options.baseline.absolute())
     systems = []
     for table, of_system in layouts.items():
         errors = score_files(mixtures, of_system, table, options.metrics, options.parallel_backend, options.jobs)

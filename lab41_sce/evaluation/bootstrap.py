@@ -1,6 +1,6 @@
 """Scores of many mixtures become means with 95 % bootstrap intervals, and mean differences between systems.
 
-    long table of `parallel_scoring.score_mixtures` -> one row per system, split, kind and metric (Figure 6 of the article)
+    long table of `score_mixtures` -> one row per system, split, kind and metric (Figure 6 of the article)
 """
 
 import itertools

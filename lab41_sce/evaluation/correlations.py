@@ -4,8 +4,8 @@
         -> sums of products of the signals, at lags of 0 to 511 samples
         -> ratios of each reference to the mixture and to each estimate, [S, 1 + E] in dB
 
-The projection of an estimate onto filtered references depends on these sums only (Scheibler 2022, arXiv 2110.06440), so the
-ratios are those of the whole signals, and memory does not grow with their length.
+The projection of an estimate onto filtered references depends on these sums only (Scheibler 2022, arXiv 2110.06440), so
+the ratios are those of the whole signals, and memory does not grow with their length.
 """
 
 import numpy as np
@@ -112,7 +112,8 @@ class Correlations:
             of_each = []
             for place in range(len(among)):
                 part = slice(place * TAPS, (place + 1) * TAPS)
-                of_each.append(np.sum(shared[:, part] * np.linalg.solve(grams[part, part], shared[:, part].T).T, axis=1))
+                filters = np.linalg.solve(grams[part, part], shared[:, part].T).T
+                of_each.append(np.sum(shared[:, part] * filters, axis=1))
         except np.linalg.LinAlgError:
             unsolved = np.full((len(among), len(self._others)), np.nan)
             return unsolved, unsolved, unsolved

@@ -15,8 +15,8 @@ _BSS_EVAL = ("{names}: BSS Eval of sources with a distortion filter of 512 taps 
 _STOI = "from 0 to 1, at 10 kHz; pystoi {pystoi}."
 _PESQ = "mean over windows of at most 19 s; pesq {pesq}."
 DEFINITIONS = {
-    "SI-SDR": "SI-SDR: scale-invariant SDR of zero-mean signals (Le Roux et al. 2019), in dB, at the sample rate of the "
-              "mixture.",
+    "SI-SDR": "SI-SDR: scale-invariant SDR of zero-mean signals (Le Roux et al. 2019), in dB, at the sample rate of "
+              "the mixture.",
     "STOI": f"STOI: short-time objective intelligibility (Taal et al. 2011), {_STOI}",
     "ESTOI": f"ESTOI: extended STOI (Jensen and Taal 2016), {_STOI}",
     "PESQ-NB": f"PESQ-NB: narrow-band PESQ (ITU-T P.862 with P.862.1), MOS-LQO from 1 to 4.5, at 8 kHz, {_PESQ}",

@@ -3,7 +3,9 @@
 | layout | mixture | references | voices |
 | --- | --- | --- | --- |
 | numbered | MIXTURES/talk.wav | REFERENCES/talk_1.wav, talk_2.wav | VOICES/talk_1.wav, talk_2.wav |
-| folders (LibriMix, WSJ0-2mix) | mix/talk.wav | s1/talk.wav, s2/talk.wav | VOICES/s1/talk.wav ..., or VOICES/talk_1.wav ... |
+| by folder | mix/talk.wav | s1/talk.wav, s2/talk.wav | VOICES/s1/talk.wav, s2/talk.wav, or as above |
+
+LibriMix and WSJ0-2mix have a folder for each source.
 """
 
 import glob
@@ -47,9 +49,10 @@ class Layout:
 
     def check(self, mixture: Path) -> None:
         """Raise UserError, which names a file, if a source of a mixture is missing or numbers have a gap."""
-        if self.by_folder and (missing := [path for path in self._named_as(mixture, self.references) if not path.exists()]):
-            raise UserError(f"{missing[0]} is missing, so {mixture.name} cannot be scored; restore this source, or leave out "
-                            "the mixture.")
+        sources = self._named_as(mixture, self.references) if self.by_folder else []
+        if missing := [path for path in sources if not path.exists()]:
+            raise UserError(f"{missing[0]} is missing, so {mixture.name} cannot be scored; restore this source, or "
+                            "leave out the mixture.")
         for folder in (*self.references, self.voices):
             if after_gap := _numbered(folder, mixture)[1]:
                 raise UserError(f"{after_gap} exists, but not all voices with lower numbers; number them without gaps.")
@@ -59,7 +62,7 @@ class Layout:
         return [_sound(folder, mixture.stem, mixture.suffix) for folder in folders]
 
     def _voice_folders(self) -> list[Path]:
-        """List the folders in the folder of the voices that are named as those of the sources, such as s1, s2 and s3."""
+        """List the folders of voices that are named as those of the sources, such as s1, s2 and s3."""
         if not self.by_folder:
             return []
         names = {folder.name for folder in self.references}
@@ -73,12 +76,13 @@ def find_layout(paths: Sequence[Path]) -> tuple[list[Path], Layout]:
     """Divide the paths of a command into mixtures, references and voices.
 
     Args:
-        paths: mixtures (folders or files), a folder of numbered references, a folder of voices; or a folder of mixtures, a
-            folder for each source, a folder of voices. A pattern such as `s*` stands for the paths that match it.
+        paths: mixtures (folders or files), a folder of numbered references, a folder of voices; or a folder of
+            mixtures, a folder for each source, a folder of voices. A pattern such as `s*` stands for the paths that
+            match it.
 
     Returns:
-        The mixtures, and the layout of the other files. Each source has its folder if a mixture of the first folder has the
-        same name in one of the folders between the first and the last.
+        The mixtures, and the layout of the other files. Each source has its folder if a mixture of the first folder has
+        the same name in one of the folders between the first and the last.
 
     Raises:
         UserError: there are fewer than three paths, a pattern matches nothing, or a folder contains no recording.
@@ -95,7 +99,7 @@ def find_layout(paths: Sequence[Path]) -> tuple[list[Path], Layout]:
 
 
 def _expanded(path: Path) -> list[Path]:
-    """Return the paths that match a pattern, sorted by name; a path that exists, or is no pattern, is returned as it is."""
+    """Return the paths that match a pattern, sorted by name; other paths are returned as they are."""
     if path.exists() or not glob.has_magic(str(path)):
         return [path]
     found = [Path(name) for name in sorted(glob.glob(str(path)))]
@@ -111,13 +115,13 @@ def _holds_source(folder: Path, mixtures: Sequence[Path]) -> bool:
 
 
 def _numbered(folder: Path, mixture: Path) -> tuple[list[Path], Path | None]:
-    """Return the files NAME_1, NAME_2, ... of a mixture up to the first gap, and a file after the gap, if there is one."""
+    """Return the files NAME_1, NAME_2, ... up to the first gap, and a file after the gap, if there is one."""
     numbered = (_sound(folder, f"{mixture.stem}_{number}", mixture.suffix) for number in itertools.count(1))
     found = [*itertools.takewhile(Path.exists, numbered)]
     return found, next(filter(Path.exists, itertools.islice(numbered, MAX_GAP)), None)
 
 
 def _sound(folder: Path, stem: str, suffix: str) -> Path:
-    """Return the sound file with a name in a folder: with the suffix of the mixture, if it exists, or another suffix."""
+    """Return the sound file with a name in a folder, with the suffix of the mixture or another."""
     paths = [folder / f"{stem}{ending}" for ending in dict.fromkeys([suffix.lower(), suffix, *SUFFIXES])]
     return next(filter(Path.exists, paths), paths[0])

@@ -3,9 +3,9 @@
     mixture, references and voices, in one of the layouts of `folder_layout.py`
         -> rows (mixture, speakers, metric, value, checksum of these files)
 
-If a mixture has another number of voices than of references, the best subset is scored: the pairs of references and voices
-with the largest sum of SI-SDR. A row with the metric `voices` holds their number. The remaining voices are surplus, the
-remaining references have no voice and do not count in the means.
+If a mixture has another number of voices than of references, the best subset is scored: the pairs of references and
+voices with the largest sum of SI-SDR. A row with the metric `voices` holds their number. The remaining voices are
+surplus, the remaining references have no voice and do not count in the means.
 Scores in an existing table are used again only for files with the same checksum, whatever their names and dates.
 """
 
@@ -95,13 +95,15 @@ def score_file(mixture: Path, layout: Layout, metrics: Sequence[str] = ENERGY_ME
                                      for place in silent_voices)]
         if len(separated) != len(true):
             rows.append((mixture.name, len(true), VOICES, len(separated), found_checksum))
-            remarks.append(f"{mixture} has {len(true)} references and {len(separated)} voices; the best subset is scored.")
+            remarks.append(f"{mixture} has {len(true)} references and {len(separated)} voices; the best subset is "
+                           "scored.")
         return ScoredMixture(rows, remark=" ".join(remarks))
     except (UserError, ValueError, OSError) as error:
         return ScoredMixture(error=str(error))
 
 
-def _score_signals(files: MixtureFiles, n_references: int, metrics: Sequence[str]) -> tuple[dict[str, float], np.ndarray]:
+def _score_signals(files: MixtureFiles, n_references: int,
+                   metrics: Sequence[str]) -> tuple[dict[str, float], np.ndarray]:
     """Score a mixture in memory: value by metric, and the places of silent voices."""
     signals = files.read()
     mixed, sources, voices = signals[0], signals[1 : 1 + n_references], signals[1 + n_references :]
@@ -117,7 +119,8 @@ def _score_signals(files: MixtureFiles, n_references: int, metrics: Sequence[str
     return {metric: value for _, metric, value in rows}, np.flatnonzero(silent_voices)
 
 
-def _score_blocks(files: MixtureFiles, n_references: int, metrics: Sequence[str]) -> tuple[dict[str, float], np.ndarray]:
+def _score_blocks(files: MixtureFiles, n_references: int,
+                  metrics: Sequence[str]) -> tuple[dict[str, float], np.ndarray]:
     """Score a mixture that is read in blocks: value by metric, and the places of silent voices."""
     blocks, n_true = files.blocks, 1 + n_references
     correlations = add_blocks(blocks, n_references)
@@ -133,8 +136,8 @@ def _score_blocks(files: MixtureFiles, n_references: int, metrics: Sequence[str]
 def _refuse_silence(files: MixtureFiles, is_silent: np.ndarray) -> None:
     """Raise UserError if the mixture or a reference is silent, bool [1 + S]."""
     if is_silent.any():
-        raise UserError(f"{files.files[np.flatnonzero(is_silent)[0]]} is silent, so {files.files[0].name} cannot be scored; "
-                        "give a mixture in which every reference sounds.")
+        raise UserError(f"{files.files[np.flatnonzero(is_silent)[0]]} is silent, so {files.files[0].name} cannot be "
+                        "scored; give a mixture in which every reference sounds.")
 
 
 def checksum(files: Sequence[Path]) -> str:
@@ -248,8 +251,8 @@ def mean_scores(table: Path) -> pd.DataFrame:
         table: CSV file that `score_files` wrote.
 
     Returns:
-        One row for each metric in the table, with the columns metric, mean, low, high (95 % interval over mixtures) and n
-        (number of mixtures); no row if there are no scores.
+        One row for each metric in the table, with the columns metric, mean, low, high (95 % interval over mixtures) and
+        n (number of mixtures); no row if there are no scores.
     """
     means = summarise(read_scores(table, "voices"))
     columns = ["metric", "mean", "low", "high", "n"]

@@ -1,7 +1,7 @@
 """A long mixture, its references and its estimates, read in blocks `[1 + S + E, n]`, become the scores of the whole.
 
-SDR, SIR, SAR and SI-SDR are those of the whole signals (`correlations.py`). STOI, ESTOI and PESQ are means over the blocks
-in which the reference is at most 40 dB below its loudest block, the range in which STOI looks for speech.
+SDR, SIR, SAR and SI-SDR are those of the whole signals (`correlations.py`). STOI, ESTOI and PESQ are means over the
+blocks in which the reference is at most 40 dB below its loudest block, the range in which STOI looks for speech.
 """
 
 import warnings
@@ -55,8 +55,8 @@ def score_long_mixture(blocks: Blocks, n_references: int, correlations: Correlat
         sample_rate_hz: of the blocks.
 
     Returns:
-        Mean over the references that have an estimate, by metric and improvement. All values are NaN if a reference is a
-        filtered copy of another.
+        Mean over the references that have an estimate, by metric and improvement. All values are NaN if a reference is
+        a filtered copy of another.
     """
     ratios_db = {"SI-SDR": correlations.si_sdr()} | dict(zip(ENERGY_METRICS, correlations.bss_eval()))
     if correlations.has_copies() or np.isnan(ratios_db["SDR"]).any():
@@ -79,7 +79,7 @@ def score_long_mixture(blocks: Blocks, n_references: int, correlations: Correlat
 
 def _perceptual(blocks: Blocks, n_references: int, pairs: tuple[np.ndarray, np.ndarray], metrics: Sequence[str],
                 sample_rate_hz: int) -> dict[str, tuple[float, float]]:
-    """Average STOI, ESTOI and PESQ of pairs of references and estimates, and of the mixture, over blocks with speech."""
+    """Average STOI, ESTOI and PESQ of estimates and of the mixture over the blocks with speech."""
     wanted = [metric for metric in PERCEPTUAL_METRICS if metric in metrics]
     if not wanted:
         return {}

@@ -6,9 +6,9 @@
 
 Conventions
 -----------
-All scores except STOI, ESTOI and PESQ are in dB; larger is better. Estimates may come in any order: each metric uses its
-own best permutation; STOI, ESTOI and PESQ that of SI-SDR. The score of a mixture is the mean over its speakers. Scores in
-dB are limited to +-100 dB for each speaker because rounding errors dominate beyond that.
+All scores except STOI, ESTOI and PESQ are in dB; larger is better. Estimates may come in any order: each metric uses
+its own best permutation; STOI, ESTOI and PESQ that of SI-SDR. The score of a mixture is the mean over its speakers.
+Scores in dB are limited to +-100 dB for each speaker because rounding errors dominate beyond that.
 The improvement of a metric (such as "SDRi") is the score of the estimates minus the score of the unprocessed mixture,
 where the mixture stands in for the estimate of each speaker.
 

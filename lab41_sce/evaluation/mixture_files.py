@@ -48,8 +48,9 @@ class MixtureFiles:
         differences = [abs(length - seconds[0]) for length in seconds]
         if max(differences) > MAX_DIFFERENCE_SECONDS:
             place = int(np.argmax(differences))
-            raise UserError(f"{self.files[place]} and {self.files[0].name} have different lengths, {seconds[place]:.2f} s and "
-                            f"{seconds[0]:.2f} s; give files whose lengths differ by at most {MAX_DIFFERENCE_SECONDS} s.")
+            raise UserError(f"{self.files[place]} and {self.files[0].name} have different lengths ({seconds[place]:.2f} "
+                            f"and {seconds[0]:.2f} seconds); give files whose lengths differ by at most "
+                            f"{MAX_DIFFERENCE_SECONDS} seconds.")
 
     def read(self) -> np.ndarray:
         """Read all signals, float32 `[files, N]`."""
@@ -62,7 +63,8 @@ class MixtureFiles:
         """Read all signals in blocks of `BLOCK_SECONDS`, float32 `[files, n]`."""
         length = round(BLOCK_SECONDS * self.sample_rate_hz)
         with ExitStack() as stack:
-            streams = [_Stream(stack.enter_context(audio.Decoder(path, "mix")), self.sample_rate_hz) for path in self.files]
+            decoders = [stack.enter_context(audio.Decoder(path, "mix")) for path in self.files]
+            streams = [_Stream(decoder, self.sample_rate_hz) for decoder in decoders]
             while True:
                 parts = [stream.read(length) for stream in streams]
                 shortest = min(map(len, parts))

@@ -53,8 +53,8 @@ def score_mixtures(jobs: Iterable[tuple], n_jobs: int = -1, total: int | None = 
     return pd.DataFrame(rows, columns=[*LABELS, "system", "metric", "value"])
 
 
-def _score_job(labels: Mapping[str, Any], references: np.ndarray, mixture: np.ndarray, estimates: Mapping[str, np.ndarray],
-               metrics: Sequence[str], sample_rate_hz: int) -> list[tuple]:
+def _score_job(labels: Mapping[str, Any], references: np.ndarray, mixture: np.ndarray,
+               estimates: Mapping[str, np.ndarray], metrics: Sequence[str], sample_rate_hz: int) -> list[tuple]:
     """Score one mixture and put its labels before each row."""
     try:
         rows = score_mixture(references, mixture, estimates, metrics, sample_rate_hz)

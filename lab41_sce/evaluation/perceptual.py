@@ -1,7 +1,7 @@
 """True sources and their estimates `[S, N]` become STOI, ESTOI and PESQ of each source.
 
-STOI and ESTOI (pystoi) estimate how much of the speech is understood, PESQ (pesq) how good it sounds. The packages are in
-the extra `metrics`. A value is NaN if pystoi or pesq finds too little speech in the reference.
+STOI and ESTOI (pystoi) estimate how much of the speech is understood, PESQ (pesq) how good it sounds. The packages are
+in the extra `metrics`. A value is NaN if pystoi or pesq finds too little speech in the reference.
 """
 
 import math
@@ -30,8 +30,8 @@ def check_metrics(metrics: Iterable[str], sample_rate_hz: int | None = None) -> 
     """
     for metric in metrics:
         if metric in PACKAGES and find_spec(PACKAGES[metric]) is None:
-            raise UserError(f'{metric} needs the package {PACKAGES[metric]}; pip install "lab41_sce[metrics]", or leave '
-                            f"out {metric}.")
+            raise UserError(f'{metric} needs the package {PACKAGES[metric]}; pip install "lab41_sce[metrics]", or '
+                            f"leave out {metric}.")
         rate_hz = PESQ_RATES_HZ.get(metric, 0)
         if sample_rate_hz is not None and sample_rate_hz < rate_hz:
             raise UserError(f"{metric} needs mixtures of {rate_hz} Hz or more, these have {sample_rate_hz} Hz; leave "

@@ -45,7 +45,8 @@ def write_score_report(folder: Path, systems: Sequence[ScoredSystem], n_mixtures
     scores = pd.concat([read_scores(system.table, name) for system, name in zip(systems, names, strict=True)])
     summary = _of_all(summarise(scores))
     metrics = [metric for metric in METRICS_IN_ORDER if metric in set(summary["metric"])]
-    parts = [("Scores", _table(summary, metrics, names), f"Means over n mixtures, with 95 % intervals. {caption(metrics)}")]
+    about = f"Means over n mixtures, with 95 % intervals. {caption(metrics)}"
+    parts = [("Scores", _table(summary, metrics, names), about)]
     differences = pd.DataFrame(columns=COLUMNS)
     if set(names) == set(summary["system"]) and len(names) == 2:
         differences = _of_all(paired_differences(scores, names[1]))
@@ -59,22 +60,25 @@ def write_score_report(folder: Path, systems: Sequence[ScoredSystem], n_mixtures
               folder / "not_scored.csv")
     texts = [f"### {title}\n\n{tables.markdown(table)}\n\n{about}\n" for title, table, about in parts]
     write_text(folder / "table.md", "\n".join([*texts, *(f"{tables.escape_markdown(note)}\n" for note in notes)]))
-    write_text(folder / "table.tex", "\n".join(tables.latex(table, " ".join([about, *notes])) for _, table, about in parts))
+    captions = [" ".join([about, *notes]) for *_, about in parts]
+    write_text(folder / "table.tex", "\n".join(tables.latex(table, text) for (_, table, _), text in
+                                               zip(parts, captions, strict=True)))
 
 
 def voices_sentence(table: Path) -> str:
     """Count surplus and missing voices in a table of scores in one sentence; an empty string if there are none."""
     counts = count_voices(table)
-    found = [f"{counts[kind].sum()} {kind} voices in {(counts[kind] > 0).sum()} mixtures" for kind in ("surplus", "missing")
-             if counts[kind].any()]
-    return f"{' and '.join(found)}: of these mixtures, the best subset of voices and references is scored." if found else ""
+    found = [f"{counts[kind].sum()} {kind} voices in {(counts[kind] > 0).sum()} mixtures"
+             for kind in ("surplus", "missing") if counts[kind].any()]
+    return f"{' and '.join(found)}: their best subset of voices and references is scored." if found else ""
 
 
 def _notes(system: ScoredSystem, name: str, n_mixtures: int) -> list[str]:
     """Return sentences about the mixtures of a system that are not scored, and about its number of voices."""
     notes = []
     if system.errors:
-        notes.append(f"{name}: {len(system.errors)} of {n_mixtures} mixtures are not scored ({', '.join(system.errors)}).")
+        not_scored = ", ".join(system.errors)
+        notes.append(f"{name}: {len(system.errors)} of {n_mixtures} mixtures are not scored ({not_scored}).")
     if sentence := voices_sentence(system.table):
         notes.append(f"{name}: {sentence}")
     return notes

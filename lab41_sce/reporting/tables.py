@@ -170,11 +170,11 @@ def html(table: Table) -> str:
 
 def latex(table: Table, caption: str) -> str:
     """Write a table in LaTeX, with its caption, without other packages; ends in a newline."""
-    texts = [any(map(str.isalpha, "".join(cells))) for cells in zip(*table.rows, strict=True)] or [True] * len(table.heads)
-    columns = "".join("l" if text else "r" for text in texts)
-    lines = [" & ".join(map(escape_latex, cells)) + r" \\" for cells in [table.heads, *table.rows]]
-    return "\n".join([r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{columns}}}", r"\hline", lines[0], r"\hline",
-                      *lines[1:], r"\hline", r"\end{tabular}", rf"\caption{{{escape_latex(caption)}}}", r"\end{table}", ""])
+    texts = [any(map(str.isalpha, "".join(cells))) for cells in zip(*table.rows, strict=True)]
+    columns = "".join("l" if text else "r" for text in texts) or "l" * len(table.heads)
+    head, *rows = (" & ".join(map(escape_latex, cells)) + r" \\" for cells in [table.heads, *table.rows])
+    return "\n".join([r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{columns}}}", r"\hline", head, r"\hline",
+                      *rows, r"\hline", r"\end{tabular}", rf"\caption{{{escape_latex(caption)}}}", r"\end{table}", ""])
 
 
 def escape_latex(text: str) -> str:
