@@ -77,8 +77,8 @@ def find_layout(paths: Sequence[Path]) -> tuple[list[Path], Layout]:
 
     Args:
         paths: mixtures (folders or files), a folder of numbered references, a folder of voices; or a folder of
-            mixtures, a folder for each source, a folder of voices. A pattern such as `s*` stands for the paths that
-            match it.
+            mixtures, a folder for each source, a folder of voices. A pattern such as `s*` stands for the folders that
+            match it, or for the files if it matches no folder.
 
     Returns:
         The mixtures, and the layout of the other files. Each source has its folder if a mixture of the first folder has
@@ -99,13 +99,13 @@ def find_layout(paths: Sequence[Path]) -> tuple[list[Path], Layout]:
 
 
 def _expanded(path: Path) -> list[Path]:
-    """Return the paths that match a pattern, sorted by name; other paths are returned as they are."""
+    """Return the paths that match a pattern, folders if there are some; other paths are returned as they are."""
     if path.exists() or not glob.has_magic(str(path)):
         return [path]
     found = [Path(name) for name in sorted(glob.glob(str(path)))]
     if not found:
         raise UserError(f"{path} matches no file or folder; correct the pattern.")
-    return found
+    return [*filter(Path.is_dir, found)] or found
 
 
 def _holds_source(folder: Path, mixtures: Sequence[Path]) -> bool:

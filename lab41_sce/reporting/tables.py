@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from lab41_sce.errors import UserError
+from lab41_sce.evaluation.definitions import PERCEPTUAL_METRICS, digits
 from lab41_sce.evaluation.metrics import MAIN_METRIC
 from lab41_sce.printable import printable
 from lab41_sce.reporting.ordering import (
@@ -27,7 +28,7 @@ from lab41_sce.reporting.ordering import (
     words,
 )
 
-METRICS = (MAIN_METRIC, "SIRi", "SAR", "SI-SDRi")
+METRICS = (MAIN_METRIC, "SIRi", "SAR", "SI-SDRi", *PERCEPTUAL_METRICS)
 ABSENT = "–"
 MIN_MIXTURES = 10  # of a kind, for a conclusion: with fewer, bootstrap intervals are too narrow
 SUMMARY_COLUMNS = ("system", "split", "kind", "metric", "mean", "low", "high", "n")
@@ -224,6 +225,6 @@ def _mean(row: Any, with_interval: bool, signed: bool) -> str:
     if row is None or not np.isfinite(row.mean):
         return ABSENT
     if not (with_interval and np.isfinite([row.low, row.high]).all()):
-        return _signed(row.mean) if signed else decibels(row.mean)
+        return _signed(row.mean) if signed else f"{round(row.mean, digits(row.metric)) + 0.0:.{digits(row.metric)}f}"
     text = interval((row.mean, row.low, row.high), signed)
     return Bold(text) if signed and row.n >= MIN_MIXTURES and (row.low > 0 or row.high < 0) else text
