@@ -48,8 +48,8 @@ class MixtureFiles:
         differences = [abs(length - seconds[0]) for length in seconds]
         if max(differences) > MAX_DIFFERENCE_SECONDS:
             place = int(np.argmax(differences))
-            raise UserError(f"{self.files[place]} and {self.files[0].name} have different lengths, {seconds[place]:.2f} "
-                            f"s and {seconds[0]:.2f} s; give files whose lengths differ by at most "
+            raise UserError(f"{self.files[place]} and {self.files[0].name} have different lengths, "
+                            f"{seconds[place]:.2f} s and {seconds[0]:.2f} s; give files whose lengths differ by at most "
                             f"{MAX_DIFFERENCE_SECONDS} s.")
 
     def read(self) -> np.ndarray:

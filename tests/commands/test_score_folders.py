@@ -161,4 +161,5 @@ def test_a_report_compares_two_systems(root, capsys):
     text, latex = (report / "table.md").read_text(), (report / "table.tex").read_text()
     assert "| est " in text and "scale-invariant SDR of zero-mean signals" in text
     assert "other_est: 1 of 2 mixtures are not scored (b.wav)" in text
-    assert latex.count(r"\begin{tabular}{llrrr}") == 2 and r"other\_est & SI-SDR" in latex and r"95 \% interval" in latex
+    assert latex.count(r"\begin{tabular}{llrrr}") == 2 and r"other\_est & SI-SDR" in latex
+    assert r"95 \% interval" in latex

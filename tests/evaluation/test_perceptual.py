@@ -86,6 +86,7 @@ def test_a_sample_rate_that_is_too_low_is_reported_in_one_sentence(monkeypatch):
 def test_a_caption_defines_every_metric_with_its_rate():
     caption = definitions.caption(["SDRi", "SAR", "STOI", "PESQ-WBi"])
     assert caption.startswith("SDR, SAR: BSS Eval") and "mir_eval 0.8" in caption
-    assert "STOI: short-time" in caption and "at 10 kHz; pystoi" in caption and "at 16 kHz, mean over windows" in caption
+    assert "STOI: short-time" in caption and "at 10 kHz; pystoi" in caption
+    assert "at 16 kHz, mean over windows" in caption
     assert "SI-SDR" not in caption and "PESQ-NB" not in caption
     assert (definitions.unit("STOIi"), definitions.unit("SDRi"), definitions.digits("ESTOI")) == ("", "dB", 3)
