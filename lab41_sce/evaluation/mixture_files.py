@@ -49,8 +49,8 @@ class MixtureFiles:
         if max(differences) > MAX_DIFFERENCE_SECONDS:
             place = int(np.argmax(differences))
             raise UserError(f"{self.files[place]} and {self.files[0].name} have different lengths, "
-                            f"{seconds[place]:.2f} s and {seconds[0]:.2f} s; give files whose lengths differ by at most "
-                            f"{MAX_DIFFERENCE_SECONDS} s.")
+                            f"{seconds[place]:.2f} s and {seconds[0]:.2f} s; give files whose lengths differ by at "
+                            f"most {MAX_DIFFERENCE_SECONDS} s.")
 
     def read(self) -> np.ndarray:
         """Read all signals, float32 `[files, N]`."""

@@ -41,7 +41,7 @@ ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
 LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--",
-         "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+         "[": "{[}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
 
 
 class Table(NamedTuple):
@@ -180,7 +180,7 @@ def latex(table: Table, caption: str) -> str:
 
 def escape_latex(text: str) -> str:
     """Write text so that LaTeX shows it as it is."""
-    return re.sub(r"[\\{}$&#%_~^<>|–]", lambda found: LATEX.get(found[0], f"\\{found[0]}"), printable(text))
+    return re.sub(r"[\\{}$&#%_~^<>|–\[]", lambda found: LATEX.get(found[0], f"\\{found[0]}"), printable(text))
 
 
 def decibels(value: float) -> str:
