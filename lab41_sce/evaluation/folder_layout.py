@@ -53,7 +53,8 @@ class Layout:
         if missing := [path for path in sources if not path.exists()]:
             raise UserError(f"{missing[0]} is missing, so {mixture.name} cannot be scored; restore this source, or "
                             "leave out the mixture.")
-        for folder in (*self.references, self.voices):
+        numbered = [*(() if self.by_folder else self.references), *(() if self._voice_folders() else [self.voices])]
+        for folder in numbered:
             if after_gap := _numbered(folder, mixture)[1]:
                 raise UserError(f"{after_gap} exists, but not all voices with lower numbers; number them without gaps.")
 
@@ -110,8 +111,10 @@ def _expanded(path: Path) -> list[Path]:
 
 def _holds_source(folder: Path, mixtures: Sequence[Path]) -> bool:
     """Return whether a folder holds files with the names of mixtures, and none with these names and a number."""
+    stems = {mixture.stem for mixture in mixtures}
     named = any(_sound(folder, mixture.stem, mixture.suffix).exists() for mixture in mixtures)
-    return named and not any(_sound(folder, f"{mixture.stem}_1", mixture.suffix).exists() for mixture in mixtures)
+    return named and not any(_sound(folder, f"{mixture.stem}_1", mixture.suffix).exists() for mixture in mixtures
+                             if f"{mixture.stem}_1" not in stems)
 
 
 def _numbered(folder: Path, mixture: Path) -> tuple[list[Path], Path | None]:

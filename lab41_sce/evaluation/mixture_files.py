@@ -21,15 +21,15 @@ MAX_DIFFERENCE_SECONDS = 0.1
 
 
 class MixtureFiles:
-    """Hold the paths of the files of one mixture, the mixture first, with what their headers state.
+    """Hold the files of one mixture, the mixture first, and what their headers state.
 
     Attributes:
         sample_rate_hz: of the mixture.
-        is_long: whether the mixture is longer than `LONG_SECONDS`.
+        is_long: whether the mixture is longer than `LONG_SECONDS`, and is to be read in blocks.
         remarks: a sentence for each file that is resampled.
 
     Raises:
-        UserError: a file cannot be read, or the lengths differ by more than `MAX_DIFFERENCE_SECONDS`.
+        UserError: a file cannot be read.
     """
 
     def __init__(self, files: Sequence[Path]):
@@ -41,7 +41,6 @@ class MixtureFiles:
         self.sample_rate_hz, self.is_long = rates_hz[0], seconds[0] > LONG_SECONDS
         self.remarks = [f"{path} has {rate_hz} Hz and is resampled to the {self.sample_rate_hz} Hz of {files[0].name}."
                         for path, rate_hz in zip(files, rates_hz, strict=True) if rate_hz != self.sample_rate_hz]
-        self._check_lengths(seconds)
 
     def _check_lengths(self, seconds: Sequence[float]) -> None:
         """Raise UserError, which names the file, if a file is much longer or shorter than the mixture."""
@@ -53,17 +52,22 @@ class MixtureFiles:
                             f"most {MAX_DIFFERENCE_SECONDS} s.")
 
     def read(self) -> np.ndarray:
-        """Read all signals, float32 `[files, N]`."""
+        """Read all signals, float32 `[files, N]`.
+
+        Raises:
+            UserError: a file cannot be read, or the lengths differ by more than `MAX_DIFFERENCE_SECONDS`.
+        """
         signals = [audio.read_mono(path, self.sample_rate_hz) for path in self.files]
         self._check_lengths([len(signal) / self.sample_rate_hz for signal in signals])
         shortest = min(map(len, signals))
         return np.stack([signal[:shortest] for signal in signals])
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Read all signals in blocks of `BLOCK_SECONDS`, float32 `[files, n]`."""
+        """Read all signals in blocks of `BLOCK_SECONDS`, float32 `[files, n]`; errors as in `read`."""
         length = round(BLOCK_SECONDS * self.sample_rate_hz)
         with ExitStack() as stack:
             decoders = [stack.enter_context(audio.Decoder(path, "mix")) for path in self.files]
+            self._check_lengths([decoder.n_samples / decoder.sample_rate_hz for decoder in decoders])
             streams = [_Stream(decoder, self.sample_rate_hz) for decoder in decoders]
             while True:
                 parts = [stream.read(length) for stream in streams]

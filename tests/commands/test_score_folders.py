@@ -49,6 +49,19 @@ def test_every_layout_of_the_same_files_has_the_same_scores(root):
             shutil.copy(root / "est" / f"s{number}" / f"{stem}.wav", root / "flat" / f"{stem}_{number}.wav")
     assert run(root, voices="flat", out="flat.csv") == (0, scores)
     assert run(root, sources=["s*"], out="pattern.csv") == (0, scores)
+    status, single = run(root, sources=["s1"], out="single.csv")  # one source, as for enhancement
+    assert status == 0 and single["a.wav", "voices"] == 2 and single["a.wav", "SI-SDR"] == pytest.approx(14, abs=1)
+
+
+def test_names_of_mixtures_may_end_in_a_number(root):
+    """The file of mixture a_1 is no numbered reference of mixture a, and a_3 is none after a gap."""
+    _, scores = run(root)
+    for path in root.glob("**/b.wav"):
+        for number in (1, 3):
+            shutil.copy(path, path.with_name(f"a_{number}.wav"))
+    status, found = run(root, out="more.csv")
+    assert status == 0 and found.items() > scores.items()
+    assert found["a_1.wav", "SI-SDR"] == found["a_3.wav", "SI-SDR"] == scores["b.wav", "SI-SDR"]
 
 
 def test_a_pattern_without_a_match_is_refused(root, capsys):
@@ -57,8 +70,11 @@ def test_a_pattern_without_a_match_is_refused(root, capsys):
     assert "t* matches no file or folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("long_seconds", [60.0, 0.1])
 @pytest.mark.parametrize("change", ["missing", "shorter"])
-def test_a_bad_source_is_named_in_one_sentence_and_the_others_are_scored(root, change, capsys):
+def test_a_bad_source_is_named_in_one_sentence_and_the_others_are_scored(root, change, long_seconds, capsys,
+                                                                         monkeypatch):
+    monkeypatch.setattr(mixture_files, "LONG_SECONDS", long_seconds)
     source = root / "s2" / "b.wav"
     source.unlink() if change == "missing" else put(source, np.ones(3000))
     status, scores = run(root)
