@@ -12,7 +12,6 @@ In every file, a mixture is exactly the sum of its sources and its noise:
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,12 @@ from lab41_sce.data import splits
 from lab41_sce.data.evaluation_set import load_mixture
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.data.noise import Noise
+from lab41_sce.data.settings import CorpusSettings
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 from lab41_sce.runs import recorded_speech
-from lab41_sce.runs.config_schema import GROUPS
-from lab41_sce.runs.prepare import load_speech_table
+from lab41_sce.runs.config_schema import GROUPS, Settings
+from lab41_sce.runs.prepare import load_split_speech
 from lab41_sce.runs.renamed_settings import load_config
 from lab41_sce.setting import check_fields, defaults
 
@@ -88,26 +88,36 @@ def _read_evaluation_set(run: Path) -> pd.DataFrame:
 
 def _speech(run: Path, mixtures: pd.DataFrame) -> tuple[Speech, Noise | None]:
     """Return the speech and the noise that an evaluation set refers to, from the settings of the run."""
-    kept = load_config(run)
-    groups: dict[str, Any] = {}
-    for name in ("corpus", "splits", "mixtures", "noise"):
-        of_run = kept.get(name) or {}
-        values = {key: of_run.get(key, value) for key, value in defaults(GROUPS[name]).items()}
-        check_fields(GROUPS[name], values, name)
-        groups[name] = GROUPS[name](**values)
-    corpus, n_speakers = groups["corpus"], groups["mixtures"].n_speakers
-    utterances = splits.split(load_speech_table(corpus), n_speakers, corpus.unseen_subsets, **asdict(groups["splits"]))
+    settings = _settings(run)
+    utterances = load_split_speech(settings)
     if (run / recorded_speech.NAME).exists():
-        recorded = recorded_speech.speech_table(utterances, corpus.check)
+        recorded = recorded_speech.speech_table(utterances, settings.corpus.check)
         recorded_speech.require_same_speech(recorded, run / recorded_speech.NAME)
     has_noise = "noise" in mixtures
     named = {part for names in mixtures.filter(regex=r"^utterance_\d+$").stack() for part in (names, *names.split("+"))}
     of_splits = utterances["split"].isin({*map(splits.base_split, mixtures["split"])})
     # Noise is drawn from all speech of the splits.
     needed = utterances[of_splits if has_noise else utterances["utterance"].isin(named)]
-    speech = Speech(needed, int(mixtures["sample_rate_hz"].iloc[0]), groups["mixtures"].in_memory)
-    noise = groups["noise"]
-    return speech, Noise(speech, needed, noise.kinds, noise.folder) if has_noise else None
+    speech = Speech(needed, int(mixtures["sample_rate_hz"].iloc[0]), settings.mixtures.in_memory)
+    return speech, Noise(speech, needed, settings.noise.kinds, settings.noise.folder) if has_noise else None
+
+
+def _settings(run: Path) -> Settings:
+    """Return the settings of a run; a setting that did not exist when the run began has its default."""
+    kept = load_config(run)
+    groups = {name: _group(settings, kept.get(name), name) for name, settings in GROUPS.items()}
+    groups["corpus"].added = {name: _group(CorpusSettings, corpus, f"corpus.added.{name}")
+                              for name, corpus in groups["corpus"].added.items()}
+    return Settings(**groups)
+
+
+def _group(settings: type, kept: object, name: str) -> Any:
+    """Return the settings of a group that a run has kept."""
+    if not isinstance(kept, dict | None):
+        raise UserError(f"{name}={kept} in config.yaml is no group of settings; restore the file from a copy.")
+    values = {key: (kept or {}).get(key, value) for key, value in defaults(settings).items()}
+    check_fields(settings, values, name)
+    return settings(**values)
 
 
 def _signals(mixture: Mixture, encoding: str) -> dict[str, np.ndarray]:

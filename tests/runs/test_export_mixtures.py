@@ -18,6 +18,7 @@ corpus: {{root: {root}, subsets: [train]}}
 splits: {{seed: 0}}
 mixtures: {{n_speakers: 2}}
 noise: {{kinds: [white]}}
+training: {{updates: 1}}
 """
 
 
@@ -91,3 +92,12 @@ def test_the_same_command_continues_and_another_list_is_refused(run, tmp_path, c
 def test_a_folder_without_an_evaluation_set_is_refused(tmp_path, capsys):
     assert command.main([str(tmp_path), str(tmp_path / "out")]) == 1
     assert "evaluation.csv cannot be read" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("change", "message"), [("noise: 3", "noise=3 in config.yaml is no group of settings"),
+                                                 ("mixtures: {{n_speakers: x}}", "n_speakers")])
+def test_damaged_settings_are_reported_in_one_sentence(run, tmp_path, change, message, capsys):
+    config = run[0] / "config.yaml"
+    config.write_text(f"{config.read_text()}\n{change}\n".replace("{{", "{").replace("}}", "}"))
+    assert command.main([str(run[0]), str(tmp_path / "out")]) == 1
+    assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
