@@ -34,7 +34,7 @@ class TrainingSettings:
     clip_norm: float | None = setting(5.0, "Largest norm of the whole gradient; null: no limit", at_least=1e-12)
     initial_model: str | None = setting(
         None, "Trained model whose weights the network of method starts from: the folder of a run, a .keras file, or "
-        "pretrained for the shipped model; null: random weights", is_location=True)
+        "pretrained for the shipped model; null: random weights")
     strategy: str | None = setting(
         None, "Processes that train together: mirrored starts one for each GPU of this machine, multi_worker joins the "
         "processes in TF_CONFIG; null: this process alone. mixtures.batch_size is that of all processes together",
