@@ -144,8 +144,10 @@ class Decoder:
             return
         if channels != "mix":
             if not 1 <= int(channels) <= n_channels:
-                raise UserError(f"{self.path} has {n_channels} channels and no channel {channels}; choose 1 to "
-                                f"{n_channels}, mix or each.")
+                seen, possible = (("1 channel", "1") if n_channels == 1 else
+                                  (f"{n_channels} channels", f"a number from 1 to {n_channels}"))
+                raise UserError(f"{self.path} has {seen}, so there is no channel {channels}; give {possible}, mix or "
+                                "each, like this: --channels mix.")
             self._weights = (np.arange(n_channels) == int(channels) - 1).astype(np.float32)
         elif n_channels > 1:
             with decodable(self.path):

@@ -10,6 +10,7 @@ LibriMix and WSJ0-2mix have a folder for each source.
 
 import glob
 import itertools
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,13 +40,13 @@ class Layout:
         """List the references of a mixture that exist."""
         if self.by_folder:
             return [*filter(Path.exists, self._named_as(mixture, self.references))]
-        return _numbered(self.references[0], mixture)[0]
+        return numbered_files(self.references[0], mixture)[0]
 
     def find_voices(self, mixture: Path) -> list[Path]:
         """List the voices of a mixture that exist."""
         if folders := self._voice_folders():
             return [*filter(Path.exists, self._named_as(mixture, folders))]
-        return _numbered(self.voices, mixture)[0]
+        return numbered_files(self.voices, mixture)[0]
 
     def check(self, mixture: Path) -> None:
         """Raise UserError, which names a file, if a source of a mixture is missing or numbers have a gap."""
@@ -55,7 +56,7 @@ class Layout:
                             "leave out the mixture.")
         numbered = [*(() if self.by_folder else self.references), *(() if self._voice_folders() else [self.voices])]
         for folder in numbered:
-            if after_gap := _numbered(folder, mixture)[1]:
+            if after_gap := numbered_files(folder, mixture)[1]:
                 raise UserError(f"{after_gap} exists, but not all voices with lower numbers; number them without gaps.")
 
     def _named_as(self, mixture: Path, folders: Sequence[Path]) -> list[Path]:
@@ -117,14 +118,35 @@ def _holds_source(folder: Path, mixtures: Sequence[Path]) -> bool:
                              if f"{mixture.stem}_1" not in stems)
 
 
-def _numbered(folder: Path, mixture: Path) -> tuple[list[Path], Path | None]:
-    """Return the files NAME_1, NAME_2, ... up to the first gap, and a file after the gap, if there is one."""
-    numbered = (_sound(folder, f"{mixture.stem}_{number}", mixture.suffix) for number in itertools.count(1))
-    found = [*itertools.takewhile(Path.exists, numbered)]
-    return found, next(filter(Path.exists, itertools.islice(numbered, MAX_GAP)), None)
+def numbered_files(folder: Path, mixture: Path) -> tuple[list[Path], Path | None]:
+    """List the files NAME_1, NAME_2, ... in a folder, where NAME is that of the mixture.
+
+    Upper and lower case of suffixes are the same. Files with the suffix of the mixture are preferred; if there are
+    none, the files may have another of `SUFFIXES`.
+
+    Returns:
+        The files up to the first missing number, and a file with a later number, if there is one.
+
+    Raises:
+        UserError: two files have the same number.
+    """
+    pattern, own_suffix = re.compile(re.escape(mixture.stem) + "_([1-9][0-9]{0,8})"), mixture.suffix.lower()
+    numbered: dict[bool, dict[int, Path]] = {True: {}, False: {}}  # files with the suffix of the mixture, and others
+    for path in sorted(folder / name for name in (os.listdir(folder) if folder.is_dir() else ())):
+        match, suffix = pattern.fullmatch(path.stem), path.suffix.lower()
+        if match and suffix in (own_suffix, *SUFFIXES):
+            other = numbered[suffix == own_suffix].setdefault(int(match[1]), path)
+            if other != path and (suffix == own_suffix or not numbered[True]):
+                raise UserError(f"{other} and {path.name} have the same number; keep one of them, since each is a "
+                                f"voice {match[1]} of {mixture.name}.")
+    found = numbered[True] or numbered[False]
+    voices = [found[number] for number in itertools.takewhile(found.__contains__, itertools.count(1))]
+    later = range(len(voices) + 2, len(voices) + 2 + MAX_GAP)
+    return voices, next((found[number] for number in later if number in found), None)
 
 
 def _sound(folder: Path, stem: str, suffix: str) -> Path:
     """Return the sound file with a name in a folder, with the suffix of the mixture or another."""
-    paths = [folder / f"{stem}{ending}" for ending in dict.fromkeys([suffix.lower(), suffix, *SUFFIXES])]
+    endings = dict.fromkeys([suffix, suffix.lower(), *SUFFIXES, *map(str.upper, SUFFIXES)])
+    paths = [folder / f"{stem}{ending}" for ending in endings]
     return next(filter(Path.exists, paths), paths[0])

@@ -51,6 +51,9 @@ class TrainingSettings:
                             "training.updates, training.minutes or training.patience.")
         if self.decay == "cosine" and self.updates is None and self.minutes is None:
             raise UserError("training.decay=cosine needs an end: set training.updates or training.minutes.")
+        if self.workers is not None and self.strategy != "mirrored":
+            raise UserError(f"training.workers={self.workers} would have no effect without training.strategy=mirrored; "
+                            "set both, or remove training.workers.")
 
     def progress(self, update: int, minutes: float) -> float:
         """Return the used part of the budget, 0 to 1: that of updates or of minutes, whichever is larger.
