@@ -10,7 +10,6 @@ A figure is left out if the run does not have the files that it needs. A system 
 masks and no network to draw.
 """
 
-import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -25,7 +24,7 @@ from lab41_sce import audio
 from lab41_sce.article import score_figures, spectrogram_figures, vector_figures
 from lab41_sce.article.network_figure import draw_network
 from lab41_sce.atomic_write import make_folder
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.data.splits import headline_split
 from lab41_sce.errors import UserError
 from lab41_sce.reporting.figures import save
@@ -179,7 +178,7 @@ def _speakers(run: Path, config: dict) -> pd.DataFrame | None:
 @command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw the figures of a run and print their paths; return the exit status."""
-    parser = argparse.ArgumentParser("python -m lab41_sce.article.draw", description="Draw the article's figures.")
+    parser = Parser("python -m lab41_sce.article.draw", description="Draw the article's figures.")
     parser.add_argument("run", type=Path, help="folder of a finished run")
     for file in write_figures(parser.parse_args(arguments).run):
         print(file, file.with_suffix(".svg").name)

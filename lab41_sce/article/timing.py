@@ -7,7 +7,6 @@ where these do not fit into memory. Compared systems take turns, and each time i
 measured in a separate process, which returns freed memory to the system at once.
 """
 
-import argparse
 import gc
 import itertools
 import json
@@ -27,7 +26,7 @@ from tqdm import tqdm
 
 from lab41_sce.article import sizes
 from lab41_sce.atomic_write import write_csv, write_text
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 from lab41_sce.runs.versions import versions
 
@@ -107,7 +106,7 @@ def measure_megabytes(listed: list[tuple[str, dict[str, Any]]]) -> list[dict[str
 
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     return [{system: float("nan") if on_gpu else _extra_megabytes(step) for system, step in steps_of(*case).items()}
-            for case in tqdm(listed, "memory", unit=" cases")]
+            for case in tqdm(listed, "memory", unit=" cases", disable=None)]
 
 
 def run(batch: int, rounds: int) -> pd.DataFrame:
@@ -129,7 +128,7 @@ def run(batch: int, rounds: int) -> pd.DataFrame:
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
-    for what, options in tqdm(listed, "timing", unit=" cases"):
+    for what, options in tqdm(listed, "timing", unit=" cases", disable=None):
         for system, seconds in measure_seconds(steps_of(what, options), rounds).items():
             rows.append({"what": what, "negatives": 0, **options, "system": system, "seconds": np.median(seconds),
                          "fastest": min(seconds), "slowest": max(seconds), "rounds": rounds})
@@ -170,7 +169,7 @@ def _free_bytes() -> float:
 @command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run all measurements, print the table and write it; return the exit status."""
-    parser = argparse.ArgumentParser("python -m lab41_sce.article.timing", description=__doc__.splitlines()[0])
+    parser = Parser("python -m lab41_sce.article.timing", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="table to write (CSV)")
     parser.add_argument("--batch", type=int, default=256, help="largest batch (default: 256, as in the article)")
     parser.add_argument("--rounds", type=int, default=5, help="number of calls of each step (default: 5)")

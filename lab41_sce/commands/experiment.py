@@ -23,7 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lab41_sce.atomic_write import write_csv
-from lab41_sce.command_line import command
+from lab41_sce.command_line import VERBOSE, command, show_messages
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import CONFIG_PATH, Settings, check, describe_settings, quoted_overrides
 from lab41_sce.runs.renamed_settings import renamed_config, renamed_overrides
@@ -36,7 +36,8 @@ EXPLANATION = """An experiment trains and scores systems, and writes a report. C
   python -m lab41_sce.experiment +exp=smoke
   python -m lab41_sce.experiment +exp=two_speaker corpus=librispeech corpus.root=PATH training.minutes=60
 
---settings lists every setting, --cfg job shows a composed configuration, --help all options."""
+--settings lists every setting, --cfg job shows a composed configuration, --help all options, and -v shows the messages
+of TensorFlow."""
 
 logger = logging.getLogger(__name__)
 
@@ -172,6 +173,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; a failed experiment ends the process by `SystemExit`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if {*VERBOSE} & {*given}:
+        show_messages()
+        given = [argument for argument in given if argument not in VERBOSE]
     if not given:
         print(EXPLANATION, file=sys.stderr)
         return 1

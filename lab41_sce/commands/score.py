@@ -7,13 +7,12 @@ REFERENCES/talk_1.wav, ... and MIXTURES/talk.wav. scores.csv has the columns mix
 checksum. Mixtures whose scores it contains are skipped, unless the checksum of their files has changed.
 """
 
-import argparse
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.folder_scoring import mean_scores, score_files
 from lab41_sce.process_pool import ENGINES
@@ -30,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 1 if a mixture could not be scored, after one error message for each.
     """
-    parser = argparse.ArgumentParser("lab41-sce score", description=__doc__.splitlines()[0])
+    parser = Parser("lab41-sce score", description=__doc__.splitlines()[0])
     parser.add_argument("mixtures", type=Path, nargs="+", metavar="MIXTURES", help="folder of the mixtures (or files)")
     parser.add_argument("references", type=Path, metavar="REFERENCES", help="folder of the true voices")
     parser.add_argument("voices", type=Path, metavar="VOICES", help="folder of the separated voices")

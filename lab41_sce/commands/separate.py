@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from lab41_sce.audio.mixing import mix
 from lab41_sce.audio.recording import Recording
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 from lab41_sce.printable import printable
 from lab41_sce.separation.output_paths import (
@@ -43,7 +43,7 @@ BAR = "{desc}: {percentage:3.0f} %|{bar}| {elapsed} < {remaining}"
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser("lab41-sce separate", description="Write one file for each speaker.")
+    parser = Parser("lab41-sce separate", description="Write one file for each speaker.")
     parser.add_argument("files", nargs="+", metavar="FILE",
                         help="recordings (WAV, FLAC, OGG, MP3), or folders that contain them")
     parser.add_argument("--model", type=Path, metavar="RUN_OR_FILE",
@@ -271,7 +271,7 @@ def separate_files(paths: list[Path], options: argparse.Namespace, inputs: Colle
         with workers(options.parallel_backend, options.jobs) as run:
             outcomes = run(map(job, paths))
             return all([report(outcome) for outcome in tqdm(outcomes, "separating", len(paths), unit=" files",
-                                                            disable=len(paths) == 1)])
+                                                            disable=len(paths) == 1 or None)])
     finally:
         delete_abandoned(options.out_dir)  # of processes that were killed: by joblib, when this one is interrupted
 

@@ -228,7 +228,8 @@ def score_mixtures(jobs: Iterable[tuple], n_jobs: int = -1, total: int | None = 
     jobs, rows, scored = iter(jobs), [], []
     # joblib would draw from a generator in another thread, where Keras's global settings do not apply.
     chunks = iter(lambda: list(itertools.islice(jobs, 4 * joblib.effective_n_jobs(n_jobs))), [])
-    with workers(engine, n_jobs) as run, tqdm(total=total, desc="scoring", unit="mixture", disable=not progress) as bar:
+    no_bar = None if progress else True  # None: no bar where stderr is no terminal
+    with workers(engine, n_jobs) as run, tqdm(total=total, desc="scoring", unit="mixture", disable=no_bar) as bar:
         for chunk in itertools.chain(chunks, [[]]):
             for mixture_rows in scored:
                 rows += mixture_rows

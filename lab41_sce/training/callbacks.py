@@ -144,7 +144,7 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self._bar = tqdm(total=self.settings.updates, initial=self.state.update, desc="training", unit=" updates",
-                         dynamic_ncols=True, mininterval=1.0)
+                         dynamic_ncols=True, mininterval=1.0, disable=None)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         self._bar.update()
