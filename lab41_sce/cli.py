@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from lab41_sce import __version__
-from lab41_sce.command_line import command, did_you_mean
+from lab41_sce.command_line import VERBOSE, command
+from lab41_sce.suggestion import did_you_mean
 
 COMMANDS = {
     "separate": "separate recordings into one file for each speaker",
@@ -33,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 for success, 2 for an unknown command, otherwise that of the command.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] in (["-v"], ["--verbose"]):
-        given = [*given[1:2], given[0], *given[2:]]  # every command has this option
+    if len(given) > 1 and given[0] in VERBOSE:
+        given[:2] = given[1], given[0]  # every command has this option
     name, *rest = given or ["--help"]
     if name in ("-h", "--help"):
         print(_help())
@@ -58,6 +59,8 @@ def _help() -> str:
     commands = "\n".join(f"  {name:{width}}  {purpose}" for name, purpose in COMMANDS.items())
     return f"""usage: lab41-sce COMMAND [ARGUMENTS]
        lab41-sce COMMAND --help | --help | --version
+
+COMMAND --verbose shows the messages of TensorFlow and of decoders, too.
 
 Separate recordings of several speakers, and reproduce the experiments.
 

@@ -20,14 +20,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from lab41_sce.errors import UserError
 from lab41_sce.printable import printable
 from lab41_sce.quiet import ALL_MESSAGES, LEVEL_VARIABLE, NO_MESSAGES, quiet_tensorflow
+from lab41_sce.suggestion import did_you_mean
 
 INTERRUPTING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -70,12 +70,6 @@ class _Verbose(argparse.Action):
 def show_messages() -> None:
     """Let TensorFlow and decoders write their messages, as `--verbose` requests; before TensorFlow is imported."""
     os.environ[LEVEL_VARIABLE] = ALL_MESSAGES
-
-
-def did_you_mean(name: str, known: Collection[str]) -> str:
-    """Return "; did you mean NAME?" with the nearest of the known names; an empty text if none is near."""
-    near = get_close_matches(name, known, 1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 class _Terminated(KeyboardInterrupt):

@@ -108,7 +108,7 @@ class Decoder:
             return samples
 
     def _quiet(self) -> contextlib.AbstractContextManager[None]:
-        """Discard the lines of libmpg123, which also reports sound MP3 files whose first frames refer to earlier ones."""
+        """Discard the lines of libmpg123 1.32, which reports errors in sound MP3 files, too."""
         is_mp3 = self._file.format == "MP3"
         return held_stderr("libmpg123") if is_mp3 and is_quiet() else contextlib.nullcontext()
 
