@@ -8,6 +8,7 @@ checksum. Mixtures whose scores it contains are skipped, unless the checksum of 
 """
 
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,5 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for message in errors:
         print(f"error: {message}", file=sys.stderr)
     for row in mean_scores(options.out).itertuples():
-        print(f"{row.metric:8} {row.mean:6.1f} dB [{row.low:.1f}, {row.high:.1f}], {row.n:.0f} mixtures")
+        limits = "" if math.isnan(row.low) else f" [{row.low:.1f}, {row.high:.1f}]"
+        print(f"{row.metric:8} {row.mean:6.1f} dB{limits}, {row.n:.0f} mixture{'s' if row.n > 1 else ''}")
     return int(bool(errors))

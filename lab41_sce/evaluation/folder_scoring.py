@@ -199,9 +199,9 @@ def mean_scores(table: Path) -> pd.DataFrame:
         table: CSV file that `score_files` wrote.
 
     Returns:
-        One row for each of `METRICS`, with the columns metric, mean, low, high (dB; 95 % interval over mixtures) and n
-        (number of mixtures); no row if there are no scores.
+        One row for each of `METRICS`, with the columns metric, mean, low, high (dB; 95 % interval over mixtures, NaN
+        for one mixture) and n (number of mixtures); no row if there are no scores.
     """
     scores = pd.read_csv(table, dtype={"mixture": str})
     means = summarise(scores.assign(split="files", system="voices", kind="")).query("kind == 'All'")
-    return means.set_index("metric").reindex(METRICS)[["mean", "low", "high", "n"]].dropna().reset_index()
+    return means.set_index("metric").reindex(METRICS)[["mean", "low", "high", "n"]].dropna(subset="mean").reset_index()
