@@ -8,6 +8,7 @@ Every setting is declared once, in the dataclass of its room (`data/settings.py`
 systems are Hydra groups: `experiments/network/*.yaml` and `experiments/method/*.yaml` hold their settings.
 """
 
+import functools
 import re
 import textwrap
 from collections.abc import Sequence
@@ -117,14 +118,17 @@ def known_names(overrides: Sequence[str]) -> list[str]:
         overrides: as given. Those that choose files, such as "+exp=ablation", add the settings of the files.
     """
     chosen = [override for override in overrides if re.match(r"\+?(corpus|network|method|exp)(@[^=]*)?=", override)]
-    for files in (chosen, []):
-        try:
-            with initialize_config_dir(str(CONFIG_PATH.resolve()), version_base="1.3"):
-                values = OmegaConf.to_container(compose("config", files))
-            return [*FILE_GROUPS, *_names(values)]  # type: ignore[arg-type]
-        except COMPOSING_ERRORS:
-            continue
-    return [*FILE_GROUPS]
+    try:
+        return [*FILE_GROUPS, *_composed_names(tuple(chosen))]
+    except COMPOSING_ERRORS:
+        return [*FILE_GROUPS, *_composed_names(())]
+
+
+@functools.cache
+def _composed_names(overrides: tuple[str, ...]) -> list[str]:
+    """List the dotted names of the settings of a configuration."""
+    with initialize_config_dir(str(CONFIG_PATH.resolve()), version_base="1.3"):
+        return _names(OmegaConf.to_container(compose("config", [*overrides])))  # type: ignore[arg-type]
 
 
 def quoted_overrides(arguments: Sequence[str]) -> list[str]:
