@@ -74,10 +74,10 @@ def composing_error(error: Exception, known: Collection[str]) -> UserError:
     name = reason.partition("'")[2].partition("'")[0]
     add = "To append to your default list use "
     if isinstance(error, OverrideParseException):
-        name, sign, _ = error.override.partition("=")
-        hint = did_you_mean(name, known) or "; give settings like this: training.minutes=60."
-        return UserError(f"{name} is no setting{hint}" if sign or hint.endswith("?") else
-                         f"{name} has no value; give settings like this: training.minutes=60.")
+        name, example = error.override.partition("=")[0], "; give settings like this: training.minutes=60."
+        if name in known:
+            return UserError(f"{name} has no value{example}")
+        return UserError(f"{name} is no setting{did_you_mean(name, known) or example}")
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, file = error.missing_cfg_file.rpartition("/")
         choices = [option for option in error.options if option != HYDRA_NODE]
