@@ -87,7 +87,7 @@ def _run(config: DictConfig, settings: Settings, folder: Path, command: str | No
     from lab41_sce.article.draw import CAPTIONS, write_figures
     from lab41_sce.evaluation.bootstrap import paired_differences, summarise
     from lab41_sce.reporting.report import write_report
-    from lab41_sce.runs.prepare import load_speech_table, prepare, split_speakers
+    from lab41_sce.runs.prepare import load_split_speech, prepare
     from lab41_sce.runs.stages import score_systems, train_systems
     from lab41_sce.runs.systems import build_systems
 
@@ -95,7 +95,7 @@ def _run(config: DictConfig, settings: Settings, folder: Path, command: str | No
         tf.config.experimental.enable_op_determinism()
     workers.rows(settings.mixtures.batch_size)  # raises before the workers wait for each other
     workers.connect()
-    recorded = split_speakers(settings, load_speech_table(settings.corpus))
+    recorded = load_split_speech(settings)
     prepared = prepare(config, settings, recorded, folder)
     systems = build_systems(config, prepared.setup)
     mixtures = prepared.evaluation_mixtures()  # before the training, so that missing speech is reported at once

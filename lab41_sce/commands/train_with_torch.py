@@ -3,8 +3,12 @@
     python -m lab41_sce.train_with_torch FOLDER SPEECH SPLITS +exp=shipped [--minutes 17]
 
 FOLDER receives the files of a run that separation needs: `systems/NAME/model.keras` (the best) and its
-`history.csv`, `systems.csv`, `splits.csv`, `config.yaml`, `version.json`. SPEECH is a tree of LibriSpeech. SPLITS is
-the `splits.csv` of another run, which names the utterances to train on.
+`history.csv`, `systems.csv`, `splits.csv`, `config.yaml`, `version.json`. SPEECH is a tree of LibriSpeech, or of the
+corpus that `corpus=NAME` names. SPLITS is the `splits.csv` of another run, which names the utterances of SPEECH to
+train on. The corpora of `corpus.added` join them:
+
+    python -m lab41_sce.train_with_torch FOLDER SPEECH SPLITS +exp=shipped corpus=librispeech_speechocean762 \
+        corpus.added.speechocean762.root=PATH
 """
 
 import argparse
@@ -19,7 +23,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lab41_sce.atomic_write import write_csv, write_text
+from lab41_sce.atomic_write import write_csv
 from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import check, compose_config
@@ -48,14 +52,16 @@ def _train(options: argparse.Namespace, command: str) -> None:
     """Train with parsed options."""
     if importlib.util.find_spec("torch") is None:
         raise UserError("this command needs PyTorch, which is not installed; pip install torch.")
-    config = compose_config(options.overrides)
+    chosen = any(override.startswith("corpus=") for override in options.overrides)
+    config = compose_config([*([] if chosen else ["corpus=librispeech"]), "corpus.check=headers", *options.overrides,
+                             f"corpus.root={options.speech}"])
     settings = check(config)
     if options.minutes is not None:
         settings.training = replace(settings.training, minutes=options.minutes, updates=None)
     os.environ["KERAS_BACKEND"] = "torch"  # before Keras is imported, for the first time, below
     import torch
 
-    from lab41_sce.runs.prepare import load_speech_table, prepare
+    from lab41_sce.runs.prepare import load_listed_speech, prepare
     from lab41_sce.runs.systems import build_method
     from lab41_sce.training import torch_trainer
     from lab41_sce.training.history import TOTALS, totals
@@ -64,17 +70,18 @@ def _train(options: argparse.Namespace, command: str) -> None:
     if not options.speech.is_dir() or not options.splits.is_file():
         raise UserError(f"{options.speech} is not a folder, or {options.splits} is not a file; give the folder of the "
                         "speech, and the splits.csv of another run.")
-    listed = pd.read_csv(options.splits, dtype=str)
+    listed = pd.read_csv(options.splits, dtype=str, keep_default_na=False)
     subsets = [folder.name for folder in sorted(options.speech.iterdir()) if folder.is_dir()]
-    corpus = replace(settings.corpus, root=str(options.speech), subsets=subsets, unseen_subsets=[], check="headers")
-    recorded = load_speech_table(corpus).merge(listed[["utterance", "split"]], on="utterance")
+    settings.corpus = replace(settings.corpus, subsets=subsets, unseen_subsets=[])
+    recorded = load_listed_speech(settings, listed)
     prepared = prepare(config, settings, recorded)
     method = build_method(config, prepared.setup)
 
     with lock_run_directory(options.folder):
         gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
         describe_run(config, options.folder, versions(command, ("torch", "keras", "numpy")) | {"gpu": gpu})
-        write_text(options.folder / "splits.csv", options.splits.read_text("utf-8"))
+        added = recorded[~recorded["utterance"].isin(listed["utterance"])]
+        write_csv(pd.concat([listed, added])[listed.columns], options.folder / "splits.csv")
         name = config.method.name
         history = torch_trainer.train(method, prepared.mixtures("train"), partial(prepared.validate, method.model),
                                       settings.training, options.folder / "systems" / name, options.processes)

@@ -14,12 +14,16 @@ The table (pandas, sorted by utterance) has one row for each utterance:
 | `path` | the audio file |
 | `seconds` | duration |
 | `start`, `stop` | in the table of a store only: the utterance is the samples `start` to `stop - 1` of the file |
+
+Tables of several corpora are joined by `join_corpora`. The first corpus keeps its ids. The ids of speakers and
+utterances of every other one begin with its name, as in "speechocean762:900024".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 
 from lab41_sce.data import librispeech
@@ -27,6 +31,7 @@ from lab41_sce.data.download import download_missing
 from lab41_sce.data.store_reader import is_store, load_store
 from lab41_sce.errors import UserError
 
+SEPARATOR = ":"  # between the name of an added corpus and an id; no such name contains it
 EMBEDDED_ROOT, EMBEDDED_SUBSET = Path(__file__).parent / "embedded", "synthetic"
 
 Entry = TypeVar("Entry")
@@ -34,7 +39,7 @@ Entry = TypeVar("Entry")
 
 def load_corpus(root: str | Path | None, subsets: Sequence[str], unseen_subsets: Sequence[str] = (),
                 utterances: str | Path | None = None, download: bool = False, min_seconds: float = 1.0,
-                check: str = "samples") -> pd.DataFrame:
+                check: str = "samples", min_age: int | None = None) -> pd.DataFrame:
     """Load the table of the usable utterances of some subsets of a corpus.
 
     Args:
@@ -46,13 +51,14 @@ def load_corpus(root: str | Path | None, subsets: Sequence[str], unseen_subsets:
         min_seconds: minimum duration of an utterance.
         check: "samples" decodes every file of a tree and verifies the checksums of a store; "headers" reads only the
             header of each file.
+        min_age: age of the youngest speaker in years, of a tree whose SPEAKERS.TXT gives ages; None for all speakers.
 
     Returns:
         The table described above.
 
     Raises:
-        UserError: `root`, a subset, SPEAKERS.TXT or a listed utterance is missing, a store is damaged, a download
-            fails, or no usable utterance is left.
+        UserError: `root`, a subset, SPEAKERS.TXT, a listed utterance or the age of a speaker is missing, a store is
+            damaged, a download fails, or no usable utterance is left.
     """
     if download and root is None:
         raise UserError("corpus.download=true needs corpus.root, the folder to download to.")
@@ -68,11 +74,40 @@ def load_corpus(root: str | Path | None, subsets: Sequence[str], unseen_subsets:
         raise UserError(f"corpus.root={folder} is not a folder; give the folder that holds {', '.join(wanted)} "
                         "and SPEAKERS.TXT, or set corpus.download=true.")
     load = _load_from_store if is_store(folder) else _load_from_tree
-    return load(folder, wanted, utterances, min_seconds, check).sort_values("utterance", ignore_index=True)
+    return load(folder, wanted, utterances, min_seconds, check, min_age).sort_values("utterance", ignore_index=True)
+
+
+def join_corpora(first: pd.DataFrame, added: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Join the tables of several corpora into one with unique ids.
+
+    Args:
+        first: table of the corpus whose ids stay as they are.
+        added: tables of the other corpora by name; their ids become `NAME:ID`.
+
+    Raises:
+        UserError: two corpora contain the same utterance, or one is a store and another is a tree.
+    """
+    tables = [first, *added.values()]
+    if len({"start" in table for table in tables}) > 1:
+        raise UserError("corpus.root and corpus.added contain trees and stores; make all of them stores "
+                        "(lab41-sce store), or none.")
+    joined = pd.concat(tables, ignore_index=True)
+    twice = joined[joined.duplicated(["speaker", "utterance", "seconds"])]
+    if len(twice):  # its speaker could be in training under one id and in validation under another
+        raise UserError(f"{len(twice)} utterances are in two of the corpora {', '.join(['corpus.root', *added])} (the "
+                        f"first: {twice['utterance'].iloc[0]}); remove one of the corpora, or make them one tree with "
+                        "several subsets.")
+    prefixes = np.repeat(["", *(name + SEPARATOR for name in added)], [len(table) for table in tables])
+    return joined.assign(**{column: prefixes + joined[column] for column in ("utterance", "speaker")})
+
+
+def id_in_corpus(name: str) -> str:
+    """Return the id that a speaker or an utterance has in its own corpus: "900024" for "speechocean762:900024"."""
+    return name.rpartition(SEPARATOR)[2]
 
 
 def _load_from_tree(folder: Path, wanted: Sequence[str], utterances: str | Path | None, min_seconds: float,
-                    check: str) -> pd.DataFrame:
+                    check: str, min_age: int | None) -> pd.DataFrame:
     """Load the table of a tree."""
     missing = [name for name in wanted if not (folder / name).is_dir()]
     if missing and utterances is None:  # listed utterances may all lie in the other subsets
@@ -82,6 +117,8 @@ def _load_from_tree(folder: Path, wanted: Sequence[str], utterances: str | Path 
     files, left_out = librispeech.find_files(folder, wanted)
     if utterances is not None:
         files = _select_listed(files, Path(utterances), folder)
+    if min_age is not None:
+        files = _select_ages(files, min_age, folder / "SPEAKERS.TXT")
     table = librispeech.inspect_files(folder, files, sexes, min_seconds, check, left_out)
     if not len(table):
         raise UserError(f"{folder} holds no usable utterance in {', '.join(wanted)}; check that the files lie in "
@@ -90,8 +127,11 @@ def _load_from_tree(folder: Path, wanted: Sequence[str], utterances: str | Path 
 
 
 def _load_from_store(folder: Path, wanted: Sequence[str], utterances: str | Path | None, min_seconds: float,
-                     check: str) -> pd.DataFrame:
+                     check: str, min_age: int | None) -> pd.DataFrame:
     """Load the table of a store."""
+    if min_age is not None:
+        raise UserError(f"corpus.min_age={min_age} is not possible with the store {folder}, which has no ages; give "
+                        "corpus.utterances, a list of the utterances, instead.")
     table = load_store(folder, check)
     stored = sorted(table["subset"].unique())
     if missing := sorted(set(wanted) - set(stored)):
@@ -121,3 +161,18 @@ def _select_listed(found: dict[str, Entry], list_path: Path, root: Path) -> dict
         raise UserError(f"{len(absent)} of the {len(listed)} utterances in {list_path} are not under {root} "
                         f"(the first: {absent[0]}); add their subsets to corpus.subsets or corpus.unseen_subsets.")
     return {utterance: found[utterance] for utterance in listed}
+
+
+def _select_ages(files: dict[str, tuple[str, Path]], min_age: int, path: Path) -> dict[str, tuple[str, Path]]:
+    """Select the files of the speakers who have at least an age by SPEAKERS.TXT."""
+    ages = librispeech.read_ages(path)
+    speakers = {file.parent.parent.name for _, file in files.values()}
+    if unknown := sorted(speakers - ages.keys()):
+        raise UserError(f"corpus.min_age={min_age} needs the age of every speaker, but {path} has none for "
+                        f"{len(unknown)} of {len(speakers)} (the first: {unknown[0]}); write it into the column NAME, "
+                        "like this: age 25, or set corpus.min_age=null.")
+    if max(map(ages.__getitem__, speakers), default=min_age) < min_age:
+        raise UserError(f"corpus.min_age={min_age} leaves no speaker, since the oldest one in {path.parent} is "
+                        f"{max(map(ages.__getitem__, speakers))} years old; give a lower age.")
+    return {utterance: found for utterance, found in files.items()
+            if ages[found[1].parent.parent.name] >= min_age}

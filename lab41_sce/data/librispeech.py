@@ -5,10 +5,12 @@ Layout (Panayotov, Chen, Povey and Khudanpur, ICASSP 2015):
     <root>/<subset>/<speaker>/<chapter>/<utterance>.flac    also .ogg and .wav; any rate and channel count
     <root>/SPEAKERS.TXT                                      lines `ID | SEX | SUBSET | MINUTES | NAME`
 
+A corpus with ages of its speakers has them in NAME, as in `900024 | F | speechocean762 | 0.91 | age 25`.
 Files that cannot be used are left out; one warning lists them with their reasons.
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +35,21 @@ def read_sexes(path: Path) -> dict[str, str]:
     Raises:
         UserError: the file does not exist or cannot be read.
     """
+    return {speaker: sex.upper() for speaker, sex, *_ in _read_speakers(path)}
+
+
+def read_ages(path: Path) -> dict[str, int]:
+    """Read the age of each speaker in years by speaker id from SPEAKERS.TXT, where NAME is a text such as "age 25".
+
+    Raises:
+        UserError: the file does not exist or cannot be read.
+    """
+    ages = {row[0]: re.fullmatch(r"age (\d{1,3})", row[-1]) for row in _read_speakers(path)}
+    return {speaker: int(age[1]) for speaker, age in ages.items() if age}
+
+
+def _read_speakers(path: Path) -> list[list[str]]:
+    """Read the lines of SPEAKERS.TXT that have at least an id and a sex, each as a list of its fields."""
     if not path.is_file():
         raise UserError(f"{path} is missing; it lists the sex of each speaker and comes with LibriSpeech.")
     try:
@@ -40,7 +57,7 @@ def read_sexes(path: Path) -> dict[str, str]:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); change its permissions.") from None
     rows = [[field.strip() for field in line.split("|")] for line in lines if not line.startswith(";")]
-    return {speaker: sex.upper() for speaker, sex, *_ in filter(lambda row: len(row) >= 2, rows)}
+    return [row for row in rows if len(row) >= 2]
 
 
 def find_files(root: Path, subsets: Sequence[str]) -> tuple[dict[str, tuple[str, Path]], list[str]]:

@@ -23,9 +23,15 @@ class CorpusSettings:
                                      free_on_resume=True)
     download: bool = setting(False, "Whether to download missing subsets from OpenSLR", free_on_resume=True)
     min_seconds: float = setting(1.0, "Length of the shortest utterance that is used", unit="seconds", at_least=0.0)
+    min_age: int | None = setting(None, "Age of the youngest speaker that is used; SPEAKERS.TXT must give all ages in "
+                                  "its column NAME, like 'age 25'", unit="years", at_least=0)
     check: str = setting("samples", "What is checked before the run: samples decodes every file (of a store: compares "
                          "checksums), headers opens every file (of a store: compares headers, reads some utterances)",
                          choices=("samples", "headers"), free_on_resume=True)
+    licence: str | None = setting(None, "Source and licence of the speech, for version.json, report and model card",
+                                  free_on_resume=True)
+    added: dict[str, "CorpusSettings"] = setting(
+        {}, "Further corpora by name, each with these settings, like this: +corpus@corpus.added.NAME=NAME")
 
 
 @dataclass
@@ -37,6 +43,8 @@ class SplitSettings:
     validation_fraction: float = setting(0.1, "Fraction of the other speakers of each sex that choose the best model",
                                          at_least=0.0, at_most=1.0)
     seed: int = setting(0, "Seed of the draw", at_least=0)
+    added_train_only: bool = setting(True, "Whether all speakers of corpus.added train, except those of their "
+                                     "unseen_subsets; false: each corpus is split like the first one")
 
 
 @dataclass

@@ -13,6 +13,8 @@ Every utterance gets one of five splits (column `split`):
 The original code also divides the utterances of a speaker into 80/10/10 %. All utterances of a speaker with fewer than
 five are in `train`.
 
+A corpus that is added to the first one only trains (`split_by_subset`), unless its settings ask for more.
+
 With noise at one signal-to-noise ratio, a split has a name such as "unseen, SNR 5 dB".
 """
 
@@ -77,6 +79,20 @@ def split(utterances: pd.DataFrame, n_speakers: int, unseen_subsets: Sequence[st
     table = utterances.assign(split=np.array(SPLITS)[row_splits])
     verify(table)
     return table
+
+
+def split_by_subset(utterances: pd.DataFrame, unseen_subsets: Sequence[str]) -> pd.DataFrame:
+    """Assign the speakers of some subsets to `unseen`, and all utterances of the other speakers to `train`.
+
+    Args:
+        utterances: table of `load_corpus`.
+        unseen_subsets: names of the subsets.
+
+    Returns:
+        The table with the column `split` added.
+    """
+    unseen = utterances.loc[utterances["subset"].isin(list(unseen_subsets)), "speaker"].unique()
+    return utterances.assign(split=np.where(utterances["speaker"].isin(unseen), "unseen", "train"))
 
 
 class SpeakerIndex:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lab41_sce.data.corpus import EMBEDDED_SUBSET
+from lab41_sce.data.corpus import EMBEDDED_SUBSET, id_in_corpus
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.data.splits import TRAINED_SPEAKERS
 from lab41_sce.errors import UserError
@@ -47,7 +47,8 @@ def build(setup: Setup, path: str | Path, changes: Mapping[str, Any] | None = No
     known_speakers = set() if of_this_run else _known_speakers(place, setup.utterances)
 
     def masks(mixture: Mixture) -> np.ndarray:
-        if unfair := known_speakers & set(mixture.speakers) - set(setup.speakers):
+        unseen = set(map(id_in_corpus, set(mixture.speakers) - set(setup.speakers)))
+        if unfair := known_speakers & unseen:
             raise UserError(f"the model at {path} was trained or selected with speaker {min(unfair)}, who counts as "
                             "unseen here; score it on other speakers, or train it on the same splits.")
         return estimate_masks(load(), mixture.signal, mixture.n_speakers)
@@ -81,7 +82,8 @@ def _known_speakers(place: Path, utterances: pd.DataFrame | None) -> set[str]:
             if utterances is not None and (others := trained - set(utterances["utterance"])):
                 logger.warning("The model at %s was trained on %d utterances that are not in the training split here: "
                                "its in-set scores may include utterances that it was trained on.", place, len(others))
-            return set(splits.loc[splits["split"].isin([*TRAINED_SPEAKERS, "validation"]), "speaker"])
+            # Without the names of added corpora: the same corpus may be the first one here, and an added one there.
+            return set(splits.loc[splits["split"].isin([*TRAINED_SPEAKERS, "validation"]), "speaker"].map(id_in_corpus))
     logger.warning("There is no splits.csv with the model at %s, so its training speakers are unknown: its scores may "
                    "include speakers that it was trained on.", place)
     return set()

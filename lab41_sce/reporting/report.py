@@ -150,9 +150,10 @@ def _facts(config: Mapping, version: Mapping, history: pd.DataFrame) -> str:
     software = dict(version)
     resumed = "; ".join(f"{again.get('started')} {again.get('git_commit') or ''}"
                         for again in software.pop("resumed", []))
+    speech = "; ".join(software.pop("speech", []))
     facts = {"Command": software.pop("command", None), "Started": software.pop("started", None), "Resumed": resumed,
              "Software": ", ".join(f"{name} {value}" for name, value in software.items() if value),
-             "Seed": str(config.get("seed", ""))}
+             "Speech": speech, "Seed": str(config.get("seed", ""))}
     if not history.empty:
         ends = history.groupby(history.get("system", pd.Series("", history.index)))[["minutes", "update"]].max()
         facts["Trained"] = f"{ends['minutes'].sum():.1f} minutes, {ends['update'].sum():,.0f} updates"

@@ -28,6 +28,7 @@ from lab41_sce.data.settings import CorpusSettings, MixtureSettings, NoiseSettin
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.settings import EvaluationSettings, ParallelSettings, ValidationSettings
 from lab41_sce.models.settings import FrontEndSettings
+from lab41_sce.plain_data import flatten
 from lab41_sce.runs.renamed_settings import renamed_overrides
 from lab41_sce.runs.unknown_settings import composing_error, refuse_unknown_in_systems
 from lab41_sce.setting import (
@@ -173,6 +174,7 @@ def check(config: DictConfig) -> Settings:
     check_fields(Settings, values)
     for name, settings in GROUPS.items():
         check_fields(settings, values[name], name)
+    _check_added_corpora(values["corpus"]["added"])
     for name, system in values["others"].items():
         if system.get("name") != name:
             own = system.get("name")
@@ -188,16 +190,8 @@ def check(config: DictConfig) -> Settings:
                         f"{', '.join(able)} only.")
     groups = {name: settings(**{item.name: values[name][item.name] for item in fields(settings)})
               for name, settings in GROUPS.items()}
+    groups["corpus"].added = {name: CorpusSettings(**corpus) for name, corpus in groups["corpus"].added.items()}
     return Settings(**{item.name: groups.get(item.name, values[item.name]) for item in fields(Settings)})
-
-
-def flatten(values: dict[str, Any], name: str = "") -> dict[str, Any]:
-    """Flatten nested settings: dotted name to value; an empty group stays as it is."""
-    flat = {}
-    for key, value in values.items():
-        dotted = f"{name}.{key}" if name else str(key)
-        flat |= flatten(value, dotted) if isinstance(value, dict) and value else {dotted: value}
-    return flat
 
 
 def setting_names(flag: str) -> list[str]:
@@ -270,6 +264,23 @@ def _require_groups(groups: dict[str, Any]) -> None:
         if not isinstance(value, dict):
             raise UserError(f"{name}={value} is not possible, since {name} is a group of settings; give one of them, "
                             f"like this: {name}.SETTING=VALUE.")
+
+
+def _check_added_corpora(corpora: dict[str, Any]) -> None:
+    """Raise UserError about the name or a setting of a corpus in `corpus.added`."""
+    for name, corpus in corpora.items():
+        dotted = f"corpus.added.{name}"
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", str(name)):
+            raise UserError(f"corpus.added has a corpus with the name {str(name)!r}; give a name of letters from a to "
+                            "z, digits, _ and -.")
+        _require_groups({dotted: corpus})
+        refuse_unknown([item.name for item in fields(CorpusSettings)], corpus, dotted)
+        check_fields(CorpusSettings, corpus, dotted)
+        if corpus["name"] != name:
+            raise UserError(f"{dotted}.name={corpus['name']} is not possible; give a corpus its own name, like this: "
+                            f"{dotted}.name={name}.")
+        if corpus["added"]:
+            raise UserError(f"{dotted}.added={corpus['added']} is not possible; add all corpora to corpus.added.")
 
 
 def _check_targets(values: Any, name: str = "") -> None:

@@ -1,9 +1,10 @@
 """A configuration becomes the parts of a training: speech, mixtures, noise, validation set, front end, network.
 
-The experiment and the PyTorch trainer both start from `prepare`, so they train on the same mixtures.
+The speech comes from the corpus of `corpus.root` and from those of `corpus.added`. The experiment and the PyTorch
+trainer both start from `prepare`, so they train on the same mixtures.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from lab41_sce.data import splits
-from lab41_sce.data.corpus import load_corpus
+from lab41_sce.data.corpus import join_corpora, load_corpus
 from lab41_sce.data.evaluation_set import add_noise, add_noise_at, draw_evaluation_set
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.sampler import TrainingMixtures
 from lab41_sce.data.settings import CorpusSettings
 from lab41_sce.data.speech import Speech
+from lab41_sce.errors import UserError
 from lab41_sce.evaluation.validation import validate
 from lab41_sce.methods.base import Setup
 from lab41_sce.runs.config_schema import Settings
@@ -89,14 +91,74 @@ class Prepared:
 
 
 def load_speech_table(corpus: CorpusSettings) -> pd.DataFrame:
-    """Return the table of the utterances of a corpus."""
-    return load_corpus(**{name: value for name, value in asdict(corpus).items() if name != "name"})
+    """Return the table of the utterances of a corpus, without those of `corpus.added`."""
+    others = ("name", "licence", "added")
+    return load_corpus(**{name: value for name, value in asdict(corpus).items() if name not in others})
 
 
 def split_speakers(settings: Settings, utterances: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of utterances with the column `split`."""
+    """Return a table of utterances of `corpus.root` with the column `split`."""
+    chosen = settings.splits
     return splits.split(utterances, settings.mixtures.n_speakers, settings.corpus.unseen_subsets,
-                        **asdict(settings.splits))
+                        chosen.unseen_fraction, chosen.validation_fraction, chosen.seed)
+
+
+def load_split_speech(settings: Settings) -> pd.DataFrame:
+    """Return the table of the utterances of all corpora with the column `split`.
+
+    Raises:
+        UserError: a corpus cannot be loaded, or has too few speakers.
+    """
+    return add_corpora(split_speakers(settings, load_speech_table(settings.corpus)), settings)
+
+
+def load_listed_speech(settings: Settings, listed: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of the utterances of all corpora, those of `corpus.root` with the splits of a list.
+
+    Args:
+        settings: of the experiment.
+        listed: the splits.csv of another run; other utterances of `corpus.root` are left out.
+
+    Raises:
+        UserError: a corpus cannot be loaded, or the list gives an utterance of `corpus.added` another split.
+    """
+    first = load_speech_table(settings.corpus).merge(listed[["utterance", "split"]], on="utterance")
+    joined = add_corpora(first, settings)
+    both = joined.merge(listed[["utterance", "split"]], on="utterance", suffixes=("", "_listed"))
+    different = both[both["split"] != both["split_listed"]]
+    if len(different):
+        row = different.iloc[0]
+        raise UserError(f"splits.csv has {row['utterance']} in {row['split_listed']}, but the settings put it into "
+                        f"{row['split']}; use the settings corpus.added and splits of that run.")
+    return joined
+
+
+def add_corpora(first: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Add the utterances of `corpus.added` to those of the first corpus.
+
+    Args:
+        first: table of the utterances of `corpus.root` with the column `split`.
+        settings: of the experiment; `splits.added_train_only` decides which splits the added corpora have.
+
+    Returns:
+        The table of all corpora; the rows of `first` come first and stay as they are.
+
+    Raises:
+        UserError: an added corpus cannot be loaded, has too few speakers, or contains speech of another corpus.
+    """
+    added = {}
+    for name, corpus in sorted(settings.corpus.added.items()):
+        try:
+            table = load_speech_table(corpus)
+            if settings.splits.added_train_only:
+                added[name] = splits.split_by_subset(table, corpus.unseen_subsets)
+            else:
+                added[name] = split_speakers(replace(settings, corpus=corpus), table)
+        except UserError as error:
+            raise UserError(f"corpus.added.{name}: {error}") from None
+    joined = join_corpora(first, added)
+    splits.verify(joined)
+    return joined
 
 
 def prepare(config: DictConfig, settings: Settings, recorded: pd.DataFrame, folder: Path | None = None) -> Prepared:

@@ -1,5 +1,6 @@
 """The check before a run is resumed: its settings must be those of its beginning."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lab41_sce.errors import UserError
-from lab41_sce.runs.config_schema import Settings, flatten, setting_names
+from lab41_sce.plain_data import flatten
+from lab41_sce.runs.config_schema import Settings, setting_names
 from lab41_sce.runs.renamed_settings import load_config
 from lab41_sce.setting import defaults
 
@@ -33,7 +35,7 @@ def check_same_settings(config: DictConfig, folder: Path) -> None:
     now = comparable(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
     # A setting that did not exist when the run began had the value that is the default now.
     usual = flatten(defaults(Settings))
-    earlier = {name: usual[name] for name in now if name in usual} | comparable(kept)
+    earlier = {name: usual[_declared(name)] for name in now if _declared(name) in usual} | comparable(kept)
     systems = kept.get("others") or {}
     added = tuple(f"others.{name}." for name in config.others if name not in systems)
     different = sorted(name for name in earlier.keys() | now.keys()
@@ -50,6 +52,11 @@ def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten the settings that a resumed run must share with its beginning: dotted name to value."""
     free = tuple(f"{name}." for name in setting_names("free_on_resume"))
     flat = {name: value for name, value in flatten(dict(values)).items()
-            if value != {} and not f"{name}.".startswith(free) and not name.endswith(FREE_ENDINGS)}
+            if value != {} and not f"{_declared(name)}.".startswith(free) and not name.endswith(FREE_ENDINGS)}
     trained_with_noise = flat.get("noise.training_snr_db") is not None
     return {name: value for name, value in flat.items() if trained_with_noise or not name.startswith("noise.")}
+
+
+def _declared(name: str) -> str:
+    """Return the name under which a setting is declared: "corpus.root" for "corpus.added.NAME.root"."""
+    return re.sub(r"^corpus\.added\.[^.]+\.", "corpus.", name)

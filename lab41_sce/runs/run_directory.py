@@ -25,7 +25,7 @@ from lab41_sce.errors import UserError
 from lab41_sce.runs.recorded_speech import NAME as SPEECH
 from lab41_sce.runs.recorded_speech import require_same_speech, speech_table
 from lab41_sce.runs.resume import check_same_settings
-from lab41_sce.runs.versions import versions
+from lab41_sce.runs.versions import licences, versions
 
 FILES = ("config.yaml", "version.json", "splits.csv", "speech.csv", "evaluation.csv", "history.csv", "systems.csv",
          "mixtures.csv", "checksums.csv", "summary.csv", "differences.csv", "examples.csv", "table.md", "report.html")
@@ -135,7 +135,7 @@ def _read_splits(path: Path) -> pd.DataFrame:
 
 
 def describe_run(config: DictConfig, folder: Path, about: dict[str, Any]) -> None:
-    """Write config.yaml and version.json; a resumption is added to an earlier version.json.
+    """Write config.yaml and version.json, with the licences of the speech; a resumption is added to the latter.
 
     Args:
         config: the composed configuration.
@@ -144,7 +144,7 @@ def describe_run(config: DictConfig, folder: Path, about: dict[str, Any]) -> Non
     """
     # The settings first: a run that is killed between these files is resumed by its settings.
     write_text(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
-    path = folder / "version.json"
+    path, about = folder / "version.json", about | {"speech": licences(config.corpus)}
     if COMMAND_VARIABLE in os.environ:
         about = about | {"command_identifier": os.environ[COMMAND_VARIABLE]}
     if earlier := _read_json(path):

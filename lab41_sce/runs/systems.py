@@ -8,6 +8,8 @@ from omegaconf import DictConfig
 
 from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Method, Setup
+from lab41_sce.models.loading import load_model
+from lab41_sce.pretrained import MODEL
 
 Systems = dict[str, Any]  # a `Method` to train, or a function of a `Mixture` that returns masks, by name
 
@@ -29,13 +31,15 @@ def build_systems(config: DictConfig, setup: Setup) -> Systems:
         By name, a `Method` to train, or a function of a `Mixture` that returns masks `[S, T, F]`.
 
     Raises:
-        UserError: a setting is not possible, or a saved model is missing.
+        UserError: a setting is not possible, or a saved model is missing or has another network.
     """
     systems: Systems = {}
     shares = config.mixtures.speaker_shares or [setup.n_speakers]
     configured = configured_systems(config)
     for name, system in configured.items():
         systems[name] = _build(system, setup, config.seed)
+        if name == config.method.name:
+            _take_weights(systems[name], name, config.training.initial_model)
         of_one_number = isinstance(systems[name], Method) and hasattr(systems[name].model, "n_speakers")
         if of_one_number and max(shares) != systems[name].model.n_speakers:
             raise UserError(f"{name} learns from mixtures of up to {systems[name].model.n_speakers} speakers, not "
@@ -53,11 +57,12 @@ def build_method(config: DictConfig, setup: Setup) -> Method:
     """Build the system of `config.method`, which must be one that learns.
 
     Raises:
-        UserError: a setting is not possible, or the system does not learn.
+        UserError: a setting is not possible, the system does not learn, or the initial model has another network.
     """
     method = _build(config.method, setup, config.seed)
     if not isinstance(method, Method):
         raise UserError(f"method={config.method.name} does not learn; choose another, such as method=sce.")
+    _take_weights(method, config.method.name, config.training.initial_model)
     return method
 
 
@@ -68,3 +73,17 @@ def _build(system: DictConfig, setup: Setup, seed: int) -> Any:
         return instantiate(system.build, _partial_=True)(setup)
     except (TypeError, ValueError) as error:  # a value that a layer refuses
         raise UserError(f"the system {system.name} cannot be built: {error}") from error
+
+
+def _take_weights(system: Any, name: str, path: str | None) -> None:
+    """Copy the weights of a trained model into the model of a method, unless `path` is None."""
+    if path is None:
+        return
+    if not isinstance(system, Method):
+        raise UserError(f"training.initial_model is given, but method={name} does not learn; leave it out.")
+    trained = load_model(MODEL if path == "pretrained" else path)
+    ours, theirs = ([weight.shape for weight in model.weights] for model in (system.model, trained))
+    if type(trained) is not type(system.model) or ours != theirs:
+        raise UserError(f"the model at training.initial_model={path} is another network than that of method={name}; "
+                        "set method, network, embedding_size and front_end as in the run that trained it.")
+    system.model.set_weights(trained.get_weights())

@@ -1,4 +1,4 @@
-"""The facts for repeating a run: versions, command, machine, time; and the removal of a machine's paths from texts."""
+"""The facts for repeating a run: versions, command, machine, time, licences; and the removal of paths from texts."""
 
 import os
 import platform
@@ -40,12 +40,23 @@ def versions(command: str | None = None, packages: Sequence[str] = PACKAGES) -> 
     }
 
 
+def licences(corpus: Mapping[str, Any]) -> list[str]:
+    """List source and licence of the speech of a run: of `corpus.root`, then of each corpus in `corpus.added`.
+
+    Args:
+        corpus: the group `corpus` of the settings of the run, perhaps of an earlier version.
+    """
+    corpora = [corpus, *(corpus.get("added") or {}).values()]
+    return [one.get("licence") or f"{one['name']}: no licence stated (corpus.licence)" for one in corpora]
+
+
 def redact_paths(text: str, config: Mapping[str, Any], folder: Path) -> str:
     """Remove the paths of one machine from a text about a run.
 
     Args:
         text: such as a command, or the settings.
-        config: settings of the run; its `corpus.root` becomes $LIBRISPEECH.
+        config: settings of the run; its `corpus.root` becomes $LIBRISPEECH, and that of a corpus in `corpus.added` its
+            name in capitals, such as $SPEECHOCEAN762.
         folder: of the run, which becomes runs/NAME, as do others beside it. Of every other absolute path, the last part
             stays.
     """
@@ -53,6 +64,8 @@ def redact_paths(text: str, config: Mapping[str, Any], folder: Path) -> str:
     places = {str(folder.resolve()): name, str(folder): name, str(config["run_dir"]): name,
               str(beside) if beside.name == "runs" else "": "runs",
               str(config["corpus"]["root"] or ""): "$LIBRISPEECH"}
+    for added, corpus in (config["corpus"].get("added") or {}).items():
+        places[str(corpus["root"] or "")] = f"${added.upper()}"
     for place in sorted(places, key=len, reverse=True):
         if len(place) > 1:  # not an empty text, "." or "/"
             shown = places[place].replace("\\", r"\\")

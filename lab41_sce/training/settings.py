@@ -32,6 +32,9 @@ class TrainingSettings:
     decay: str = setting("cosine", "Learning rate over the updates or minutes: cosine down to 1 %, or none",
                          choices=("cosine", "none"))
     clip_norm: float | None = setting(5.0, "Largest norm of the whole gradient; null: no limit", at_least=1e-12)
+    initial_model: str | None = setting(
+        None, "Trained model whose weights the network of method starts from: the folder of a run, a .keras file, or "
+        "pretrained for the shipped model; null: random weights", is_location=True)
     strategy: str | None = setting(
         None, "Processes that train together: mirrored starts one for each GPU of this machine, multi_worker joins the "
         "processes in TF_CONFIG; null: this process alone. mixtures.batch_size is that of all processes together",

@@ -39,6 +39,9 @@ def test_a_trained_model_can_be_loaded(corpus_root, tmp_path):
     assert pd.read_csv(tmp_path / "run" / "systems" / "sce" / "history.csv")["update"].to_list() == [2, 4]
     assert pd.read_csv(tmp_path / "run" / "systems.csv")["updates"].to_list() == [4]
     assert (tmp_path / "run" / "systems" / "sce" / "model.keras").exists()
+    assert (tmp_path / "run" / "splits.csv").read_text() == (tmp_path / "splits.csv").read_text()
+    about, config = (tmp_path / "run" / name for name in ("version.json", "config.yaml"))
+    assert "LibriSpeech" in about.read_text() and f"root: {corpus_root}" in config.read_text()
 
 
 def imported_by(module, seen):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from filelock import FileLock, Timeout
 
-from lab41_sce.data.corpus import EMBEDDED_ROOT, EMBEDDED_SUBSET, load_corpus
+from lab41_sce.data.corpus import EMBEDDED_ROOT, EMBEDDED_SUBSET, id_in_corpus, join_corpora, load_corpus
 from lab41_sce.errors import UserError
 
 
@@ -72,3 +72,54 @@ def test_the_embedded_corpus_needs_no_root():
     table = load_corpus(None, [EMBEDDED_SUBSET], check="headers")
     assert table["speaker"].nunique() == 40 and set(table["subset"]) == {EMBEDDED_SUBSET}
     assert all(path.startswith(str(EMBEDDED_ROOT)) for path in table["path"])
+
+
+def test_ids_of_added_corpora_begin_with_their_names(corpus_root):
+    first = load_corpus(corpus_root, ["train"], check="headers")
+    others = {name: first.assign(seconds=first["seconds"] + number) for number, name in enumerate(("one", "two"), 1)}
+    joined = join_corpora(first, others)
+    pd.testing.assert_frame_equal(joined.iloc[:72], first)
+    assert joined["speaker"].nunique() == 36 and joined["utterance"].is_unique
+    assert joined.loc[72, ["speaker", "utterance"]].to_list() == ["one:101", "one:101-7-0000"]
+    assert joined["speaker"].iloc[-1] == "two:112" and id_in_corpus("two:112") == id_in_corpus("112") == "112"
+    pd.testing.assert_frame_equal(join_corpora(first, {}), first)
+
+
+def test_the_same_speech_in_two_corpora_is_refused(corpus_root):
+    """The speaker could be trained on under one id and validated on under the other."""
+    first = load_corpus(corpus_root, ["train"], check="headers")
+    with pytest.raises(UserError, match="3 utterances are in two of the corpora corpus.root, more .* 101-7-0001"):
+        join_corpora(first, {"more": first.iloc[1:4]})
+
+
+def test_trees_and_stores_are_not_joined(corpus_root):
+    tree = load_corpus(corpus_root, ["train"], check="headers")
+    with pytest.raises(UserError, match="trees and stores; make all of them stores"):
+        join_corpora(tree, {"store": tree.assign(start=0, stop=20000, seconds=2.0)})
+
+
+@pytest.fixture
+def aged_root(corpus_root, tmp_path):
+    """Return a tree whose speakers 101 to 112 are 14 to 25 years old."""
+    (tmp_path / "train").symlink_to(corpus_root / "train")
+    lines = [f"{speaker} | {'FM'[speaker % 2]} | train | 0.2 | age {speaker - 87}" for speaker in range(101, 113)]
+    (tmp_path / "SPEAKERS.TXT").write_text("\n".join(lines))
+    return tmp_path
+
+
+def test_the_youngest_age_leaves_out_speakers(aged_root, caplog):
+    assert load_corpus(aged_root, ["train"], check="headers")["speaker"].nunique() == 12
+    table = load_corpus(aged_root, ["train"], check="headers", min_age=18)
+    assert set(table["speaker"]) == {str(speaker) for speaker in range(105, 113)}
+    assert not caplog.records  # the children are left out as asked for, not because their files are unusable
+    with pytest.raises(UserError, match="corpus.min_age=26 leaves no speaker, since the oldest .* is 25 years old"):
+        load_corpus(aged_root, ["train"], min_age=26)
+
+
+def test_ages_that_are_not_known_are_an_error(aged_root, corpus_root):
+    speakers = aged_root / "SPEAKERS.TXT"
+    speakers.write_text(speakers.read_text().replace("age 17", "Ann Age 17").replace("| age 16", ""))
+    with pytest.raises(UserError, match=r"has none for 2 of 12 \(the first: 103\); write it .* like this: age 25"):
+        load_corpus(aged_root, ["train"], min_age=18)
+    with pytest.raises(UserError, match="has none for 12 of 12"):
+        load_corpus(corpus_root, ["train"], min_age=18)

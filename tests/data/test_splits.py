@@ -34,6 +34,15 @@ def test_unseen_subsets_are_exactly_the_unseen_speakers(utterances):
     assert set(table.loc[table["split"] == "unseen", "speaker"]) == {"109", "110", "111", "112"}
 
 
+def test_a_corpus_that_only_trains_gives_its_unseen_subsets_at_most(utterances):
+    assert set(splits.split_by_subset(utterances, [])["split"]) == {"train"}
+    some = (utterances["speaker"] > "108") & utterances["utterance"].str.endswith("3")  # one utterance of a speaker
+    table = splits.split_by_subset(utterances.assign(subset=np.where(some, "test", "train")), ["test"])
+    assert set(table.loc[table["split"] == "unseen", "speaker"]) == {"109", "110", "111", "112"}
+    assert set(table.loc[table["split"] == "train", "speaker"]) == {str(speaker) for speaker in range(101, 109)}
+    splits.verify(table)
+
+
 def test_a_speaker_in_two_splits_or_an_utterance_twice_is_an_error(utterances):
     table = splits.split(utterances, 2)
     leaky = table.copy()

@@ -22,6 +22,7 @@ from lab41_sce.data.speech import Speech
 from lab41_sce.data.store_reader import load_store, read_stored_excerpt
 from lab41_sce.errors import UserError
 from lab41_sce.runs import config_schema
+from lab41_sce.runs.prepare import load_speech_table
 
 
 @pytest.fixture(scope="module")
@@ -156,11 +157,12 @@ def test_unusable_utterances_are_left_out_until_they_are_repaired(corpus_root, t
     assert len(load_corpus(tmp_path / "store", ["train"], utterances=tmp_path / "list.csv")) == 2
     with pytest.raises(UserError, match="no utterance of 60 s or more"):
         load_corpus(tmp_path / "store", ["train"], min_seconds=60)
+    with pytest.raises(UserError, match="corpus.min_age=18 is not possible with the store"):
+        load_corpus(tmp_path / "store", ["train"], min_age=18)
 
 
 def test_an_experiment_loads_a_store(made):
     with initialize_config_dir(str(config_schema.CONFIG_PATH), version_base="1.3"):
         config = compose("config", ["corpus=store", f"corpus.root={made}", "corpus.subsets=[train]",
                                     "corpus.unseen_subsets=[]", "training.updates=1"])
-    config_schema.check(config)
-    assert len(load_corpus(**{name: value for name, value in config.corpus.items() if name != "name"})) == 72
+    assert len(load_speech_table(config_schema.check(config).corpus)) == 72

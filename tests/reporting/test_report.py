@@ -68,7 +68,7 @@ def run(tmp_path_factory):
     (folder / "config.yaml").write_text(
         'name: "a <script>alert(1)</script> & b $lead"\nseed: 11\nnetwork: {units: 300, inner: {depth: 2}}\n')
     (folder / "version.json").write_text(
-        '{"lab41_sce": "0.1.0", "command": "python -m x a=<b>", "keras": "3.15",'
+        '{"lab41_sce": "0.1.0", "command": "python -m x a=<b>", "keras": "3.15", "speech": ["A, CC BY 4.0", "B, CC0"],'
         ' "resumed": [{"started": "2026-01-02", "git_commit": "abc123"},'
         ' {"started": "2026-01-03", "git_commit": null}]}')
     write_report(folder)
@@ -133,7 +133,7 @@ def test_page_is_complete_and_self_contained(run):
     assert all(value.startswith(("data:", "#section-")) for _, attributes in page.tags
                for name, value in attributes.items() if name in ("src", "href"))
     for text in ("5.3 [4.8, 5.8]", "5.3\xa0dB", "units: 300, inner: {depth: 2}", "2.5 minutes, 1,250 updates",
-                 "lab41_sce 0.1.0, keras 3.15Seed", "2026-01-02 abc123; 2026-01-03",
+                 "lab41_sce 0.1.0, keras 3.15SpeechA, CC BY 4.0; B, CC0Seed", "2026-01-02 abc123; 2026-01-03",
                  "SDRi: sce 3.2 dB", "SDRi: –", "unseen speakers <19> 26"):
         assert text in page.text
     assert "9.99" not in page.text and "10.0 dB" not in page.text  # of the other split

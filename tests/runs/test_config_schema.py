@@ -61,6 +61,17 @@ from lab41_sce.setting import check_fields, defaults, setting
     ("mixtures=5", "mixtures=5 is not possible, since mixtures is a group of settings"),
     ("others.unprocessed=5", "others.unprocessed=5 is not possible"),
     ("noise.folder=5", "noise.folder=5 is not possible; give a text (a number in quotes), or null"),
+    ("corpus.min_age=adult", "corpus.min_age=adult is not possible; give a whole number of at least 0, or null"),
+    ("corpus=librispeech_speechocean762 corpus.root=x", "corpus.added.speechocean762.root must be given"),
+    ("+corpus@corpus.added.more=embedded", "corpus.added.more.name=embedded is not possible; give a corpus its own"),
+    ("corpus.added=5", "corpus.added=5 is not possible; give a mapping"),
+    ("+corpus.added.more=5", "corpus.added.more=5 is not possible, since corpus.added.more is a group of settings"),
+    ("+corpus.added.more.root=x", "corpus.added.more.name=None is not possible; give a text"),
+    ("+corpus.added={a+b:{root:x}}", "corpus.added has a corpus with the name 'a+b'"),
+    ("+corpus@corpus.added.embedded=embedded +corpus.added.embedded.rot=x",
+     "corpus.added.embedded.rot is no setting; did you mean corpus.added.embedded.root?"),
+    ("+corpus@corpus.added.embedded=embedded +corpus@corpus.added.embedded.added.more=embedded",
+     "add all corpora to corpus.added."),
     ("+corpus.mib_seconds=1", "corpus.mib_seconds is no setting; did you mean corpus.min_seconds?"),
     ("+trainin.minutes=3", "trainin.minutes is no setting; did you mean training.minutes?"),
     ("+minuts=3", "minuts is no setting; did you mean training.minutes?"),
@@ -90,6 +101,24 @@ def test_every_experiment_composes():
     assert article.method.build.unit_norm is False and rival.method.build.embedding_size == 40
     assert article.corpus.subsets == ["train-clean-100"]
     assert (article.network.units, article.embedding_size, article.mixtures.batch_size) == (300, 40, 256)
+
+
+def test_every_corpus_composes_with_its_licence():
+    for file in sorted((CONFIG_PATH / "corpus").glob("*.yaml")):
+        settings = check(compose_config([f"corpus={file.stem}", "corpus.root=x", "training.updates=1"] + [
+            "corpus.added.speechocean762.root=y"] * (file.stem == "librispeech_speechocean762")))
+        assert settings.corpus.name == file.stem and settings.corpus.licence
+
+
+def test_a_corpus_of_two_keeps_the_settings_of_each():
+    given = ["corpus=librispeech_speechocean762", "corpus.root=x", "corpus.added.speechocean762.root=y",
+             "corpus.added.speechocean762.min_age=18", "corpus.check=headers", "training.updates=1"]
+    both, alone = check(compose_config(given)).corpus, check(compose_config(["+exp=smoke", "corpus=librispeech",
+                                                                             "corpus.root=x"])).corpus
+    assert (both.root, both.subsets, both.unseen_subsets, both.min_age) == ("x", alone.subsets, ["test-other"], None)
+    [(name, added)] = both.added.items()
+    assert (name, added.root, added.subsets, added.unseen_subsets) == ("speechocean762", "y", ["speechocean762"], [])
+    assert (added.min_age, added.check, alone.added) == (18, "headers", {})
 
 
 def test_the_recipe_of_the_shipped_model_is_unchanged():
@@ -124,7 +153,7 @@ def test_defaults_are_possible_and_reach_the_configuration():
             chosen = getattr(settings, item.name)
             if item.name == "corpus":
                 assert chosen.root is None
-                chosen.root = "???"  # must be given for every other corpus
+                chosen.root, chosen.licence = "???", None  # every other corpus has its own
             assert (vars(chosen) if "group" in item.metadata else chosen) == defaults(Settings)[item.name]
 
 

@@ -191,6 +191,8 @@ def test_a_saved_model_must_fit(finished, tmp_path):
     for known in (min(trained), chosen):
         with pytest.raises(UserError, match=f"trained or selected with speaker {known}, who counts as unseen here"):
             saved_model.build(setup(), folder / "systems" / "sce")(Mixture(mixture.sources, (known, "999")))
+        with pytest.raises(UserError, match=f"with speaker {known}, who counts as unseen here"):  # of an added corpus
+            saved_model.build(setup(), folder / "systems" / "sce")(Mixture(mixture.sources, (f"more:{known}", "999")))
     with pytest.raises(UserError, match="has a sample rate of 10000 Hz, the mixtures here have 8000 Hz"):
         saved_model.build(Setup(FrontEnd(8000), None, 2, tuple(trained)), folder)
     other = Setup(FrontEnd(hop_length=128), None, 2, tuple(trained))

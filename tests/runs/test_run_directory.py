@@ -18,6 +18,8 @@ from lab41_sce.runs.versions import redact_paths, versions
 
 COLUMNS = ["utterance", "speaker", "sex", "subset", "split"]
 SPLITS = pd.DataFrame([["1-1-1", "1", "F", "train", "train", 2.5, __file__]], columns=[*COLUMNS, "seconds", "path"])
+ADDED = ("+corpus@corpus.added.mine=librispeech", "corpus.added.mine.name=mine", "corpus.added.mine.root=x",
+         "corpus.added.mine.licence=null")
 
 
 def config(*overrides):
@@ -49,6 +51,25 @@ def test_a_free_folder_is_described(begun):
     assert about["command"] == "the command" and about["tensorflow"] and "resumed" not in about
     assert "minutes: 60" in (begun / "config.yaml").read_text()
     assert pd.read_csv(begun / "splits.csv", dtype=str).equals(SPLITS[COLUMNS])
+
+
+def test_an_added_corpus_is_part_of_a_run(begun, tmp_path):
+    """Its settings are those of the run, except where it lies; version.json has the licences of all corpora."""
+    both = config("resume=true", *ADDED)
+    with pytest.raises(UserError, match=r"other settings \(corpus.added.mine.name, corpus.added.mine.subsets"):
+        run_directory.check_folder(both, begun)
+    run_directory.open_folder(both, tmp_path / "both", SPLITS, None)
+    [one], (first, mine) = (json.loads((folder / "version.json").read_text())["speech"]
+                            for folder in (begun, tmp_path / "both"))
+    assert first == one and one.endswith("Apache-2.0") and mine == "mine: no licence stated (corpus.licence)"
+    both.corpus.added.mine.root, both.corpus.added.mine.licence = "elsewhere", "CC BY 4.0"
+    run_directory.check_folder(both, tmp_path / "both")
+    both.corpus.added.mine.min_age = 18
+    with pytest.raises(UserError, match=r"other settings \(corpus.added.mine.min_age\)"):
+        run_directory.check_folder(both, tmp_path / "both")
+    both.corpus.added = {}
+    with pytest.raises(UserError, match=r"other settings \(corpus.added.mine"):
+        run_directory.check_folder(both, tmp_path / "both")
 
 
 def test_a_run_is_not_changed_without_resume_or_overwrite(begun):
@@ -165,12 +186,14 @@ def test_a_machine_without_git_is_fine(monkeypatch):
 
 
 def test_no_place_of_this_machine_stays_in_a_command():
-    config = {"run_dir": "/home/me/runs/noisy", "corpus": {"root": "/data/LibriSpeech"}}
-    command = ("train corpus.root=/data/LibriSpeech saved=/home/me/runs/compare/systems run_dir=/home/me/runs/noisy "
-               "noise.folder=/data/noise list=results/utterances.csv")
+    added = {"more": {"root": "/data/more"}, "embedded": {"root": None}}
+    config = {"run_dir": "/home/me/runs/noisy", "corpus": {"root": "/data/LibriSpeech", "added": added}}
+    command = ("train corpus.root=/data/LibriSpeech corpus.added.more.root=/data/more "
+               "saved=/home/me/runs/compare/systems run_dir=/home/me/runs/noisy noise.folder=/data/noise "
+               "list=results/utterances.csv")
     assert redact_paths(command, config, Path("/home/me/runs/noisy")) == (
-        "train corpus.root=$LIBRISPEECH saved=runs/compare/systems run_dir=runs/noisy noise.folder=noise "
-        "list=results/utterances.csv")
+        "train corpus.root=$LIBRISPEECH corpus.added.more.root=$MORE saved=runs/compare/systems run_dir=runs/noisy "
+        "noise.folder=noise list=results/utterances.csv")
 
 
 def old_config(folder):

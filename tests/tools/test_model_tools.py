@@ -159,3 +159,11 @@ def test_speech_is_packed(shipped, tmp_path, monkeypatch):
         whole = audio.read_mono(next(EMBEDDED_ROOT.rglob(f"{name}.*")), 11000)
         packed = audio.read_mono(row["path"], 11000)
         np.testing.assert_allclose(packed, whole / np.abs(whole).max(), atol=1.5 / 2**11)
+
+
+def test_the_model_card_counts_the_speech_of_each_corpus():
+    from write_model_card import training_speech
+
+    speakers = ["103", "103", "1034", "speechocean762:900024", "speechocean762:900026", "speechocean762:900026"]
+    assert training_speech(pd.DataFrame({"speaker": speakers})) == (
+        "3 utterances of 2 speakers of LibriSpeech and 3 utterances of 2 speakers of speechocean762")

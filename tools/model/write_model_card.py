@@ -15,8 +15,10 @@ import pandas as pd
 import yaml
 
 from lab41_sce.atomic_write import write_text
+from lab41_sce.data.corpus import SEPARATOR
 from lab41_sce.pretrained import MODEL
 from lab41_sce.separation.separator import Separator
+from lab41_sce.yaml_defaults import CONFIG_PATH
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "model"
@@ -30,6 +32,7 @@ def facts() -> dict:
     system = pd.read_csv(run / "systems.csv").iloc[0]
     train = pd.read_csv(MODEL.parent / "splits.csv", dtype=str).query("split == 'train'")
     model = Separator.from_pretrained().model
+    librispeech = yaml.safe_load((CONFIG_PATH / "corpus" / "librispeech.yaml").read_text("utf-8"))
     mixtures, noise = config["mixtures"], config["noise"]["training_snr_db"]
     shares = ", ".join(f"{share:.0%} of {count}" for count, share in sorted(mixtures["speaker_shares"].items()))
     return {
@@ -43,12 +46,21 @@ def facts() -> dict:
         "sample_rate_hz": model.front_end.sample_rate_hz,
         "parameters": f"{system['parameters']:,.0f}", "updates": f"{system['updates']:,.0f}",
         "minutes": f"{system['minutes']:.0f}", "best_update": f"{system['best_update']:,.0f}",
-        "utterances": len(train), "speakers": train["speaker"].nunique(),
+        "training_speech": training_speech(train),
+        # Runs of before version 0.3 were trained on LibriSpeech and recorded no licence.
+        "licences": "\n".join(f"- {licence}" for licence in version.get("speech") or [librispeech["licence"]]),
         "mixtures": f"{shares} speakers; levels within ±{mixtures['level_range_db'] / 2:g} dB; speeds "
                     f"{', '.join(map(str, mixtures['speeds']))}; random smooth frequency responses within "
                     f"±{mixtures['response_db'] / 2:g} dB; {mixtures['telephone']:.0%} through a telephone line; noise "
                     f"{noise[0]:g} to {noise[1]:g} dB below the speech",
     }
+
+
+def training_speech(train: pd.DataFrame) -> str:
+    """Count the utterances and speakers of each corpus in the rows of splits.csv that were trained on."""
+    added = train["speaker"].str.extract(f"(.+){SEPARATOR}")[0]  # an id of the first corpus has no separator
+    corpora = train.groupby(added.fillna("LibriSpeech"), sort=False)["speaker"]
+    return " and ".join(f"{len(ids)} utterances of {ids.nunique()} speakers of {name}" for name, ids in corpora)
 
 
 def first_table(text: str) -> str:

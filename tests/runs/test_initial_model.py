@@ -1,0 +1,45 @@
+"""`training.initial_model`: training starts from the weights of a trained model."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from conftest import blstm
+
+from lab41_sce.errors import UserError
+from lab41_sce.methods.base import Setup
+from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.runs.config_schema import compose_config
+from lab41_sce.runs.systems import build_method, build_systems
+
+
+def setup(units=4):
+    return Setup(FrontEnd(), partial(blstm, n_layers=1, units=units), 2, ("1", "2", "3"))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    model = build_method(compose_config(["+exp=smoke", "seed=7"]), setup()).model
+    model.save(tmp_path_factory.mktemp("run") / "model.keras")
+    return model, tmp_path_factory.getbasetemp() / "run0" / "model.keras"
+
+
+@pytest.mark.parametrize("build", [build_method, lambda *parts: build_systems(*parts)["sce"]])
+def test_weights_are_those_of_the_initial_model(trained, build):
+    model, path = trained
+    before, config = build(compose_config(["+exp=smoke"]), setup()).model, compose_config(
+        ["+exp=smoke", f"training.initial_model={path}"])
+    after = build(config, setup()).model
+    for ours, theirs, random in zip(after.get_weights(), model.get_weights(), before.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.ndim == 1 or not np.array_equal(ours, random)  # biases are zeros and ones
+
+
+@pytest.mark.parametrize(("settings", "units", "message"), [
+    ([], 5, "model.keras is another network than that of method=sce; set method, network"),
+    (["method=recurrent_mask"], 4, "is another network than that of method=recurrent_mask"),
+    (["method=ideal_binary_mask"], 4, "method=ideal_binary_mask does not learn; leave it out")])
+def test_an_initial_model_that_does_not_fit_is_refused(trained, settings, units, message):
+    config = compose_config(["+exp=smoke", f"training.initial_model={trained[1]}", *settings])
+    with pytest.raises(UserError, match=message):
+        build_systems(config, setup(units))

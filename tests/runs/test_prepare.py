@@ -1,0 +1,82 @@
+"""`lab41_sce.runs.prepare`: the speech of several corpora, with their splits and ids."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from conftest import hum
+
+from lab41_sce.errors import UserError
+from lab41_sce.runs.config_schema import check, compose_config
+from lab41_sce.runs.prepare import load_listed_speech, load_split_speech, prepare
+
+COLUMNS = ["utterance", "speaker", "sex", "subset", "split"]
+
+
+@pytest.fixture(scope="module")
+def more_root(corpus_root, tmp_path_factory):
+    """Make a corpus of the same speaker ids with other speech, in Opus: one utterance of each speaker."""
+    root = tmp_path_factory.mktemp("more")
+    for speaker in range(101, 113):
+        folder = root / "reading" / str(speaker) / "1"
+        folder.mkdir(parents=True)
+        signal = hum(100 + 10 * (speaker - 100), 3.1, 16000, np.random.default_rng(speaker))
+        soundfile.write(folder / f"{speaker}-7-0000.ogg", signal, 16000, subtype="OPUS")
+    shutil.copy(corpus_root / "SPEAKERS.TXT", root)
+    return root
+
+
+@pytest.fixture
+def compose(corpus_root, more_root):
+    def composed(*overrides, added=True):
+        more = ["+corpus@corpus.added.more=speechocean762", "corpus.added.more.name=more",
+                f"corpus.added.more.root={more_root}", "corpus.added.more.subsets=[reading]"]
+        return compose_config(["+exp=smoke", "corpus=librispeech", f"corpus.root={corpus_root}",
+                               "corpus.subsets=[train]", "corpus.unseen_subsets=[]", "validation.seconds=1.5",
+                               "mixtures.seconds=0.5", *more * added, *overrides])
+    return composed
+
+
+def test_an_added_corpus_only_trains_and_changes_no_other_split(compose):
+    alone, both = (load_split_speech(check(compose(added=added))) for added in (False, True))
+    pd.testing.assert_frame_equal(both.iloc[:72], alone)
+    added = both.iloc[72:]
+    assert set(added["split"]) == {"train"} and len(added) == 12
+    assert added["speaker"].to_list() == [f"more:{speaker}" for speaker in range(101, 113)]
+
+
+def test_an_added_corpus_is_split_too_if_asked_for(compose):
+    table = load_split_speech(check(compose("splits.added_train_only=false")))
+    of_added = table[table["speaker"].str.startswith("more:")].groupby("split")["speaker"].nunique()
+    assert of_added["validation"] == of_added["unseen"] == 4 and of_added["train"] == 4
+    unseen = "corpus.added.more.unseen_subsets=[reading]", "corpus.added.more.subsets=[]"
+    table = load_split_speech(check(compose(*unseen)))
+    assert set(table.loc[table["speaker"].str.startswith("more:"), "split"]) == {"unseen"}
+
+
+def test_validation_and_evaluation_are_the_same_beside_an_added_corpus(compose):
+    alone, both = (prepare(config, check(config), load_split_speech(check(config)))
+                   for config in (compose(added=False), compose()))
+    pd.testing.assert_frame_equal(both.validation, alone.validation)
+    pd.testing.assert_frame_equal(both.evaluation_mixtures(), alone.evaluation_mixtures())
+    drawn = {both.setup.speakers[number] for index in range(8)
+             for number in both.mixtures("train").batch(index)["speaker_ids"].ravel()}
+    assert drawn == set(both.setup.speakers) and sum(name.startswith("more:") for name in drawn) == 12
+
+
+def test_a_mistake_in_an_added_corpus_names_it(compose):
+    with pytest.raises(UserError, match="^corpus.added.more: .* has no folder talking"):
+        load_split_speech(check(compose("corpus.added.more.subsets=[talking]")))
+
+
+def test_a_list_of_splits_is_for_the_first_corpus(compose):
+    settings = check(compose())
+    own = load_split_speech(settings)
+    listed = own.iloc[:72:2].assign(split="validation")
+    table = load_listed_speech(settings, listed)
+    pd.testing.assert_frame_equal(table[COLUMNS], pd.concat([listed, own.iloc[72:]], ignore_index=True)[COLUMNS])
+    listed = own.assign(split=own["split"].where(own.index < 80, "unseen"))
+    with pytest.raises(UserError, match="splits.csv has more:109-7-0000 in unseen, but the settings put it into train"):
+        load_listed_speech(settings, listed)
