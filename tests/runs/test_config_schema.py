@@ -233,8 +233,7 @@ def test_the_grammar_of_hydra_stays_as_it_is():
     ("method=scee", "method=scee is not possible (did you mean sce?); choose from attractor, attractor_fixed, "),
     ("method=magic", "method=magic is not possible; choose from attractor, "),
     ("+method@others.new=scee", "method=scee is not possible (did you mean sce?)"),
-    ("corpus=libri", "corpus=libri is not possible (did you mean librispeech?); choose from embedded, librispeech, "
-                     "mini_librispeech, store."),
+    ("corpus=libri", "corpus=libri is not possible (did you mean librispeech?); choose from embedded, librispeech, "),
     ("+exp=two_speakers", "exp=two_speakers is not possible (did you mean two_speaker?); choose from "),
     ("exp=smoke", "exp=smoke needs a + before it; give +exp=smoke."),
     ("method@others.new=sce", "method@others.new=sce needs a + before it; give +method@others.new=sce."),
