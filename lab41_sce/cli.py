@@ -14,6 +14,7 @@ from lab41_sce.suggestion import did_you_mean
 COMMANDS = {
     "separate": "separate recordings into one file for each speaker",
     "score": "score separated voices against their references",
+    "export-mixtures": "write the evaluation mixtures of a run as audio files",
     "experiment": "train and score systems, and write a report",
     "export": "write a trained model as ONNX or as a SavedModel",
     "store": "pack a corpus into a few large files that load fast",
@@ -49,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     # Hydra reads its overrides from sys.argv only, and argparse takes the name of the program from it.
     sys.argv = [f"lab41-sce {name}", *rest]
-    module = import_module("lab41_sce.demo.__main__" if name == "demo" else f"lab41_sce.commands.{name}")
+    place = "demo.__main__" if name == "demo" else f"commands.{name.replace('-', '_')}"
+    module = import_module(f"lab41_sce.{place}")
     return module.main() or 0
 
 

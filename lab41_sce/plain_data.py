@@ -41,6 +41,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values  # type: ignore[return-value]
 
 
+def check_yaml_file(path: Path) -> None:
+    """Raise UserError if a YAML file cannot be read, is too large, nests too deeply or has too many aliases."""
+    try:
+        check_yaml(_read_text(path))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise UserError(f"{path} cannot be read ({_first_line(error)}); give a YAML file.") from None
+
+
 def check_yaml(text: str) -> None:
     """Raise ValueError if YAML nests too deeply or has too many aliases; nothing is built before."""
     depth = aliases = 0

@@ -25,7 +25,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from lab41_sce.article import sizes
-from lab41_sce.atomic_write import write_csv, write_text
+from lab41_sce.atomic_write import lock, write_csv, write_text
 from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 from lab41_sce.runs.versions import versions
@@ -184,9 +184,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not os.access(options.out.parent, os.W_OK):
         raise UserError(f"--out {options.out}: the folder {options.out.parent} is not writable; choose another.")
     about = versions(shlex.join(["python", "-m", "lab41_sce.article.timing", *(arguments or sys.argv[1:])]))
-    table = run(options.batch, options.rounds)
-    write_csv(table, options.out)
-    write_text(options.out.with_suffix(".json"), json.dumps(about, indent=2))
+    with lock(options.out.with_name(f".{options.out.name}.lock"), f"another process measures times for {options.out}; "
+              "wait until it has finished, or choose another --out."):
+        table = run(options.batch, options.rounds)
+        write_csv(table, options.out)
+        write_text(options.out.with_suffix(".json"), json.dumps(about, indent=2))
     print(table.to_string(index=False))
     return 0
 

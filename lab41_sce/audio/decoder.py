@@ -3,16 +3,20 @@
 libsndfile 1.2.2 seeks exactly in formats without memory (WAV, FLAC, AIFF, ...). In an open Vorbis stream, seeks forward
 end a block too early or too late. Opus and MP3 decoders need the frames before to give the same samples. GSM and some
 ADPCM files cannot seek. All of these are decoded from the front, and the last part is kept, because windows overlap.
+So are the files that libsndfile cannot open and that FFmpeg can (`media_file.py`).
 """
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import soundfile
 
+from lab41_sce.audio.media_file import MediaFile
 from lab41_sce.audio.mixing import mix, mixing_weights
 from lab41_sce.audio.mp3_length import ENCODER_PADDING, count_mp3_samples
 from lab41_sce.audio.stated_length import check_parts, disagreement, open_with_wrong_size
@@ -30,24 +34,27 @@ class Decoder:
     """Decode an audio file between any two samples.
 
     Args:
-        path: a file that libsndfile can decode (WAV, FLAC, OGG, MP3, ...).
+        path: a file that libsndfile (WAV, FLAC, OGG, MP3, ...) or FFmpeg (M4A, MP4, WebM, ...) can decode.
         channels: "each" for all channels, "mix" for one channel as `mixing_weights` mixes it, or the number of one
             channel, from 1.
         whole: whether the file is examined up to its end; False for a short excerpt.
+        stream: the number of the stream of sound in a file with several, from 1.
 
     Attributes:
         sample_rate_hz: in Hz.
         n_channels: C, of the samples that `read` returns.
         n_samples: samples of a channel that can be decoded; with `whole=False`, those that the header states.
-        notes: sentences about a header that disagrees with the contents, and about channels that cancel each other.
+        notes: sentences about a header that disagrees with the contents, about damaged parts, about further streams of
+            sound, and about channels that cancel each other.
 
     Raises:
-        UserError: the file is missing, a directory, a pipe, not audio or empty, it has no such channel, its header
-            states no length or a rate below 1 kHz or above 1 MHz, or it contains several recordings.
+        UserError: the file is missing, a directory, a pipe, an address, not audio, encrypted or empty, it has no such
+            channel or stream, its header states no length or a rate below 1 kHz or above 1 MHz, or it contains
+            several recordings.
     """
 
-    def __init__(self, path: str | Path, channels: str | int = "each", whole: bool = True):
-        self.path, self.n_channels = Path(path), 0
+    def __init__(self, path: str | Path, channels: str | int = "each", whole: bool = True, stream: int = 1):
+        self.path, self.n_channels, self._stream = Path(path), 0, stream
         self.notes: list[str] = []
         # In sequential files, the part that was decoded last is kept; it ends at the position.
         self._position = self._kept_start = 0
@@ -66,8 +73,14 @@ class Decoder:
             check_parts(self.path, self._file)
             with self._quiet():
                 self.n_samples = self._count_samples()
-            note = disagreement(self.path, self._file, self.n_samples)
-            self.notes += [note] if note else []
+            if not isinstance(self._file, MediaFile) or self._file.has_own_length:
+                note = disagreement(self.path, self._file, self.n_samples)
+                self.notes += [note] if note else []
+        elif isinstance(self._file, MediaFile) and not self.n_samples:
+            self.n_samples = self._count_samples()
+        if isinstance(self._file, MediaFile) and self._file.n_streams > 1:
+            self.notes.append(f"the file has {self._file.n_streams} streams of sound, and stream {stream} is used; "
+                              "choose another with --stream N")
         if not self.n_samples:
             raise UserError(f"{path} contains no samples; give a file that contains audio.")
         self._select(channels)
@@ -115,8 +128,7 @@ class Decoder:
     def _open(self) -> None:
         """Open the file at its first sample."""
         with decodable(self.path):
-            self._file = soundfile.SoundFile(self.path)
-            self._file = open_with_wrong_size(self.path, self._file) or self._file
+            self._file = open_file(self.path, self._stream)
         self._position = self._kept_start = 0
         self._kept = np.empty((self.n_channels or self._file.channels, 0), np.float32)
 
@@ -151,8 +163,10 @@ class Decoder:
             return
         if channels != "mix":
             if not 1 <= int(channels) <= n_channels:
-                raise UserError(f"{self.path} has {n_channels} channels and no channel {channels}; choose 1 to "
-                                f"{n_channels}, mix or each.")
+                seen, possible = (("1 channel", "1") if n_channels == 1 else
+                                  (f"{n_channels} channels", f"a number from 1 to {n_channels}"))
+                raise UserError(f"{self.path} has {seen}, so there is no channel {channels}; give {possible}, mix or "
+                                "each, like this: --channels mix.")
             self._weights = (np.arange(n_channels) == int(channels) - 1).astype(np.float32)
         elif n_channels > 1:
             with decodable(self.path), self._quiet():
@@ -169,6 +183,13 @@ class Decoder:
         MP3 headers can state more than the file contains, and a file that was cut states what it had before.
         """
         stated, mp3 = self._file.frames, self._file.format == "MP3"
+        if isinstance(self._file, MediaFile):
+            n_samples = self._file.count()
+            if self._file.n_damaged:
+                self.notes.append(f"the file is damaged: {self._file.n_damaged} of its packets cannot be decoded and "
+                                  "are left out")
+            self._open()
+            return n_samples
         if stated > MAX_HEADER_SAMPLES or mp3 and stated + ENCODER_PADDING < count_mp3_samples(self.path.read_bytes()):
             raise UserError(f"{self.path} does not state its length, as happens with streams and interrupted "
                             "recordings; convert it to WAV or export it again.")
@@ -189,14 +210,42 @@ class Decoder:
                 n_samples += n_read
         if stated and not n_samples:
             raise UserError(f"{self.path} is not audio that can be decoded (its first samples are damaged, or "
-                            f"libsndfile cannot read {self._file.subtype_info}); give a WAV, FLAC, OGG or MP3 file.")
+                            f"libsndfile cannot read {self._file.subtype_info}); give a WAV, FLAC, OGG, MP3 or M4A "
+                            "file.")
         self._open()
         return n_samples
+
+
+def open_file(path: Path, stream: int = 1) -> Any:
+    """Open a file with libsndfile, or with FFmpeg if libsndfile cannot open it or if a further stream is wanted.
+
+    Raises:
+        soundfile.LibsndfileError: neither can open the file.
+        UserError: as in `MediaFile`.
+    """
+    refusal: Exception = UserError(f"{path} has one stream of sound; choose --stream 1.")
+    if stream == 1:
+        try:
+            file = soundfile.SoundFile(path)
+            return open_with_wrong_size(path, file) or file
+        except soundfile.LibsndfileError as error:
+            refusal = error
+    try:
+        return MediaFile(path, stream)
+    except ValueError:
+        with open(path, "rb") as file:
+            if file.read(8)[4:] == b"ftyp":  # MP4 and its kin, whose index is written at the end
+                refusal = UserError(f"{path} lacks its index, as after an interrupted recording or copy, and cannot be "
+                                    "decoded; copy it again.")
+        raise refusal from None
 
 
 def _check_path(path: Path) -> None:
     """Raise UserError unless a path is a file with contents."""
     if not path.exists():
+        if address := re.match(r"([a-z][a-z0-9+.-]+):/+(.+)", str(path), re.IGNORECASE):
+            raise UserError(f"{address[1]}://{address[2]} is an address; download the file first, for example with "
+                            f"'curl -LO {address[1]}://{address[2]}', and give the path of the file.")
         raise UserError(f"{path}: no such file; give the path of an audio file.")
     if path.is_dir():
         raise UserError(f"{path} is a directory; give the path of one audio file.")
@@ -211,7 +260,7 @@ def decodable(path: str | Path) -> Iterator[None]:
     """Turn the errors of libsndfile while it decodes a file into one UserError that names the file."""
     try:
         yield
-    except (soundfile.LibsndfileError, TypeError, ValueError) as error:
+    except (soundfile.LibsndfileError, av.error.FFmpegError, TypeError, ValueError) as error:
         reason = str(error).rstrip(".")
         raise UserError(f"{path} is not audio that can be decoded ({reason}); "
-                        "give a WAV, FLAC, OGG or MP3 file.") from None
+                        "give a WAV, FLAC, OGG, MP3 or M4A file.") from None

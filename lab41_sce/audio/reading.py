@@ -1,10 +1,11 @@
 """Audio files of any rate and channel count become float32 signals.
 
 Conventions: a signal is float32 of shape `[N]` (one channel) or `[C, N]` (several); full scale is 1.0.
-soundfile (libsndfile) decodes, soxr resamples.
+libsndfile or FFmpeg decodes (`decoder.py`), soxr resamples.
 """
 
 import logging
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ def read(path: str | Path) -> tuple[np.ndarray, int]:
     """Read a whole audio file.
 
     Args:
-        path: a file that libsndfile can decode (WAV, FLAC, OGG, MP3, ...).
+        path: see `Decoder`.
 
     Returns:
         The channels, float32 `[C, N]`, and the sample rate in Hz.
@@ -99,3 +100,26 @@ def resample(signal: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
     """Resample a signal `[N]` from one rate in Hz to another, with soxr in high quality: float32 `[N']`."""
     signal = np.asarray(signal, np.float32)
     return signal if from_hz == to_hz else soxr.resample(signal, from_hz, to_hz, quality="HQ")
+
+
+def resample_parts(parts: Iterable[np.ndarray], from_hz: int, to_hz: int) -> Iterator[np.ndarray]:
+    """Resample consecutive parts of several signals, as `resample` does with the whole signals.
+
+    Args:
+        parts: float32 `[S, C, n]`; at least one.
+        from_hz: rate of the parts.
+        to_hz: rate of the result.
+
+    Yields:
+        Consecutive parts of the result, float32 `[S, C, n']`. All together have `round(N * to_hz / from_hz)` samples.
+    """
+    if from_hz == to_hz:
+        yield from parts
+        return
+    stream: soxr.ResampleStream | None = None
+    for part in parts:
+        shape, signals = part.shape[:2], np.ascontiguousarray(part.reshape(-1, part.shape[2]).T)  # [n, S * C]
+        stream = stream or soxr.ResampleStream(from_hz, to_hz, signals.shape[1], "float32", "HQ")
+        yield stream.resample_chunk(signals).T.reshape(*shape, -1)
+    assert stream is not None
+    yield stream.resample_chunk(signals[:0], last=True).T.reshape(*shape, -1)

@@ -63,9 +63,9 @@ class Recording:
         return cls(channels, int(sample_rate_hz))
 
     @classmethod
-    def open(cls, path: str | Path, channels: str | int = "each") -> "Recording":
+    def open(cls, path: str | Path, channels: str | int = "each", stream: int = 1) -> "Recording":
         """Open an audio file; arguments and errors as in `Decoder`."""
-        decoder = Decoder(path, channels)
+        decoder = Decoder(path, channels, stream=stream)
         return cls(decoder, decoder.sample_rate_hz, str(path))
 
     @property

@@ -11,16 +11,20 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import soundfile
 
 from lab41_sce.atomic_write import temporary_name, write_whole
+from lab41_sce.audio.m4a_encoder import M4A_RATES_HZ, M4AEncoder
 from lab41_sce.command_line import INTERRUPTING_SIGNALS
 from lab41_sce.errors import UserError
 
 FULL_SCALE = 32767  # of 16-bit samples
-MAX_OGG_RATE_HZ = 200_000  # libvorbis crashes at 768 kHz
-MAX_LOSSY_LEVEL = 100.0  # times full scale, in MP3 and OGG: LAME aborts at larger samples
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a")  # of the formats that are written
+MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+MAX_RATES_HZ = {".ogg": 200_000, ".flac": 655_350}  # libvorbis crashes at 768 kHz
+MAX_LOSSY_LEVEL = 100.0  # times full scale, in MP3, OGG and M4A: LAME aborts at larger samples
 MAX_WAV_BYTES = 2**32 - 2**12  # a WAV header cannot state more
 BLOCK_SAMPLES = 2**16  # encoded at once
 
@@ -34,10 +38,11 @@ def write(path: str | Path, signal: np.ndarray, sample_rate_hz: int, subtype: st
     """Write a signal to a file in the format of its suffix; the file appears complete or not at all.
 
     Args:
-        path: the file to make; `.wav`, `.flac`, `.ogg` or `.mp3`.
+        path: the file to make; `.wav`, `.flac`, `.ogg`, `.mp3` or `.m4a`.
         signal: float32 `[N]` or `[C, N]`.
         sample_rate_hz: in Hz.
-        subtype: encoding by its libsndfile name, such as "PCM_16" or "FLOAT"; None for the default of the format.
+        subtype: encoding by its libsndfile name, such as "PCM_16" or "FLOAT"; None for the default of the format. M4A
+            files are always AAC.
 
     Raises:
         UserError: the file cannot be written.
@@ -45,8 +50,14 @@ def write(path: str | Path, signal: np.ndarray, sample_rate_hz: int, subtype: st
     path, channels = Path(path), np.atleast_2d(signal)
 
     def encode(temporary: Path) -> None:
-        with soundfile.SoundFile(temporary, "w", sample_rate_hz, len(channels), subtype) as file:
+        with contextlib.ExitStack() as opened:
+            file = (M4AEncoder(opened.enter_context(open(temporary, "wb+")), sample_rate_hz, len(channels))
+                    if path.suffix.lower() == ".m4a"
+                    else soundfile.SoundFile(temporary, "w", sample_rate_hz, len(channels), subtype))
+            opened.callback(file.close)
             _write_blocks(file, channels)
+
+    check_rate(path, sample_rate_hz)
 
     with _user_errors(path):
         write_whole(path, encode)
@@ -58,7 +69,7 @@ def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, n_
     """Open several files to write part by part; all of them appear at the end, complete, or none does.
 
     Args:
-        paths: files to make; `.wav`, `.flac`, `.ogg` or `.mp3`, in folders that exist.
+        paths: files to make; `.wav`, `.flac`, `.ogg`, `.mp3` or `.m4a`, in folders that exist.
         sample_rate_hz: in Hz.
         n_channels: C.
         n_samples: length of the files in samples.
@@ -70,6 +81,7 @@ def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, n_
     Raises:
         UserError: a file cannot be written.
     """
+    check_rate(paths[0], sample_rate_hz)
     temporary_files = [temporary_name(path) for path in paths]
 
     def write_part(signals: np.ndarray) -> None:
@@ -78,7 +90,7 @@ def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, n_
                 _write_blocks(encoder, signal)
 
     raw_files: list[_RawFile] = []
-    encoders: list[soundfile.SoundFile] = []
+    encoders: list[soundfile.SoundFile | M4AEncoder] = []
     try:
         try:
             with _user_errors(paths[0], raw_files), _delayed_interrupt():
@@ -138,22 +150,39 @@ def _delayed_interrupt() -> Iterator[None]:
         handlers[received[0][0]](*received[0])
 
 
-def _open_encoder(raw_file: _RawFile, sample_rate_hz: int, n_channels: int, n_samples: int) -> soundfile.SoundFile:
+def check_rate(path: Path, sample_rate_hz: int) -> None:
+    """Check that the format of a file, by its suffix, can have a sample rate.
+
+    Raises:
+        UserError: the format does not have this rate.
+    """
+    suffix = path.suffix.lower()
+    rates_hz = {".mp3": MP3_RATES_HZ, ".m4a": M4A_RATES_HZ}.get(suffix)
+    if rates_hz is None and sample_rate_hz <= MAX_RATES_HZ.get(suffix, sample_rate_hz):
+        return
+    if rates_hz is None or sample_rate_hz not in rates_hz:
+        possible = f"at most {MAX_RATES_HZ[suffix]}" if rates_hz is None else ", ".join(map(str, rates_hz))
+        raise UserError(f"{path.name} cannot have a sample rate of {sample_rate_hz} Hz; choose another with --rate "
+                        f"({suffix[1:].upper()}: {possible} Hz), or another format with --format.")
+
+
+def _open_encoder(raw_file: _RawFile, sample_rate_hz: int, n_channels: int,
+                  n_samples: int) -> soundfile.SoundFile | M4AEncoder:
     """Open an encoder: WAV as floats, since a voice can exceed the mixture's peak, FLAC with 24 bits."""
     suffix = raw_file.path.suffix.lower()
-    if suffix == ".ogg" and sample_rate_hz > MAX_OGG_RATE_HZ:
-        raise ValueError(f"OGG has no more than {MAX_OGG_RATE_HZ} Hz")
+    if suffix == ".m4a":
+        return M4AEncoder(raw_file, sample_rate_hz, n_channels)
     large = 4 * n_samples * n_channels > MAX_WAV_BYTES
     subtype = {".wav": "FLOAT", ".flac": "PCM_24"}.get(suffix)
     return soundfile.SoundFile(raw_file, "w", sample_rate_hz, n_channels, subtype,
                                format="RF64" if large and suffix == ".wav" else suffix[1:].upper())
 
 
-def _write_blocks(encoder: soundfile.SoundFile, signal: np.ndarray) -> None:
+def _write_blocks(encoder: soundfile.SoundFile | M4AEncoder, signal: np.ndarray) -> None:
     """Write a signal `[C, n]` in blocks: libvorbis copies each call's samples to the stack."""
     for start in range(0, signal.shape[1], BLOCK_SAMPLES):
         block = signal[:, start : start + BLOCK_SAMPLES].T
-        lossy = encoder.format in ("MP3", "OGG")
+        lossy = encoder.format in ("MP3", "OGG", "M4A")
         encoder.write(np.clip(block, -MAX_LOSSY_LEVEL, MAX_LOSSY_LEVEL) if lossy else block)
 
 
@@ -167,7 +196,7 @@ def _user_errors(path: Path, raw_files: Sequence[_RawFile] = ()) -> Iterator[Non
             for raw_file in raw_files:
                 if raw_file.error:
                     raise raw_file.error
-    except (soundfile.LibsndfileError, OSError, ValueError, TypeError, AssertionError) as error:
+    except (soundfile.LibsndfileError, av.error.FFmpegError, OSError, ValueError, TypeError, AssertionError) as error:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         raise UserError(f"{path} could not be written ({reason}); check the folder, "
-                        "the free space and the suffix (.wav, .flac, .ogg or .mp3).") from None
+                        f"the free space and the suffix ({', '.join(SUFFIXES)}).") from None

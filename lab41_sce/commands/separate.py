@@ -2,11 +2,12 @@
 
     lab41-sce separate mixture.wav --out-dir voices
 
-writes voices/mixture_1.wav, voices/mixture_2.wav and so on, one file for each speaker, in the format and at the rate
-of the input.
+writes voices/mixture_1.wav, voices/mixture_2.wav and so on, one file for each speaker in the order in which they first
+speak, at the rate of the input. FLAC files give FLAC files, all other recordings give WAV files.
 """
 
 import argparse
+import contextlib
 import functools
 import os
 import sys
@@ -19,8 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from lab41_sce.audio.mixing import mix
+from lab41_sce.audio import check_rate
+from lab41_sce.audio.decoder import MAX_RATE_HZ, MIN_RATE_HZ
+from lab41_sce.audio.pipe import STDIN, saved_stdin
 from lab41_sce.audio.recording import Recording
+from lab41_sce.audio.writing import SUFFIXES
 from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 from lab41_sce.printable import printable
@@ -36,7 +40,6 @@ from lab41_sce.separation.output_paths import (
     list_recordings,
 )
 
-DRAWN_SECONDS = 60  # of the spectrograms
 MIN_BAR_SECONDS = 60  # a shorter recording has no progress bar
 BAR = "{desc}: {percentage:3.0f} %|{bar}| {elapsed} < {remaining}"
 
@@ -45,7 +48,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = Parser("lab41-sce separate", description="Write one file for each speaker.")
     parser.add_argument("files", nargs="+", metavar="FILE",
-                        help="recordings (WAV, FLAC, OGG, MP3), or folders that contain them")
+                        help="recordings (WAV, FLAC, OGG, MP3, M4A, MP4, WebM, WMA, AMR and others; of films, the "
+                             "sound), folders that contain them, or - for standard input")
     parser.add_argument("--model", type=Path, metavar="RUN_OR_FILE",
                         help="folder of a run, or a .keras file (default: the shipped model)")
     parser.add_argument("--speakers", default="auto", metavar="auto|N",
@@ -54,6 +58,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                         help="recording of one person who talks alone; the voice of this person comes first")
     parser.add_argument("--out-dir", default=Path("."), type=Path, metavar="DIR",
                         help="folder for the voices (default: the current folder)")
+    parser.add_argument("--format", choices=[suffix[1:] for suffix in SUFFIXES], metavar="|".join(
+        suffix[1:] for suffix in SUFFIXES), help="format of the voices (default: flac for FLAC files, otherwise wav)")
+    parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate of the voices (default: as the recording)")
+    parser.add_argument("--stream", type=int, default=1, metavar="N",
+                        help="stream of sound to separate, where a file has several (default: 1)")
     parser.add_argument("--channels", default="mix", metavar="mix|each|N",
                         help="separate the mean of the channels (default), each channel with the masks of the mean, or "
                              "one channel")
@@ -79,6 +88,10 @@ def check_choices(options: argparse.Namespace) -> None:
     if "" in options.files:
         raise UserError("an empty name was given for a file; give the path of a recording.")
     options.files = [Path(file) for file in options.files]
+    if options.stream < 1:
+        raise UserError(f"--stream {options.stream} is not possible; give 1 for the first stream of sound.")
+    if options.rate is not None and not MIN_RATE_HZ <= options.rate <= MAX_RATE_HZ:
+        raise UserError(f"--rate {options.rate} is not possible; give {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz.")
     for name, words, most in (("speakers", ("auto",), MAX_VOICES), ("channels", ("mix", "each"), 1024)):
         value = getattr(options, name)
         if value in words:
@@ -92,6 +105,8 @@ def check_choices(options: argparse.Namespace) -> None:
     if options.jobs < -1 or options.jobs == 0:
         raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1 (one for each "
                         "core).")
+    if on_cluster and STDIN in options.files:
+        raise UserError("standard input (-) cannot be read on a cluster; save the recording to a file.")
     if on_cluster:  # its processes may have other working folders
         options.files = [file.absolute() for file in options.files]
         options.out_dir, options.model, options.enroll = (
@@ -104,7 +119,8 @@ def check_choices(options: argparse.Namespace) -> None:
 def output_paths(path: Path, options: argparse.Namespace) -> OutputPaths:
     """Name the outputs of a recording."""
     wanted = {SPECTROGRAMS: options.plot, ACTIVITY: options.plot, JSON: options.json, RTTM: options.rttm}
-    return OutputPaths(path, options.out_dir, tuple(ending for ending in wanted if wanted[ending]))
+    return OutputPaths(path, options.out_dir, tuple(ending for ending in wanted if wanted[ending]),
+                       options.format and f".{options.format}")
 
 
 class Outcome(NamedTuple):
@@ -139,7 +155,7 @@ def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Pa
     """
     try:
         separator = load_separator(options.model, options.call)
-        recording = recording or Recording.open(path, options.channels)
+        recording = recording or Recording.open(path, options.channels, options.stream)
         return separate_recording(separator, recording, options, inputs, enrolled, existing)
     except UserError as error:
         return Outcome([], [], str(error))
@@ -156,7 +172,8 @@ def separate_recording(separator: Any, recording: Recording, options: argparse.N
     from lab41_sce.separation.voice_files import summarise, write_voice_files
 
     path = Path(recording.name)
-    paths = output_paths(path, options)
+    paths, rate_hz = output_paths(path, options), options.rate or recording.sample_rate_hz
+    check_rate(paths.voices(1)[0], rate_hz)
     no_bar = recording.seconds < MIN_BAR_SECONDS or options.jobs != 1  # bars of several processes would overlap
     with tqdm(total=1 + 1e-9, desc=path.name, bar_format=BAR, leave=False, disable=no_bar or None) as bar:
         stream = separator.open(recording, options.speakers, enrolled, progress=bar.update)
@@ -169,23 +186,18 @@ def separate_recording(separator: Any, recording: Recording, options: argparse.N
             others = [output for output, file in staged.items() if not (retried and is_copy(output, file))]
             check_outputs(inputs, others, options.force)
 
-        separation, peak = write_voice_files(stream, recording, paths, draw_extras, check_again)
+        separation, peak = write_voice_files(stream, recording, paths, draw_extras, check_again, rate_hz)
     sentences = [*recording.notes,
                  *summarise(separation, outputs[0], peak, paths.leftovers(separation.n_speakers))]
     return Outcome(outputs, [f"{path.name}: {sentence}" for sentence in sentences])
 
 
 def draw_extras(extras: Mapping[str, Path], separation: Any, recording: Recording, voices: Sequence[Path]) -> None:
-    """Draw the spectrograms of a recording and its voices, and the activity of the speakers, if requested."""
-    if ACTIVITY not in extras:
-        return
-    from lab41_sce.reporting import figures, sound_figures
+    """Draw the pictures of a recording, if requested."""
+    if ACTIVITY in extras:
+        from lab41_sce.reporting import separation_pictures
 
-    n_drawn = min(recording.n_samples, round(DRAWN_SECONDS * recording.sample_rate_hz))
-    panels = {Path(part.name).name: mix(part.read(0, min(n_drawn, part.n_samples)))
-              for part in (recording, *map(Recording.open, voices))}
-    figures.save(sound_figures.spectrograms(panels, recording.sample_rate_hz), extras[SPECTROGRAMS])
-    figures.save(sound_figures.who_speaks_when(separation.activity), extras[ACTIVITY])
+        separation_pictures.draw(extras[SPECTROGRAMS], extras[ACTIVITY], separation, recording, voices)
 
 
 @command("interrupted: finished recordings are kept, no file is incomplete; run the same command to continue")
@@ -193,7 +205,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Separate every file; return 0, or 1 after a sentence about each file that could not be separated."""
     options = parse(arguments)
     check_choices(options)
-    return int(not separate_all(options))
+    with contextlib.ExitStack() as temporary:
+        options.files = [temporary.enter_context(saved_stdin()) if file == STDIN else file for file in options.files]
+        return int(not separate_all(options))
 
 
 def separate_all(options: argparse.Namespace) -> bool:
@@ -214,7 +228,7 @@ def separate_all(options: argparse.Namespace) -> bool:
         return all_possible
     # A recording that cannot be read is reported before the model is loaded; one of several must not stop the others.
     person = Recording.open(options.enroll, "mix") if options.enroll else None
-    only = None if several else Recording.open(paths[0], options.channels)
+    only = None if several else Recording.open(paths[0], options.channels, options.stream)
     separator = load_separator(options.model, options.call)
     enrolled = separator.speaker_embedding(person) if person else None
     if only:

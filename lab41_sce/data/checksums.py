@@ -4,6 +4,7 @@ Checksums detect damage and mistakes, not malice.
 """
 
 import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -32,6 +33,11 @@ def file_checksum(path: str | Path) -> str:
     return f"{crc32:08x}"
 
 
+def file_checksums(paths: Sequence[str | Path], label: str) -> list[str]:
+    """Compute the checksum of each file in several threads, behind a progress bar with a label."""
+    return _in_threads((delayed(file_checksum)(path) for path in paths), len(paths), label)
+
+
 def utterance_checksums(utterances: pd.DataFrame) -> list[str]:
     """Compute the checksum of each utterance: of its file, or of its samples in a store.
 
@@ -41,13 +47,19 @@ def utterance_checksums(utterances: pd.DataFrame) -> list[str]:
     Raises:
         UserError: a shard of a store cannot be read.
     """
-    if "start" in utterances:
-        jobs = (delayed(_stored_checksum)(*row) for row in
-                zip(utterances["path"], utterances["start"], utterances["stop"], strict=True))
-    else:
-        jobs = (delayed(file_checksum)(path) for path in utterances["path"])
+    label = "checksums of speech"
+    if "start" not in utterances:
+        return file_checksums(utterances["path"].tolist(), label)
+    rows = zip(utterances["path"], utterances["start"], utterances["stop"], strict=True)
+    return _in_threads((delayed(_stored_checksum)(*row) for row in rows), len(utterances), label)
+
+
+def _in_threads(jobs: Iterable, n_jobs: int, label: str) -> list[str]:
+    """Run joblib's jobs in several threads; return their results in order."""
+    if not n_jobs:  # joblib warns if there is nothing to do
+        return []
     computed = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
-    return [*tqdm(computed, "checksums of speech", len(utterances), unit=" utterances", leave=False, disable=None)]
+    return [*tqdm(computed, label, n_jobs, leave=False, disable=None)]
 
 
 def _stored_checksum(path: str, start: int, stop: int) -> str:

@@ -9,7 +9,7 @@
 | `speaker_i`, `utterance_i` | for each source i from 1: speaker id and utterance |
 | `start_i`, `gain_i` | for each source i: first sample in the utterance, and the factor that sets its level |
 | `noise`, `noise_seed`, `snr_db` | with noise only: its kind, the seed of its samples, its ratio in dB |
-| `noise_files` | with a folder of noise only: a checksum of the names and sizes of its files |
+| `noise_files` | with a folder of noise only: a checksum of the table of its files (`Noise.files`) |
 """
 
 import itertools

@@ -14,7 +14,6 @@ the files in a folder, by name, is used for evaluation only.
 """
 
 import logging
-import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from scipy.signal import welch
 from tqdm import tqdm
 
 from lab41_sce import audio
+from lab41_sce.data.checksums import file_checksums, text_checksum
 from lab41_sce.data.speech import Speech
 from lab41_sce.data.splits import SpeakerIndex
 from lab41_sce.errors import UserError
@@ -47,24 +47,29 @@ class Noise:
         utterances: table with the columns `utterance`, `speaker`, `split`.
         kinds: some of `KINDS`.
         folder: for the kind `folder`: searched for audio files, with its subfolders.
+        check: "samples" computes the checksum of each file of the folder; "headers" reads their headers only.
 
     Attributes:
-        fingerprint: checksum of the names and sizes of the files in `folder`; None without a folder.
+        files: table of the files of the folder with the columns `file`, `bytes` and `checksum`; empty checksums with
+            `check="headers"`.
+        fingerprint: checksum of this table, a whole number; None without a folder.
 
     Raises:
         UserError: the folder does not exist, or it has fewer than two audio files that can be read.
     """
 
     def __init__(self, speech: Speech, utterances: pd.DataFrame, kinds: Sequence[str] = KINDS[:-1],
-                 folder: str | Path | None = None):
+                 folder: str | Path | None = None, check: str = "samples"):
         self.speech, self.kinds = speech, list(kinds)
         self._indices = {split: SpeakerIndex(of_split) for split, of_split in utterances.groupby("split")}
         root = Path(folder or "")
         files = {} if folder is None else _audio_files(root)
         n_evaluation = max(1, len(files) // 5)
         self._files = {"train": [*files.items()][:-n_evaluation], "evaluation": [*files.items()][-n_evaluation:]}
-        names = [f"{file.relative_to(root)} {file.stat().st_size}" for file in files]
-        self.fingerprint = zlib.crc32("\n".join(names).encode()) if names else None
+        names, sizes = [str(file.relative_to(root)) for file in files], [file.stat().st_size for file in files]
+        checksums = file_checksums([*files], "checksums of noise") if check == "samples" else ""
+        self.files = pd.DataFrame({"file": names, "bytes": sizes, "checksum": checksums})
+        self.fingerprint = int(text_checksum(self.files.to_csv(index=False)), 16) if names else None
         self._spectra: dict[str, np.ndarray] = {}
 
     def require(self, splits: Iterable[str], n_speakers: int) -> None:

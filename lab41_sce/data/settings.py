@@ -95,7 +95,8 @@ class NoiseSettings:
 
     kinds: list[str] = setting(["white", "pink", "speech_shaped", "babble"], "Kinds of noise, all equally frequent",
                                choices=KINDS)
-    folder: str | None = setting(None, "Folder with recordings of noise, for the kind `folder`", free_on_resume=True)
+    folder: str | None = setting(None, "Folder with recordings of noise, for the kind `folder`; corpus.check=samples "
+                                 "computes their checksums", free_on_resume=True)
     training_snr_db: list[float] | None = setting(
         None, "[lowest, highest] signal-to-noise ratio of the mixtures of training and validation; null: no noise",
         unit="dB")
@@ -112,6 +113,12 @@ class NoiseSettings:
             raise UserError(f"noise.kinds=[] is not possible with noise; give some of {', '.join(KINDS)}.")
         if "folder" in self.kinds and self.folder is None:
             raise UserError("noise.kinds contains folder, but noise.folder is null; give noise.folder=PATH.")
+        if self.folder is not None and "folder" not in self.kinds:
+            raise UserError(f"noise.folder={self.folder} would have no effect, since noise.kinds does not contain "
+                            "folder; add it, like this: noise.kinds='[folder]', or remove noise.folder.")
+        if self.folder is not None and training is None and not self.evaluation_snr_db:
+            raise UserError(f"noise.folder={self.folder} would have no effect without noise; set noise.training_snr_db "
+                            "or noise.evaluation_snr_db, or remove noise.folder.")
 
 
 def _is_count(value: object) -> bool:

@@ -8,17 +8,22 @@ A browser sends requests in the name of its user for every site that the user vi
     Origin  the site whose script or form sends the request (cross-site request forgery).
 
 Gradio has many more routes than the page needs: histories, editors, a proxy, converters. `ROUTES` lists those needed.
+
+A request with a body has `MAX_BODY_SECONDS` to be complete. uvicorn 0.54 has no such limit, and none for slow headers.
 """
 
+import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+MAX_BODY_SECONDS = 300.0  # until a request is complete: 20 MB at 0.6 Mbit/s
 LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
 EVERY_ADDRESS = {"", "0.0.0.0", "::"}  # a server with this address listens at all addresses of the computer
 ROUTES = {
@@ -73,18 +78,32 @@ class Guard:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
 
+        started = False
+
         async def send_protected(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 MutableHeaders(scope=message).update(PROTECTION)
             await send(message)
 
         refusal = self._refusal(scope["method"], scope["path"], Headers(scope=scope))
-        if refusal is None:
+        if refusal is None and scope["method"] != "POST":
             return await self._app(scope, receive, send_protected)
+        if await _in_time(lambda receive: self._answer(refusal, scope, receive, send_protected), receive):
+            return
+        if not started:
+            sentence = f"This request was not complete after {MAX_BODY_SECONDS:g} seconds."
+            await PlainTextResponse(sentence, 408, {"Connection": "close"})(scope, receive, send_protected)
+
+    async def _answer(self, refusal: tuple[int, str] | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that may pass, or refuse it with a status and a sentence."""
+        if refusal is None:
+            return await self._app(scope, receive, send)
         while (await receive()).get("more_body"):  # a client that is still sending would not read the answer
             pass
         status, sentence = refusal
-        await PlainTextResponse(sentence, status)(scope, receive, send_protected)
+        await PlainTextResponse(sentence, status)(scope, receive, send)
 
     def _refusal(self, method: str, path: str, headers: Headers) -> tuple[int, str] | None:
         """Return the status and the sentence of a refusal; None for a request that may pass."""
@@ -116,6 +135,33 @@ class Guard:
         """Return whether a request for this host is for the page."""
         name = host_name(authority)
         return bool(name) and (name in self._names or self._every_address and _is_address(name))
+
+
+async def _in_time(answer: Callable[[Receive], Coroutine[Any, Any, None]], receive: Receive) -> bool:
+    """Answer a request; cancel the answer and return False if its body is not complete after `MAX_BODY_SECONDS`."""
+    expired = False
+
+    def expire() -> None:
+        nonlocal expired
+        expired = True
+        task.cancel()
+
+    async def receive_part() -> Message:
+        part = await receive()
+        if not part.get("more_body"):
+            timer.cancel()
+        return part
+
+    task = asyncio.ensure_future(answer(receive_part))
+    timer = asyncio.get_running_loop().call_later(MAX_BODY_SECONDS, expire)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not expired:
+            raise
+    finally:
+        timer.cancel()
+    return not expired
 
 
 def _is_address(name: str) -> bool:

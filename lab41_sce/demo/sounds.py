@@ -99,6 +99,9 @@ def open_sound(path: str | Path, limits: Limits) -> Sound:
     check_sound(path, limits)
     try:
         recording = Recording.open(path, "mix")
+        if recording.seconds > limits.seconds:  # more than its header states
+            raise UserError(f"{path.name} lasts {recording.seconds:.0f} s, and this page accepts at most "
+                            f"{limits.seconds:g} s; cut it.")
         return Sound(recording.read(0, recording.n_samples)[0], recording.sample_rate_hz, path.stem,
                      notes=tuple(recording.notes))
     except UserError as error:

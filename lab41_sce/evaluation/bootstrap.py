@@ -1,6 +1,6 @@
 """Scores of many mixtures become means with 95 % bootstrap intervals, and mean differences between systems.
 
-    long table of `metrics.score_mixtures` -> one row per system, split, kind and metric (Figure 6 of the article)
+    long table of `score_mixtures` -> one row per system, split, kind and metric (Figure 6 of the article)
 """
 
 import itertools
@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pandas as pd
 
-from lab41_sce.evaluation.metrics import LABELS
+from lab41_sce.evaluation.parallel_scoring import LABELS
 
 
 def summarise(scores: pd.DataFrame, seed: int = 0, n_resamples: int = 2000,

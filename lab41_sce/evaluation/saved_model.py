@@ -21,6 +21,8 @@ from lab41_sce.models.loading import SeparationModel, load_model
 from lab41_sce.pretrained import MODEL
 from lab41_sce.separation.chunked_inference import estimate_masks
 
+NOT_CHANGED = {"name", "trainable", "dtype", "front_end", "network"}  # arguments that `changes` cannot replace
+
 logger = logging.getLogger(__name__)
 
 
@@ -31,7 +33,7 @@ def build(setup: Setup, path: str | Path, changes: Mapping[str, Any] | None = No
         setup: of the run that scores the system.
         path: see `load_model`; "systems/NAME" for a system that this run trains, which is loaded when it first
             separates; or "pretrained" for the shipped model.
-        changes: attributes of the model to set, such as `{"soft_scale": None}`.
+        changes: constructor arguments of the model to set, such as `{"soft_scale": None}`.
 
     Returns:
         A function of a `Mixture`. It raises UserError if the model was trained or selected with a speaker of the
@@ -65,8 +67,10 @@ def _load(place: Path, changes: Mapping[str, Any], sample_rate_hz: int) -> Separ
         raise UserError(f"the model at {place} has a sample rate of {model.front_end.sample_rate_hz} Hz, the mixtures "
                         f"here have {sample_rate_hz} Hz; set front_end.sample_rate_hz to the rate of the model.")
     for name, value in changes.items():
-        if not hasattr(model, name):
-            raise UserError(f"changes.{name}={value} is not possible: the model at {place} has no {name}.")
+        possible = sorted(model.get_config().keys() - NOT_CHANGED)
+        if name not in possible:
+            raise UserError(f"changes.{name}={value} is not possible: the model at {place} has no such setting; give "
+                            f"one of {', '.join(possible)}.")
         setattr(model, name, value)
     return model
 

@@ -28,6 +28,11 @@ from keras import layers
 from lab41_sce.models import Tensor
 
 TRAINING_DTYPES = ("float32", "bfloat16", "fastest")
+# The arguments of both directions that change what the layer computes. Initialisers, regularizers and constraints of
+# the weights may have any value.
+COMPUTED = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True, "dropout": 0.0,
+            "recurrent_dropout": 0.0, "return_sequences": True, "return_state": False, "stateful": False,
+            "activity_regularizer": None}
 
 
 @keras.saving.register_keras_serializable("lab41_sce")
@@ -35,12 +40,13 @@ class BidirectionalLSTM(layers.Bidirectional):
     """Run an LSTM over the frames in both directions.
 
     Args:
-        layer: `keras.layers.LSTM` with `return_sequences=True` and its default activations.
+        layer: `keras.layers.LSTM` with the arguments in `COMPUTED`.
         training_dtype: dtype of the products in training: "float32", "bfloat16", or "fastest", which measures the two.
-        **options: of `keras.layers.Bidirectional`.
+            It has no effect where Keras's own layers run.
+        **options: of `keras.layers.Bidirectional`, such as `name`.
 
     Raises:
-        ValueError: `training_dtype` is none of these.
+        ValueError: `training_dtype` is none of these, or the layer would not compute what an argument asks for.
     """
 
     def __init__(self, layer: layers.LSTM, *, training_dtype: str, **options: Any):
@@ -49,11 +55,29 @@ class BidirectionalLSTM(layers.Bidirectional):
         if training_dtype not in TRAINING_DTYPES:
             raise ValueError(f"training_dtype '{training_dtype}' is not possible; give float32, bfloat16 or fastest.")
         self.training_dtype = training_dtype
+        self._require_computed(options)
+
+    def _require_computed(self, options: dict[str, Any]) -> None:
+        """Raise ValueError unless `call` computes what the arguments ask for."""
+        given: list[tuple[str, Any, Any]] = [("merge_mode", self.merge_mode, "concat"),
+                                             ("weights", options.get("weights"), None)]
+        for layer, go_backwards in ((self.forward_layer, False), (self.backward_layer, True)):
+            if not isinstance(layer, layers.LSTM):
+                raise ValueError(f"BidirectionalLSTM cannot wrap {type(layer).__name__}; give a keras.layers.LSTM, or "
+                                 "use keras.layers.Bidirectional.")
+            config, wanted = layer.get_config(), COMPUTED | {"go_backwards": go_backwards}
+            given += [(name, config[name], value) for name, value in wanted.items()]
+        given.append(("units of the backward layer", self.backward_layer.units, self.forward_layer.units))
+        for name, seen, value in given:
+            if seen != value:
+                raise ValueError(f"BidirectionalLSTM cannot compute {name}={seen!r}; give {value!r}, or use "
+                                 "keras.layers.Bidirectional.")
 
     def call(self, sequences: Tensor, initial_state: Any = None, mask: Tensor = None,
              training: bool | None = None) -> Tensor:
         """Map float32 `[B, T, D]` to `[B, T, 2 U]`: the outputs of the forward, then of the backward direction."""
-        plain = initial_state is None and mask is None and self.compute_dtype == "float32"
+        dtypes = {layer.compute_dtype for layer in (self, self.forward_layer, self.backward_layer)}
+        plain = initial_state is None and mask is None and dtypes == {"float32"}
         if keras.backend.backend() != "tensorflow" or not plain:
             return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
         import tensorflow as tf

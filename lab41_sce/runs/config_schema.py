@@ -29,6 +29,7 @@ from lab41_sce.errors import UserError
 from lab41_sce.evaluation.settings import EvaluationSettings, ParallelSettings, ValidationSettings
 from lab41_sce.models.settings import FrontEndSettings
 from lab41_sce.plain_data import flatten
+from lab41_sce.runs.config_files import register_checked_files
 from lab41_sce.runs.renamed_settings import renamed_overrides
 from lab41_sce.runs.unknown_settings import composing_error, refuse_unknown_in_systems
 from lab41_sce.setting import (
@@ -93,7 +94,9 @@ def register_defaults() -> None:
     ConfigStore.instance().store(group="corpus", name="settings", node=corpus)
 
 
-register_defaults()  # `hydra.main` composes before any function of this package is called
+# `hydra.main` composes before any function of this package is called.
+register_defaults()
+register_checked_files()
 
 
 def compose_config(overrides: Sequence[str] = ()) -> DictConfig:

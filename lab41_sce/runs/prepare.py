@@ -22,6 +22,7 @@ from lab41_sce.data.sampler import TrainingMixtures
 from lab41_sce.data.settings import CorpusSettings
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
+from lab41_sce.evaluation.perceptual import check_metrics
 from lab41_sce.evaluation.validation import validate
 from lab41_sce.methods.base import Setup
 from lab41_sce.runs.config_schema import Settings
@@ -60,6 +61,11 @@ class Prepared:
                            self.setup.front_end.pre_emphasis, self.settings.seed, rows=rows)
         return mixtures() if snr_db is None else mixtures(noise=self.noise, snr_db=(snr_db[0], snr_db[1]))
 
+    def training_noise_files(self) -> pd.DataFrame | None:
+        """Return the files of the folder of noise (`Noise.files`) if the training uses them, else None."""
+        settings = self.settings.noise
+        return self.noise.files if settings.training_snr_db is not None and "folder" in settings.kinds else None
+
     def held_out_batches(self) -> list[dict[str, np.ndarray]]:
         """Draw batches of held-out utterances of the trained speakers; none where too few speakers have some."""
         held_out = self.utterances[self.utterances["split"] == "train-validation"]
@@ -75,8 +81,9 @@ class Prepared:
         """Draw the frozen mixtures to score on: all splits without noise, then at each signal-to-noise ratio.
 
         Raises:
-            UserError: a split has too few speakers or too little speech.
+            UserError: a split has too few speakers or too little speech, or a metric cannot be computed.
         """
+        check_metrics(self.settings.evaluation.metrics, self.setup.front_end.sample_rate_hz)
         evaluation, noise_settings, seed = self.settings.evaluation, self.settings.noise, self.settings.seed
         if noise_settings.evaluation_snr_db:
             self.noise.require(evaluation.splits, self.setup.n_speakers)
@@ -178,7 +185,7 @@ def prepare(config: DictConfig, settings: Settings, recorded: pd.DataFrame, fold
     speech = Speech(utterances, front_end.sample_rate_hz, settings.mixtures.in_memory)
     setup = Setup(front_end, network, settings.mixtures.n_speakers, tuple(splits.trained_speakers(utterances)), speech,
                   utterances[utterances["split"] == "train"], folder)
-    noise = Noise(speech, utterances, settings.noise.kinds, settings.noise.folder)
+    noise = Noise(speech, utterances, settings.noise.kinds, settings.noise.folder, settings.corpus.check)
     validation = draw_evaluation_set(speech, utterances, "validation", n_speakers=setup.n_speakers,
                                      n_per_kind=settings.validation.per_kind, seconds=settings.validation.seconds,
                                      pre_emphasis=front_end.pre_emphasis, seed=settings.seed)

@@ -1,7 +1,8 @@
-"""The speech of a run becomes `speech.csv`, and a resumed run has to have the same speech.
+"""The sound files of a run become `speech.csv` and `noise.csv`, and a resumed run has to have the same files.
 
-`speech.csv` has the columns `utterance`, `seconds` and `checksum` (`data/checksums.py`). With `corpus.check=headers`,
-no speech is read: a run that begins so records no checksums, and a resumption compares durations only.
+`speech.csv` has the columns `utterance`, `seconds` and `checksum` (`data/checksums.py`). `noise.csv` has the columns
+`file`, `bytes` and `checksum`, for training with the noise of a folder. With `corpus.check=headers`, no file is read: a
+run that begins so records no checksums, and a resumption compares durations and sizes only.
 """
 
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandas as pd
 from lab41_sce.data.checksums import utterance_checksums
 from lab41_sce.errors import UserError
 
-NAME = "speech.csv"
+NAME, NOISE = "speech.csv", "noise.csv"
 HALF_SAMPLE_SECONDS = 2e-6  # smaller than half a sample at 192 kHz, larger than rounding errors
 
 
@@ -37,7 +38,7 @@ def require_same_speech(now: pd.DataFrame, path: Path) -> None:
     Raises:
         UserError: an utterance has another duration or checksum than recorded, or `speech.csv` cannot be read.
     """
-    recorded = _read(path)
+    recorded = _read(path, {"utterance": str, "seconds": float, "checksum": str})
     if not recorded["utterance"].equals(now["utterance"]):
         raise UserError(f"{path} is damaged, since it lists other utterances than splits.csv; restore the file from a "
                         "copy, or delete it if the speech has not changed since the run began.")
@@ -50,12 +51,32 @@ def require_same_speech(now: pd.DataFrame, path: Path) -> None:
                         "choose another run_dir, or start again with overwrite=true.")
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """Read `speech.csv`."""
+def require_same_noise(now: pd.DataFrame, path: Path) -> None:
+    """Compare the files of a folder of noise with those of the beginning of a run.
+
+    Args:
+        now: `Noise.files`.
+        path: `noise.csv` of the run.
+
+    Raises:
+        UserError: a file was added, removed or changed, or `noise.csv` cannot be read.
+    """
+    recorded = _read(path, {"file": str, "bytes": int, "checksum": str})
+    both = now.merge(recorded, "outer", "file", suffixes=("", "_recorded"))
+    known = (both["checksum"] != "") & (both["checksum_recorded"] != "")
+    changed = both["bytes"].ne(both["bytes_recorded"]) | known & both["checksum"].ne(both["checksum_recorded"])
+    if changed.any():
+        raise UserError(f"{changed.sum()} files in noise.folder were added, removed or changed since the run began "
+                        f"(the first: {both['file'][changed].iloc[0]}; {path} lists the earlier ones); use the same "
+                        "noise, choose another run_dir, or start again with overwrite=true.")
+
+
+def _read(path: Path, types: dict[str, type]) -> pd.DataFrame:
+    """Read columns of `speech.csv` or `noise.csv`."""
     try:
-        table = pd.read_csv(path, dtype={"utterance": str, "checksum": str}, keep_default_na=False)
-        return table[["utterance", "seconds", "checksum"]].astype({"seconds": float})
+        texts = {name: str for name, kind in types.items() if kind is str}
+        return pd.read_csv(path, dtype=texts, keep_default_na=False)[[*types]].astype(types)
     except (OSError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"{path} cannot be read ({reason}); restore the file from a copy, or delete it if the speech "
-                        "has not changed since the run began.") from None
+        raise UserError(f"{path} cannot be read ({reason}); restore the file from a copy, or delete it if the "
+                        f"{path.stem} has not changed since the run began.") from None

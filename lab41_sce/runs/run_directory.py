@@ -1,10 +1,11 @@
 """One run, one folder: who may use it, and which files describe it.
 
-`config.yaml` (resolved), `version.json`, `splits.csv`, `speech.csv` (checksums), `evaluation.csv` (the frozen
-mixtures), for each trained system `systems/<name>/` with `checkpoint.npz`, `checkpoint_previous.npz`, `model.keras`
-(the best), `history.csv`, `tensorboard/` and, if it has speaker vectors, `speakers.csv`; then `history.csv` and
-`systems.csv` (of all of them), `mixtures.csv` (scores), `checksums.csv` (of what the scores depend on), `summary.csv`,
-`differences.csv`, `examples.csv`, `examples/`, `figures/`, `table.md`, `report.html`; and `article/`, if wanted.
+`config.yaml` (resolved), `version.json`, `splits.csv`, `speech.csv` (checksums), `noise.csv` (those of a folder of
+noise in training), `evaluation.csv` (the frozen mixtures), for each trained system `systems/<name>/` with
+`checkpoint.npz`, `checkpoint_previous.npz`, `model.keras` (the best), `history.csv`, `tensorboard/` and, if it has
+speaker vectors, `speakers.csv`; then `history.csv` and `systems.csv` (of all of them), `mixtures.csv` (scores),
+`checksums.csv` (of what the scores depend on), `summary.csv`, `differences.csv`, `examples.csv`, `examples/`,
+`figures/`, `table.md`, `report.html`; and `article/`, if wanted.
 """
 
 import contextlib
@@ -23,12 +24,13 @@ from omegaconf import DictConfig, OmegaConf
 from lab41_sce.atomic_write import make_folder, write_csv, write_text
 from lab41_sce.errors import UserError
 from lab41_sce.runs.recorded_speech import NAME as SPEECH
-from lab41_sce.runs.recorded_speech import require_same_speech, speech_table
+from lab41_sce.runs.recorded_speech import NOISE, require_same_noise, require_same_speech, speech_table
 from lab41_sce.runs.resume import check_same_settings
 from lab41_sce.runs.versions import licences, versions
 
-FILES = ("config.yaml", "version.json", "splits.csv", "speech.csv", "evaluation.csv", "history.csv", "systems.csv",
-         "mixtures.csv", "checksums.csv", "summary.csv", "differences.csv", "examples.csv", "table.md", "report.html")
+FILES = ("config.yaml", "version.json", "splits.csv", "speech.csv", "noise.csv", "evaluation.csv", "history.csv",
+         "systems.csv", "mixtures.csv", "checksums.csv", "summary.csv", "differences.csv", "examples.csv", "table.md",
+         "report.html")
 FOLDERS = ("systems", "examples", "figures", "article")
 COMMAND_VARIABLE = "LAB41_SCE_COMMAND"  # environment variable: identifies a command, also in its restarted processes
 
@@ -93,7 +95,8 @@ def check_folder(config: DictConfig, folder: Path) -> None:
         check_same_settings(config, folder)
 
 
-def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, command: str | None) -> None:
+def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, command: str | None,
+                noise_files: pd.DataFrame | None = None) -> None:
     """Begin or resume a run in a folder that `check_folder` has passed.
 
     Args:
@@ -101,10 +104,11 @@ def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, comm
         folder: of the run; with `overwrite`, the files of an earlier run in it are deleted, and no others.
         utterances: table with the column `split`; a resumed run must have the same.
         command: the command line that started the run, if any.
+        noise_files: `Noise.files`, if the training uses the noise of a folder; a resumed run must have the same.
 
     Raises:
-        UserError: speech or splits differ from those of the run to be resumed, a file that describes them is damaged,
-            or nothing can be written.
+        UserError: speech, noise or splits differ from those of the run to be resumed, a file that describes them is
+            damaged, or nothing can be written.
     """
     if config.overwrite and not config.resume:
         for name in FILES:
@@ -118,10 +122,14 @@ def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, comm
     speech = speech_table(utterances, config.corpus.check)
     if (folder / SPEECH).exists():
         require_same_speech(speech, folder / SPEECH)
+    if noise_files is not None and (folder / NOISE).exists():
+        require_same_noise(noise_files, folder / NOISE)
     describe_run(config, folder, versions(command))
     write_csv(splits, path)
     if not (folder / SPEECH).exists():
         write_csv(speech, folder / SPEECH)
+    if noise_files is not None and not (folder / NOISE).exists():
+        write_csv(noise_files, folder / NOISE)
 
 
 def _read_splits(path: Path) -> pd.DataFrame:

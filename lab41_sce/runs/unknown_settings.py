@@ -73,6 +73,8 @@ def composing_error(error: Exception, known: Collection[str]) -> UserError:
     reason = lines[0].rstrip(".")
     name = reason.partition("'")[2].partition("'")[0]
     add = "To append to your default list use "
+    if reason.startswith("error: "):  # of `config_files.py`
+        return UserError(lines[0].removeprefix("error: "))
     if isinstance(error, OverrideParseException):
         name, example = error.override.partition("=")[0], "; give settings like this: training.minutes=60."
         if name in known:

@@ -1,6 +1,11 @@
 """Masks `[S, T, F]` and magnitudes `[T, F]` become the activity of each speaker and the confidence of the separation.
 
-The activity gives segments (for RTTM files and JSON). The confidence of a bin is the difference between its largest
+The activity gives segments (for RTTM files and JSON). A voice is active in a frame if its power is near its usual loud
+level, well above its noise floor, and near the loudest voice of the frame. Masks of a low confidence, as in
+reverberant rooms, give parts of every voice to all others; then only the voice that leads for about a second is
+active, so overlapping speech is missed.
+
+The confidence of a bin is the difference between its largest
 and its second largest mask; the confidence of a second or of a recording is the mean over its bins, weighted by
 magnitude. It is 1 where every bin belongs clearly to one voice, and near 0 where the voices cannot be separated. A
 single voice has no confidence, because no other voice competes with it.
@@ -10,17 +15,23 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_closing, binary_opening
+from scipy.ndimage import binary_closing, binary_opening, gaussian_filter1d
 
 from lab41_sce.separation.frame_levels import sustained_level
 
-RANGE_DB = 25.0  # an active voice is at most this far below its usual loud level ...
-SHARE_DB = 10.0  # ... and at most this far below the loudest voice of the frame
+RANGE_DB = 25.0  # an active voice is at most this far below its usual loud level, ...
+FLOOR_DB = 12.0  # ... this far above its noise floor, which its quiet frames have, ...
+SHARE_DB = 5.0  # ... and at most this far below the loudest voice of the frame
+FLOOR_PERCENTILE = 10
+MAX_FLOOR_DB = 10.0  # the limit above the noise floor is at most this far below the usual loud level
 MAX_LEVEL_DIFFERENCE_DB = 15.0  # the usual loud level of a voice counts as at most this far below the loudest voice's
 # The usual loud level of a voice: a percentile of its powers over the active frames in which it is the loudest voice.
 # Over all frames, it would be the level of the noise for somebody who rarely talks.
 USUAL_PERCENTILE = 90
-PAUSE_SECONDS, WORD_SECONDS = 0.4, 0.2  # shorter pauses are bridged, shorter sounds are removed
+# Masks of a lower confidence give parts of every voice to all others. Then one voice is active at a time.
+MIN_CONFIDENCE = 0.6
+LEAD_SECONDS = 0.5  # standard deviation of the smoothing that finds the leading voice
+PAUSE_SECONDS, WORD_SECONDS = 0.5, 0.2  # shorter pauses are bridged, shorter sounds are removed
 
 Segments = list[list[tuple[float, float]]]  # for each voice, pairs of start and end in seconds
 
@@ -77,15 +88,24 @@ class SpeakerActivity:
 
     def active(self) -> np.ndarray:
         """Find the active voices of each frame, bool `[S, T]`."""
-        usual = self._usual_powers()[:, None]
-        usual = np.maximum(usual, usual.max() * 10 ** (-MAX_LEVEL_DIFFERENCE_DB / 10))
-        loud = self.powers > usual * 10 ** (-RANGE_DB / 10)
-        loud &= self.powers > self.powers.max(axis=0) * 10 ** (-SHARE_DB / 10)
+        loud = self.powers > self._lowest_powers()[:, None]
+        if self.confidence() < MIN_CONFIDENCE:
+            leading = gaussian_filter1d(np.sqrt(self.powers), LEAD_SECONDS / self.frame_seconds, axis=1)
+            loud = loud.any(axis=0) & (leading == leading.max(axis=0))
+        else:
+            loud &= self.powers > self.powers.max(axis=0) * 10 ** (-SHARE_DB / 10)
         pause, word = (np.ones((1, max(round(seconds / self.frame_seconds), 1)))
                        for seconds in (PAUSE_SECONDS, WORD_SECONDS))
         edge = pause.shape[1]  # closing removes sounds that touch the border, so the border is padded
         closed = binary_closing(np.pad(loud, [(0, 0), (edge, edge)]), pause)[:, edge:-edge]
         return binary_opening(closed, word)
+
+    def _lowest_powers(self) -> np.ndarray:
+        """Return the power above which each voice can be active, `[S]`."""
+        usual = self._usual_powers()
+        usual = np.maximum(usual, usual.max() * 10 ** (-MAX_LEVEL_DIFFERENCE_DB / 10))
+        above_noise = np.percentile(self.powers, FLOOR_PERCENTILE, axis=1) * 10 ** (FLOOR_DB / 10)
+        return np.maximum(usual * 10 ** (-RANGE_DB / 10), np.minimum(above_noise, usual * 10 ** (-MAX_FLOOR_DB / 10)))
 
     def _usual_powers(self) -> np.ndarray:
         """Return the usual loud level of each voice, as a power, over the frames in which it leads: `[S]`."""

@@ -1,5 +1,6 @@
 """The path of a recording and the wanted outputs become the names of the files to write, which are checked."""
 
+import contextlib
 import filecmp
 import itertools
 import logging
@@ -8,14 +9,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import soundfile
 
 from lab41_sce import atomic_write
+from lab41_sce.audio.decoder import open_file
 from lab41_sce.errors import UserError
 
 MAX_VOICES = 10  # models are trained on two or three
 MAX_NAME_BYTES = 255
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+# Of the files of a folder that are separated; a file that is given by its name may have any
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".m4b", ".mp4", ".mov", ".webm", ".mkv", ".mka", ".opus", ".oga",
+            ".aac", ".amr", ".3gp", ".3g2", ".wma", ".wmv", ".asf", ".avi", ".aiff", ".aif", ".aifc", ".caf", ".au",
+            ".w64", ".rf64", ".mp2", ".mpg", ".ts", ".flv", ".ac3", ".ape", ".wv")
+LOSSLESS_SUFFIXES = (".wav", ".flac")  # the voices of such recordings have the format of the recording
 SPECTROGRAMS, ACTIVITY, JSON, RTTM = "_spectrograms.png", "_voices.png", ".json", ".rttm"
 VOICE_COMMENT = "voice separated by lab41_sce"  # in the header of every file with a voice
 EXTRAS = (SPECTROGRAMS, ACTIVITY, JSON, RTTM)
@@ -31,11 +38,14 @@ class OutputPaths:
         recording: path of the recording.
         folder: for the files.
         wanted: those of `EXTRAS` to write in addition to the voices.
+        suffix: of the voices, such as ".mp3"; None for the recording's own if it is FLAC, otherwise ".wav". MP3 and
+            other lossy formats would lose sound again.
     """
 
     recording: Path
     folder: Path
     wanted: tuple[str, ...] = ()
+    suffix: str | None = None
 
     @property
     def extras(self) -> dict[str, Path]:
@@ -44,8 +54,8 @@ class OutputPaths:
 
     def voices(self, n_speakers: int) -> list[Path]:
         """Return the file of each voice."""
-        suffix = self.recording.suffix.lower()
-        suffix = suffix if suffix in SUFFIXES else ".wav"
+        own = self.recording.suffix.lower()
+        suffix = self.suffix or (own if own in LOSSLESS_SUFFIXES else ".wav")
         return [self.folder / f"{self.recording.stem}_{number}{suffix}" for number in range(1, n_speakers + 1)]
 
     def all(self, n_speakers: int) -> list[Path]:
@@ -89,10 +99,10 @@ def list_recordings(paths: Sequence[Path]) -> list[Path]:
 def is_voice(path: Path) -> bool:
     """Return whether a file holds a voice that this package has separated, by the comment in its header."""
     try:
-        with soundfile.SoundFile(path) as file:
+        with contextlib.closing(open_file(path)) as file:
             return file.comment == VOICE_COMMENT
-    except (soundfile.LibsndfileError, OSError, ValueError):  # ValueError: soundfile encodes no undecodable name
-        return False
+    except (soundfile.LibsndfileError, av.error.FFmpegError, UserError, OSError, ValueError):
+        return False  # ValueError: soundfile encodes no undecodable name
 
 
 def _recordings_of(folder: Path) -> list[Path]:
@@ -106,8 +116,8 @@ def _recordings_of(folder: Path) -> list[Path]:
     recordings = kinds.pop("", [])
     left_out = ", ".join(f"{len(kinds[kind])} {kind}" for kind in sorted(kinds))
     if not recordings:
-        raise UserError(f"{folder} contains no {', '.join(SUFFIXES)} file{left_out and f' to separate ({left_out})'}; "
-                        "give a folder with recordings, or a file.")
+        raise UserError(f"{folder} contains no recording{left_out and f' to separate ({left_out})'}; give a folder "
+                        "with recordings (.wav, .flac, .mp3, .m4a, .mp4 and others), or a file.")
     if left_out:
         logger.warning("%s: left out are %s.", folder, left_out)
     return recordings
@@ -118,7 +128,7 @@ def _kind(path: Path) -> str:
     if path.name.startswith("."):
         return "hidden"
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
-        return f"without sound ({', '.join(SUFFIXES)})"
+        return "without sound"
     return "voices of other recordings" if is_voice(path) else ""
 
 

@@ -3,7 +3,7 @@
 Both are frozen and compute nothing. Commands, the page and notebooks read them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,3 +71,26 @@ class Separation:
     activity: SpeakerActivity
     confidence: float
     details: SpectralDetails | None
+
+    def order_of_speech(self) -> list[int]:
+        """List the indices of the voices in the order in which they first speak, silent ones last.
+
+        An enrolled speaker's voice, or the one most similar to it, stays the first.
+        """
+        starts = [segments[0][0] if segments else float("inf") for segments in self.activity.segments()]
+        if self.similarity is not None:
+            starts[0] = -1.0
+        return sorted(range(self.n_speakers), key=starts.__getitem__)
+
+    def reordered(self, order: list[int]) -> "Separation":
+        """Return the same separation with its voices in another order.
+
+        Args:
+            order: the present index of each voice in the new order.
+        """
+        def of(array: np.ndarray | None) -> np.ndarray | None:
+            return None if array is None else array[order]
+
+        details = self.details and replace(self.details, masks=self.details.masks[order])
+        return replace(self, voices=of(self.voices), centroids=of(self.centroids), similarity=of(self.similarity),
+                       activity=replace(self.activity, powers=self.activity.powers[order]), details=details)

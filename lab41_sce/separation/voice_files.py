@@ -22,8 +22,8 @@ DrawExtras = Callable[[Mapping[str, Path], Separation, Recording, Sequence[Path]
 
 
 def write_voice_files(stream: VoiceStream, recording: Recording, outputs: OutputPaths, draw: DrawExtras,
-                      check: CheckPlaces) -> tuple[Separation, float]:
-    """Separate a recording part by part into files.
+                      check: CheckPlaces, rate_hz: int) -> tuple[Separation, float]:
+    """Separate a recording part by part into files, numbered in the order in which the voices first speak.
 
     Args:
         stream: separates the recording.
@@ -31,26 +31,30 @@ def write_voice_files(stream: VoiceStream, recording: Recording, outputs: Output
         outputs: names of the files.
         draw: draws the pictures among the extra files.
         check: raises if a file may not be written; called when all files are complete (`staged`).
+        rate_hz: sample rate of the files.
 
     Returns:
-        The result, without the voices, and the largest absolute sample of all voices.
+        The result in the order of the files, without the voices, and the largest absolute sample of all voices.
 
     Raises:
         UserError: the recording cannot be decoded, or a file cannot or may not be written.
     """
     n_speakers = stream.speakers.n_speakers
-    parts = iter(stream)
+    parts = audio.resample_parts(stream, recording.sample_rate_hz, rate_hz)
+    n_samples = round(recording.n_samples * rate_hz / recording.sample_rate_hz)
     first = next(parts)  # a recording that cannot be decoded leaves no folder
     peak = 0.0
     try:
         with staged(outputs.all(n_speakers), check) as temporary:
             voices = [temporary[voice] for voice in outputs.voices(n_speakers)]
-            with audio.open_writers(voices, recording.sample_rate_hz, recording.n_channels, recording.n_samples,
-                                    VOICE_COMMENT) as write:
+            with audio.open_writers(voices, rate_hz, recording.n_channels, n_samples, VOICE_COMMENT) as write:
                 for part in itertools.chain([first], parts):
                     write(part)
                     peak = max(peak, float(np.abs(part).max(initial=0.0)))
             separation = stream.result()
+            order = separation.order_of_speech()
+            separation = separation.reordered(order)
+            _renumber(voices, order)
             extras = {ending: temporary[extra] for ending, extra in outputs.extras.items()}
             write_extras(extras, separation, recording, voices)
             draw(extras, separation, recording, voices)
@@ -58,6 +62,13 @@ def write_voice_files(stream: VoiceStream, recording: Recording, outputs: Output
         raise UserError(f"{Path(recording.name).name}: its voices could not be written to {outputs.folder} "
                         f"({error.strerror}); choose another --out-dir.") from None
     return separation, peak
+
+
+def _renumber(voices: Sequence[Path], order: Sequence[int]) -> None:
+    """Rename files so that the first becomes the one with the first index of `order`, and so on."""
+    waiting = [voice.rename(voice.with_name(f"{number}.unordered")) for number, voice in enumerate(voices)]
+    for voice, index in zip(voices, order, strict=True):
+        waiting[index].rename(voice)
 
 
 def write_extras(extras: Mapping[str, Path], separation: Separation, recording: Recording,

@@ -34,7 +34,7 @@ class TrainingSettings:
     clip_norm: float | None = setting(5.0, "Largest norm of the whole gradient; null: no limit", at_least=1e-12)
     initial_model: str | None = setting(
         None, "Trained model whose weights the network of method starts from: the folder of a run, a .keras file, or "
-        "pretrained for the shipped model; null: random weights", is_location=True)
+        "pretrained for the shipped model; null: random weights")
     strategy: str | None = setting(
         None, "Processes that train together: mirrored starts one for each GPU of this machine, multi_worker joins the "
         "processes in TF_CONFIG; null: this process alone. mixtures.batch_size is that of all processes together",
@@ -51,6 +51,9 @@ class TrainingSettings:
                             "training.updates, training.minutes or training.patience.")
         if self.decay == "cosine" and self.updates is None and self.minutes is None:
             raise UserError("training.decay=cosine needs an end: set training.updates or training.minutes.")
+        if self.workers is not None and self.strategy != "mirrored":
+            raise UserError(f"training.workers={self.workers} would have no effect without training.strategy=mirrored; "
+                            "set both, or remove training.workers.")
 
     def progress(self, update: int, minutes: float) -> float:
         """Return the used part of the budget, 0 to 1: that of updates or of minutes, whichever is larger.

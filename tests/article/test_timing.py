@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lab41_sce import atomic_write
 from lab41_sce.article import sizes, timed_steps, timing
 
 
@@ -81,3 +82,13 @@ def test_a_table_with_every_case(tmp_path, monkeypatch, capsys):
 def test_mistakes_get_an_error_message(arguments, wanted, capsys):
     assert timing.main(arguments) == 1
     assert wanted in capsys.readouterr().err
+
+
+def test_two_calls_at_once_do_not_write_one_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(timing, "run", lambda batch, rounds: pd.DataFrame({"seconds": [1.0]}))
+    out = tmp_path / "timing.csv"
+    with atomic_write.lock(tmp_path / ".timing.csv.lock"):
+        assert timing.main(["--out", str(out)]) == 1
+    assert "another process measures times for" in capsys.readouterr().err and not out.exists()
+    assert timing.main(["--out", str(out)]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["timing.csv", "timing.json"]

@@ -86,7 +86,7 @@ def test_samples_that_are_not_finite_are_refused(tmp_path):
         audio.read(tmp_path / "bad.wav")
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".m4a"])
 def test_a_full_disk_leaves_no_incomplete_file(tmp_path, suffix):
     """libsndfile reports no error if the disk is full when it closes a file."""
     path, signal = tmp_path / f"voice{suffix}", np.random.default_rng(0).standard_normal(160000).astype(np.float32) / 5
@@ -135,7 +135,7 @@ def test_the_length_of_mp3_files_is_right(tmp_path, rate_hz, seconds):
         assert audio.Decoder(path).n_samples == soundfile.info(path).frames == len(tone(rate_hz, seconds))
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".m4a"])
 def test_an_interrupted_write_leaves_no_file(tmp_path, suffix):
     """Python can run the handler of Ctrl-C at any moment, also in callbacks of libsndfile."""
     part, voice = tone(44100, 2)[None, None], tmp_path / f"voice{suffix}"
@@ -164,7 +164,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
 
 def test_inputs_at_which_encoders_would_crash(tmp_path):
     """libvorbis crashes at 768 kHz, LAME at very large samples, which the voices of a damaged file can have."""
-    with pytest.raises(UserError, match="loud.ogg could not be written .OGG has no more than 200000 Hz"), \
+    with pytest.raises(UserError, match="loud.ogg cannot have a sample rate of 768000 Hz.*OGG: at most 200000 Hz"), \
             audio.open_writers([tmp_path / "loud.ogg"], 768000, 1, 300):
         pass
     with audio.open_writers([tmp_path / "loud.mp3"], 48000, 2, 1) as write:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ import pytest
 
 from lab41_sce import atomic_write, audio
 from lab41_sce.commands import score
+from lab41_sce.errors import UserError
+from lab41_sce.evaluation.folder_layout import numbered_files
 from lab41_sce.evaluation.metrics import METRICS
 
 
@@ -209,3 +212,39 @@ def test_two_calls_at_once_write_one_whole_table_each_or_are_refused(complete):
     succeeded = {mixture.name for mixture, (_, status) in zip(mixtures, ended) if status == 0}
     assert succeeded and {*pd.read_csv(out)["mixture"]} == succeeded
     assert all(status == 0 or "error: " in message and "Traceback" not in message for message, status in ended)
+
+
+def listed(folder, *names, mixture="talk.wav"):
+    """Make empty files in a folder; return the names of the voices of a mixture, and of one after a gap."""
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+    voices, later = numbered_files(folder, Path("mixtures") / mixture)
+    return [voice.name for voice in voices], later and later.name
+
+
+def test_voices_are_found_whatever_the_case_and_the_format_of_their_suffix(tmp_path):
+    assert numbered_files(tmp_path / "missing", Path("talk.wav")) == ([], None)
+    assert listed(tmp_path / "a", "talk_1.WAV", "talk_2.Wav", "talk_1.txt") == (["talk_1.WAV", "talk_2.Wav"], None)
+    assert listed(tmp_path / "a", mixture="talk.FLAC") == (["talk_1.WAV", "talk_2.Wav"], None)
+    assert listed(tmp_path / "a", "talk_1.mp3") == (["talk_1.WAV", "talk_2.Wav"], None)  # as the mixture first
+    assert listed(tmp_path / "a", mixture="talk.mp3") == (["talk_1.mp3"], None)
+    assert listed(tmp_path / "b", "talk_1.aiff", mixture="talk.AIFF") == (["talk_1.aiff"], None)
+    assert listed(tmp_path / "b", "talk_2.aiff", "talk_4.aiff", mixture="talk.aiff")[1] == "talk_4.aiff"
+    assert listed(tmp_path / "c", "talk_01.wav", "talking_1.wav", "talk_1_1.wav") == ([], None)
+
+
+@pytest.mark.parametrize("names", [("talk_1.wav", "talk_1.WAV"), ("talk_1.ogg", "talk_1.flac")])
+def test_two_files_of_one_voice_are_an_error(tmp_path, names):
+    with pytest.raises(UserError, match=f"({'|'.join(names)}) have the same number; keep one of them"):
+        listed(tmp_path / "a", *names)
+
+
+def test_voices_in_upper_case_have_the_same_scores(complete):
+    assert run_score(complete)[0] == 0
+    for folder in ("references", "voices"):
+        for path in [*(complete / folder).iterdir()]:
+            path.rename(path.with_suffix(".WAV"))
+    assert run_score(complete, "upper.csv")[0] == 0
+    tables = [pd.read_csv(complete / name) for name in ("scores.csv", "upper.csv")]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)

@@ -128,6 +128,17 @@ def test_a_folder_keeps_some_files_for_evaluation(speech, utterances, tmp_path):
     assert Noise(speech, utterances, ["folder"], tmp_path).fingerprint != before
 
 
+def test_the_fingerprint_notices_other_samples_in_a_file_of_the_same_size(speech, utterances, tmp_path):
+    for number in range(2):
+        soundfile.write(tmp_path / f"{number}.wav", np.sin(np.arange(8000)), 16000)
+    noise, headers = (Noise(speech, utterances, ["folder"], tmp_path, check) for check in ("samples", "headers"))
+    assert noise.files["file"].tolist() == ["0.wav", "1.wav"] and noise.files["bytes"].tolist() == [16044, 16044]
+    assert noise.files["checksum"].str.fullmatch("[0-9a-f]{8}").all() and (headers.files["checksum"] == "").all()
+    soundfile.write(tmp_path / "0.wav", np.sin(1 + np.arange(8000)), 16000)
+    now, now_headers = (Noise(speech, utterances, ["folder"], tmp_path, check) for check in ("samples", "headers"))
+    assert now.fingerprint != noise.fingerprint and now_headers.fingerprint == headers.fingerprint
+
+
 def test_a_folder_must_exist_and_hold_enough_audio(speech, utterances, tmp_path):
     with pytest.raises(UserError, match="is not a folder"):
         Noise(speech, utterances, ["folder"], tmp_path / "none")

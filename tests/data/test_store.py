@@ -13,7 +13,7 @@ from filelock import FileLock
 from hydra import compose, initialize_config_dir
 
 from lab41_sce.commands.store import main
-from lab41_sce.data import splits, store_writer
+from lab41_sce.data import splits, store_reader, store_writer
 from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.evaluation_set import draw_evaluation_set
 from lab41_sce.data.sampler import TrainingMixtures
@@ -124,6 +124,20 @@ def test_a_damaged_store_is_an_error(store, tmp_path):
     (store / "index.csv").write_text("utterance\na\n")
     with pytest.raises(UserError, match="cannot be read"):
         load_corpus(store, ["train"])
+
+
+def test_every_utterance_is_searched_for_speech_with_the_checksums(store, monkeypatch):
+    monkeypatch.setattr(store_reader, "N_SEARCHED", 2)
+    silent = load_corpus(store, ["train"]).query("path.str.endswith('shard_00000.wav')").sort_values("start").iloc[1]
+    samples, rate_hz = soundfile.read(silent["path"], dtype="int16")
+    samples[silent["start"] : silent["stop"]] = 0
+    soundfile.write(silent["path"], samples, rate_hz, "PCM_16")
+    shards = pd.read_csv(store / "shards.csv")
+    shards.loc[0, "crc32"] = store_reader.compute_crc32(store / "shard_00000.wav")
+    shards.to_csv(store / "shards.csv", index=False)
+    assert len(load_corpus(store, ["train"], check="headers")) == 72
+    with pytest.raises(UserError, match=f"the utterance {silent['utterance']} is silent"):
+        load_corpus(store, ["train"], check="samples")
 
 
 def test_a_shard_that_cannot_be_written_is_reported_in_one_sentence(corpus_root, tmp_path, monkeypatch, capsys):

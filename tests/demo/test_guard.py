@@ -6,6 +6,7 @@ import socket
 import pytest
 
 pytest.importorskip("starlette", reason="the page needs Gradio; make test-browser installs it")
+from lab41_sce.demo import guard
 from lab41_sce.demo.guard import Guard, host_name, is_loopback
 
 OWN = {"host": "127.0.0.1:7860"}
@@ -115,3 +116,51 @@ def test_names_and_addresses():
     assert [host_name(text) for text in ("a.B:1", "[::1]", "::1", "a b", "a:")] == ["a.b", "::1", "", "", ""]
     assert all(map(is_loopback, ("localhost", "127.0.0.1", "127.9.9.9", "::1")))
     assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.1.5", "example.org", "")))
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/upload", "/no/such/address"])
+def test_a_request_that_stays_incomplete_is_ended(monkeypatch, path):
+    monkeypatch.setattr(guard, "MAX_BODY_SECONDS", 0.2)
+    answers, cancelled = [], []
+
+    async def app(scope, receive, send):
+        try:
+            while (await receive())["more_body"]:
+                pass
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    async def receive():  # a byte every 20 ms
+        await asyncio.sleep(0.02)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    async def send(message):
+        answers.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": path, "headers": [
+        (name.encode(), value.encode()) for name, value in (OWN | {"content-length": "500"}).items()]}
+    asyncio.run(asyncio.wait_for(Guard(app, "127.0.0.1", (), 1000)(scope, receive, send), 20))
+    assert answers[0]["status"] == 408 and answers[1]["body"] == b"This request was not complete after 0.2 seconds."
+    assert cancelled == ([True] if path.endswith("upload") else [])
+
+
+def test_a_long_answer_to_a_complete_request_is_not_ended(monkeypatch):
+    monkeypatch.setattr(guard, "MAX_BODY_SECONDS", 0.1)
+    answers = []
+
+    async def app(scope, receive, send):
+        assert not (await receive())["more_body"]
+        await asyncio.sleep(0.3)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive():
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message):
+        answers.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/gradio_api/queue/join", "headers": [
+        (name.encode(), value.encode()) for name, value in (OWN | JSON).items()]}
+    asyncio.run(Guard(app, "127.0.0.1", (), 1000)(scope, receive, send))
+    assert answers[0]["status"] == 200

@@ -79,6 +79,43 @@ def test_other_dtypes_are_refused():
         BidirectionalLSTM(keras.layers.LSTM(2, return_sequences=True), training_dtype="float16")
 
 
+@pytest.mark.parametrize("options", [
+    {"activation": "relu"}, {"recurrent_activation": "hard_sigmoid"}, {"use_bias": False}, {"dropout": 0.5},
+    {"recurrent_dropout": 0.5}, {"return_sequences": False}, {"return_state": True}, {"stateful": True},
+    {"activity_regularizer": "l2"}])
+def test_an_lstm_that_it_would_not_compute_is_refused(options):
+    [name] = options
+    with pytest.raises(ValueError, match=f"cannot compute {name}=.*; give .*, or use keras.layers.Bidirectional"):
+        BidirectionalLSTM(keras.layers.LSTM(2, **{"return_sequences": True} | options), training_dtype="float32")
+
+
+@pytest.mark.parametrize(("options", "name"), [
+    ({"merge_mode": "sum"}, "merge_mode='sum'"), ({"weights": [np.zeros(3)]}, "weights="),
+    ({"backward_layer": {"units": 3}}, "units of the backward layer=3"),
+    ({"backward_layer": {"units": 2, "activation": "relu"}}, "activation='relu'")])
+def test_options_that_it_would_ignore_are_refused(options, name):
+    if "backward_layer" in options:
+        given = {"return_sequences": True, "go_backwards": True} | options["backward_layer"]
+        options = {"backward_layer": keras.layers.LSTM(**given)}
+    with pytest.raises(ValueError, match=f"cannot compute {name}"):
+        BidirectionalLSTM(keras.layers.LSTM(2, return_sequences=True), training_dtype="float32", **options)
+
+
+def test_other_layers_than_lstm_are_refused():
+    with pytest.raises(ValueError, match="cannot wrap GRU; give a keras.layers.LSTM"):
+        BidirectionalLSTM(keras.layers.GRU(2, return_sequences=True), training_dtype="float32")
+
+
+def test_a_direction_that_computes_in_half_precision_runs_in_keras():
+    lstm = keras.layers.LSTM(5, return_sequences=True, dtype="mixed_bfloat16")
+    theirs, ours = keras.layers.Bidirectional(lstm), BidirectionalLSTM(lstm, training_dtype="float32")
+    sequences = np.random.default_rng(0).standard_normal((2, 6, 7)).astype(np.float32)
+    theirs.build((None, None, 7))
+    ours.build((None, None, 7))
+    ours.set_weights(theirs.get_weights())
+    np.testing.assert_array_equal(ours(sequences), theirs(sequences))
+
+
 def test_a_network_of_it_is_trained_saved_and_loaded(tmp_path):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((None, 3))

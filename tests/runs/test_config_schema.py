@@ -7,9 +7,12 @@ from dataclasses import dataclass, fields
 
 import pytest
 import yaml
+from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 
 from lab41_sce.errors import UserError
+from lab41_sce.plain_data import MAX_ALIASES, MAX_BYTES, MAX_DEPTH
 from lab41_sce.runs import config_schema
 from lab41_sce.runs.config_schema import CONFIG_PATH, Settings, check, compose_config, quoted_overrides, setting_names
 from lab41_sce.setting import check_fields, defaults, setting
@@ -37,6 +40,10 @@ from lab41_sce.setting import check_fields, defaults, setting
     ("noise.evaluation_snr_db=[0,0]", "give a list of different values, each a number"),
     ("noise.kinds=[brown]", "each one of white, pink"),
     ("noise.kinds=[folder]", "give noise.folder=PATH"),
+    ("noise.folder=.", "noise.folder=. would have no effect, since noise.kinds does not contain folder"),
+    ("noise.folder=. noise.kinds=[folder]", "set noise.training_snr_db or noise.evaluation_snr_db"),
+    ("training.workers=2", "training.workers=2 would have no effect without training.strategy=mirrored"),
+    ("training.workers=2 training.strategy=multi_worker", "training.workers=2 would have no effect"),
     ("noise.folder=nowhere", "noise.folder=nowhere is not a folder"),
     ("+noise.kind=[white]", "noise.kind is no setting; did you mean noise.kinds?"),
     ("+validation.xyz=1", "validation.xyz is no setting; there are per_kind, seconds, batches."),
@@ -250,3 +257,21 @@ def test_settings_that_cannot_be_composed_give_one_sentence(override, wanted):
 def test_a_misspelt_setting_of_a_chosen_file_has_the_nearest_of_that_file():
     with pytest.raises(UserError, match=re.escape("did you mean others.sce_4_negatives.build.num_negatives?")):
         compose_config(["+exp=ablation", "others.sce_4_negatives.build.num_negative=3"])
+
+
+def composed(folder):
+    """Compose the configuration `own.yaml` in a folder of the user."""
+    with initialize_config_dir(str(folder), version_base="1.3"):
+        return compose("own")
+
+
+def test_the_files_of_a_user_pass_the_limits_of_stored_ones(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("seed: 3\n")
+    assert composed(tmp_path) == {"seed": 3}
+    for text, reason in (("a: " + "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "nests more than 50 levels"),
+                         ("a: &a [1]\nb: [" + ", ".join(["*a"] * (MAX_ALIASES + 1)) + "]", "more than 100 aliases"),
+                         ("# " + "x" * MAX_BYTES, "more than 1,048,576 bytes")):
+        path.write_text(text)
+        with pytest.raises(HydraException, match=f"own.yaml cannot be read .*{reason}"):
+            composed(tmp_path)

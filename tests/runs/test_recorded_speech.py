@@ -10,7 +10,7 @@ import soundfile
 from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.store_writer import write_store
 from lab41_sce.errors import UserError
-from lab41_sce.runs.recorded_speech import require_same_speech, speech_table
+from lab41_sce.runs.recorded_speech import require_same_noise, require_same_speech, speech_table
 
 
 @pytest.fixture
@@ -82,3 +82,31 @@ def test_names_and_checksums_that_look_like_numbers_stay_text(tmp_path):
     table = pd.DataFrame({"utterance": ["007", "1e3"], "seconds": [1.0, 2.0], "checksum": ["00000012", "1234e567"]})
     table.to_csv(tmp_path / "speech.csv", index=False)
     require_same_speech(table, tmp_path / "speech.csv")
+
+
+NOISE_FILES = pd.DataFrame({"file": ["a.wav", "b/c.wav", "b/d.wav"], "bytes": [100, 200, 300],
+                            "checksum": ["0123abcd", "00000000", "12345678"]})
+
+
+@pytest.mark.parametrize(("now", "n_changed", "first"), [
+    (NOISE_FILES.replace("00000000", "00000001"), 1, "b/c.wav"), (NOISE_FILES[1:], 1, "a.wav"),
+    (NOISE_FILES.replace(300, 301), 1, "b/d.wav"), (NOISE_FILES.replace("a.wav", "e.wav"), 2, "a.wav"),
+    (NOISE_FILES.assign(checksum="").replace(100, 99), 1, "a.wav")])
+def test_noise_that_was_replaced_is_named(tmp_path, now, n_changed, first):
+    NOISE_FILES.to_csv(tmp_path / "noise.csv", index=False)
+    with pytest.raises(UserError, match=f"{n_changed} files in noise.folder were added, .*the first: {first};"):
+        require_same_noise(now, tmp_path / "noise.csv")
+
+
+def test_unchanged_noise_passes_and_unknown_checksums_are_not_compared(tmp_path):
+    for recorded, now in ((NOISE_FILES, NOISE_FILES[::-1]), (NOISE_FILES.assign(checksum=""), NOISE_FILES),
+                          (NOISE_FILES, NOISE_FILES.assign(checksum=""))):
+        recorded.to_csv(tmp_path / "noise.csv", index=False)
+        require_same_noise(now.reset_index(drop=True), tmp_path / "noise.csv")
+
+
+@pytest.mark.parametrize("text", ["", "file,bytes\na.wav,3\n", "file,bytes,checksum\na.wav,many,0123abcd\n"])
+def test_a_damaged_noise_table_is_named(tmp_path, text):
+    (tmp_path / "noise.csv").write_text(text)
+    with pytest.raises(UserError, match="noise.csv cannot be read .*; restore the file from a copy"):
+        require_same_noise(NOISE_FILES, tmp_path / "noise.csv")

@@ -246,3 +246,14 @@ def test_the_command_that_began_a_run_is_recognised(begun, monkeypatch):
     monkeypatch.setenv(run_directory.COMMAND_VARIABLE, "another")
     run_directory.open_folder(config("resume=true"), begun, SPLITS, None)
     assert run_directory.is_of_command(begun, "this")  # a resumption does not begin the run
+
+
+def test_noise_in_training_is_recorded_and_compared(tmp_path):
+    files = pd.DataFrame({"file": ["a.wav"], "bytes": [100], "checksum": ["0123abcd"]})
+    run_directory.open_folder(config(), tmp_path, SPLITS, "the command", files)
+    run_directory.open_folder(config("resume=true"), tmp_path, SPLITS, None, files)
+    with pytest.raises(UserError, match="1 files in noise.folder were added, removed or changed"):
+        run_directory.open_folder(config("resume=true"), tmp_path, SPLITS, None, files.assign(checksum="x"))
+    run_directory.open_folder(config("resume=true"), tmp_path, SPLITS, None)  # noise in the evaluation only
+    run_directory.open_folder(config("overwrite=true"), tmp_path, SPLITS, None)
+    assert not (tmp_path / "noise.csv").exists()

@@ -71,6 +71,36 @@ def test_a_rare_voice_has_the_level_of_its_own_frames():
     np.testing.assert_allclose(second, [(100.0, 103.0)], atol=2 * FRAME_SECONDS)
 
 
+@pytest.mark.parametrize("noise_db", [-10.0, -15.0, -20.0, -25.0])
+@pytest.mark.parametrize("margin", [0.2, 0.9])
+def test_background_in_pauses_is_no_speech(noise_db, margin):
+    """Half of the recording is pauses with a background this far below the mean power of the speech.
+
+    Masks of a small margin give a fifth or more of every sound to the other voice.
+    """
+    rng = np.random.default_rng(0)
+    spans = [[(2.0, 5.0), (14.0, 18.0), (26.0, 29.0)], [(8.0, 12.0), (20.0, 23.0), (32.0, 35.0)]]
+    n_frames = round(40 / FRAME_SECONDS)
+    times = np.arange(n_frames) * FRAME_SECONDS
+    speech = np.array([np.any([(times >= start) & (times < end) for start, end in of_voice], axis=0)
+                       for of_voice in spans])
+    syllables = 10 ** (0.8 * np.sin(2 * np.pi * 4 * times))  # 4 a second, 16 dB between the loudest and the quietest
+    syllables /= syllables.mean()
+    noise = 10 ** (noise_db / 10) * rng.gamma(20, 1 / 20, n_frames)  # the mean over many bins varies little
+    shares = np.array([[1, 1 - margin], [1 - margin, 1]]) ** 2
+    powers = shares @ (speech * syllables) + 0.25 * noise
+    activity = SpeakerActivity(powers, np.full(n_frames, margin), np.ones(n_frames), FRAME_SECONDS, 0.0, 40.0)
+    for found, wanted in zip(activity.segments(), spans, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=0.2)
+
+
+def test_one_voice_at_a_time_is_active_if_the_masks_are_not_reliable():
+    spans = [[(0.0, 5.0)], [(3.0, 9.0)]]
+    assert activity_of(spans, margin=1.0).active().all(axis=0).any()
+    unreliable = activity_of(spans, margin=0.4).active()
+    assert unreliable.any(axis=1).all() and not unreliable.all(axis=0).any()
+
+
 @pytest.mark.parametrize("margin", [0.0, 0.3, 1.0])
 def test_confidence_is_the_margin_of_the_masks(margin):
     activity = activity_of([[(0.0, 6.0)], [(0.0, 4.0)]], margin=margin)

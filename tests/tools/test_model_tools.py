@@ -10,7 +10,9 @@ import pytest
 from conftest import blstm
 
 from lab41_sce import audio
+from lab41_sce.data.conversation import ConversationSet, draw_conversations
 from lab41_sce.data.corpus import EMBEDDED_ROOT, load_corpus
+from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
@@ -98,21 +100,61 @@ def test_degraded(shipped, tmp_path, monkeypatch):
     assert summary.query("condition == 'clean'")["before_db"].abs().max() < 3  # at 0 dB, before de-emphasis
 
 
-def test_conversations(shipped, tmp_path, monkeypatch):
-    tables = run("score_conversations", shipped, tmp_path, monkeypatch, "--minutes", "0.5")
-    summary, conversations = tables["summary"].set_index("kind"), tables["conversations"].set_index("kind")
-    assert summary.index.to_list() == ["FF", "FM", "MM", "All"] and conversations["seconds"].between(20, 30).all()
+@pytest.fixture
+def lists(shipped, tmp_path):
+    """Make lists of short conversations of the unseen speakers."""
+    splits = pd.read_csv(shipped.parent / "splits.csv", dtype=str).query("split == 'unseen'")
+    table = load_corpus(EMBEDDED_ROOT, sorted(splits["subset"].unique()), check="headers")
+    table = table.merge(splits[["utterance", "split"]], on="utterance")
+    speech, rng = Speech(table, 16000), np.random.default_rng(0)
+    sets = [ConversationSet("2 people 20 % overlap", ("FF", "FM", "MM"), (-3.0, 1.0)),
+            ConversationSet("meetings", ("??",), (-1.0, 3.0), n_rooms=6, snr_db=20.0)]
+    folder = tmp_path / "lists"
+    folder.mkdir()
+    turns = [draw_conversations(wanted, speech, table, 30.0, 0.95, rng) for wanted in sets]
+    pd.concat(turns).to_csv(folder / "turns_unseen.csv", index=False)
+    table.assign(start_seconds=0.0, end_seconds=table["seconds"])[["utterance", "start_seconds", "end_seconds"]].to_csv(
+        folder / "speech_unseen.csv", index=False)
+    return folder
+
+
+def test_conversations(shipped, lists, tmp_path, monkeypatch):
+    pytest.importorskip("pyannote.metrics")
+    call_main("score_conversations", monkeypatch, EMBEDDED_ROOT, tmp_path, "--model", shipped, "--lists", lists)
+    swaps = pd.read_csv(tmp_path / "conversations" / "conversations.csv")
+    summary = pd.read_csv(tmp_path / "conversations" / "summary.csv").set_index("kind")
+    assert summary.index.to_list() == ["FF", "FM", "MM", "All"] and swaps["seconds"].between(20, 30).all()
     for column in ("seconds", "swapped"):
-        assert summary[column].to_list() == [*conversations[column], conversations[column].sum()]
+        assert summary[column].to_list() == [*swaps[column], swaps[column].sum()]
     np.testing.assert_allclose(summary["share"], summary["swapped"] / summary["seconds"], atol=1e-4)
+    rates = pd.read_csv(tmp_path / "diarisation" / "summary.csv")
+    assert rates.columns.to_list() == ["set", "collar_seconds", "der", "jer", "n", "low", "high"]
+    assert rates["n"].to_list() == [3, 3, 1, 1] and rates["collar_seconds"].to_list() == [0, 0.25, 0, 0.25]
+    assert rates["der"].between(0.1, 2).all() and (rates["low"] <= rates["der"]).all()
+
+
+def test_turns_of_another_system_are_scored(shipped, lists, tmp_path, monkeypatch):
+    """The recordings are written, and the true turns as those of a system have an error rate of zero."""
+    pytest.importorskip("pyannote.metrics")
+    arguments = ["score_conversations", monkeypatch, EMBEDDED_ROOT, tmp_path, "--model", shipped, "--lists", lists,
+                 "--sets", "meetings"]
+    call_main(*arguments, "--audio", tmp_path / "audio")
+    assert audio.read_mono(tmp_path / "audio" / "meetings_0.wav", 16000).shape == (30 * 16000,)
+    assert (tmp_path / "audio" / "meetings_0.txt").read_text() == "2\n"
+    turns = pd.read_csv(lists / "turns_unseen.csv").query("set == 'meetings'")
+    lines = [f"SPEAKER meetings_0 1 {turn.start_seconds} {turn.seconds} <NA> <NA> {turn.speaker} <NA> <NA>\n"
+             for turn in turns.itertuples()]
+    (tmp_path / "rttm").mkdir()
+    (tmp_path / "rttm" / "meetings_0.rttm").write_text("".join(lines), "utf-8")
+    call_main(*arguments, "--found", tmp_path / "rttm")
+    assert pd.read_csv(tmp_path / "diarisation" / "summary.csv")["der"].max() < 1e-3
 
 
 def test_swapped_seconds_are_counted():
-    from score_conversations import conversation, swapped_seconds
+    from score_conversations import swapped_seconds
 
     rng = np.random.default_rng(0)
-    sources = conversation(rng, rng.standard_normal((2, 50000)).astype(np.float32), 60 * 1000, 1000)
-    assert (sources != 0).any(axis=0).mean() > 0.8 and (sources != 0).all(axis=0).mean() > 0.05  # gaps, and overlaps
+    sources = rng.standard_normal((2, 60 * 1000)).astype(np.float32)
     voices = sources[::-1].copy()
     assert swapped_seconds(sources, voices, 1000) == (0, 60)
     voices[:, 10000:13000] = voices[::-1, 10000:13000].copy()

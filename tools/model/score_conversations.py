@@ -1,53 +1,41 @@
-"""Separate long conversations with the shipped model, and count the seconds in which the voices are swapped.
+"""Separate the listed conversations with the shipped model; score who speaks when, and count swapped seconds.
 
-    python tools/model/score_conversations.py $LIBRISPEECH RESULTS
+    python tools/model/score_conversations.py $LIBRISPEECH results/model
 
-Two unseen speakers take turns of 3 to 8 seconds for ten minutes; the next turn begins between 3 seconds before and one
-second after the end of the other. A second is swapped if the other order of the voices fits it better than the order
-that fits the whole file best. Silent seconds do not count.
+`conversations/turns_SPLIT.csv` lists the conversations (`draw_conversations.py` drew it). The number of speakers is
+given. Two results are written, each to its own folder:
+
+- `diarisation`: diarisation and Jaccard error rates of every set (`lab41_sce/evaluation/diarisation.py`);
+- `conversations`: the seconds in which the two voices of a conversation with 20 % overlap are swapped. A second is
+  swapped if the other order of the voices fits it better than the order that fits the whole file best. Silent seconds
+  do not count.
+
+`--audio FOLDER` writes the recordings and their numbers of speakers for other systems. `--found FOLDER` scores the
+RTTM files of another system, which have the names of the recordings (`diarise_with_resemblyzer.py` is the baseline).
 """
 
-import itertools
+import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import shipped
 from tqdm import tqdm
 
-from lab41_sce.data.mixture import normalise
+from lab41_sce import audio
+from lab41_sce.data.conversation import load_conversation, true_turns
+from lab41_sce.data.mixture import Mixture
+from lab41_sce.data.noise import Noise
+from lab41_sce.data.speech import Speech
+from lab41_sce.evaluation.diarisation import Turn, read_turns, score_turns, summarise_turns, voice_turns
 from lab41_sce.evaluation.metrics import si_sdr_improvement
 from lab41_sce.runs.run_directory import write_csv
+from lab41_sce.separation.separator import Separator
 
-TURN_SECONDS, GAP_SECONDS = (3.0, 8.0), (-3.0, 1.0)
-MIN_SECONDS = 30.0  # of speech from each speaker; less would be repeated too often
-
-
-def conversation(rng: np.random.Generator, voices: list[np.ndarray] | np.ndarray, n_samples: int,
-                 sample_rate_hz: int) -> np.ndarray:
-    """Place turns of two voices in a conversation.
-
-    Args:
-        rng: source of the lengths of turns and gaps.
-        voices: two signals `[N]`, repeated as often as needed.
-        n_samples: length of the conversation.
-        sample_rate_hz: of the signals.
-
-    Returns:
-        float32 `[2, n_samples]`, a signal for each speaker.
-    """
-    sources, used, ends, start = np.zeros((2, n_samples), np.float32), [0, 0], [0, 0], 0
-    for speaker in itertools.cycle((0, 1)):
-        length = min(round(rng.uniform(*TURN_SECONDS) * sample_rate_hz), n_samples - start)
-        places = np.arange(used[speaker], used[speaker] + length) % len(voices[speaker])
-        sources[speaker, start : start + length] += voices[speaker][places]
-        used[speaker] += length
-        ends[speaker] = start + length
-        if ends[speaker] >= n_samples:
-            break
-        after = ends[speaker] + round(rng.uniform(*GAP_SECONDS) * sample_rate_hz)
-        start = max(after, start + 1, ends[1 - speaker])  # no speaker overlaps his own turn
-    return sources
+FOLDER, RATE_HZ, COLLARS_SECONDS = Path(__file__).parent, 16000, (0.0, 0.25)
+SWAPS = "2 people 20 % overlap"  # the set in which swapped seconds are counted
+PEAK = 0.9  # of the recordings that are written
 
 
 def swapped_seconds(sources: np.ndarray, voices: np.ndarray, sample_rate_hz: int) -> tuple[int, int]:
@@ -62,37 +50,79 @@ def swapped_seconds(sources: np.ndarray, voices: np.ndarray, sample_rate_hz: int
     return int((has_speech & (other < kept)).sum()), int(has_speech.sum())
 
 
+def separate(separator: Separator, mixture: Mixture, row: dict) -> tuple[list[Turn], dict]:
+    """Separate a conversation; return the turns of its voices, and a row about swapped seconds for two people."""
+    started = time.perf_counter()
+    separation = separator.separate(mixture.signal, RATE_HZ, mixture.n_speakers)
+    elapsed = time.perf_counter() - started
+    turns = voice_turns(separation.activity.segments())
+    if row["set"] != SWAPS:
+        return turns, {}
+    swapped, with_speech = swapped_seconds(mixture.sources, separation.voices, RATE_HZ)
+    return turns, {"kind": row["kind"], "speakers": " ".join(mixture.speakers), "seconds": with_speech,
+                   "swapped": swapped, "share": swapped / with_speech,
+                   "si_sdri_db": si_sdr_improvement(mixture.sources, mixture.signal, separation.voices),
+                   "confidence": separation.confidence, "times_real_time": row["length_seconds"] / elapsed}
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = shipped.parser(__doc__, 100)
+    parser.add_argument("--lists", type=Path, default=FOLDER / "conversations", help="folder with the lists")
+    parser.add_argument("--sets", nargs="+", help="names of the sets to score; all without it")
+    parser.add_argument("--noise", help="folder with recordings of noise, for the meetings; pink noise without it")
+    parser.add_argument("--audio", type=Path, help="folder to write the recordings to, and score nothing")
+    parser.add_argument("--found", type=Path, help="folder with RTTM files of another system, to be scored")
+    return parser.parse_args()
+
+
 def main() -> None:
-    """Score some conversations of every kind; write a row for each."""
-    parser = shipped.parser(__doc__, 4)
-    parser.add_argument("--minutes", type=float, default=10.0)
-    options = parser.parse_args()
-    separator, speech, table = shipped.load(options)
-    rate_hz, rng, rows = speech.sample_rate_hz, np.random.default_rng(0), []
-    table = table[table.groupby("speaker")["seconds"].transform("sum") >= MIN_SECONDS]
-    by_sex = {sex: sorted(of_sex["speaker"].unique()) for sex, of_sex in table.groupby("sex")}
-    for kind in tqdm([kind for kind in ("FF", "FM", "MM") for _ in range(options.per_kind)], "conversations"):
-        speakers = rng.choice(by_sex[kind[0]], 2, replace=False) if kind[0] == kind[1] else [
-            rng.choice(by_sex[sex]) for sex in kind]
-        names = [table.loc[table["speaker"] == speaker, "utterance"].to_list() for speaker in speakers]
-        voices = [normalise(np.concatenate([speech.excerpt(name, 0, speech.length(name)) for name in of_speaker]),
-                            separator.model.front_end.pre_emphasis) for of_speaker in names]
-        sources = conversation(rng, voices, round(60 * options.minutes * rate_hz), rate_hz)
-        started = time.perf_counter()
-        separation = separator.separate(sources.sum(axis=0), rate_hz, 2)
-        elapsed = time.perf_counter() - started
-        swapped, with_speech = swapped_seconds(sources, separation.voices, rate_hz)
-        gain = si_sdr_improvement(sources, sources.sum(axis=0), separation.voices)
-        rows.append({"kind": kind, "speakers": " ".join(speakers), "seconds": with_speech, "swapped": swapped,
-                     "share": swapped / with_speech, "si_sdri_db": gain, "confidence": separation.confidence,
-                     "times_real_time": 60 * options.minutes / elapsed})
-    scores = pd.DataFrame(rows).round(4)
-    totals = scores.groupby("kind")[["seconds", "swapped"]].sum().reset_index()
-    totals = pd.concat([totals, pd.DataFrame([{"kind": "All", **totals[["seconds", "swapped"]].sum()}])])
-    totals["share"] = (totals["swapped"] / totals["seconds"]).round(4)
-    write_csv(scores, options.results / "conversations.csv")
-    print(scores.to_string(index=False))
-    shipped.write_summary(totals, options.results)
+    """Score every conversation; write the tables."""
+    options = arguments()
+    table = shipped.utterances(options)
+    speech = Speech(table, RATE_HZ)
+    noise_kind = "folder" if options.noise else "pink"
+    noise = Noise(speech, table, [noise_kind], options.noise)
+    rooms = np.load(FOLDER / "rooms.npz")["rooms"].astype(np.float32)
+    stretches = pd.read_csv(options.lists / f"speech_{options.split}.csv")
+    turns = pd.read_csv(options.lists / f"turns_{options.split}.csv", dtype={"speaker": str})
+    turns = turns[turns["set"].isin(options.sets or turns["set"].unique()) & (turns["conversation"] < options.per_kind)]
+    separator = None if options.audio or options.found else Separator.load(options.model)
+    scores, swaps = [], []
+    for (name, number), rows in tqdm(turns.groupby(["set", "conversation"], sort=False), "conversations"):
+        mixture = load_conversation(speech, rows, rooms,
+                                    lambda rng, length: noise.draw(noise_kind, rng, length, options.split))
+        row, file_name = rows.iloc[0].to_dict(), f"{name.replace(' ', '_').replace('_%', '')}_{number}"
+        if options.audio:
+            peak = np.abs(mixture.signal).max()
+            options.audio.mkdir(parents=True, exist_ok=True)
+            audio.write(options.audio / f"{file_name}.wav", PEAK / peak * mixture.signal, RATE_HZ)
+            (options.audio / f"{file_name}.txt").write_text(f"{mixture.n_speakers}\n", "utf-8")
+            continue
+        if separator is None:
+            found = read_turns(options.found / f"{file_name}.rttm")[file_name]
+        else:
+            found, of_swaps = separate(separator, mixture, row)
+            swaps += [of_swaps] if of_swaps else []
+        true = true_turns(speech, rows, stretches)
+        scores += [{"set": name, "conversation": number, "kind": row["kind"], "collar_seconds": collar,
+                    **score_turns(true, found, row["length_seconds"], collar)} for collar in COLLARS_SECONDS]
+    if scores:
+        write(pd.DataFrame(scores), pd.DataFrame(swaps), options.results)
+
+
+def write(scores: pd.DataFrame, swaps: pd.DataFrame, results: Path) -> None:
+    """Write the tables of both results."""
+    (results / "diarisation").mkdir(parents=True, exist_ok=True)
+    write_csv(scores.round(4), results / "diarisation" / "recordings.csv")
+    shipped.write_summary(summarise_turns(scores).round(4), results / "diarisation")
+    if len(swaps):
+        (results / "conversations").mkdir(parents=True, exist_ok=True)
+        totals = swaps.groupby("kind")[["seconds", "swapped"]].sum().reset_index()
+        totals = pd.concat([totals, pd.DataFrame([{"kind": "All", **totals[["seconds", "swapped"]].sum()}])])
+        totals["share"] = (totals["swapped"] / totals["seconds"]).round(4)
+        write_csv(swaps.round(4), results / "conversations" / "conversations.csv")
+        shipped.write_summary(totals, results / "conversations")
 
 
 if __name__ == "__main__":

@@ -25,15 +25,19 @@ def parser(description: str, per_kind: int) -> argparse.ArgumentParser:
     return shared
 
 
-def load(options: argparse.Namespace) -> tuple[Separator, Speech, pd.DataFrame]:
-    """Load the model, and the speech and the table of a split, which `splits.csv` beside the model defines."""
-    separator = Separator.load(options.model)
+def utterances(options: argparse.Namespace) -> pd.DataFrame:
+    """Return the table of a split, which `splits.csv` beside the model defines; make the folder of the results."""
     folders = [folder for folder in (options.model, *options.model.parents) if (folder / "splits.csv").is_file()]
     splits = pd.read_csv(folders[0] / "splits.csv", dtype=str).query("split == @options.split")
     table = load_corpus(options.root, sorted(splits["subset"].unique()), check="headers")
-    table = table.merge(splits[["utterance", "split"]], on="utterance")
     options.results.mkdir(parents=True, exist_ok=True)
-    return separator, Speech(table, separator.model.front_end.sample_rate_hz), table
+    return table.merge(splits[["utterance", "split"]], on="utterance")
+
+
+def load(options: argparse.Namespace, sample_rate_hz: int | None = None) -> tuple[Separator, Speech, pd.DataFrame]:
+    """Load the model, and the speech and the table of a split, at the model's rate or another."""
+    separator, table = Separator.load(options.model), utterances(options)
+    return separator, Speech(table, sample_rate_hz or separator.model.front_end.sample_rate_hz), table
 
 
 def write_summary(summary: pd.DataFrame, results: Path) -> None:

@@ -1,0 +1,114 @@
+"""Times at which people talk, true and found, become diarisation and Jaccard error rates.
+
+    RTTM or JSON files -> turns (speaker, start, end) -> seconds of errors -> rates
+
+Conventions: the diarisation error rate (DER) is missed speech, false alarms and confused speakers, over the speech of
+all speakers; overlapping speech counts for each of its speakers (NIST, RT-09). The Jaccard error rate (JER) is the
+mean over the true speakers of missed and false seconds over the union of truth and answer (DIHARD II). With a collar
+of 0.25 s, nothing within 0.25 s before or after a boundary of a true turn is scored. `pyannote.metrics` counts.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lab41_sce.errors import UserError
+
+Turn = tuple[str, float, float]  # speaker, start and end in seconds
+
+
+def read_turns(path: str | Path) -> dict[str, list[Turn]]:
+    """Read the turns of an RTTM file, or of a JSON file that `lab41-sce separate --json` wrote.
+
+    Args:
+        path: the file; one that ends in `.json` is read as JSON.
+
+    Returns:
+        The turns of each recording; a JSON file has one, with the name of the file.
+
+    Raises:
+        UserError: the file cannot be read, or has another format.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text("utf-8")
+        if path.suffix == ".json":
+            voices = json.loads(text)["voices"]
+            return {path.stem: [(Path(voice["file"]).stem, float(start), float(end)) for voice in voices
+                                for start, end in voice["speaks"]]}
+        turns: dict[str, list[Turn]] = {}
+        for fields in map(str.split, text.splitlines()):
+            if fields and fields[0] == "SPEAKER":
+                start, seconds = float(fields[3]), float(fields[4])
+                turns.setdefault(fields[1], []).append((fields[7], start, start + seconds))
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{path} cannot be read as {'JSON' if path.suffix == '.json' else 'RTTM'} with turns of "
+                        f"speakers ({error!r}); give a file of `lab41-sce separate --rttm` or `--json`.") from error
+    return turns
+
+
+def score_turns(true: Sequence[Turn], found: Sequence[Turn], seconds: float, collar_seconds: float) -> dict[str, float]:
+    """Count the seconds of errors in a recording.
+
+    Args:
+        true: true turns.
+        found: turns that a system found; its names of speakers need not be the true ones.
+        seconds: duration of the recording.
+        collar_seconds: time before and after each boundary of a true turn that is not scored.
+
+    Returns:
+        Seconds `total` of true speech, `missed`, `false_alarm` and `confusion`; `der` and `jer`, shares.
+
+    Raises:
+        UserError: `pyannote.metrics` is not installed.
+    """
+    try:
+        from pyannote.core import Annotation, Segment, Timeline
+        from pyannote.metrics.diarization import DiarizationErrorRate, JaccardErrorRate
+    except ImportError as error:
+        raise UserError("scoring of turns needs pyannote.metrics; install it: pip install 'lab41_sce[dev]'") from error
+    reference, hypothesis = Annotation(), Annotation()
+    for annotation, turns in ((reference, true), (hypothesis, found)):
+        for number, (speaker, start, end) in enumerate(turns):
+            if end > start:
+                annotation[Segment(start, end), number] = speaker
+    whole = Timeline([Segment(0, seconds)])
+    width = 2 * collar_seconds  # pyannote.metrics 4.2 takes the whole width of the collar, of which half lies before
+    parts = DiarizationErrorRate(collar=width)(reference, hypothesis, uem=whole, detailed=True)
+    jaccard = JaccardErrorRate(collar=width)(reference, hypothesis, uem=whole)
+    return {"total": parts["total"], "missed": parts["missed detection"], "false_alarm": parts["false alarm"],
+            "confusion": parts["confusion"], "der": parts["diarization error rate"], "jer": jaccard}
+
+
+def summarise_turns(scores: pd.DataFrame, seed: int = 0, n_resamples: int = 2000) -> pd.DataFrame:
+    """Combine the scores of recordings, with 95 % percentile bootstrap intervals of the DER over recordings.
+
+    Args:
+        scores: a row for each recording and collar: `set`, `collar_seconds` and the results of `score_turns`.
+        seed: of the resamples.
+        n_resamples: number of resamples.
+
+    Returns:
+        A row for each set and collar: `der`, all errors over all speech; `jer`, the mean over recordings; `n`
+        recordings; `low` and `high` of the DER.
+    """
+    rows = []
+    for (name, collar), part in scores.groupby(["set", "collar_seconds"], sort=False):
+        errors = part[["missed", "false_alarm", "confusion"]].sum(axis=1).to_numpy()
+        totals = part["total"].to_numpy()
+        drawn = np.random.default_rng(seed).integers(len(part), size=(n_resamples, len(part)))
+        resampled = errors[drawn].sum(axis=1) / totals[drawn].sum(axis=1)
+        low, high = np.percentile(resampled, [2.5, 97.5])
+        rows.append({"set": name, "collar_seconds": collar, "der": errors.sum() / totals.sum(),
+                     "jer": part["jer"].mean(), "n": len(part), "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def voice_turns(segments: Sequence[Sequence[tuple[float, float]]]) -> list[Turn]:
+    """Name the segments of `SpeakerActivity.segments` after their voices."""
+    return [(f"voice_{number}", start, end) for number, of_voice in enumerate(segments, 1) for start, end in of_voice]
+
+
