@@ -4,12 +4,11 @@
     lab41-sce score mixtures/unseen/mix 'mixtures/unseen/s*' VOICES
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 
 
 @command("interrupted: the files so far are kept; repeat the command to continue")
@@ -22,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 if all files are in place, 1 after an error, 130 after an interruption.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "lab41-sce export-mixtures", description="Write the evaluation mixtures of a run, their sources and their "
         "noise as WAV files, in the layout of LibriMix: DIR/SPLIT/mix, s1, s2, ... and noise.",
         epilog="Repeat an interrupted command to continue. Exit status: 0 complete, 1 error, 2 wrong arguments, "

@@ -10,14 +10,14 @@ metric, value and checksum. Mixtures whose scores it contains are skipped, unles
 changed.
 """
 
-import argparse
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.definitions import ALL_METRICS, ENERGY_METRICS, digits, unit
 from lab41_sce.evaluation.folder_layout import find_layout
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 1 if a mixture could not be scored, after one error message for each.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "lab41-sce score", description=__doc__.splitlines()[0],
         usage="lab41-sce score [options] MIXTURES REFERENCES VOICES\n"
               "       lab41-sce score [options] MIXTURES S1 S2 ... VOICES")
@@ -88,4 +88,5 @@ def _print(system: ScoredSystem, n_mixtures: int, with_name: bool) -> None:
         print(f"{system.name}:")
     for row in mean_scores(system.table).itertuples():
         mean, low, high = (f"{value:.{digits(row.metric)}f}" for value in (row.mean, row.low, row.high))
-        print(f"{row.metric:8} {mean:>6} {unit(row.metric):2} [{low}, {high}], {row.n:.0f} mixtures")
+        limits = "" if math.isnan(row.low) else f" [{low}, {high}]"  # one mixture has no interval
+        print(f"{row.metric:8} {mean:>6} {unit(row.metric):2}{limits}, {row.n:.0f} mixture{'s' if row.n > 1 else ''}")

@@ -25,7 +25,7 @@ from lab41_sce.audio.decoder import MAX_RATE_HZ, MIN_RATE_HZ
 from lab41_sce.audio.pipe import STDIN, saved_stdin
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.writing import SUFFIXES
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 from lab41_sce.printable import printable
 from lab41_sce.separation.output_paths import (
@@ -46,7 +46,7 @@ BAR = "{desc}: {percentage:3.0f} %|{bar}| {elapsed} < {remaining}"
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser("lab41-sce separate", description="Write one file for each speaker.")
+    parser = Parser("lab41-sce separate", description="Write one file for each speaker.")
     parser.add_argument("files", nargs="+", metavar="FILE",
                         help="recordings (WAV, FLAC, OGG, MP3, M4A, MP4, WebM, WMA, AMR and others; of films, the "
                              "sound), folders that contain them, or - for standard input")

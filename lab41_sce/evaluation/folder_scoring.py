@@ -251,12 +251,13 @@ def mean_scores(table: Path) -> pd.DataFrame:
         table: CSV file that `score_files` wrote.
 
     Returns:
-        One row for each metric in the table, with the columns metric, mean, low, high (95 % interval over mixtures) and
-        n (number of mixtures); no row if there are no scores.
+        One row for each metric in the table, with the columns metric, mean, low, high (95 % interval over mixtures,
+        NaN for one mixture) and n (number of mixtures); no row if there are no scores.
     """
     means = summarise(read_scores(table, "voices"))
     columns = ["metric", "mean", "low", "high", "n"]
-    return means[means["kind"] == "All"].set_index("metric").reindex(METRICS_IN_ORDER).dropna().reset_index()[columns]
+    of_all = means[means["kind"] == "All"].set_index("metric").reindex(METRICS_IN_ORDER)
+    return of_all.dropna(subset="mean").reset_index()[columns]
 
 
 def read_scores(table: Path, system: str) -> pd.DataFrame:

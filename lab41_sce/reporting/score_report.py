@@ -97,7 +97,8 @@ def _table(summary: pd.DataFrame, metrics: Sequence[str], systems: Sequence[str]
         for metric in metrics:
             if row := found.get((system, metric)):
                 mean, low, high = (_number(value, digits(metric), signed) for value in (row.mean, row.low, row.high))
-                rows.append([system, metric, mean, f"[{low}, {high}]", f"{row.n:.0f}"])
+                limits = f"[{low}, {high}]" if np.isfinite(row.low) else tables.ABSENT
+                rows.append([system, metric, mean, limits, f"{row.n:.0f}"])
     return tables.Table(["system", "metric", "mean", "95 % interval", "n"], rows)
 
 

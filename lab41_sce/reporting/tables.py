@@ -189,8 +189,14 @@ def decibels(value: float) -> str:
 
 
 def interval(values: Iterable[float], signed: bool = False) -> str:
-    """Format a mean and the ends of its interval in dB: `5.3 [4.9, 5.7]`, or with `signed` `+5.3 [+4.9, +5.7]`."""
-    return "{} [{}, {}]".format(*(_signed(value) if signed else decibels(value) for value in values))
+    """Format a mean and the ends of its interval in dB, as `5.3 [4.9, 5.7]`, or as `5.3` if the ends are NaN.
+
+    Args:
+        values: mean, low, high.
+        signed: whether values above 0 have a sign, as differences do: `+5.3 [+4.9, +5.7]`.
+    """
+    mean, *ends = [_signed(value) if signed else decibels(value) for value in values]
+    return mean if "nan" in ends else f"{mean} [{', '.join(ends)}]"
 
 
 def _signed(value: float) -> str:

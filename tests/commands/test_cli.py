@@ -32,6 +32,14 @@ def test_a_command_gets_its_arguments_and_gives_the_exit_status(monkeypatch, com
     assert received == [[f"lab41-sce {command}", "a.wav", "--speakers", "2"]]
 
 
+def test_verbose_may_come_before_the_command(monkeypatch):
+    received = []
+    monkeypatch.setitem(sys.modules, "lab41_sce.commands.separate",
+                        SimpleNamespace(main=lambda: received.append(list(sys.argv))))
+    assert cli.main(["-v", "separate", "a.wav"]) == 0
+    assert received == [["lab41-sce separate", "-v", "a.wav"]]
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
 def test_help_has_a_line_for_each_command(capsys, arguments):
     assert cli.main(arguments) == 0
