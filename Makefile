@@ -1,10 +1,6 @@
 # A Python from 3.10 to 3.13; name another with: make venv PYTHON=python3.12
 PYTHON ?= python3
 
-# TensorFlow's warnings and errors only, so that the tables stay readable (0 shows everything).
-TF_CPP_MIN_LOG_LEVEL ?= 2
-export TF_CPP_MIN_LOG_LEVEL
-
 # Two tests at a time, those of a file in one process, in the order of the files: the long ones first
 PYTEST = .venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --nbmake --nbmake-timeout=300
 SLOW_NOTEBOOK = notebooks/2_inside_the_embedding.ipynb

@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.timing import part_main, seconds
 from lab41_sce import audio
 from lab41_sce.audio.recording import Recording
-from lab41_sce.evaluation.metrics import score_mixtures
+from lab41_sce.evaluation.parallel_scoring import score_mixtures
 from lab41_sce.examples import EXAMPLES
 from lab41_sce.separation.separator import Separator
 

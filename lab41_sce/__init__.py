@@ -8,11 +8,15 @@ A reproduction of source-contrastive estimation (Stephenson, Callier, Ganesh and
 and TensorFlow: corpora, mixtures, networks, the systems that the article compares, their training, scores and report.
 
 The names below are imported on first use, because TensorFlow takes seconds to load. `__init__.pyi` lists the same
-names for type checkers and editors.
+names for type checkers and editors. TensorFlow writes no messages when a name below imports it, unless
+`TF_CPP_MIN_LOG_LEVEL` is 0, 1 or 2 (`quiet.py`).
 """
 
+import os
 from importlib import import_module
 from typing import Any
+
+from lab41_sce.quiet import LEVEL_VARIABLE, quiet_tensorflow
 
 __version__ = "0.2.0"
 
@@ -25,11 +29,15 @@ MODULES = {
 
 __all__ = ["__version__", *MODULES]
 
+if LEVEL_VARIABLE in os.environ:  # set by the user, or by the command that started this worker process
+    quiet_tensorflow()
+
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its module."""
     if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    quiet_tensorflow()
     return getattr(import_module(MODULES[name]), name)
 
 

@@ -5,15 +5,16 @@ Only the chosen command is imported, so that `lab41-sce --help` and mistakes are
 
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 
 from lab41_sce import __version__
-from lab41_sce.command_line import command
+from lab41_sce.command_line import VERBOSE, command
+from lab41_sce.suggestion import did_you_mean
 
 COMMANDS = {
     "separate": "separate recordings into one file for each speaker",
     "score": "score separated voices against their references",
+    "export-mixtures": "write the evaluation mixtures of a run as audio files",
     "experiment": "train and score systems, and write a report",
     "calibrate": "teach a trained model to count speakers, from other speech",
     "export": "write a trained model as ONNX or as a SavedModel",
@@ -34,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 for success, 2 for an unknown command, otherwise that of the command.
     """
-    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if len(given) > 1 and given[0] in VERBOSE:
+        given[:2] = given[1], given[0]  # every command has this option
+    name, *rest = given or ["--help"]
     if name in ("-h", "--help"):
         print(_help())
         return 0
@@ -42,13 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"lab41-sce {__version__}")
         return 0
     if name not in COMMANDS:
-        near = get_close_matches(name, COMMANDS, 1)
-        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}."
-        print(f"error: there is no command {name}; {hint}", file=sys.stderr)
+        hint = did_you_mean(name, COMMANDS) or f"; choose from {', '.join(COMMANDS)}."
+        print(f"error: there is no command {name}{hint}", file=sys.stderr)
         return 2
     # Hydra reads its overrides from sys.argv only, and argparse takes the name of the program from it.
     sys.argv = [f"lab41-sce {name}", *rest]
-    module = import_module("lab41_sce.demo.__main__" if name == "demo" else f"lab41_sce.commands.{name}")
+    place = "demo.__main__" if name == "demo" else f"commands.{name.replace('-', '_')}"
+    module = import_module(f"lab41_sce.{place}")
     return module.main() or 0
 
 
@@ -58,6 +62,8 @@ def _help() -> str:
     commands = "\n".join(f"  {name:{width}}  {purpose}" for name, purpose in COMMANDS.items())
     return f"""usage: lab41-sce COMMAND [ARGUMENTS]
        lab41-sce COMMAND --help | --help | --version
+
+COMMAND --verbose shows the messages of TensorFlow and of decoders, too.
 
 Separate recordings of several speakers, and reproduce the experiments.
 

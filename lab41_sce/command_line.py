@@ -8,9 +8,11 @@
 | stdout is full | 1, at the end | one sentence; the work is finished |
 | the reader of stdout has ended, as `head -1` does | 1, at the end | none; the work is finished |
 
-Letters that the terminal's encoding lacks are printed as escape sequences, such as `\\xe9`.
+Letters that the terminal's encoding lacks are printed as escape sequences, such as `\\xe9`. Libraries in C write no
+lines of their own (`quiet.py`) without `--verbose`.
 """
 
+import argparse
 import contextlib
 import errno
 import functools
@@ -20,14 +22,54 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from lab41_sce.errors import UserError
 from lab41_sce.printable import printable
+from lab41_sce.quiet import ALL_MESSAGES, LEVEL_VARIABLE, NO_MESSAGES, quiet_tensorflow
+from lab41_sce.suggestion import did_you_mean
 
 INTERRUPTING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
+VERBOSE = ("-v", "--verbose")
+
 Main = Callable[[Sequence[str] | None], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """Parse a command line with `--verbose`; a mistake is one sentence, with the nearest name of a misspelt option."""
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        self.add_argument(*VERBOSE, action=_Verbose, nargs=0, default=argparse.SUPPRESS,
+                          help="show the messages of TensorFlow and of decoders, too")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse all arguments; an unknown option ends the process with exit status 2."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            name = unknown[0].partition("=")[0]
+            if not name.startswith("-"):
+                self.error(f"there is no place for the argument {unknown[0]}")
+            self.error(f"there is no option {name}{did_you_mean(name, self._option_string_actions)}")
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        """End the process with exit status 2 after one sentence."""
+        hint = "" if message.endswith("?") else f"; {self.prog} --help lists the options."
+        self.exit(2, f"error: {_printable_lines(message.rstrip('.'))}{hint}\n")
+
+
+class _Verbose(argparse.Action):
+    """Leave the messages of libraries as they are, also in the processes that the command starts."""
+
+    def __call__(self, *_: Any, **__: Any) -> None:
+        show_messages()
+
+
+def show_messages() -> None:
+    """Let TensorFlow and decoders write their messages, as `--verbose` requests; before TensorFlow is imported."""
+    os.environ[LEVEL_VARIABLE] = ALL_MESSAGES
 
 
 class _Terminated(KeyboardInterrupt):
@@ -75,6 +117,8 @@ def command(interrupted: str = "interrupted") -> Callable[[Main], Callable[..., 
     def decorate(main: Main) -> Callable[..., int]:
         @functools.wraps(main)
         def ended(arguments: Sequence[str] | None = None) -> int:
+            os.environ.setdefault(LEVEL_VARIABLE, NO_MESSAGES)  # also of the processes that the command starts
+            quiet_tensorflow()
             with _streams(), _interrupting_signals():
                 try:
                     return main(arguments)

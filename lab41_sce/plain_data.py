@@ -88,3 +88,12 @@ def _read_text(path: Path) -> str:
 def _first_line(error: BaseException) -> str:
     """Return the reason of an error in one line."""
     return [*str(error).splitlines(), type(error).__name__][0].rstrip(".") or type(error).__name__
+
+
+def flatten(values: dict[str, Any], name: str = "") -> dict[str, Any]:
+    """Flatten nested settings: dotted name to value; an empty group stays as it is."""
+    flat = {}
+    for key, value in values.items():
+        dotted = f"{name}.{key}" if name else str(key)
+        flat |= flatten(value, dotted) if isinstance(value, dict) and value else {dotted: value}
+    return flat

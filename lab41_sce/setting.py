@@ -9,14 +9,14 @@ choices of a list hold for its elements. `check_fields` compares a mapping of va
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from difflib import get_close_matches
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from lab41_sce.errors import UserError
+from lab41_sce.suggestion import nearest
 
 _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text (a number in quotes)",
           NoneType: "null"}
@@ -142,13 +142,20 @@ def check_fields(settings: type, values: Mapping[str, Any], name: str = "") -> N
             raise UserError(f"{dotted}={value} is not possible; give {expected(item, kinds[item.name])}.")
 
 
-def refuse_unknown(settings: type, names: Mapping[str, Any], name: str) -> None:
-    """Raise UserError if a group has no setting of one of these names; the message contains the nearest name."""
-    known = [item.name for item in fields(settings)]
+def refuse_unknown(known: Collection[str], names: Iterable[str], group: str = "") -> None:
+    """Raise UserError if a group has no setting of one of these names; the message contains the nearest name.
+
+    Args:
+        known: names of the settings of the group.
+        names: those to compare.
+        group: dotted name of the group; empty for that of all settings.
+    """
+    prefix = f"{group}." if group else ""
     for unknown in sorted(set(map(str, names)) - set(known)):
-        near = get_close_matches(unknown, known, 1)
-        raise UserError(f"there is no setting {name}.{unknown}; " + (
-            f"did you mean {name}.{near[0]}?" if near else f"there are {', '.join(known)}."))
+        choices = [name for name in known if not name.startswith("_")]
+        near = nearest(unknown, choices)
+        raise UserError(f"{prefix}{unknown} is no setting; " + (
+            f"did you mean {prefix}{near}?" if near else f"there are {', '.join(choices) or 'none here'}."))
 
 
 def expected(item: Field, kind: Any) -> str:

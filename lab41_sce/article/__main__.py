@@ -5,18 +5,17 @@
 writes REPORT.md, report.html (the same text with its pictures inside) and figures/ into DIR, by default RUN/article.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 
 
 @command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the report and print its paths; return the exit status."""
-    parser = argparse.ArgumentParser("python -m lab41_sce.article", description=__doc__.splitlines()[0])
+    parser = Parser("python -m lab41_sce.article", description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="folder of a finished run with the method sce")
     parser.add_argument("--timing", type=Path, metavar="FILE", help="table that lab41_sce.article.timing wrote")
     parser.add_argument("--ablation", type=Path, metavar="RUN", help="folder of a finished run of +exp=ablation")

@@ -10,7 +10,6 @@ A figure is left out if the run does not have the files that it needs. A system 
 masks and no network to draw.
 """
 
-import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -22,10 +21,10 @@ from matplotlib.figure import Figure
 from scipy.optimize import linear_sum_assignment
 
 from lab41_sce import audio
-from lab41_sce.article import score_figures, spectrogram_figures, vector_figures
+from lab41_sce.article import score_figures
 from lab41_sce.article.network_figure import draw_network
 from lab41_sce.atomic_write import make_folder
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.data.splits import headline_split
 from lab41_sce.errors import UserError
 from lab41_sce.reporting.figures import save
@@ -118,6 +117,8 @@ def _of_tables(run: Path, config: dict) -> dict[str, Callable[[], Figure]]:
             labels = {config["method"]["name"]: words(config["method"]["name"])}
         steps["improvement_by_snr"] = lambda: score_figures.improvement_by_snr(summary, labels, split)
     if (speakers := _speakers(run, config)) is not None:
+        from lab41_sce.article import vector_figures  # imports TensorFlow
+
         vectors = speakers.filter(like="vector_").to_numpy()
         pitches_hz = speakers["pitch_hz"].to_numpy()
         steps["speaker_vectors"] = lambda: vector_figures.speaker_vectors(vectors, speakers["sex"], pitches_hz)
@@ -128,6 +129,7 @@ def _of_model(run: Path, config: dict) -> dict[str, Callable[[], Figure]]:
     """Return functions that draw the model of a run's method, and its masks and vectors of an example."""
     import keras
 
+    from lab41_sce.article import spectrogram_figures, vector_figures
     from lab41_sce.models.embedding_model import EmbeddingModel
     from lab41_sce.models.loading import load_model
     from lab41_sce.separation.chunked_inference import embed, estimate_masks
@@ -179,7 +181,7 @@ def _speakers(run: Path, config: dict) -> pd.DataFrame | None:
 @command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw the figures of a run and print their paths; return the exit status."""
-    parser = argparse.ArgumentParser("python -m lab41_sce.article.draw", description="Draw the article's figures.")
+    parser = Parser("python -m lab41_sce.article.draw", description="Draw the article's figures.")
     parser.add_argument("run", type=Path, help="folder of a finished run")
     for file in write_figures(parser.parse_args(arguments).run):
         print(file, file.with_suffix(".svg").name)

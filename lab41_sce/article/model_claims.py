@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
 from lab41_sce.article import voices
-from lab41_sce.article.claim import FAILS, HOLDS, IDENTITIES, SIMILAR_VOICES, UNDECIDED, Claim
+from lab41_sce.article.claim import BY_CONSTRUCTION, FAILS, HOLDS, IDENTITIES, SIMILAR_VOICES, UNDECIDED, Claim
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.reporting.tables import Table
 
@@ -34,14 +34,15 @@ def judge_identities(model: EmbeddingModel, speakers: list[str]) -> Claim:
     settings = str(model.get_config()).replace("'", '"')
     named = [speaker for speaker in speakers if f'"{speaker}"' in settings]
     inputs = len(model.network.inputs)
-    verdict = FAILS if others or named or inputs != 1 else HOLDS
+    verdict = FAILS if others or named or inputs != 1 else BY_CONSTRUCTION
     reason = (f"The model computes masks from a waveform with one network. The network has {inputs} input, the "
               f"spectrogram, and {network:,} of the model's {model.count_params():,} parameters. It maps "
               f"{model.front_end.n_bins} bins to vectors of {model.network.output_shape[-1]} numbers. {len(suspects)} "
               f"of {len(model.weights)} weights have a dimension of {count}, the number of speakers in training (any "
               f"match is a coincidence). The settings of the model name {len(named)} of these speakers. The speaker "
-              "vectors are not saved with the model. The claim holds if there is one input, no parameter outside the "
-              "network and no name of a speaker.")
+              "vectors are not saved with the model. The claim holds by construction if there is one input, no "
+              "parameter outside the network and no name of a speaker: every model is built like this, so no training "
+              "could refute the claim.")
     table = Table(["weight", "shape", "parameters"],
                   [[weight.path, " x ".join(map(str, weight.shape)), f"{np.prod(weight.shape):,}"]
                    for weight in model.weights])

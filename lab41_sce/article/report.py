@@ -72,11 +72,12 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
 
 
 def _html(text: str) -> str:
-    """Convert Markdown to HTML; HTML within the Markdown, which may come from a stranger's run, is shown as text."""
-    converter = markdown.Markdown(extensions=["tables"])
+    """Convert Markdown to HTML with a table of contents; HTML in it, which may be a stranger's, is shown as text."""
+    converter = markdown.Markdown(extensions=["tables", "toc"], extension_configs={"toc": {"toc_depth": "2-3"}})
     converter.preprocessors.deregister("html_block")
     converter.inlinePatterns.deregister("html")
-    return converter.convert(text)
+    title, end, body = converter.convert(text).partition("</h1>")
+    return f'{title}{end}<nav aria-label="Contents">{converter.toc}</nav>{body}'  # type: ignore[attr-defined]
 
 
 def _check_timing(timing: Path) -> None:

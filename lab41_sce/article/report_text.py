@@ -38,7 +38,7 @@ def compose(folders: dict[str, Path], claims: list[Claim], pictures: list[str], 
     run, config = folders["main"], load_config(folders["main"])
     measured = None if timing is None else pd.read_csv(timing)
     counts = [f"{sum(each.verdict == verdict for each in claims)} × {verdict}"
-              for verdict in (claim.HOLDS, claim.FAILS, claim.UNDECIDED)]
+              for verdict in (claim.HOLDS, claim.BY_CONSTRUCTION, claim.FAILS, claim.UNDECIDED)]
     details = []
     for number, each in enumerate(claims, start=1):
         details.append(f"### {number}. {each.title}: {each.verdict}\n\n{escape_markdown(each.reason)}")

@@ -7,7 +7,6 @@ where these do not fit into memory. Compared systems take turns, and each time i
 measured in a separate process, which returns freed memory to the system at once.
 """
 
-import argparse
 import gc
 import itertools
 import json
@@ -27,7 +26,7 @@ from tqdm import tqdm
 
 from lab41_sce.article import sizes
 from lab41_sce.atomic_write import lock, write_csv, write_text
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 from lab41_sce.runs.versions import versions
 
@@ -170,7 +169,7 @@ def _free_bytes() -> float:
 @command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run all measurements, print the table and write it; return the exit status."""
-    parser = argparse.ArgumentParser("python -m lab41_sce.article.timing", description=__doc__.splitlines()[0])
+    parser = Parser("python -m lab41_sce.article.timing", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="table to write (CSV)")
     parser.add_argument("--batch", type=int, default=256, help="largest batch (default: 256, as in the article)")
     parser.add_argument("--rounds", type=int, default=5, help="number of calls of each step (default: 5)")

@@ -21,6 +21,7 @@ from lab41_sce.audio.mixing import mix, mixing_weights
 from lab41_sce.audio.mp3_length import ENCODER_PADDING, count_mp3_samples
 from lab41_sce.audio.stated_length import check_parts, disagreement, open_with_wrong_size
 from lab41_sce.errors import UserError
+from lab41_sce.quiet import held_stderr, is_quiet
 
 BLOCK_SAMPLES = 2**16  # decoded at once
 MAX_HEADER_SAMPLES = 2**48  # libsndfile reports more than this if the header states no length
@@ -70,7 +71,8 @@ class Decoder:
         self.n_samples = self._file.frames
         if whole:
             check_parts(self.path, self._file)
-            self.n_samples = self._count_samples()
+            with self._quiet():
+                self.n_samples = self._count_samples()
             if not isinstance(self._file, MediaFile) or self._file.has_own_length:
                 note = disagreement(self.path, self._file, self.n_samples)
                 self.notes += [note] if note else []
@@ -104,7 +106,7 @@ class Decoder:
         Raises:
             UserError: the file is damaged.
         """
-        with decodable(self.path):
+        with decodable(self.path), self._quiet():
             if not self._sequential:
                 self._file.seek(min(start, self._file.frames))
                 return self._decode(stop - start)
@@ -117,6 +119,11 @@ class Decoder:
                 samples = np.concatenate([samples, self._decode(stop - self._position)], axis=1)
                 self._kept, self._kept_start, self._position = samples, start, start + samples.shape[1]
             return samples
+
+    def _quiet(self) -> contextlib.AbstractContextManager[None]:
+        """Discard the lines of libmpg123 1.32, which reports errors in sound MP3 files, too."""
+        is_mp3 = self._file.format == "MP3"
+        return held_stderr("libmpg123") if is_mp3 and is_quiet() else contextlib.nullcontext()
 
     def _open(self) -> None:
         """Open the file at its first sample."""
@@ -162,7 +169,7 @@ class Decoder:
                                 "each, like this: --channels mix.")
             self._weights = (np.arange(n_channels) == int(channels) - 1).astype(np.float32)
         elif n_channels > 1:
-            with decodable(self.path):
+            with decodable(self.path), self._quiet():
                 self._weights = mixing_weights(self._blocks())
             if self._weights.max() == 1:
                 self.notes.append(f"the channels cancel each other; channel {self._weights.argmax() + 1}, the loudest, "

@@ -4,13 +4,12 @@
     lab41-sce download train-clean-5 dev-clean-2 --root data/mini_librispeech
 """
 
-import argparse
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.data.download import ARCHIVES, download_missing
 from lab41_sce.errors import UserError
 
@@ -25,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 if all subsets are complete, 1 after an error, 130 after an interruption.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "lab41-sce download", description="Download subsets of LibriSpeech from OpenSLR, verify and unpack them.",
         epilog="Repeat an interrupted command to continue; complete subsets are skipped. Exit status: 0 complete, "
                "1 error, 2 wrong arguments, 130 interrupted.")

@@ -8,6 +8,7 @@ continues an interrupted run.
 
 import logging
 import os
+import re
 import shlex
 import sys
 import uuid
@@ -17,17 +18,28 @@ from typing import Any
 
 import hydra
 import pandas as pd
+from hydra._internal.utils import get_args_parser  # Hydra 1.3 has no public list of its options
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lab41_sce.atomic_write import write_csv
-from lab41_sce.command_line import command
+from lab41_sce.command_line import VERBOSE, command, show_messages
 from lab41_sce.errors import UserError
-from lab41_sce.runs.config_schema import CONFIG_PATH, Settings, check, describe_settings, quoted_overrides
+from lab41_sce.runs.config_schema import (
+    COMPOSING_ERRORS,
+    CONFIG_PATH,
+    Settings,
+    check,
+    describe_settings,
+    known_names,
+    quoted_overrides,
+)
 from lab41_sce.runs.renamed_settings import renamed_config, renamed_overrides
 from lab41_sce.runs.run_directory import COMMAND_VARIABLE, check_folder, is_of_command, lock_run_directory, open_folder
+from lab41_sce.runs.unknown_settings import composing_error
+from lab41_sce.suggestion import did_you_mean
 from lab41_sce.training.distributed import WorkerLost, Workers
 from lab41_sce.training.launcher import launch, restart_process
 
@@ -36,7 +48,8 @@ EXPLANATION = """An experiment trains and scores systems, and writes a report. C
   python -m lab41_sce.experiment +exp=smoke
   python -m lab41_sce.experiment +exp=two_speaker corpus=librispeech corpus.root=PATH training.minutes=60
 
---settings lists every setting, --cfg job shows a composed configuration, --help all options."""
+--settings lists every setting, --cfg job shows a composed configuration, --help all options, and -v shows the messages
+of TensorFlow."""
 
 logger = logging.getLogger(__name__)
 
@@ -172,12 +185,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; a failed experiment ends the process by `SystemExit`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if {*VERBOSE} & {*given}:
+        show_messages()
+        given = [argument for argument in given if argument not in VERBOSE]
     if not given:
         print(EXPLANATION, file=sys.stderr)
         return 1
     if given == ["--settings"]:
         print(describe_settings())
         return 0
+    _refuse_unknown_options(given)
     sys.argv[1:] = quoted_overrides(renamed_overrides(given))  # where Hydra looks for them
-    run_composed()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its exceptions, which become one sentence here
+    try:
+        run_composed()
+    except COMPOSING_ERRORS as error:
+        if type(error) is ValueError and not str(error).startswith("Config group override"):  # of the experiment
+            raise
+        raise composing_error(error, known_names(given)) from None
     return 0
+
+
+def _refuse_unknown_options(given: Sequence[str]) -> None:
+    """Raise UserError about a misspelt option, with the nearest one, and about a setting behind an option."""
+    parser = get_args_parser()
+    for unknown in parser.parse_known_args(given)[1]:
+        if unknown.startswith("-"):
+            name, options = unknown.partition("=")[0], re.findall(r"--[\w-]+", parser.format_usage())
+            hint = did_you_mean(name, [*options, "--settings"]) or "; --help lists the options."
+            raise UserError(f"there is no option {name}{hint}")
+        raise UserError(f"{unknown} follows an option; give all settings first, then options such as --multirun.")

@@ -4,12 +4,11 @@
     lab41-sce export pretrained --format saved_model --out sce_saved_model
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 
 
 @command("interrupted: nothing was written")
@@ -22,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 if the exported file is in place, 1 after an error, 130 after an interruption.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "lab41-sce export", description="Write the network of a trained model as ONNX or as a SavedModel of "
         "TensorFlow. The exported network is compared with the Keras model before it is put in place.",
         epilog="Exit status: 0 exported, 1 error, 2 wrong arguments, 130 interrupted.")

@@ -1,23 +1,29 @@
 """Score separated voices in files against the true voices.
 
-    python -m lab41_sce.score MIXTURES REFERENCES VOICES --out scores.csv
+    lab41-sce score MIXTURES REFERENCES VOICES --out scores.csv
+    lab41-sce score test/mix_clean test/s1 test/s2 VOICES --out scores.csv --report scores
 
-compares VOICES/talk_1.wav, VOICES/talk_2.wav, ... (as `lab41_sce.separate` writes them, in any order) with
-REFERENCES/talk_1.wav, ... and MIXTURES/talk.wav. scores.csv has the columns mixture, speakers, metric, value (dB) and
-checksum. Mixtures whose scores it contains are skipped, unless the checksum of their files has changed.
+The first call compares VOICES/talk_1.wav, VOICES/talk_2.wav, ... (as `lab41-sce separate` writes them, in any order)
+with REFERENCES/talk_1.wav, ... and MIXTURES/talk.wav. The second has a folder for each source, as LibriMix and
+WSJ0-2mix do, and VOICES/s1/talk.wav, ... or VOICES/talk_1.wav, ... scores.csv has the columns mixture, speakers,
+metric, value and checksum. Mixtures whose scores it contains are skipped, unless the checksum of their files has
+changed.
 """
 
-import argparse
 import logging
+import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
+from lab41_sce.evaluation.definitions import ALL_METRICS, ENERGY_METRICS, digits, unit
+from lab41_sce.evaluation.folder_layout import find_layout
 from lab41_sce.evaluation.folder_scoring import mean_scores, score_files
 from lab41_sce.process_pool import ENGINES
-from lab41_sce.separation.output_paths import list_recordings
+from lab41_sce.reporting.score_report import ScoredSystem, voices_sentence, write_score_report
 
 
 @command("interrupted: the scores so far are saved; run the same command again to continue")
@@ -30,12 +36,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 1 if a mixture could not be scored, after one error message for each.
     """
-    parser = argparse.ArgumentParser("lab41-sce score", description=__doc__.splitlines()[0])
-    parser.add_argument("mixtures", type=Path, nargs="+", metavar="MIXTURES", help="folder of the mixtures (or files)")
-    parser.add_argument("references", type=Path, metavar="REFERENCES", help="folder of the true voices")
-    parser.add_argument("voices", type=Path, metavar="VOICES", help="folder of the separated voices")
+    parser = Parser(
+        "lab41-sce score", description=__doc__.splitlines()[0],
+        usage="lab41-sce score [options] MIXTURES REFERENCES VOICES\n"
+              "       lab41-sce score [options] MIXTURES S1 S2 ... VOICES")
+    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH",
+                        help="folder of the mixtures (or files), folder of the true voices NAME_1.wav, ... or one "
+                             "folder for each source, folder of the separated voices; a quoted pattern such as 's*' "
+                             "stands for the folders that match it")
     parser.add_argument("--out", type=Path, default=Path("scores.csv"), metavar="CSV",
                         help="table to write, or to add to (default: scores.csv)")
+    parser.add_argument("--metrics", nargs="+", choices=ALL_METRICS, default=ENERGY_METRICS, metavar="METRIC",
+                        help=f"of {', '.join(ALL_METRICS)} (default: {' '.join(ENERGY_METRICS)})")
+    parser.add_argument("--baseline", type=Path, metavar="VOICES",
+                        help="folder of the voices of another system, scored into a second table (OUT_baseline.csv)")
+    parser.add_argument("--report", type=Path, metavar="FOLDER",
+                        help="folder for summary.csv, differences.csv, not_scored.csv, table.md and table.tex")
     parser.add_argument("--jobs", type=int, default=-1, metavar="N", help="number of processes (default: one per core)")
     parser.add_argument("--parallel-backend", choices=ENGINES, default="loky",
                         help="where the processes run: on this machine (loky, the default) or on a cluster")
@@ -43,10 +59,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s")
     if options.jobs < -1 or options.jobs == 0:
         raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1 (one per core).")
-    errors = score_files(list_recordings(options.mixtures), options.references, options.voices, options.out,
-                         options.parallel_backend, options.jobs)
-    for message in errors:
+    if len(options.paths) < 3:
+        parser.error("give mixtures, references and voices")
+    mixtures, layout = find_layout(options.paths)
+    layouts = {options.out: layout}
+    if options.baseline:
+        table = options.out.with_stem(f"{options.out.stem}_baseline")
+        layouts[table] = replace(layout, voices=options.baseline.absolute())
+    systems = []
+    for table, of_system in layouts.items():
+        errors = score_files(mixtures, of_system, table, options.metrics, options.parallel_backend, options.jobs)
+        systems.append(ScoredSystem(of_system.voices.name, table, errors))
+        _print(systems[-1], len(mixtures), options.baseline is not None)
+    if options.report:
+        write_score_report(options.report, systems, len(mixtures))
+    return int(any(system.errors for system in systems))
+
+
+def _print(system: ScoredSystem, n_mixtures: int, with_name: bool) -> None:
+    """Print errors, counts and mean scores of a system."""
+    for message in system.errors.values():
         print(f"error: {message}", file=sys.stderr)
-    for row in mean_scores(options.out).itertuples():
-        print(f"{row.metric:8} {row.mean:6.1f} dB [{row.low:.1f}, {row.high:.1f}], {row.n:.0f} mixtures")
-    return int(bool(errors))
+    if system.errors:
+        print(f"{len(system.errors)} of {n_mixtures} mixtures are not scored, for the reasons above.", file=sys.stderr)
+    if sentence := voices_sentence(system.table):
+        print(sentence, file=sys.stderr)
+    if with_name:
+        print(f"{system.name}:")
+    for row in mean_scores(system.table).itertuples():
+        mean, low, high = (f"{value:.{digits(row.metric)}f}" for value in (row.mean, row.low, row.high))
+        limits = "" if math.isnan(row.low) else f" [{low}, {high}]"  # one mixture has no interval
+        print(f"{row.metric:8} {mean:>6} {unit(row.metric):2}{limits}, {row.n:.0f} mixture{'s' if row.n > 1 else ''}")

@@ -25,7 +25,7 @@ from lab41_sce.audio.decoder import MAX_RATE_HZ, MIN_RATE_HZ
 from lab41_sce.audio.pipe import STDIN, saved_stdin
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.writing import SUFFIXES
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 from lab41_sce.printable import printable
 from lab41_sce.separation.output_paths import (
@@ -46,7 +46,7 @@ BAR = "{desc}: {percentage:3.0f} %|{bar}| {elapsed} < {remaining}"
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser("lab41-sce separate", description="Write one file for each speaker.")
+    parser = Parser("lab41-sce separate", description="Write one file for each speaker.")
     parser.add_argument("files", nargs="+", metavar="FILE",
                         help="recordings (WAV, FLAC, OGG, MP3, M4A, MP4, WebM, WMA, AMR and others; of films, the "
                              "sound), folders that contain them, or - for standard input")
@@ -92,15 +92,15 @@ def check_choices(options: argparse.Namespace) -> None:
         raise UserError(f"--stream {options.stream} is not possible; give 1 for the first stream of sound.")
     if options.rate is not None and not MIN_RATE_HZ <= options.rate <= MAX_RATE_HZ:
         raise UserError(f"--rate {options.rate} is not possible; give {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz.")
-    for name, words, most in (("speakers", ("auto",), MAX_VOICES), ("channels", ("mix", "each"), 1024)):
+    for name, words, most, also in (("speakers", ("auto",), MAX_VOICES, ", or a range such as 2-4"),
+                                    ("channels", ("mix", "each"), 1024, "")):
         value = getattr(options, name)
         if value in words:
             continue
-        parts = value.split("-") if name == "speakers" else [value]
-        limits = [int(part) if part.isdecimal() else 0 for part in parts]
+        limits = [int(part) if part.isdecimal() else 0 for part in (value.split("-") if also else [value])]
         if len(limits) > 2 or limits != sorted(limits) or not 1 <= limits[0] <= limits[-1] <= most:
-            also = ", or a range such as 2-4" if name == "speakers" else ""
-            raise UserError(f"--{name} {value} is not possible; give {', '.join(words)} or a number from 1 to {most}{also}.")
+            raise UserError(f"--{name} {value} is not possible; give {', '.join(words)} or a number from 1 to {most}"
+                            f"{also}.")
         setattr(options, name, tuple(limits) if len(limits) == 2 else limits[0])
     on_cluster = options.parallel_backend != "loky"
     options.jobs = (-1 if on_cluster else 1) if options.jobs is None else options.jobs

@@ -4,13 +4,12 @@
     lab41-sce experiment +exp=two_speaker corpus=store corpus.root=STORE_FOLDER
 """
 
-import argparse
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.store_reader import load_store
 from lab41_sce.data.store_writer import write_store
@@ -27,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 if the store is complete, 1 after an error, 130 after an interruption.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "lab41-sce store", description="Decode and resample the speech of a corpus once, into a few large files.",
         epilog="Repeat an interrupted command to continue. Exit status: 0 complete, 1 error, 2 wrong arguments, "
                "130 interrupted.")

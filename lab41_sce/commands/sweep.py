@@ -7,13 +7,12 @@ settings that differ, and the SDR improvement of the run's method by kind of mix
 sweep.csv and sweep.md into the folder.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from lab41_sce.atomic_write import lock, write_csv, write_text
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.reporting import sweep, tables
 
 
@@ -27,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 1 after one error message.
     """
-    parser = argparse.ArgumentParser("lab41-sce sweep", description=__doc__.splitlines()[0])
+    parser = Parser("lab41-sce sweep", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="folder of the sweep, such as runs/two_speaker_embedded")
     options = parser.parse_args(arguments)
     scores, unfinished = sweep.collect(options.folder)

@@ -24,7 +24,7 @@ from pathlib import Path
 import pandas as pd
 
 from lab41_sce.atomic_write import write_csv
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import check, compose_config
 from lab41_sce.runs.run_directory import describe_run, lock_run_directory
@@ -34,7 +34,7 @@ from lab41_sce.runs.versions import versions
 @command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train from the command line; return 0, or 1 after one sentence about a mistake."""
-    parser = argparse.ArgumentParser(prog="python -m lab41_sce.train_with_torch", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m lab41_sce.train_with_torch", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="folder of the new run")
     parser.add_argument("speech", type=Path, help="folder with SPEAKERS.TXT and the subsets")
     parser.add_argument("splits", type=Path, help="splits.csv of another run")

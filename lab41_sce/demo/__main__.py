@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.demo.private_folder import private_folder
 from lab41_sce.errors import UserError
 
@@ -16,7 +16,7 @@ MAX_PORT = 65535
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser("lab41-sce demo", description="Separate recordings on a page in the browser.")
+    parser = Parser("lab41-sce demo", description="Separate recordings on a page in the browser.")
     parser.add_argument("--host", default="127.0.0.1",
                         help="address of the server (default: %(default)s, this computer only; 0.0.0.0: also from the "
                              "network)")

@@ -1,6 +1,6 @@
 """Scores of many mixtures become means with 95 % bootstrap intervals, and mean differences between systems.
 
-    long table of `metrics.score_mixtures` -> one row per system, split, kind and metric (Figure 6 of the article)
+    long table of `score_mixtures` -> one row per system, split, kind and metric (Figure 6 of the article)
 """
 
 import itertools
@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pandas as pd
 
-from lab41_sce.evaluation.metrics import LABELS
+from lab41_sce.evaluation.parallel_scoring import LABELS
 
 
 def summarise(scores: pd.DataFrame, seed: int = 0, n_resamples: int = 2000,
@@ -24,6 +24,8 @@ def summarise(scores: pd.DataFrame, seed: int = 0, n_resamples: int = 2000,
     so the weight of a merged kind is its number of orderings: (FF + MM + 2 FM) / 4 for two speakers, for any number of
     mixtures. Kinds without mixtures have no weight. Systems with scores of the same mixtures share the resamples.
 
+    A kind with one mixture has no interval, and neither has the kind All that contains it.
+
     Args:
         scores: table of `score_mixtures`, rows in any order; NaN scores are left out.
         seed: seed of the resamples, at least 0.
@@ -31,7 +33,8 @@ def summarise(scores: pd.DataFrame, seed: int = 0, n_resamples: int = 2000,
         mixtures: evaluation set of these mixtures, to resample speakers; None resamples mixtures.
 
     Returns:
-        A table with the columns system, split, kind, metric, mean, low, high (dB) and n (number of mixtures).
+        A table with the columns system, split, kind, metric, mean, low, high (dB; NaN without an interval) and n
+        (number of mixtures).
 
     Raises:
         ValueError: if a system has two values of one metric for one mixture.
@@ -55,9 +58,13 @@ def summarise(scores: pd.DataFrame, seed: int = 0, n_resamples: int = 2000,
             table[kind] = values.mean(), draws, len(values)
         weights = [len(set(itertools.permutations(kind))) for kind in table]
         means, resamples, lengths = zip(*table.values(), strict=True)
+        single = {kind for kind, length in zip(table, lengths, strict=True) if length == 1}
         table["All"] = np.average(means, weights=weights), np.average(resamples, 0, weights), sum(lengths)
         for kind, (mean, draws, n) in table.items():
-            rows.append((system, split, kind, metric, mean, *np.nanpercentile(draws, [2.5, 97.5]), n))
+            # All resamples of one mixture are equal, which shows nothing about other mixtures.
+            no_interval = kind in single or kind == "All" and single
+            ends = [np.nan, np.nan] if no_interval else np.nanpercentile(draws, [2.5, 97.5])
+            rows.append((system, split, kind, metric, mean, *ends, n))
     return pd.DataFrame(rows, columns=["system", "split", "kind", "metric", "mean", "low", "high", "n"])
 
 

@@ -1,15 +1,15 @@
 """Folders of mixtures, true voices and separated voices become a table of scores.
 
-    MIXTURES/talk.wav, REFERENCES/talk_1.wav ..., VOICES/talk_1.wav ...
-        -> rows (mixture, speakers, metric, value in dB, checksum of these files)
+    mixture, references and voices, in one of the layouts of `folder_layout.py`
+        -> rows (mixture, speakers, metric, value, checksum of these files)
 
+If a mixture has another number of voices than of references, the best subset is scored: the pairs of references and
+voices with the largest sum of SI-SDR. A row with the metric `voices` holds their number. The remaining voices are
+surplus, the remaining references have no voice and do not count in the means.
 Scores in an existing table are used again only for files with the same checksum, whatever their names and dates.
 """
 
-import itertools
 import logging
-import os
-import re
 import time
 import zlib
 from collections import Counter
@@ -23,20 +23,32 @@ from joblib import delayed
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from lab41_sce import audio
 from lab41_sce.atomic_write import lock, write_csv
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.bootstrap import summarise
-from lab41_sce.evaluation.metrics import METRICS, score_mixture, silent
+from lab41_sce.evaluation.definitions import ALL_METRICS, ENERGY_METRICS, with_improvements
+from lab41_sce.evaluation.folder_layout import Layout
+from lab41_sce.evaluation.long_mixture import add_blocks, replace_silence, score_long_mixture
+from lab41_sce.evaluation.metrics import best_pairs, fill_silence, score_mixture, si_sdr_matrix, silent
+from lab41_sce.evaluation.mixture_files import MixtureFiles
+from lab41_sce.evaluation.perceptual import check_metrics
 from lab41_sce.process_pool import workers
-from lab41_sce.separation.output_paths import SUFFIXES
 
 logger = logging.getLogger(__name__)
 
 COLUMNS = ["mixture", "speakers", "metric", "value", "checksum"]
 SAVE_INTERVAL_SECONDS = 10.0
-MAX_GAP = 10  # numbers after the last voice at which further voices are looked for
+VOICES = "voices"  # metric of the row with the number of voices, where it is not that of the references
+METRICS_IN_ORDER = with_improvements(ALL_METRICS)
 BLOCK_BYTES = 2**20
+
+
+class KnownFiles(NamedTuple):
+    """Hold the checksum of the files whose scores are known, and their numbers of references and voices."""
+
+    checksum: str
+    n_references: int
+    n_voices: int
 
 
 class ScoredMixture(NamedTuple):
@@ -48,77 +60,84 @@ class ScoredMixture(NamedTuple):
     remark: str = ""
 
 
-def find_voices(folder: Path, mixture: Path) -> tuple[list[Path], Path | None]:
-    """List the files NAME_1, NAME_2, ... in a folder, where NAME is that of the mixture.
-
-    Upper and lower case of suffixes are the same. Files with the suffix of the mixture are preferred; if there are
-    none, the files may have another of `SUFFIXES`.
-
-    Returns:
-        The files up to the first missing number, and a file with a later number, if there is one.
-
-    Raises:
-        UserError: two files have the same number.
-    """
-    pattern, own_suffix = re.compile(re.escape(mixture.stem) + "_([1-9][0-9]{0,8})"), mixture.suffix.lower()
-    numbered: dict[bool, dict[int, Path]] = {True: {}, False: {}}  # files with the suffix of the mixture, and others
-    for path in sorted(folder / name for name in (os.listdir(folder) if folder.is_dir() else ())):
-        match, suffix = pattern.fullmatch(path.stem), path.suffix.lower()
-        if match and suffix in (own_suffix, *SUFFIXES):
-            other = numbered[suffix == own_suffix].setdefault(int(match[1]), path)
-            if other != path and (suffix == own_suffix or not numbered[True]):
-                raise UserError(f"{other} and {path.name} have the same number; keep one of them, since each is a "
-                                f"voice {match[1]} of {mixture.name}.")
-    found = numbered[True] or numbered[False]
-    voices = [found[number] for number in itertools.takewhile(found.__contains__, itertools.count(1))]
-    later = range(len(voices) + 2, len(voices) + 2 + MAX_GAP)
-    return voices, next((found[number] for number in later if number in found), None)
-
-
-def score_file(mixture: Path, references: Path, voices: Path, known_checksum: str | None = None) -> ScoredMixture:
+def score_file(mixture: Path, layout: Layout, metrics: Sequence[str] = ENERGY_METRICS,
+               known: KnownFiles | None = None) -> ScoredMixture:
     """Score the voices of one mixture; suitable for a worker process.
 
     Args:
         mixture: audio file; several channels are mixed to one.
-        references: folder of the true voices.
-        voices: folder of the separated voices.
-        known_checksum: of the files whose scores are known; these are not scored again.
+        layout: where its references and voices are.
+        metrics: those of `definitions.ALL_METRICS` to compute.
+        known: the files whose scores are known, which are not scored again.
     """
     try:
-        (true, later_true), (separated, later) = (find_voices(folder, mixture) for folder in (references, voices))
-        if known_checksum and (not true or len(separated) < len(true)):
+        true, separated = layout.find_references(mixture), layout.find_voices(mixture)
+        if known and (len(true) < known.n_references or len(separated) < known.n_voices):
             return ScoredMixture(unchanged=True, remark=f"{mixture}: references or voices are missing now; the earlier "
                                                         "scores are kept.")
-        if after_gap := later_true or later:
-            raise UserError(f"{after_gap} exists, but not all voices with lower numbers; number them without gaps.")
-        if not true or len(true) != len(separated):
-            raise UserError(f"{mixture} has {len(true)} references in {references} and {len(separated)} voices in "
-                            f"{voices}; give the same number of both, with the names "
-                            f"{mixture.stem}_1{mixture.suffix.lower()} and so on.")
-        files = [mixture, *true, *separated]
-        if (found_checksum := checksum(files)) == known_checksum:
+        layout.check(mixture)
+        if not true or not separated:
+            raise UserError(f"{mixture} has {len(true)} references in {', '.join(map(str, layout.references))} and "
+                            f"{len(separated)} voices in {layout.voices}; give some of both, with the names "
+                            f"{mixture.stem}_1{mixture.suffix.lower()} and so on, or in one folder for each source.")
+        paths = [mixture, *true, *separated]
+        if (found_checksum := checksum(paths)) == (known and known.checksum):
             return ScoredMixture(unchanged=True)
-        _, rate_hz = audio.read(mixture)
-        signals = [audio.read_mono(path, rate_hz) for path in files]
-        if len({*map(len, signals)}) > 1:
-            raise UserError(f"{mixture}, its references and its voices have different lengths; give files of the same "
-                            "length.")
-        mixed, sources, estimates = signals[0], np.stack(signals[1 : 1 + len(true)]), np.stack(signals[1 + len(true) :])
-        silent_voices = np.flatnonzero(silent(estimates, mixed))
-        silent_sources = [mixture] if np.ptp(mixed) == 0 else np.array(true)[silent(sources, mixed)].tolist()
-        if silent_sources:
-            raise UserError(f"{silent_sources[0]} is silent, so {mixture.name} cannot be scored; give a mixture in "
-                            "which every reference sounds.")
+        files = MixtureFiles(paths)
         with threadpool_limits(1):  # sums depend on the number of threads in their last digits
-            scores = score_mixture(sources, mixed, {"voices": estimates})
-        if np.isnan([value for *_, value in scores]).any():
+            score = _score_blocks if files.is_long else _score_signals
+            scores, silent_voices = score(files, len(true), metrics)
+        if np.isnan([scores[metric] for metric in ENERGY_METRICS if metric in scores]).any():
             raise UserError(f"{mixture} cannot be scored, because one of its references is a copy of another; give the "
                             "true voices of different people.")
-        rows = [(mixture.name, len(true), metric, value, found_checksum) for _, metric, value in scores]
-        remarks = [f"{separated[number]} is silent; it is scored as white noise." for number in silent_voices]
+        rows = [(mixture.name, len(true), metric, value, found_checksum) for metric, value in scores.items()]
+        remarks = [*files.remarks, *(f"{separated[place]} is silent; it is scored as white noise."
+                                     for place in silent_voices)]
+        if len(separated) != len(true):
+            rows.append((mixture.name, len(true), VOICES, len(separated), found_checksum))
+            remarks.append(f"{mixture} has {len(true)} references and {len(separated)} voices; the best subset is "
+                           "scored.")
         return ScoredMixture(rows, remark=" ".join(remarks))
     except (UserError, ValueError, OSError) as error:
         return ScoredMixture(error=str(error))
+
+
+def _score_signals(files: MixtureFiles, n_references: int,
+                   metrics: Sequence[str]) -> tuple[dict[str, float], np.ndarray]:
+    """Score a mixture in memory: value by metric, and the places of silent voices."""
+    signals = files.read()
+    mixed, sources, voices = signals[0], signals[1 : 1 + n_references], signals[1 + n_references :]
+    silent_voices = silent(voices, mixed)
+    _refuse_silence(files, np.concatenate([[np.ptp(mixed) == 0], silent(sources, mixed)]))
+    found = None
+    if len(voices) != n_references:
+        pairs = best_pairs(si_sdr_matrix(sources, fill_silence(voices, mixed)))
+        best = np.zeros_like(sources)
+        best[pairs[0]] = voices[pairs[1]]
+        voices, found = best, pairs[0].tolist()
+    rows = score_mixture(sources, mixed, {"voices": voices}, metrics, files.sample_rate_hz, found)
+    return {metric: value for _, metric, value in rows}, np.flatnonzero(silent_voices)
+
+
+def _score_blocks(files: MixtureFiles, n_references: int,
+                  metrics: Sequence[str]) -> tuple[dict[str, float], np.ndarray]:
+    """Score a mixture that is read in blocks: value by metric, and the places of silent voices."""
+    blocks, n_true = files.blocks, 1 + n_references
+    correlations = add_blocks(blocks, n_references)
+    is_silent = correlations.silent()
+    _refuse_silence(files, is_silent[:n_true])
+    if is_silent.any():
+        blocks = replace_silence(blocks, is_silent)
+        correlations = add_blocks(blocks, n_references)
+    scores = score_long_mixture(blocks, n_references, correlations, metrics, files.sample_rate_hz)
+    return scores, np.flatnonzero(is_silent[n_true:])
+
+
+def _refuse_silence(files: MixtureFiles, is_silent: np.ndarray) -> None:
+    """Raise UserError if the mixture or a reference is silent, bool [1 + S]."""
+    if is_silent.any():
+        raise UserError(f"{files.files[np.flatnonzero(is_silent)[0]]} is silent, so {files.files[0].name} cannot be "
+                        "scored; give a mixture in which every reference sounds.")
 
 
 def checksum(files: Sequence[Path]) -> str:
@@ -132,31 +151,32 @@ def checksum(files: Sequence[Path]) -> str:
     return f"x{crc32:08x}"  # spreadsheets would take some of the digits alone for a number
 
 
-def score_files(mixtures: Sequence[Path], references: Path, voices: Path, out: Path, engine: str = "loky",
-                n_jobs: int = -1) -> list[str]:
+def score_files(mixtures: Sequence[Path], layout: Layout, out: Path, metrics: Sequence[str] = ENERGY_METRICS,
+                engine: str = "loky", n_jobs: int = -1) -> dict[str, str]:
     """Score many mixtures and save the scores every few seconds.
 
     Args:
         mixtures: audio files. Mixtures whose scores the table contains are skipped, unless a file was changed.
-        references: folder of the true voices.
-        voices: folder of the separated voices.
+        layout: where the references and the voices are.
         out: table (CSV) to write, or to add to.
+        metrics: those of `definitions.ALL_METRICS` to compute.
         engine: where the processes run: one of `process_pool.ENGINES`.
         n_jobs: number of processes; -1 uses all cores.
 
     Returns:
-        One error message for each mixture that could not be scored. The table contains no scores of such a mixture.
+        An error message by the name of each mixture that could not be scored. The table contains no scores of it.
 
     Raises:
         UserError: if the table cannot be read or written, or another process writes it, two mixtures have the same
-            name, or the processes cannot start.
+            name, a package of a metric is missing, or the processes cannot start.
     """
     if repeated := sorted(name for name, times in Counter(mixture.name for mixture in mixtures).items() if times > 1):
         raise UserError(f"{len(repeated)} names belong to several mixtures ({', '.join(repeated[:3])}); give each "
                         "mixture once, or score each folder separately with another --out.")
+    check_metrics(metrics)
     busy = f"another call writes scores to {out}; wait for it, or choose another --out."
     with lock(out.with_name(f".{out.name}.lock"), busy):
-        return _add_scores(_read_table(out), mixtures, references, voices, out, engine, n_jobs)
+        return _add_scores(_read_table(out), mixtures, layout, out, metrics, engine, n_jobs)
 
 
 def _read_table(out: Path) -> dict[str, list[tuple]]:
@@ -176,28 +196,28 @@ def _read_table(out: Path) -> dict[str, list[tuple]]:
     return {name: [*rows.itertuples(index=False, name=None)] for name, rows in table.groupby("mixture")}
 
 
-def _add_scores(table: dict[str, list[tuple]], mixtures: Sequence[Path], references: Path, voices: Path, out: Path,
-                engine: str, n_jobs: int) -> list[str]:
+def _add_scores(table: dict[str, list[tuple]], mixtures: Sequence[Path], layout: Layout, out: Path,
+                metrics: Sequence[str], engine: str, n_jobs: int) -> dict[str, str]:
     """Score mixtures into a table of rows by mixture, and return error messages; arguments as in `score_files`."""
-    errors, n_unchanged, saved = [], 0, time.monotonic()
+    errors, n_unchanged, saved = {}, 0, time.monotonic()
 
     def save() -> None:
         rows = [row for name in sorted(table) for row in table[name]]
         write_csv(pd.DataFrame(rows, columns=COLUMNS), out)
 
-    known = {name: rows[0][-1] for name, rows in table.items()}
+    known = {name: _known(rows, metrics) for name, rows in table.items()}
     try:
         with workers(engine, n_jobs) as run:
-            scored = run(delayed(score_file)(mixture.absolute(), references.absolute(), voices.absolute(),
-                                             known.get(mixture.name)) for mixture in mixtures)
+            scored = run(delayed(score_file)(mixture.absolute(), layout, metrics, known.get(mixture.name))
+                         for mixture in mixtures)
             for mixture, outcome in zip(mixtures, tqdm(scored, "scoring", len(mixtures), unit=" mixtures",
                                                        disable=None), strict=True):
                 n_unchanged += outcome.unchanged
                 if outcome.rows:
-                    table[mixture.name] = outcome.rows
+                    table[mixture.name] = _merged(table.get(mixture.name, []), outcome.rows)
                 if outcome.error:
                     table.pop(mixture.name, None)  # scores of other files
-                    errors.append(outcome.error)
+                    errors[mixture.name] = outcome.error
                 if outcome.remark:
                     logger.warning("%s", outcome.remark)
                 if time.monotonic() - saved > SAVE_INTERVAL_SECONDS:
@@ -211,6 +231,19 @@ def _add_scores(table: dict[str, list[tuple]], mixtures: Sequence[Path], referen
     return errors
 
 
+def _known(rows: Sequence[tuple], metrics: Sequence[str]) -> KnownFiles | None:
+    """Return the files of the rows of a mixture, if they contain all of some metrics."""
+    values, (_, n_references, *_, found_checksum) = {metric: value for _, _, metric, value, _ in rows}, rows[0]
+    complete = {*metrics} <= values.keys()
+    return KnownFiles(found_checksum, n_references, int(values.get(VOICES, n_references))) if complete else None
+
+
+def _merged(earlier: Sequence[tuple], rows: list[tuple]) -> list[tuple]:
+    """Return new rows of a mixture after its earlier rows of other metrics for the same files."""
+    metrics, found_checksum = {row[2] for row in rows}, rows[0][-1]
+    return [row for row in earlier if row[-1] == found_checksum and row[2] not in metrics] + rows
+
+
 def mean_scores(table: Path) -> pd.DataFrame:
     """Average the scores of a table over its mixtures.
 
@@ -218,9 +251,29 @@ def mean_scores(table: Path) -> pd.DataFrame:
         table: CSV file that `score_files` wrote.
 
     Returns:
-        One row for each of `METRICS`, with the columns metric, mean, low, high (dB; 95 % interval over mixtures) and n
-        (number of mixtures); no row if there are no scores.
+        One row for each metric in the table, with the columns metric, mean, low, high (95 % interval over mixtures,
+        NaN for one mixture) and n (number of mixtures); no row if there are no scores.
+    """
+    means = summarise(read_scores(table, "voices"))
+    columns = ["metric", "mean", "low", "high", "n"]
+    of_all = means[means["kind"] == "All"].set_index("metric").reindex(METRICS_IN_ORDER)
+    return of_all.dropna(subset="mean").reset_index()[columns]
+
+
+def read_scores(table: Path, system: str) -> pd.DataFrame:
+    """Read a table that `score_files` wrote as scores of a system, as `summarise` receives them."""
+    scores = pd.read_csv(table, dtype={"mixture": str})
+    return scores[scores["metric"] != VOICES].assign(split="files", system=system, kind="")
+
+
+def count_voices(table: Path) -> pd.DataFrame:
+    """Return one row for each mixture of a table with another number of voices than of references.
+
+    Returns:
+        The columns mixture, surplus and missing (numbers of voices).
     """
     scores = pd.read_csv(table, dtype={"mixture": str})
-    means = summarise(scores.assign(split="files", system="voices", kind="")).query("kind == 'All'")
-    return means.set_index("metric").reindex(METRICS)[["mean", "low", "high", "n"]].dropna().reset_index()
+    rows = scores[scores["metric"] == VOICES]
+    difference = (rows["value"] - rows["speakers"]).astype(int)
+    return pd.DataFrame({"mixture": rows["mixture"], "surplus": difference.clip(lower=0),
+                         "missing": (-difference).clip(lower=0)})

@@ -1,13 +1,14 @@
 """Separated signals and the true sources become scores in decibels.
 
     references [S, N], estimates [S, N]                     -> SDR, SIR, SAR, SI-SDR of each speaker
-    references, estimates and the unprocessed mixture [N]   -> mean scores and their improvements
-    many mixtures, many systems                             -> one long table, which `bootstrap.py` averages
+    references, estimates and the unprocessed mixture [N]   -> mean scores and their improvements, if wanted also of
+                                                               STOI, ESTOI and PESQ (perceptual.py)
 
 Conventions
 -----------
-All scores are in dB; larger is better. Estimates may come in any order: each metric uses its own best permutation. The
-score of a mixture is the mean over its speakers, each limited to +-100 dB because rounding errors dominate beyond that.
+All scores except STOI, ESTOI and PESQ are in dB; larger is better. Estimates may come in any order: each metric uses
+its own best permutation; STOI, ESTOI and PESQ that of SI-SDR. The score of a mixture is the mean over its speakers.
+Scores in dB are limited to +-100 dB for each speaker because rounding errors dominate beyond that.
 The improvement of a metric (such as "SDRi") is the score of the estimates minus the score of the unprocessed mixture,
 where the mixture stands in for the estimate of each speaker.
 
@@ -30,24 +31,19 @@ out. A silent estimate is different: it is replaced by seeded white noise and so
 out would reward it.
 """
 
-import itertools
 import warnings
 import zlib
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import joblib
 import numpy as np
-import pandas as pd
 from mir_eval import separation
 from scipy.optimize import linear_sum_assignment
-from tqdm import tqdm
 
 from lab41_sce.audio.samples import as_floats
-from lab41_sce.process_pool import workers
+from lab41_sce.evaluation.definitions import ENERGY_METRICS, PERCEPTUAL_METRICS, with_improvements
+from lab41_sce.evaluation.perceptual import perceptual_scores
 
-LABELS = ("mixture", "split", "kind")
-METRICS = ("SDR", "SDRi", "SIR", "SIRi", "SAR", "SARi", "SI-SDR", "SI-SDRi")
+METRICS = with_improvements(ENERGY_METRICS)  # the usual ones
 MAIN_METRIC = "SDRi"  # ranks the systems and decides the claims
 LIMIT_DB = 100.0
 SILENCE_DB = -200.0
@@ -73,12 +69,14 @@ def check_signals(references: np.ndarray, estimates: np.ndarray) -> None:
             raise ValueError(f"{name} must be finite, got {bad} samples that are NaN or infinite in {shapes}")
 
 
-def best_bss_eval(references: np.ndarray, estimates: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def best_bss_eval(references: np.ndarray, estimates: np.ndarray,
+                  in_order: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute SDR, SIR and SAR for the permutation of the estimates with the largest mean SIR.
 
     Args:
         references: true sources, float `[S, N]`, none of them all zero.
         estimates: separated signals, float `[S, N]`, none of them all zero.
+        in_order: whether the estimates are in the order of the references already.
 
     Returns:
         SDR, SIR and SAR, each float64 `[S]` in dB, in the order of the references. All values are NaN if the equations
@@ -89,7 +87,7 @@ def best_bss_eval(references: np.ndarray, estimates: np.ndarray) -> tuple[np.nda
     """
     check_signals(references, estimates)
     # Equal estimates (the unprocessed mixture) have one permutation only, and a search costs S times as much.
-    permute = bool(np.any(estimates != estimates[:1]))
+    permute = not in_order and bool(np.any(estimates != estimates[:1]))
     with warnings.catch_warnings(), np.errstate(divide="ignore"):
         warnings.simplefilter("ignore", FutureWarning)  # deprecated in mir_eval 0.8, removed in 0.9 (not allowed)
         # mir_eval catches the error class by its NumPy 1 path, which warns in NumPy 2.0 and is missing later.
@@ -119,15 +117,25 @@ def best_si_sdr(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
         ValueError: if shapes differ, or samples are NaN or infinite.
     """
     check_signals(references, estimates)
+    ratios_db = si_sdr_matrix(references, estimates)
+    return np.full(len(references), np.nan) if np.isnan(ratios_db).any() else ratios_db[best_pairs(ratios_db)]
+
+
+def si_sdr_matrix(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    """Compute SI-SDR of each reference `[S, N]` with each estimate `[E, N]`: `[S, E]` in dB, NaN if one is constant."""
     if not np.ptp(references, axis=1).all():
-        return np.full(len(references), np.nan)
+        return np.full((len(references), len(estimates)), np.nan)
     references, estimates = _centred(references), _centred(estimates)
     energies = np.sum(references**2, axis=1, keepdims=True)
-    targets = (references @ estimates.T / energies)[..., None] * references[:, None]  # [S, S, N]
+    targets = (references @ estimates.T / energies)[..., None] * references[:, None]  # [S, E, N]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios_db = 10 * np.log10(np.sum(targets**2, axis=-1) / np.sum((estimates - targets) ** 2, axis=-1))
-    ratios_db = np.clip(np.nan_to_num(ratios_db, nan=-LIMIT_DB), -LIMIT_DB, LIMIT_DB)
-    return ratios_db[linear_sum_assignment(ratios_db, maximize=True)]
+    return np.clip(np.nan_to_num(ratios_db, nan=-LIMIT_DB), -LIMIT_DB, LIMIT_DB)
+
+
+def best_pairs(ratios_db: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pair references and estimates so that the sum of their ratios `[S, E]` is largest: two arrays of indices."""
+    return linear_sum_assignment(ratios_db, maximize=True)
 
 
 def si_sdr_improvement(references: np.ndarray, mixture: np.ndarray, estimates: np.ndarray) -> float:
@@ -163,8 +171,9 @@ def score(references: np.ndarray, estimates: np.ndarray, mixture: np.ndarray | N
     return {metric: value for _, metric, value in rows if mixture is not None or not metric.endswith("i")}
 
 
-def score_mixture(references: np.ndarray, mixture: np.ndarray,
-                  estimates: Mapping[str, np.ndarray]) -> list[tuple[str, str, float]]:
+def score_mixture(references: np.ndarray, mixture: np.ndarray, estimates: Mapping[str, np.ndarray],
+                  metrics: Sequence[str] = ENERGY_METRICS, sample_rate_hz: int = 0,
+                  found: Sequence[int] | None = None) -> list[tuple[str, str, float]]:
     """Score the estimates of every system for one mixture.
 
     Args:
@@ -172,13 +181,19 @@ def score_mixture(references: np.ndarray, mixture: np.ndarray,
         mixture: unprocessed mixture, float `[N]`.
         estimates: signals by name of the system, each float `[S, N]`. Estimates that equal the mixture within 1e-5 of
             its peak get the scores of the mixture and improvements of exactly 0 (such as "unprocessed").
+        metrics: those of `definitions.ALL_METRICS` to compute.
+        sample_rate_hz: of the signals; only `PERCEPTUAL_METRICS` need it.
+        found: the references to average over, if the estimates are in the order of the references and those of the
+            other references are missing (`[]` is not possible). By default the estimates come in any order.
 
     Returns:
-        One row (system, metric, value) for each system and each of `METRICS`, in dB, as a mean over the speakers. All
-        values are NaN if a reference or the mixture is silent, or if one reference is a filtered copy of another.
+        One row (system, metric, value) for each system, each of the metrics and its improvement, as a mean over the
+        speakers. All values are NaN if a reference or the mixture is silent, or if one reference is a filtered copy of
+        another.
 
     Raises:
         ValueError: if shapes differ, or samples are NaN or infinite; the message names the system.
+        UserError: a package is missing, or the sample rate is too low for a metric.
     """
     unprocessed = np.broadcast_to(mixture, np.shape(references))
     for system, signals in [("mixture", unprocessed), *estimates.items()]:
@@ -187,55 +202,21 @@ def score_mixture(references: np.ndarray, mixture: np.ndarray,
         except ValueError as error:
             raise ValueError(f"system {system}: {error}") from error
 
-    unscored = [(system, metric, np.nan) for system in estimates for metric in METRICS]
+    unscored = [(system, metric, np.nan) for system in estimates for metric in with_improvements(metrics)]
     if np.ptp(mixture) == 0 or silent(references, mixture).any() or _copied(references):
         return unscored
-    rows, baseline = [], _mean_scores(references, unprocessed)
-    if np.isnan([*baseline.values()]).any():
+    rows, baseline = [], _mean_scores(references, unprocessed, metrics, sample_rate_hz, found)
+    if np.isnan([baseline[metric] for metric in ENERGY_METRICS if metric in baseline]).any():
         return unscored
-    if _is_sum(references, mixture):
+    if _is_sum(references, mixture) and "SAR" in baseline:
         baseline["SAR"] = LIMIT_DB
     for system, signals in estimates.items():
         same = np.allclose(signals, unprocessed, rtol=0, atol=1e-5 * np.max(np.abs(mixture)))
-        scores = baseline if same else _mean_scores(references, _fill_silence(signals, mixture))
+        scores = baseline if same else _mean_scores(references, fill_silence(signals, mixture), metrics, sample_rate_hz,
+                                                    found)
         for metric, value in scores.items():
             rows += [(system, metric, value), (system, f"{metric}i", value - baseline[metric])]
     return rows
-
-
-def score_mixtures(jobs: Iterable[tuple], n_jobs: int = -1, total: int | None = None,
-                   progress: bool = True, engine: str = "loky") -> pd.DataFrame:
-    """Score many mixtures in several processes.
-
-    The calling thread draws jobs in small groups while the processes score the group before. A generator can therefore
-    compute estimates one by one, and memory use stays constant. The processes import this module only, and so neither
-    Keras nor TensorFlow.
-
-    Args:
-        jobs: tuples (labels, references, mixture, estimates). Labels are a dict of "mixture" (a name), "split"
-            ("in-set" or "unseen") and "kind" (the sexes in order, such as "MF"). The rest is as in `score_mixture`.
-        n_jobs: number of processes; -1 uses all cores, 1 uses the current process. The scores do not depend on it.
-        total: number of jobs, if known, for the progress bar.
-        progress: whether to show a progress bar.
-        engine: where the processes run: one of `process_pool.ENGINES`.
-
-    Returns:
-        A table with the columns mixture, split, kind, system, metric and value (dB), in the order of the jobs.
-
-    Raises:
-        ValueError: if shapes differ, or samples are NaN or infinite; the message names the mixture and the system.
-    """
-    jobs, rows, scored = iter(jobs), [], []
-    # joblib would draw from a generator in another thread, where Keras's global settings do not apply.
-    chunks = iter(lambda: list(itertools.islice(jobs, 4 * joblib.effective_n_jobs(n_jobs))), [])
-    with workers(engine, n_jobs) as run, tqdm(total=total, desc="scoring", unit="mixture",
-                                              disable=not progress or None) as bar:
-        for chunk in itertools.chain(chunks, [[]]):
-            for mixture_rows in scored:
-                rows += mixture_rows
-                bar.update()
-            scored = run([joblib.delayed(_score_job)(*job) for job in chunk]) if chunk else []
-    return pd.DataFrame(rows, columns=[*LABELS, "system", "metric", "value"])
 
 
 def _centred(signals: np.ndarray) -> np.ndarray:
@@ -261,24 +242,28 @@ def _copied(references: np.ndarray) -> bool:
     return bool((np.abs(np.corrcoef(references)) - np.eye(len(references)) > 1 - COPY_TOLERANCE).any())
 
 
-def _fill_silence(estimates: np.ndarray, mixture: np.ndarray) -> np.ndarray:
-    """Replace silent estimates by white noise that is the same in every call."""
+def white_noise() -> np.random.Generator:
+    """Return the generator of the noise that replaces silent estimates, the same in every call."""
     # The seed is unusual on purpose: noise sources drawn from a common seed could equal this noise.
-    noise = np.random.default_rng(zlib.crc32(b"silent estimate")).standard_normal(np.shape(estimates))
+    return np.random.default_rng(zlib.crc32(b"silent estimate"))
+
+
+def fill_silence(estimates: np.ndarray, mixture: np.ndarray) -> np.ndarray:
+    """Replace silent estimates by white noise that is the same in every call."""
+    noise = white_noise().standard_normal(np.shape(estimates))
     return np.where(silent(estimates, mixture)[:, None], noise, estimates)
 
 
-def _mean_scores(references: np.ndarray, estimates: np.ndarray) -> dict[str, float]:
-    """Compute the mean over the speakers of each metric."""
-    metrics = (*best_bss_eval(references, estimates), best_si_sdr(references, estimates))
-    return {name: float(np.mean(values)) for name, values in zip(METRICS[::2], metrics, strict=True)}
-
-
-def _score_job(labels: Mapping[str, Any], references: np.ndarray, mixture: np.ndarray,
-               estimates: Mapping[str, np.ndarray]) -> list[tuple]:
-    """Score one mixture and put its labels before each row."""
-    try:
-        rows = score_mixture(references, mixture, estimates)
-    except ValueError as error:
-        raise ValueError(f"mixture {labels['mixture']}, {error}") from error
-    return [(*(labels[name] for name in LABELS), *row) for row in rows]
+def _mean_scores(references: np.ndarray, estimates: np.ndarray, metrics: Sequence[str], sample_rate_hz: int,
+                 found: Sequence[int] | None) -> dict[str, float]:
+    """Compute the mean of each metric over the speakers, or over those found."""
+    scores = {}
+    if {"SDR", "SIR", "SAR"} & {*metrics}:
+        scores |= dict(zip(("SDR", "SIR", "SAR"), best_bss_eval(references, estimates, found is not None), strict=True))
+    ratios_db = si_sdr_matrix(references, estimates)
+    order = np.arange(len(references)) if found is not None or np.isnan(ratios_db).any() else best_pairs(ratios_db)[1]
+    scores["SI-SDR"] = ratios_db[np.arange(len(references)), order]
+    if {*PERCEPTUAL_METRICS} & {*metrics}:
+        scores |= perceptual_scores(references, estimates[order], sample_rate_hz, metrics)
+    kept = slice(None) if found is None else list(found)
+    return {name: float(np.mean(values[kept])) for name, values in scores.items() if name in metrics}

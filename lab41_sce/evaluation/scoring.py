@@ -5,7 +5,7 @@ use only `mixture.signal` and `mixture.n_speakers`. Oracles also use `mixture.so
 has it as the attribute `front_end`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from lab41_sce.data.evaluation_set import load_mixture
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
-from lab41_sce.evaluation.metrics import LABELS, score_mixtures
+from lab41_sce.evaluation.definitions import ENERGY_METRICS
+from lab41_sce.evaluation.parallel_scoring import LABELS, score_mixtures
 from lab41_sce.methods.base import System
 from lab41_sce.models.clustering import oracle_centroid_masks
 from lab41_sce.models.embedding_model import EmbeddingModel
@@ -56,7 +57,7 @@ def apply_masks(front_end: FrontEnd, mixture: np.ndarray, masks: np.ndarray) -> 
 
 def score_systems(front_end: FrontEnd, systems: Mapping[str, System], speech: Speech, mixtures: pd.DataFrame,
                   n_jobs: int = -1, keep: Callable | None = None, noise: Noise | None = None,
-                  engine: str = "loky") -> pd.DataFrame:
+                  engine: str = "loky", metrics: Sequence[str] = ENERGY_METRICS) -> pd.DataFrame:
     """Score every system on every mixture of an evaluation set.
 
     Args:
@@ -68,6 +69,7 @@ def score_systems(front_end: FrontEnd, systems: Mapping[str, System], speech: Sp
         keep: called with each row, its `Mixture` and the estimates by system; `Examples.keep` writes some of them.
         noise: noise source, if the evaluation set contains noise.
         engine: where the processes run: one of `process_pool.ENGINES`.
+        metrics: those of `definitions.ALL_METRICS` to compute.
 
     Returns:
         Table with the columns `mixture`, `split`, `kind`, `system`, `metric` and `value` (dB).
@@ -84,4 +86,5 @@ def score_systems(front_end: FrontEnd, systems: Mapping[str, System], speech: Sp
                 keep(row, mixture, estimates)
             yield row[list(LABELS)].to_dict(), mixture.sources, mixture.signal, estimates
 
-    return score_mixtures(jobs(), n_jobs=n_jobs, total=len(mixtures), engine=engine)
+    return score_mixtures(jobs(), n_jobs=n_jobs, total=len(mixtures), engine=engine, metrics=metrics,
+                          sample_rate_hz=front_end.sample_rate_hz)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from lab41_sce.errors import UserError
+from lab41_sce.evaluation.definitions import ALL_METRICS, ENERGY_METRICS
 from lab41_sce.process_pool import ENGINES
 from lab41_sce.setting import setting
 
@@ -29,6 +30,8 @@ class EvaluationSettings:
     level_range_db: float = setting(0.0, "Width of the range from which the level of each speaker is drawn", unit="dB",
                                     at_least=0.0)
     join: bool = setting(False, "Whether to join all utterances of a speaker, for mixtures longer than an utterance")
+    metrics: list[str] = setting([*ENERGY_METRICS], "Metrics to compute, each with its improvement; STOI, ESTOI and "
+                                 "PESQ need the extra metrics", choices=ALL_METRICS, distinct=True)
     examples_per_kind: int = setting(2, "Number of mixtures of each kind and split that are kept as audio files",
                                      at_least=0)
     jobs: int = setting(-1, "Number of processes that compute scores; -1: one for each core")
@@ -37,6 +40,9 @@ class EvaluationSettings:
         """Raise UserError where a value is not possible."""
         if not self.splits:
             raise UserError(f"evaluation.splits=[] is not possible; give some of {', '.join(SPLITS)}.")
+        if "SDR" not in self.metrics:
+            raise UserError(f"evaluation.metrics=[{','.join(self.metrics)}] is not possible; it must contain SDR, "
+                            "which ranks the systems.")
         if self.jobs == 0:
             raise UserError("evaluation.jobs=0 is not possible; give a number of processes, or -1 for one each core.")
 

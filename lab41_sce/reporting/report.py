@@ -23,6 +23,7 @@ from PIL import Image
 from lab41_sce import audio
 from lab41_sce.atomic_write import write_text
 from lab41_sce.errors import UserError
+from lab41_sce.evaluation import definitions
 from lab41_sce.evaluation.metrics import MAIN_METRIC
 from lab41_sce.plain_data import read_json, read_yaml
 from lab41_sce.reporting import figures, sound_figures, tables
@@ -31,7 +32,8 @@ from lab41_sce.reporting.page import data_uri, page, picture, template
 from lab41_sce.reporting.run_files import read_table
 from lab41_sce.reporting.tables import decibels
 
-CAPTION = "Means over n mixtures in dB, with 95 % intervals in brackets."
+CAPTION = ("Means over n mixtures, with 95 % intervals in brackets. A score of one mixture has no interval. "
+           "{definitions}")
 DIFFERENCES_CAPTION = (
     "Mean {metric} of each system minus that of {main} on the same n mixtures, in dB, with 95 % intervals in brackets. "
     "Values above 0 are better than {main}. Bold: the interval excludes 0 and n is at least {enough}. The intervals "
@@ -62,6 +64,7 @@ def write_report(run_folder: str | Path, captions: Mapping[str, str] | None = No
     scores = tables.scores(summary)  # first, because it checks the columns of the summary
     config, version = (read(run / name) if (run / name).exists() else {} for read, name in
                        ((read_yaml, "config.yaml"), (read_json, "version.json")))
+    caption = CAPTION.format(definitions=definitions.caption(set(tables.METRICS) & set(summary["metric"])))
     main = (config.get("method") or {}).get("name")
     history = read_table(run / "history.csv")
     more = _more_tables(run, config, main)
@@ -69,21 +72,21 @@ def write_report(run_folder: str | Path, captions: Mapping[str, str] | None = No
     if not history.empty:
         curves = _picture(figures.training_curves(history), "Loss and improvement over the time of training.")
     title = f"Speech separation: {config.get('name', run.resolve().name)}"
-    body = template("report.html.template").substitute(
-        title=escape(title),
-        lead=_lead(summary, main),
-        run=_section("What was run", _facts(config, version, history)),
-        table=_scrolling(scores, "Scores"),
-        dots=_picture(figures.scores(summary, MAIN_METRIC), f"{MAIN_METRIC} of each system, as in the table."),
-        more="".join(_section(title, _scrolling(table, title) + f"<p>{escape(caption)}</p>")
-                     for title, (table, caption) in more.items()),
-        figures=_section("The article’s figures", _figures(run, captions or {})),
-        training=_section("Training", curves),
-        examples=_section("Listening examples", _examples(run, main)),
-        configuration=_section("Configuration", _settings(config)),
-    )
+    results = template("results.html.template").substitute(
+        table=_scrolling(scores, "Scores") + f"<p>{escape(caption)}</p>",
+        dots=_picture(figures.scores(summary, MAIN_METRIC), f"{MAIN_METRIC} of each system, as in the table."))
+    sections = {
+        "Results": results,
+        **{title: _scrolling(table, title) + f"<p>{escape(about)}</p>" for title, (table, about) in more.items()},
+        "Listening examples": _examples(run, main),
+        "The article’s figures": _figures(run, captions or {}),
+        "Training": curves,
+        "What was run": _facts(config, version, history),
+        "Configuration": _settings(config),
+    }
+    body = _body(title, _lead(summary, main), {title: html for title, html in sections.items() if html})
     texts = [f"### {title}\n\n{tables.markdown(table)}\n\n{caption}\n"
-             for title, (table, caption) in {"Scores": (scores, CAPTION), **more}.items()]
+             for title, (table, caption) in {"Scores": (scores, caption), **more}.items()]
     write_text(run / "table.md", "\n".join(texts))
     write_text(run / "report.html", page(title, body))
     return run / "report.html"
@@ -125,9 +128,14 @@ def _lead(summary: pd.DataFrame, main: str | None) -> str:
     return text and f'<p class="lead">Mean improvement of the signal-to-distortion ratio: {text}.</p>'
 
 
-def _section(title: str, html: str) -> str:
-    """Put HTML into a section with a heading; return an empty string for empty HTML."""
-    return f"<section><h2>{escape(title)}</h2>{html}</section>" if html else ""
+def _body(title: str, lead: str, sections: Mapping[str, str]) -> str:
+    """Put the HTML of sections, by heading, below a title and a table of contents."""
+    contents = main = ""
+    for number, (heading, html) in enumerate(sections.items(), start=1):
+        contents += f'<li><a href="#section-{number}">{escape(heading)}</a></li>'
+        main += f'<section id="section-{number}"><h2>{escape(heading)}</h2>{html}</section>'
+    return (f"<header><h1>{escape(title)}</h1>{lead}</header>"
+            f'<nav aria-label="Contents"><ol>{contents}</ol></nav><main>{main}</main>')
 
 
 def _scrolling(table: tables.Table, name: str) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from lab41_sce.errors import UserError
+from lab41_sce.plain_data import flatten
 from lab41_sce.reporting import tables
 from lab41_sce.reporting.run_files import read_table
-from lab41_sce.runs.config_schema import flatten, setting_names
+from lab41_sce.runs.config_schema import setting_names
 from lab41_sce.runs.renamed_settings import load_config
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters of what spreadsheets compute

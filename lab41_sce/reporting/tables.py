@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from lab41_sce.errors import UserError
+from lab41_sce.evaluation.definitions import PERCEPTUAL_METRICS, digits
 from lab41_sce.evaluation.metrics import MAIN_METRIC
 from lab41_sce.printable import printable
 from lab41_sce.reporting.ordering import (
@@ -27,7 +28,7 @@ from lab41_sce.reporting.ordering import (
     words,
 )
 
-METRICS = (MAIN_METRIC, "SIRi", "SAR", "SI-SDRi")
+METRICS = (MAIN_METRIC, "SIRi", "SAR", "SI-SDRi", *PERCEPTUAL_METRICS)
 ABSENT = "–"
 MIN_MIXTURES = 10  # of a kind, for a conclusion: with fewer, bootstrap intervals are too narrow
 SUMMARY_COLUMNS = ("system", "split", "kind", "metric", "mean", "low", "high", "n")
@@ -37,6 +38,10 @@ TRAINING_COLUMNS = {"parameters": "{:,.0f}", "updates": "{:,.0f}", "seconds_per_
 
 MARKDOWN = re.compile(r"[\\`*<>&|]|~~|\](?=[(\[:])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+
+
+LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--",
+         "[": "{[}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
 
 
 class Table(NamedTuple):
@@ -164,14 +169,34 @@ def html(table: Table) -> str:
     return f'<table class="{"by-split" if place else "systems"}">{text}</table>'
 
 
+def latex(table: Table, caption: str) -> str:
+    """Write a table in LaTeX, with its caption, without other packages; ends in a newline."""
+    texts = [any(map(str.isalpha, "".join(cells))) for cells in zip(*table.rows, strict=True)]
+    columns = "".join("l" if text else "r" for text in texts) or "l" * len(table.heads)
+    head, *rows = (" & ".join(map(escape_latex, cells)) + r" \\" for cells in [table.heads, *table.rows])
+    return "\n".join([r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{{columns}}}", r"\hline", head, r"\hline",
+                      *rows, r"\hline", r"\end{tabular}", rf"\caption{{{escape_latex(caption)}}}", r"\end{table}", ""])
+
+
+def escape_latex(text: str) -> str:
+    """Write text so that LaTeX shows it as it is."""
+    return re.sub(r"[\\{}$&#%_~^<>|–\[]", lambda found: LATEX.get(found[0], f"\\{found[0]}"), printable(text))
+
+
 def decibels(value: float) -> str:
     """Format a value to a tenth of a decibel, without the sign of a negative zero."""
     return f"{round(value, 1) + 0.0:.1f}"
 
 
 def interval(values: Iterable[float], signed: bool = False) -> str:
-    """Format a mean and the ends of its interval in dB: `5.3 [4.9, 5.7]`, or with `signed` `+5.3 [+4.9, +5.7]`."""
-    return "{} [{}, {}]".format(*(_signed(value) if signed else decibels(value) for value in values))
+    """Format a mean and the ends of its interval in dB, as `5.3 [4.9, 5.7]`, or as `5.3` if the ends are NaN.
+
+    Args:
+        values: mean, low, high.
+        signed: whether values above 0 have a sign, as differences do: `+5.3 [+4.9, +5.7]`.
+    """
+    mean, *ends = [_signed(value) if signed else decibels(value) for value in values]
+    return mean if "nan" in ends else f"{mean} [{', '.join(ends)}]"
 
 
 def _signed(value: float) -> str:
@@ -206,6 +231,6 @@ def _mean(row: Any, with_interval: bool, signed: bool) -> str:
     if row is None or not np.isfinite(row.mean):
         return ABSENT
     if not (with_interval and np.isfinite([row.low, row.high]).all()):
-        return _signed(row.mean) if signed else decibels(row.mean)
+        return _signed(row.mean) if signed else f"{round(row.mean, digits(row.metric)) + 0.0:.{digits(row.metric)}f}"
     text = interval((row.mean, row.low, row.high), signed)
     return Bold(text) if signed and row.n >= MIN_MIXTURES and (row.low > 0 or row.high < 0) else text

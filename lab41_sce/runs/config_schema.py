@@ -8,6 +8,7 @@ Every setting is declared once, in the dataclass of its room (`data/settings.py`
 systems are Hydra groups: `experiments/network/*.yaml` and `experiments/method/*.yaml` hold their settings.
 """
 
+import functools
 import re
 import textwrap
 from collections.abc import Sequence
@@ -27,8 +28,10 @@ from lab41_sce.data.settings import CorpusSettings, MixtureSettings, NoiseSettin
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.settings import EvaluationSettings, ParallelSettings, ValidationSettings
 from lab41_sce.models.settings import FrontEndSettings
+from lab41_sce.plain_data import flatten
 from lab41_sce.runs.config_files import register_checked_files
 from lab41_sce.runs.renamed_settings import renamed_overrides
+from lab41_sce.runs.unknown_settings import composing_error, refuse_unknown_in_systems
 from lab41_sce.setting import (
     check_fields,
     declaration,
@@ -39,12 +42,18 @@ from lab41_sce.setting import (
     refuse_unknown,
     setting,
 )
+from lab41_sce.suggestion import did_you_mean, nearest
 from lab41_sce.training.settings import TrainingSettings
 from lab41_sce.yaml_defaults import CONFIG_PATH as CONFIG_PATH
 
 # What a configuration may call: the front end, a network or a system of this package; nothing else.
 TARGETS = re.compile(r"lab41_sce\.(models\.front_end\.FrontEnd|models\.networks\.\w+|methods\.\w+\.\w+|"
                      r"evaluation\.saved_model\.build)")
+
+
+FILE_GROUPS = ("network", "method", "corpus", "exp")
+# Hydra raises ValueError for a file with a number as its name.
+COMPOSING_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
 
 @dataclass
@@ -102,9 +111,28 @@ def compose_config(overrides: Sequence[str] = ()) -> DictConfig:
     try:
         with initialize_config_dir(str(CONFIG_PATH.resolve()), version_base="1.3"):
             return compose("config", quoted_overrides(renamed_overrides(overrides)))
-    except (HydraException, OmegaConfBaseException) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"the settings cannot be composed ({reason}); correct this setting.") from None
+    except COMPOSING_ERRORS as error:
+        raise composing_error(error, known_names(overrides)) from None
+
+
+def known_names(overrides: Sequence[str]) -> list[str]:
+    """List the names that an override may begin with: dotted names of settings, and groups of files.
+
+    Args:
+        overrides: as given. Those that choose files, such as "+exp=ablation", add the settings of the files.
+    """
+    chosen = [override for override in overrides if re.match(r"\+?(corpus|network|method|exp)(@[^=]*)?=", override)]
+    try:
+        return [*FILE_GROUPS, *_composed_names(tuple(chosen))]
+    except COMPOSING_ERRORS:
+        return [*FILE_GROUPS, *_composed_names(())]
+
+
+@functools.cache
+def _composed_names(overrides: tuple[str, ...]) -> list[str]:
+    """List the dotted names of the settings of a configuration."""
+    with initialize_config_dir(str(CONFIG_PATH.resolve()), version_base="1.3"):
+        return _names(OmegaConf.to_container(compose("config", [*overrides])))  # type: ignore[arg-type]
 
 
 def quoted_overrides(arguments: Sequence[str]) -> list[str]:
@@ -140,10 +168,12 @@ def check(config: DictConfig) -> Settings:
         UserError: a setting is missing, unknown, of the wrong type, or outside its range, or two contradict each other.
     """
     values = _resolved(config)  # the final values: "${oc.create:...}" can turn a text into any value
+    _refuse_unknown_groups(values)
     _check_groups(values)
     for name, settings in GROUPS.items():
-        refuse_unknown(settings, {key: value for key, value in values[name].items() if key != "_target_"}, name)
+        refuse_unknown(["_target_", *(item.name for item in fields(settings))], values[name], name)
     _check_targets(values)
+    refuse_unknown_in_systems(values)
     check_fields(Settings, values)
     for name, settings in GROUPS.items():
         check_fields(settings, values[name], name)
@@ -167,15 +197,6 @@ def check(config: DictConfig) -> Settings:
     return Settings(**{item.name: groups.get(item.name, values[item.name]) for item in fields(Settings)})
 
 
-def flatten(values: dict[str, Any], name: str = "") -> dict[str, Any]:
-    """Flatten nested settings: dotted name to value; an empty group stays as it is."""
-    flat = {}
-    for key, value in values.items():
-        dotted = f"{name}.{key}" if name else str(key)
-        flat |= flatten(value, dotted) if isinstance(value, dict) and value else {dotted: value}
-    return flat
-
-
 def setting_names(flag: str) -> list[str]:
     """List the dotted names of the settings with a flag: "free_on_resume" or "is_location" (see `setting`)."""
     return names_of(Settings, flag)
@@ -197,7 +218,7 @@ def describe_settings() -> str:
             text = yaml.safe_dump(default, default_flow_style=True, width=1000).splitlines()[0]
             lines.append(f"{indent}{item.name}: {text}")
     lines.append("\n# Networks, systems, corpora and experiments are files in these folders:")
-    for kind in ("network", "method", "corpus", "exp"):
+    for kind in FILE_GROUPS:
         names = ", ".join(sorted(file.stem for file in (CONFIG_PATH / kind).glob("*.yaml")))
         lines += textwrap.wrap(f"{CONFIG_PATH.name}/{kind}/: {names}", 116, initial_indent="# ",
                                subsequent_indent="#   ")
@@ -214,6 +235,22 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
         reason = str(error).splitlines()[0].rstrip(".")
         raise UserError(f"an expression between ${{ and }} in a setting is not possible ({reason}); give a "
                         "value.") from None
+
+
+def _refuse_unknown_groups(values: dict[str, Any]) -> None:
+    """Raise UserError about a setting outside the known groups, such as +trainin.minutes=3."""
+    groups = [*(item.name for item in fields(Settings)), "network", "method", "others"]
+    for name in flatten({name: value for name, value in values.items() if name not in groups}):
+        group, dot, rest = name.partition(".")
+        known = _names({name: value for name, value in values.items() if name in groups})
+        near = nearest(group, groups) if dot else None
+        hint = did_you_mean(f"{near}.{rest}", known) if near else did_you_mean(name, known)
+        raise UserError(f"{name} is no setting{hint or '; --settings lists the settings.'}")
+
+
+def _names(values: dict[str, Any]) -> list[str]:
+    """List the dotted names of the settings in nested plain data."""
+    return [name for name in flatten(values) if not name.rpartition(".")[2].startswith("_")]
 
 
 def _check_groups(values: dict[str, Any]) -> None:
@@ -240,7 +277,7 @@ def _check_added_corpora(corpora: dict[str, Any]) -> None:
             raise UserError(f"corpus.added has a corpus with the name {str(name)!r}; give a name of letters from a to "
                             "z, digits, _ and -.")
         _require_groups({dotted: corpus})
-        refuse_unknown(CorpusSettings, corpus, dotted)
+        refuse_unknown([item.name for item in fields(CorpusSettings)], corpus, dotted)
         check_fields(CorpusSettings, corpus, dotted)
         if corpus["name"] != name:
             raise UserError(f"{dotted}.name={corpus['name']} is not possible; give a corpus its own name, like this: "

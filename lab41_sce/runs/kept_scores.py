@@ -13,6 +13,7 @@
 
 import functools
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,3 +112,15 @@ class ScoreFiles:
         audio = [f"{path.name} {file_checksum(path)}" for name in rows["example"]
                  for path in sorted((self.folder / "examples" / name).glob("*.wav"))]
         return text_checksum("\n".join([rows.to_csv(index=False), *audio]))
+
+
+def with_metrics(scores: pd.DataFrame, metrics: Collection[str]) -> pd.DataFrame:
+    """Return the scores of the systems that have all of some metrics, and only these metrics.
+
+    Args:
+        scores: rows of `mixtures.csv`.
+        metrics: names in the column `metric`.
+    """
+    wanted = scores[scores["metric"].isin(metrics)]
+    n_metrics = wanted.groupby(KEYS)["metric"].transform("nunique")
+    return wanted[n_metrics == len(metrics)]

@@ -22,6 +22,7 @@ from lab41_sce.data.sampler import TrainingMixtures
 from lab41_sce.data.settings import CorpusSettings
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
+from lab41_sce.evaluation.perceptual import check_metrics
 from lab41_sce.evaluation.validation import validate
 from lab41_sce.methods.base import Setup
 from lab41_sce.runs.config_schema import Settings
@@ -80,8 +81,9 @@ class Prepared:
         """Draw the frozen mixtures to score on: all splits without noise, then at each signal-to-noise ratio.
 
         Raises:
-            UserError: a split has too few speakers or too little speech.
+            UserError: a split has too few speakers or too little speech, or a metric cannot be computed.
         """
+        check_metrics(self.settings.evaluation.metrics, self.setup.front_end.sample_rate_hz)
         evaluation, noise_settings, seed = self.settings.evaluation, self.settings.noise, self.settings.seed
         if noise_settings.evaluation_snr_db:
             self.noise.require(evaluation.splits, self.setup.n_speakers)

@@ -7,7 +7,6 @@ machine. A trained system does not: another number of cores adds up in another o
 errors.
 """
 
-import argparse
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from lab41_sce.atomic_write import write_csv
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 from lab41_sce.runs.renamed_settings import renamed_systems
 
@@ -95,7 +94,7 @@ def _read_means(path: Path, columns: list[str]) -> pd.DataFrame:
 @command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print "reproduced" or "differs: ..."; return 1 where a mean differs or a file cannot be read, else 0."""
-    parser = argparse.ArgumentParser(prog="python -m lab41_sce.runs.reproduction", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m lab41_sce.runs.reproduction", description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("expected", type=Path, help=f"CSV file with the columns {', '.join(COLUMNS)}")
     parser.add_argument("--write", action="store_true", help="make the expected means from those of the run")

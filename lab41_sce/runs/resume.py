@@ -8,7 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lab41_sce.errors import UserError
-from lab41_sce.runs.config_schema import Settings, flatten, setting_names
+from lab41_sce.plain_data import flatten
+from lab41_sce.runs.config_schema import Settings, setting_names
 from lab41_sce.runs.renamed_settings import load_config
 from lab41_sce.setting import defaults
 

@@ -11,11 +11,12 @@ from omegaconf import DictConfig
 from lab41_sce.atomic_write import write_csv
 from lab41_sce.data.splits import base_split
 from lab41_sce.evaluation import scoring
+from lab41_sce.evaluation.definitions import with_improvements
 from lab41_sce.evaluation.examples import Examples
 from lab41_sce.methods.base import Method
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.loading import load_model
-from lab41_sce.runs.kept_scores import ScoreFiles
+from lab41_sce.runs.kept_scores import ScoreFiles, with_metrics
 from lab41_sce.runs.prepare import Prepared
 from lab41_sce.runs.systems import Systems, configured_systems
 from lab41_sce.training import trainer
@@ -77,6 +78,7 @@ def score_systems(config: DictConfig, systems: Systems, prepared: Prepared, mixt
     saved = [name for name, system in configured_systems(config).items()
              if system.build._target_.endswith(".saved_model.build")]
     scores = scores[~scores["system"].isin(saved)]
+    scores = with_metrics(scores, with_improvements(evaluation.metrics))
     files.write(scores, examples.table())
     write_csv(mixtures, folder / "evaluation.csv")
     for split, of_split in mixtures.groupby("split", sort=False):
@@ -86,7 +88,7 @@ def score_systems(config: DictConfig, systems: Systems, prepared: Prepared, mixt
         if missing:
             keep = examples.keep if method in missing else None
             added = scoring.score_systems(front_end, missing, prepared.speech, of_split, evaluation.jobs, keep,
-                                          prepared.noise, prepared.settings.parallel.backend)
+                                          prepared.noise, prepared.settings.parallel.backend, evaluation.metrics)
             scores = _in_order(pd.concat([scores, added]) if len(scores) else added, mixtures, [*able])
             files.write(scores, examples.table())
     return scores

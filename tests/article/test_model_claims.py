@@ -5,15 +5,15 @@ import pandas as pd
 import pytest
 
 from lab41_sce.article import model_claims
-from lab41_sce.article.claim import FAILS, HOLDS, UNDECIDED
+from lab41_sce.article.claim import BY_CONSTRUCTION, FAILS, HOLDS, UNDECIDED
 
 
 def test_a_model_with_and_without_speaker_vectors(tiny_model):
     speakers = [str(number) for number in range(1001, 1024)]
-    assert model_claims.judge_identities(tiny_model, speakers).verdict == HOLDS
+    assert model_claims.judge_identities(tiny_model, speakers).verdict == BY_CONSTRUCTION
     assert len(model_claims.judge_identities(tiny_model, speakers).table.rows) == len(tiny_model.weights)
     eight = model_claims.judge_identities(tiny_model, speakers[: 4 * 2])  # equal to a dimension of its BLSTM
-    assert eight.verdict == HOLDS and "1 of 8 weights have a dimension of 8" in eight.reason
+    assert eight.verdict == BY_CONSTRUCTION and "1 of 8 weights have a dimension of 8" in eight.reason
     tiny_model.speaker_vectors = tiny_model.add_weight(shape=(23, 3))
     assert model_claims.judge_identities(tiny_model, speakers).verdict == FAILS
 

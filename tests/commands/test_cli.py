@@ -32,14 +32,22 @@ def test_a_command_gets_its_arguments_and_gives_the_exit_status(monkeypatch, com
     assert received == [[f"lab41-sce {command}", "a.wav", "--speakers", "2"]]
 
 
+def test_verbose_may_come_before_the_command(monkeypatch):
+    received = []
+    monkeypatch.setitem(sys.modules, "lab41_sce.commands.separate",
+                        SimpleNamespace(main=lambda: received.append(list(sys.argv))))
+    assert cli.main(["-v", "separate", "a.wav"]) == 0
+    assert received == [["lab41-sce separate", "-v", "a.wav"]]
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
 def test_help_has_a_line_for_each_command(capsys, arguments):
     assert cli.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     for command, purpose in cli.COMMANDS.items():
         assert [line for line in lines if line.split()[:1] == [command] and line.endswith(purpose)]
-    assert list(cli.COMMANDS) == ["separate", "score", "experiment", "calibrate", "export", "store", "download",
-                                  "sweep", "demo"]
+    assert list(cli.COMMANDS) == ["separate", "score", "export-mixtures", "experiment", "calibrate", "export", "store",
+                                  "download", "sweep", "demo"]
 
 
 def test_the_version_is_that_of_the_package(capsys):
@@ -49,7 +57,7 @@ def test_the_version_is_that_of_the_package(capsys):
 
 @pytest.mark.parametrize(("given", "hint"), [
     ("seperate", "did you mean separate?"), ("experiments", "did you mean experiment?"),
-    ("x", "choose from separate, score, experiment, calibrate, export, store, download, sweep, demo."),
+    ("x", "choose from separate, score, export-mixtures, experiment, calibrate, export, store, download, sweep, demo."),
 ])
 def test_an_unknown_command_is_answered_in_one_sentence(capsys, given, hint):
     assert cli.main([given, "--help"]) == 2
@@ -58,7 +66,8 @@ def test_an_unknown_command_is_answered_in_one_sentence(capsys, given, hint):
 
 def test_every_command_has_a_module():
     for command in cli.COMMANDS:
-        assert find_spec("lab41_sce.demo.__main__" if command == "demo" else f"lab41_sce.commands.{command}")
+        module = "demo.__main__" if command == "demo" else f"commands.{command.replace('-', '_')}"
+        assert find_spec(f"lab41_sce.{module}")
 
 
 @pytest.mark.parametrize("command", list(cli.COMMANDS))

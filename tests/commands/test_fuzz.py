@@ -20,7 +20,8 @@ from lab41_sce.commands import separate
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation import metrics
 from lab41_sce.models.clustering import fit_centroids, masks_from_centroids
-from lab41_sce.runs.config_schema import Settings, check, compose_config, flatten
+from lab41_sce.plain_data import flatten
+from lab41_sce.runs.config_schema import Settings, check, compose_config
 from lab41_sce.separation.separator import Separator
 from lab41_sce.setting import defaults
 

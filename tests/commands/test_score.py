@@ -13,7 +13,7 @@ import pytest
 from lab41_sce import atomic_write, audio
 from lab41_sce.commands import score
 from lab41_sce.errors import UserError
-from lab41_sce.evaluation.folder_scoring import find_voices
+from lab41_sce.evaluation.folder_layout import numbered_files
 from lab41_sce.evaluation.metrics import METRICS
 
 
@@ -219,12 +219,12 @@ def listed(folder, *names, mixture="talk.wav"):
     folder.mkdir(exist_ok=True)
     for name in names:
         (folder / name).touch()
-    voices, later = find_voices(folder, Path("mixtures") / mixture)
+    voices, later = numbered_files(folder, Path("mixtures") / mixture)
     return [voice.name for voice in voices], later and later.name
 
 
 def test_voices_are_found_whatever_the_case_and_the_format_of_their_suffix(tmp_path):
-    assert find_voices(tmp_path / "missing", Path("talk.wav")) == ([], None)
+    assert numbered_files(tmp_path / "missing", Path("talk.wav")) == ([], None)
     assert listed(tmp_path / "a", "talk_1.WAV", "talk_2.Wav", "talk_1.txt") == (["talk_1.WAV", "talk_2.Wav"], None)
     assert listed(tmp_path / "a", mixture="talk.FLAC") == (["talk_1.WAV", "talk_2.Wav"], None)
     assert listed(tmp_path / "a", "talk_1.mp3") == (["talk_1.WAV", "talk_2.Wav"], None)  # as the mixture first

@@ -282,7 +282,7 @@ def test_bad_input_gives_one_sentence(model_file, tmp_path, capsys):
         ([str(good), *model, "--speakers", "0"], "--speakers 0"),
         ([str(good), *model, "--speakers", "two"], "auto or a number"),
         ([str(good), *model, "--channels", "left"], "mix, each or a number"),
-        ([str(good), *model, "--channels", "2"], "has 1 channels and no channel 2"),
+        ([str(good), *model, "--channels", "2"], "has 1 channel, so there is no channel 2"),
         ([str(good), *model, "--enroll", str(text)], "text.wav is not audio"),
         ([str(good), *model, "--speakers", "1000000"], "1 to 10"),
         ([str(good), "--model", str(model_file), "--out-dir", str(text)], "is a file"),

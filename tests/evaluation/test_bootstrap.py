@@ -160,3 +160,16 @@ def test_intervals_hold_95_percent_of_the_means_of_seed_0():
     draws = bootstrap.resampled_means(own.sort_values("mixture")["value"].to_numpy(), "FF", 0, 2000)
     assert np.mean(draws < low) == np.mean(draws > high) == 0.025
     assert_frame_equal(paired_differences(scores, "base"), paired_differences(scores, "base", seed=0))
+
+
+def test_a_score_over_one_mixture_has_no_interval():
+    scores = make_scores({"FF": [1.0], "MM": [2.0, 3.0], "FM": [4.0], "MF": [7.0]})
+    summary = summarise(scores).set_index("kind")
+    assert summary.loc[["FF", "All"], ["low", "high"]].isna().all(axis=None)
+    assert summary.loc[["FM", "MM"], ["low", "high"]].notna().all(axis=None) and summary["mean"].notna().all()
+    other = make_scores({"FF": [2.0], "MM": [2.0, 4.0], "FM": [4.0], "MF": [9.0]}, system="b")
+    paired = paired_differences(pd.concat([scores, other]), "a").set_index("kind")
+    assert paired.loc["FF", "mean"] == 1 and paired.loc[["FF", "All"], ["low", "high"]].isna().all(axis=None)
+    mixtures = pd.DataFrame({"mixture": [0, 1], "kind": "MM", "speaker_1": ["a", "b"], "speaker_2": ["c", "d"]})
+    of_speakers = summarise(make_scores({"MM": [2.0]}), mixtures=mixtures)
+    assert of_speakers[["low", "high"]].isna().all(axis=None)

@@ -12,7 +12,8 @@ from scipy.signal import lfilter
 
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation import metrics
-from lab41_sce.evaluation.metrics import METRICS, best_bss_eval, best_si_sdr, score_mixture, score_mixtures
+from lab41_sce.evaluation.metrics import METRICS, best_bss_eval, best_si_sdr, score_mixture
+from lab41_sce.evaluation.parallel_scoring import score_mixtures
 
 RATE_HZ = 8000
 

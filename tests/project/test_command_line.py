@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 
 KEPT = "interrupted: finished work is kept"
@@ -136,3 +136,18 @@ def test_an_error_in_the_program_keeps_its_traceback(monkeypatch):
 
     with pytest.raises(ZeroDivisionError):
         ended(main, monkeypatch, out="/dev/full")
+
+
+@pytest.mark.parametrize(("arguments", "wanted"), [
+    (["--speekers", "2"], "there is no option --speekers; did you mean --speakers?"),
+    (["--speekers=2"], "there is no option --speekers; did you mean --speakers?"),
+    (["--xyz"], "there is no option --xyz; lab41-sce try --help lists the options."),
+    (["more"], "there is no place for the argument more; lab41-sce try --help lists the options."),
+    (["--speakers"], "argument --speakers: expected one argument; lab41-sce try --help lists the options."),
+])
+def test_a_misspelt_option_is_one_sentence(capsys, arguments, wanted):
+    parser = Parser("lab41-sce try")
+    parser.add_argument("--speakers")
+    with pytest.raises(SystemExit) as end:
+        parser.parse_args(arguments)
+    assert end.value.code == 2 and capsys.readouterr().err == f"error: {wanted}\n"

@@ -48,7 +48,8 @@ ODD_NAMES = ("Gespräch.wav", "話.wav", "\N{MICROPHONE}.flac", "a\N{RIGHT-TO-LE
              *(f"{'x' * length}.wav" for length in (235, 239, 243, 244, 251)))
 STREAMS = ("utf-8", "cp1252", "ascii", "full stdout", "full stderr", "no reader", "closed")
 # Without the experiment: Hydra replaces the log handlers of the process, which pytest needs.
-MODULES = ("lab41_sce.cli", *(f"lab41_sce.commands.{name}" for name in COMMANDS if name not in ("demo", "experiment")),
+MODULES = ("lab41_sce.cli", *(f"lab41_sce.commands.{name.replace('-', '_')}" for name in COMMANDS
+                              if name not in ("demo", "experiment")),
            "lab41_sce.commands.train_with_torch", "lab41_sce.demo.__main__", "lab41_sce.article.__main__",
            "lab41_sce.article.draw", "lab41_sce.article.timing", "lab41_sce.runs.reproduction")
 ODD_FOLDERS = ("Gespräch", "話", "a=b", "a(b)", "a#b", "a,b", "[x]", "{x}", "it's", '"x"', "two words", "a&b;c!", "~",

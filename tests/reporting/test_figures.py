@@ -133,3 +133,11 @@ def test_save_writes_complete_files_or_none(tmp_path):
         figures.save(figure, tmp_path / "a.png")
     assert Image.open(tmp_path / "a.png").width == 1080
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.png", "b.svg", "c.SVG"]
+
+
+def test_scores_without_intervals_are_drawn():
+    summary = pd.DataFrame([("sce", "unseen", kind, "SDRi", 5.0, np.nan, np.nan, 1) for kind in ("FM", "All")],
+                           columns=["system", "split", "kind", "metric", "mean", "low", "high", "n"])
+    figure = figures.scores(summary, "SDRi")
+    figure.canvas.draw()
+    assert all(np.isfinite(panel.get_xlim()).all() for panel in figure.axes)

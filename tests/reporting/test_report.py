@@ -130,7 +130,7 @@ def test_page_is_complete_and_self_contained(run):
         assert image["alt"]
         assert Image.open(decoded(image["src"], "image/png")).width > 800
     assert not re.search(r"https?:|url\(|@import|//[a-z]", re.sub('base64,[^"]*', "", html))
-    assert all(value.startswith("data:") for _, attributes in page.tags
+    assert all(value.startswith(("data:", "#section-")) for _, attributes in page.tags
                for name, value in attributes.items() if name in ("src", "href"))
     for text in ("5.3 [4.8, 5.8]", "5.3\xa0dB", "units: 300, inner: {depth: 2}", "2.5 minutes, 1,250 updates",
                  "lab41_sce 0.1.0, keras 3.15SpeechA, CC BY 4.0; B, CC0Seed", "2026-01-02 abc123; 2026-01-03",
@@ -144,7 +144,9 @@ def test_page_is_complete_and_self_contained(run):
 def test_page_compares_several_systems(comparison):
     html = (comparison / "report.html").read_text("utf-8")
     assert re.findall("<h2>(.*?)</h2>", html) == [
-        "What was run", "Results", "Differences from pit", "Systems", "Training", "Listening examples", "Configuration"]
+        "Results", "Differences from pit", "Systems", "Listening examples", "Training", "What was run", "Configuration"]
+    headings = re.findall('<section id="(.*?)"><h2>(.*?)</h2>', html)
+    assert re.findall('<li><a href="#(.*?)">(.*?)</a></li>', html) == headings and len(headings) == 7
     page = Page(html)
     for text in ("4.0\xa0dB (pit, in-set; the highest of 2 is sce with 5.3 dB)", "vectors <i>", "1,500",
                  "5.5 minutes, 2,750 updates, over 2 systems", "minus that of pit on the same n mixtures",

@@ -106,3 +106,15 @@ def test_html_has_the_cells_of_markdown_below_a_heading_for_each_split():
     rows = [re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row) for group in groups for row in group.split("<tr")[2:]]
     assert rows == [row[1:] for row in cells(tables.markdown(table))[2:]]
     assert html.count('<tr class="reference">') == 6
+
+
+def test_a_score_without_interval_is_its_mean():
+    assert tables.interval((5.26, float("nan"), float("nan"))) == "5.3"
+    assert tables.interval((5.26, float("nan"), float("nan")), signed=True) == "+5.3"
+    assert tables.interval((5.26, 5.0, 5.5), signed=True) == "+5.3 [+5.0, +5.5]"
+
+
+def test_latex_shows_every_character_as_it_is():
+    text = tables.latex(tables.Table(["system", "95 %"], [["a_b", "1.0"], [r"[c]\d{e}", tables.ABSENT]]), "50 % & more")
+    assert r"\begin{tabular}{lr}" in text and r"a\_b & 1.0 \\" in text and r"95 \%" in text
+    assert r"{[}c]\textbackslash{}d\{e\} & --" in text and r"\caption{50 \% \& more}" in text

@@ -45,8 +45,8 @@ from lab41_sce.setting import check_fields, defaults, setting
     ("training.workers=2", "training.workers=2 would have no effect without training.strategy=mirrored"),
     ("training.workers=2 training.strategy=multi_worker", "training.workers=2 would have no effect"),
     ("noise.folder=nowhere", "noise.folder=nowhere is not a folder"),
-    ("+noise.kind=[white]", "there is no setting noise.kind; did you mean noise.kinds?"),
-    ("+validation.xyz=1", "there is no setting validation.xyz; there are per_kind, seconds, batches."),
+    ("+noise.kind=[white]", "noise.kind is no setting; did you mean noise.kinds?"),
+    ("+validation.xyz=1", "validation.xyz is no setting; there are per_kind, seconds, batches."),
     ("+method@others.saved=saved", "others.saved.build.path must be given"),
     ("seed=-1", "seed=-1"),
     ("training.beta_2=1.0", "training.beta_2=1.0 is not possible; give a number of at least 0 and below 1"),
@@ -76,10 +76,21 @@ from lab41_sce.setting import check_fields, defaults, setting
     ("+corpus.added.more.root=x", "corpus.added.more.name=None is not possible; give a text"),
     ("+corpus.added={a+b:{root:x}}", "corpus.added has a corpus with the name 'a+b'"),
     ("+corpus@corpus.added.embedded=embedded +corpus.added.embedded.rot=x",
-     "there is no setting corpus.added.embedded.rot; did you mean corpus.added.embedded.root?"),
+     "corpus.added.embedded.rot is no setting; did you mean corpus.added.embedded.root?"),
     ("+corpus@corpus.added.embedded=embedded +corpus@corpus.added.embedded.added.more=embedded",
      "add all corpora to corpus.added."),
-    ("+corpus.mib_seconds=1", "there is no setting corpus.mib_seconds; did you mean corpus.min_seconds?"),
+    ("+corpus.mib_seconds=1", "corpus.mib_seconds is no setting; did you mean corpus.min_seconds?"),
+    ("+trainin.minutes=3", "trainin.minutes is no setting; did you mean training.minutes?"),
+    ("+minuts=3", "minuts is no setting; did you mean training.minutes?"),
+    ("+xyz=3", "xyz is no setting; --settings lists the settings."),
+    ("+front_end.hop_lenght=3", "front_end.hop_lenght is no setting; did you mean front_end.hop_length?"),
+    ("+network.unit=3", "network.unit is no setting; did you mean network.units?"),
+    ("+method.abuot=x", "method.abuot is no setting; did you mean method.about?"),
+    ("+method.build.scael=3", "method.build.scael is no setting; did you mean method.build.scale?"),
+    ("method=pit_cnn +method.build.network.filter=3",
+     "method.build.network.filter is no setting; did you mean method.build.network.filters?"),
+    ("+others.unprocessed.build.x=3", "others.unprocessed.build.x is no setting; there are none here."),
+    ("+method@othres.sce=sce", "othres.sce.name is no setting; did you mean others."),
 ])
 def test_an_impossible_value_gets_one_sentence(override, wanted):
     config = compose_config(["+exp=smoke", *override.split()])
@@ -214,10 +225,38 @@ def test_the_grammar_of_hydra_stays_as_it_is():
     assert quoted_overrides(given) == given
 
 
-@pytest.mark.parametrize("override", ["nothing=1", "seed=1,2", "method=magic", "é=1"])
-def test_settings_that_cannot_be_composed_give_one_sentence(override):
-    with pytest.raises(UserError, match="the settings cannot be composed"):
-        compose_config(["+exp=smoke", override])
+@pytest.mark.parametrize(("override", "wanted"), [
+    ("training.minuts=3", "training.minuts is no setting; did you mean training.minutes?"),
+    ("trainig.minutes=3", "trainig.minutes is no setting; did you mean training.minutes?"),
+    ("minutes=3", "minutes is no setting; did you mean training.minutes?"),
+    ("~training.minuts", "training.minuts is no setting; did you mean training.minutes?"),
+    ("method.build.scael=3", "method.build.scael is no setting; did you mean method.build.scale?"),
+    ("corpuss=librispeech", "corpuss is no setting; did you mean corpus?"),
+    ("nothing=1", "nothing is no setting; --settings lists the settings."),
+    ("é=1", "é is no setting; give settings like this: training.minutes=60."),
+    ("training.minutes", "training.minutes has no value; give settings like this: training.minutes=60."),
+    ("training.minuts", "training.minuts is no setting; did you mean training.minutes?"),
+    ("xyz", "xyz is no setting; give settings like this: training.minutes=60."),
+    ("method=scee", "method=scee is not possible (did you mean sce?); choose from attractor, attractor_fixed, "),
+    ("method=magic", "method=magic is not possible; choose from attractor, "),
+    ("+method@others.new=scee", "method=scee is not possible (did you mean sce?)"),
+    ("corpus=libri", "corpus=libri is not possible (did you mean librispeech?); choose from embedded, librispeech, "),
+    ("+exp=two_speakers", "exp=two_speakers is not possible (did you mean two_speaker?); choose from "),
+    ("exp=smoke", "exp=smoke needs a + before it; give +exp=smoke."),
+    ("method@others.new=sce", "method@others.new=sce needs a + before it; give +method@others.new=sce."),
+    ("seed=1,2", "seed=1,2 has several values; give seed=[1,2] for a list, or add -m to run an experiment with each."),
+    ("corpus=3", "the settings cannot be composed (Config group override must be a string or a list. Got int)"),
+    ("+training=3", "the settings cannot be composed ("),
+])
+def test_settings_that_cannot_be_composed_give_one_sentence(override, wanted):
+    with pytest.raises(UserError, match=re.escape(wanted)) as caught:
+        compose_config([override])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_misspelt_setting_of_a_chosen_file_has_the_nearest_of_that_file():
+    with pytest.raises(UserError, match=re.escape("did you mean others.sce_4_negatives.build.num_negatives?")):
+        compose_config(["+exp=ablation", "others.sce_4_negatives.build.num_negative=3"])
 
 
 def composed(folder):

@@ -265,6 +265,22 @@ def test_the_bare_command_explains_itself(capsys, monkeypatch):
     assert experiment.main() == 1
 
 
+@pytest.mark.parametrize(("arguments", "wanted"), [
+    ("training.minuts=3", "training.minuts is no setting; did you mean training.minutes?"),
+    ("--multirun seed=1,2 training.minuts=3", "training.minuts is no setting; did you mean training.minutes?"),
+    ("method=3", "the settings cannot be composed (Config group override must be a string or a list. Got int); "
+                 "correct this setting."),
+    ("--multirunn", "there is no option --multirunn; did you mean --multirun?"),
+    ("--xyz=3", "there is no option --xyz; --help lists the options."),
+    ("seed=1 --multirun training.minutes=1,2",
+     "training.minutes=1,2 follows an option; give all settings first, then options such as --multirun."),
+])
+def test_a_misspelt_setting_or_option_gets_one_sentence(monkeypatch, capsys, arguments, wanted):
+    monkeypatch.setattr(sys, "argv", ["experiment"])
+    assert experiment.main(arguments.split()) == 1
+    assert capsys.readouterr().err == f"error: {wanted}\n"
+
+
 def test_an_override_under_its_old_name_works_and_names_the_new_one(tmp_path):
     result = run("/nowhere", tmp_path / "run", "mixtures.easy_batches=-5")
     assert result.returncode == 1 and "mixtures.curriculum_batches=-5 is not possible" in result.stderr

@@ -6,7 +6,7 @@ import time
 import pandas as pd
 import pytest
 
-from lab41_sce.runs.kept_scores import EXAMPLES, SCORES, ScoreFiles
+from lab41_sce.runs.kept_scores import EXAMPLES, SCORES, ScoreFiles, with_metrics
 
 MIXTURES = pd.DataFrame([["m0", "unseen", "FF"], ["m1", "unseen, SNR 5 dB", "FF"]],
                         columns=["mixture", "split", "kind"])
@@ -90,3 +90,10 @@ def test_scores_of_an_earlier_version_are_computed_again_with_one_line(scored, c
     (files.folder / "checksums.csv").unlink()
     assert kept(files) == {} and caplog.text.count("\n") == 1
     assert "has no checksums, as in runs of earlier versions" in caplog.text
+
+
+def test_only_systems_with_all_wanted_metrics_are_kept():
+    rows = [("unseen", "sce", "SDR", 1.0), ("unseen", "sce", "STOI", 0.5), ("unseen", "pit", "SDR", 2.0)]
+    scores = pd.DataFrame(rows, columns=["split", "system", "metric", "value"])
+    assert with_metrics(scores, ["SDR"])["system"].to_list() == ["sce", "pit"]
+    assert with_metrics(scores, ["SDR", "STOI"])["system"].to_list() == ["sce", "sce"]

@@ -7,7 +7,8 @@ from lab41_sce.data import splits
 from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.evaluation_set import draw_evaluation_set
 from lab41_sce.data.speech import Speech
-from lab41_sce.evaluation import scoring
+from lab41_sce.errors import UserError
+from lab41_sce.evaluation import perceptual, scoring
 from lab41_sce.methods import oracles
 from lab41_sce.methods.base import Setup
 from lab41_sce.runs import stages
@@ -57,3 +58,29 @@ def test_scores_that_are_computed_again_take_their_place(front_end, corpus_root,
     assert scores.loc[3, "system"] == "ideal_binary_mask"
     stages.score_systems(config, built, prepared, mixtures, tmp_path)
     assert {name: (tmp_path / name).read_bytes() for name in names} == before
+
+
+def test_a_system_is_scored_again_if_a_metric_is_missing(front_end, corpus_root, tmp_path):
+    utterances = splits.split(load_corpus(corpus_root, ["train"]), 2)
+    speech, setup = Speech(utterances, 10000), Setup(front_end, None, 2)
+    mixtures = draw_evaluation_set(speech, utterances, "unseen", 2, 1, 1.5, 0.95)[:1]
+    for metrics, expected in (("[SDR]", ["SDR", "SDRi"]), ("[SDR,SI-SDR]", ["SDR", "SDRi", "SI-SDR", "SI-SDRi"]),
+                              ("[SDR]", ["SDR", "SDRi"])):
+        config = compose_config(["+exp=smoke", "method=unprocessed", "evaluation.jobs=1",
+                                 f"evaluation.metrics={metrics}"])
+        prepared = Prepared(check(config), setup, speech, pd.DataFrame(), None, pd.DataFrame())
+        scores = stages.score_systems(config, {"unprocessed": oracles.unprocessed(setup)}, prepared, mixtures, tmp_path)
+        assert scores["metric"].to_list() == expected
+
+
+def test_a_metric_that_the_sample_rate_does_not_allow_is_refused_before_training(front_end, monkeypatch):
+    monkeypatch.setattr(perceptual, "find_spec", lambda name: True)
+    config = compose_config(["+exp=smoke", "evaluation.metrics=[SDR,PESQ-WB]"])
+    prepared = Prepared(check(config), Setup(front_end, None, 2), None, pd.DataFrame(), None, pd.DataFrame())
+    with pytest.raises(UserError, match="PESQ-WB needs mixtures of 16000 Hz or more, these have 10000 Hz"):
+        prepared.evaluation_mixtures()
+
+
+def test_the_metrics_must_contain_that_which_ranks_the_systems():
+    with pytest.raises(UserError, match=r"evaluation.metrics=\[STOI\] is not possible; it must contain SDR"):
+        check(compose_config(["+exp=smoke", "evaluation.metrics=[STOI]"]))
