@@ -16,6 +16,7 @@ COMMANDS = {
     "score": "score separated voices against their references",
     "export-mixtures": "write the evaluation mixtures of a run as audio files",
     "experiment": "train and score systems, and write a report",
+    "calibrate": "teach a trained model to count speakers, from other speech",
     "export": "write a trained model as ONNX or as a SavedModel",
     "store": "pack a corpus into a few large files that load fast",
     "download": "download parts of LibriSpeech",

@@ -52,8 +52,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                              "sound), folders that contain them, or - for standard input")
     parser.add_argument("--model", type=Path, metavar="RUN_OR_FILE",
                         help="folder of a run, or a .keras file (default: the shipped model)")
-    parser.add_argument("--speakers", default="auto", metavar="auto|N",
-                        help="number of speakers (default: counted, up to 3)")
+    parser.add_argument("--speakers", default="auto", metavar="auto|N|N-M",
+                        help="number of speakers, or the range to count in, such as 2-4 (default: counted, up to 5)")
     parser.add_argument("--enroll", type=Path, metavar="FILE",
                         help="recording of one person who talks alone; the voice of this person comes first")
     parser.add_argument("--out-dir", default=Path("."), type=Path, metavar="DIR",
@@ -92,19 +92,20 @@ def check_choices(options: argparse.Namespace) -> None:
         raise UserError(f"--stream {options.stream} is not possible; give 1 for the first stream of sound.")
     if options.rate is not None and not MIN_RATE_HZ <= options.rate <= MAX_RATE_HZ:
         raise UserError(f"--rate {options.rate} is not possible; give {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz.")
-    for name, words, most in (("speakers", ("auto",), MAX_VOICES), ("channels", ("mix", "each"), 1024)):
+    for name, words, most, also in (("speakers", ("auto",), MAX_VOICES, ", or a range such as 2-4"),
+                                    ("channels", ("mix", "each"), 1024, "")):
         value = getattr(options, name)
         if value in words:
             continue
-        if not value.isdecimal() or not 1 <= int(value) <= most:
-            raise UserError(f"--{name} {value} is not possible; give {', '.join(words)} or a number from 1 to {most}.")
-        setattr(options, name, int(value))
+        limits = [int(part) if part.isdecimal() else 0 for part in (value.split("-") if also else [value])]
+        if len(limits) > 2 or limits != sorted(limits) or not 1 <= limits[0] <= limits[-1] <= most:
+            raise UserError(f"--{name} {value} is not possible; give {', '.join(words)} or a number from 1 to {most}"
+                            f"{also}.")
+        setattr(options, name, tuple(limits) if len(limits) == 2 else limits[0])
     on_cluster = options.parallel_backend != "loky"
-    if options.jobs is None:
-        options.jobs = -1 if on_cluster else 1
+    options.jobs = (-1 if on_cluster else 1) if options.jobs is None else options.jobs
     if options.jobs < -1 or options.jobs == 0:
-        raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1 (one for each "
-                        "core).")
+        raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1: one for each core.")
     if on_cluster and STDIN in options.files:
         raise UserError("standard input (-) cannot be read on a cluster; save the recording to a file.")
     if on_cluster:  # its processes may have other working folders
@@ -219,7 +220,7 @@ def separate_all(options: argparse.Namespace) -> bool:
     paths = list_recordings(options.files)
     several = paths != options.files or len(paths) > 1
     inputs = [*paths, *([options.enroll] if options.enroll else [])]
-    min_speakers = 1 if options.speakers == "auto" else options.speakers
+    min_speakers = 1 if options.speakers == "auto" else int(np.min(options.speakers))
     outputs = {path: output_paths(path, options).all(min_speakers) for path in paths}
     possible = _without_conflicts(paths, outputs, inputs, options.force or several)
     all_possible = possible == paths

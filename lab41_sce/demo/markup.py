@@ -46,6 +46,8 @@ def summary(result: Result, system: str) -> str:
                  f"separated into {n_voices} voice{'s' if n_voices > 1 else ''} by {system}."]
     if result.separation.count:
         sentences.append(f"Speaker count: {result.separation.count}.")
+        if result.separation.count.probabilities and result.separation.count.alternative:
+            sentences.append("Listen, or choose the number of voices.")
     sentences.append(drawing.confidence(result.separation.activity))
     return f"<p>{escape(' '.join(sentences))}</p>"
 

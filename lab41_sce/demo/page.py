@@ -19,7 +19,7 @@ from lab41_sce.examples import FOLDER
 EXAMPLE, MIXTURE, OWN = "An example", "A mixture of two speakers", "A recording of your own"
 EXAMPLES = {"A woman and a man": "mixture.wav", "Two women (hard)": "two_women.wav",
             "Three people (hard)": "three_people.wav"}
-VOICES: dict[str, int | str] = {"Count them": "auto", "1": 1, "2": 2, "3": 3}
+VOICES: dict[str, int | tuple[int, int]] = {"Count them": (1, 3), "1": 1, "2": 2, "3": 3}  # there are three colours
 SOFT, BINARY = "Soft, as the system estimates them", "Binary: each bin belongs to one voice"
 MAX_WAITING = 100  # events of all visitors
 # Rotates the plot in the browser, so that no mouse is needed.

@@ -36,12 +36,12 @@ class Choices:
 
     Attributes:
         system: name of the system.
-        n_voices: number of voices, or "auto".
+        n_voices: number of voices, or the smallest and the largest number to count between.
         binary: use binary masks.
     """
 
     system: str
-    n_voices: int | str = "auto"
+    n_voices: int | tuple[int, int] = (1, 3)
     binary: bool = False
 
 

@@ -27,8 +27,7 @@ def load_model(path: str | Path) -> SeparationModel:
     Raises:
         UserError: there is no model at `path`, or it is not a separation model.
     """
-    file = Path(path)
-    file = _model_file(file) if file.is_dir() else file
+    file = model_file(path)
     if not file.is_file():
         raise UserError(f"there is no model at {file}; give the folder of a run that has trained, or a .keras file.")
     if file.suffix != ".keras":
@@ -44,8 +43,11 @@ def load_model(path: str | Path) -> SeparationModel:
     return model
 
 
-def _model_file(folder: Path) -> Path:
-    """Return the model file of a folder: its own, or that of the main method of a run."""
+def model_file(path: str | Path) -> Path:
+    """Return the file of a model: `path`, or of a folder its own model file or that of the main method of the run."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return folder
     if not (folder / "config.yaml").is_file():
         return folder / "model.keras"
     try:

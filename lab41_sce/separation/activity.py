@@ -21,7 +21,7 @@ from lab41_sce.separation.frame_levels import sustained_level
 
 RANGE_DB = 25.0  # an active voice is at most this far below its usual loud level, ...
 FLOOR_DB = 12.0  # ... this far above its noise floor, which its quiet frames have, ...
-SHARE_DB = 5.0  # ... and at most this far below the loudest voice of the frame
+SHARE_DB = 8.0  # ... and at most this far below the loudest voice of the frame
 FLOOR_PERCENTILE = 10
 MAX_FLOOR_DB = 10.0  # the limit above the noise floor is at most this far below the usual loud level
 MAX_LEVEL_DIFFERENCE_DB = 15.0  # the usual loud level of a voice counts as at most this far below the loudest voice's

@@ -25,9 +25,11 @@ import numpy as np
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.windows import WINDOW_SECONDS
 from lab41_sce.errors import UserError
-from lab41_sce.models.loading import load_model
+from lab41_sce.models.loading import load_model, model_file
 from lab41_sce.pretrained import MODEL
+from lab41_sce.separation.count_classifier import CountClassifier, read_classifier
 from lab41_sce.separation.result import Separation
+from lab41_sce.separation.speaker_count import MAX_SPEAKERS as MAX_COUNTED_BY_THRESHOLD
 from lab41_sce.separation.streaming import VoiceStream
 
 logger = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ MAX_SPEAKERS = 100  # each needs the memory of a recording
 
 
 def separate(source: str | Path | np.ndarray | Recording, sample_rate_hz: int | None = None,
-             speakers: int | str = "auto", model: str | Path | None = None) -> Separation:
+             speakers: int | str | tuple[int, int] = "auto", model: str | Path | None = None) -> Separation:
     """Separate a recording into one voice for each speaker.
 
     Args:
@@ -44,7 +46,8 @@ def separate(source: str | Path | np.ndarray | Recording, sample_rate_hz: int | 
             `Recording`. The masks of several channels come from their mean. The loudest channel takes the place of
             the mean where the channels cancel each other (`audio/mixing.py`).
         sample_rate_hz: sample rate of a signal; None for a file or a `Recording`.
-        speakers: number of speakers, 1 to 100, or "auto" to count up to three.
+        speakers: number of speakers, 1 to 100; "auto" to count them; or the smallest and the largest possible number to
+            count between, such as `(2, 4)`. The shipped model counts up to five.
         model: a `.keras` file or the folder of a run; None for the shipped model.
 
     Returns:
@@ -69,13 +72,14 @@ class Separator:
         model: an `EmbeddingModel`, a `MaskModel`, or another object with a `front_end` and a method
             `masks(mixture, n_speakers)`.
         window_seconds: approximate length of the windows of a long recording.
+        counting: classifier that counts the speakers for this model; None to count by the model's threshold.
     """
 
     _process: ClassVar[int | None] = None  # id of the process that made the first separator; a fork inherits it
 
-    def __init__(self, model: Any, window_seconds: float = WINDOW_SECONDS):
+    def __init__(self, model: Any, window_seconds: float = WINDOW_SECONDS, counting: CountClassifier | None = None):
         self._refuse_forks()
-        self.model, self.window_seconds = model, window_seconds
+        self.model, self.window_seconds, self.counting = model, window_seconds, counting
 
     @classmethod
     def from_pretrained(cls) -> "Separator":
@@ -84,12 +88,13 @@ class Separator:
 
     @classmethod
     def load(cls, path: str | Path) -> "Separator":
-        """Load a model; arguments and errors as in `models.loading.load_model`."""
+        """Load a model and the classifier beside it; arguments and errors as in `load_model` and `read_classifier`."""
         cls._refuse_forks()
-        return cls(load_model(path))
+        model = load_model(path)
+        return cls(model, counting=read_classifier(model_file(path), model))
 
     def separate(self, source: str | Path | np.ndarray | Recording, sample_rate_hz: int | None = None,
-                 n_speakers: int | str = "auto", **options: Any) -> Separation:
+                 n_speakers: int | str | tuple[int, int] = "auto", **options: Any) -> Separation:
         """Separate a recording; arguments, result and errors as in the function `separate`.
 
         Args:
@@ -106,16 +111,16 @@ class Separator:
         _log_notes(recording)
         return stream.result(voices[:, 0] if one_channel else voices)
 
-    def open(self, recording: Recording, n_speakers: int | str = "auto", enrolled: np.ndarray | None = None, *,
-             binary_masks: bool = False, keep_seconds: float = 0.0,
-             progress: Callable[[float], object] | None = None) -> VoiceStream:
+    def open(self, recording: Recording, n_speakers: int | str | tuple[int, int] = "auto",
+             enrolled: np.ndarray | None = None, *, binary_masks: bool = False,
+             keep_seconds: float = 0.0, progress: Callable[[float], object] | None = None) -> VoiceStream:
         """Find the speakers of a recording, and return a stream of their voices.
 
         Memory does not grow with the length of the recording if the caller writes each part of the stream.
 
         Args:
             recording: the recording to separate.
-            n_speakers: S, 1 to 100, or "auto" to count up to three.
+            n_speakers: S, 1 to 100; or "auto" or a range such as `(2, 4)` to count, see the function `separate`.
             enrolled: embedding `[K]` of a speaker (`speaker_embedding`); the most similar voice comes first.
             binary_masks: assign each bin to the voice with the largest mask.
             keep_seconds: seconds from the start of the recording for which `Separation.details` keeps masks,
@@ -127,18 +132,11 @@ class Separator:
                 measured threshold for counting or for finding a speaker, or this process is a fork.
         """
         self._refuse_forks()
-        possible = (isinstance(n_speakers, (int, np.integer)) and not isinstance(n_speakers, bool)
-                    and 1 <= n_speakers <= MAX_SPEAKERS)
-        if n_speakers != "auto" and not possible:
-            raise UserError(f"{n_speakers!r} speakers cannot be separated; give a number from 1 to {MAX_SPEAKERS}, or "
-                            "\"auto\".")
-        if n_speakers == "auto" and getattr(self.model, "cluster_variance", None) is None:
-            raise UserError("this model cannot count speakers, because its cluster variance was not measured; give the "
-                            "number of speakers.")
+        possible_numbers = self._possible_numbers(n_speakers)
         if enrolled is not None:
             self._require_verification_threshold()
-        stream = VoiceStream(self.model, recording, n_speakers, enrolled, binary_masks, keep_seconds,
-                             self.window_seconds, progress or (lambda share: None))
+        stream = VoiceStream(self.model, recording, possible_numbers, enrolled, binary_masks, keep_seconds,
+                             self.window_seconds, progress or (lambda share: None), self.counting)
         _ = stream.speakers  # found now, so that mistakes are reported before anything is written
         return stream
 
@@ -177,11 +175,11 @@ class Separator:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickle; the model is pickled by itself, so that a fork need not load it."""
-        return {"model": pickle.dumps(self.model), "window_seconds": self.window_seconds}
+        return {"model": pickle.dumps(self.model), "window_seconds": self.window_seconds, "counting": self.counting}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the state, without the model in a fork: an error here would stop the worker, and the pool wait."""
-        self.window_seconds = state["window_seconds"]
+        self.window_seconds, self.counting = state["window_seconds"], state["counting"]
         self.model = None if self._is_fork() else pickle.loads(state["model"])
 
     @classmethod
@@ -197,11 +195,35 @@ class Separator:
             raise UserError("a Separator cannot be used in a fork of the process that loaded it; start the processes "
                             'with multiprocessing.get_context("spawn"), or use threads.')
 
+    def _possible_numbers(self, n_speakers: Any) -> int | tuple[int, int]:
+        """Return the number of speakers, or the smallest and the largest to count between; raise UserError."""
+        if _is_number(n_speakers) and 1 <= n_speakers <= MAX_SPEAKERS:
+            return int(n_speakers)
+        if getattr(self.model, "cluster_variance", None) is None and self.counting is None:
+            if n_speakers == "auto" or isinstance(n_speakers, tuple):
+                raise UserError("this model cannot count speakers, because neither its counting nor its cluster "
+                                "variance was measured; give the number of speakers.")
+        most = self.counting.most if self.counting else MAX_COUNTED_BY_THRESHOLD
+        if n_speakers == "auto":
+            return 1, most
+        if isinstance(n_speakers, tuple) and len(n_speakers) == 2 and all(map(_is_number, n_speakers)):
+            if 1 <= n_speakers[0] <= n_speakers[1] <= most:
+                return int(n_speakers[0]), int(n_speakers[1])
+            raise UserError(f"{n_speakers[0]} to {n_speakers[1]} speakers cannot be counted; give a range within 1 to "
+                            f"{most}, or the number.")
+        raise UserError(f"{n_speakers!r} speakers cannot be separated; give a number from 1 to {MAX_SPEAKERS}, a range "
+                        "such as (2, 4), or \"auto\".")
+
     def _require_verification_threshold(self) -> None:
         """Raise UserError if the model cannot recognise the speaker of another recording."""
         if getattr(self.model, "verification_threshold", None) is None:
             raise UserError("this model cannot find a person, because its verification threshold was not measured; "
                             "use the shipped model.")
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a whole number."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _log_notes(recording: Recording) -> None:

@@ -1,8 +1,8 @@
-"""The embeddings of a recording become the number of people who talk: 1, 2 or 3.
+"""The embeddings of a recording become the number of people who talk, 1 to 5.
 
-Training moves the embeddings of one speaker together. The embeddings of one voice lie close to one centroid, those of
-two voices close to two centroids and not to one, and so on. The count is the smallest number of clusters with a mean
-squared distance to the centroids below the model's threshold.
+A model with a classifier (`count_classifier.py`) gives the probability of each number. Without one, the model's
+threshold decides, up to 3. Training moves the embeddings of one speaker together, so the count is the smallest number
+of clusters with a mean squared distance to the centroids below the threshold.
 """
 
 from collections.abc import Sequence
@@ -11,32 +11,41 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab41_sce.models.clustering import fit_centroids
+from lab41_sce.separation.count_classifier import CountClassifier
+from lab41_sce.separation.count_features import ActiveBins, count_features
 
-MAX_SPEAKERS = 3
+MAX_SPEAKERS = 3  # that the threshold can distinguish
 RANGE_DB = 30.0  # bins further below the peak are left out; the others have equal weights, so quiet voices count
 MAX_EMBEDDINGS = 5000  # with 2,000 the variances agree to three digits
 UNCERTAIN_SHARE = 0.08  # so close to the threshold, a third of the counts of validation mixtures are wrong
+SURE = 0.8  # smallest probability of a number that is reported without its runner-up
 
 
 @dataclass(frozen=True)
 class SpeakerCount:
-    """Hold the number of speakers and the cluster variances that lead to it.
+    """Hold the number of speakers and the evidence: probabilities, or cluster variances and their threshold.
 
     Attributes:
-        n_speakers: the smallest number of clusters with a variance below the threshold.
-        cluster_variances: mean squared distance of the embeddings from their centroids, for 1, 2, ... clusters.
-        threshold: the model's `cluster_variance`.
+        n_speakers: the most probable number, or the smallest number of clusters with a variance below the threshold.
+        cluster_variances: mean squared distance of the embeddings from their centroids, for 1, 2, ... clusters; empty
+            of a count by probabilities.
+        threshold: the model's `cluster_variance`; None of a count by probabilities.
+        probabilities: of each number that was possible; None of a count by the threshold, and of silence.
     """
 
     n_speakers: int
-    cluster_variances: tuple[float, ...]
-    threshold: float
+    cluster_variances: tuple[float, ...] = ()
+    threshold: float | None = None
+    probabilities: dict[int, float] | None = None
 
     def __str__(self) -> str:
         """Explain the number in a sentence."""
+        people = "1 person talks" if self.n_speakers == 1 else f"{self.n_speakers} people talk"
+        if self.probabilities:
+            sentence, other = f"{people} (probability {self.probabilities[self.n_speakers]:.0%}", self.alternative
+            return f"{sentence}, unsure: {other} has {self.probabilities[other]:.0%})" if other else f"{sentence})"
         if not self.cluster_variances:
             return "the recording is silent: one voice is returned"
-        people = "1 person talks" if self.n_speakers == 1 else f"{self.n_speakers} people talk"
         variances = ", ".join(f"{variance:.2f} with {n} {'cluster' if n == 1 else 'clusters'}"
                               for n, variance in enumerate(self.cluster_variances, start=1))
         sentence = f"{people} (cluster variance {variances}; threshold {self.threshold:g})"
@@ -46,7 +55,17 @@ class SpeakerCount:
 
     @property
     def alternative(self) -> int | None:
-        """Return the number with a threshold `UNCERTAIN_SHARE` lower or higher; None if both give the same."""
+        """Return the runner-up of an uncertain number; None if the number is sure.
+
+        A number is uncertain with a probability below `SURE`. By the threshold, it is uncertain if a threshold
+        `UNCERTAIN_SHARE` lower or higher gives another.
+        """
+        if self.probabilities:
+            others = {n: share for n, share in self.probabilities.items() if n != self.n_speakers}
+            unsure = self.probabilities[self.n_speakers] < SURE
+            return max(others, key=lambda n: others[n]) if unsure and others else None
+        if self.threshold is None:  # silence
+            return None
         most = len(self.cluster_variances) + 1
         numbers = {smallest_fit(self.cluster_variances, self.threshold * factor, most)
                    for factor in (1 - UNCERTAIN_SHARE, 1 + UNCERTAIN_SHARE)}
@@ -68,23 +87,47 @@ def mean_squared_distance(embeddings: np.ndarray, centroids: np.ndarray) -> floa
     return float(np.mean((embeddings**2).sum(axis=1) - 2 * nearness))
 
 
-def smallest_fit(cluster_variances: Sequence[float], threshold: float, most: int = MAX_SPEAKERS) -> int:
-    """Return the smallest number of clusters, from 1, with a variance below the threshold; else `most`."""
-    return next((n for n, variance in enumerate(cluster_variances, start=1) if variance < threshold), most)
+def smallest_fit(cluster_variances: Sequence[float], threshold: float, most: int = MAX_SPEAKERS,
+                 fewest: int = 1) -> int:
+    """Return the smallest number of clusters, from `fewest`, with a variance below the threshold; else `most`."""
+    return next((n for n, variance in enumerate(cluster_variances, start=1) if n >= fewest and variance < threshold),
+                most)
 
 
-def count_speakers(embeddings: np.ndarray, threshold: float, most: int = MAX_SPEAKERS) -> SpeakerCount:
-    """Count the speakers of a recording; silence counts as one.
+def count_speakers(embeddings: np.ndarray, threshold: float, fewest: int = 1,
+                   most: int = MAX_SPEAKERS) -> SpeakerCount:
+    """Count the speakers of a recording by the threshold; silence counts as one, or as `fewest`.
 
     Args:
         embeddings: of bins at most `RANGE_DB` below the peak, float32 `[n, K]`.
         threshold: the model's `cluster_variance` (see `EmbeddingModel`).
+        fewest: smallest number that is counted.
         most: largest number that is counted.
     """
     if not len(embeddings):
-        return SpeakerCount(1, (), threshold)
+        return SpeakerCount(fewest, (), threshold)
     embeddings = embeddings[:: -(-len(embeddings) // MAX_EMBEDDINGS)]
     equal_weights = np.ones(len(embeddings), np.float32)
     cluster_variances = tuple(mean_squared_distance(embeddings, fit_centroids(embeddings, equal_weights, n))
                               for n in range(1, most))
-    return SpeakerCount(smallest_fit(cluster_variances, threshold, most), cluster_variances, threshold)
+    number = smallest_fit(cluster_variances, threshold, most, fewest)
+    return SpeakerCount(number, cluster_variances, threshold)
+
+
+def estimate_count(active: ActiveBins, classifier: CountClassifier, fewest: int, most: int) -> SpeakerCount:
+    """Estimate the number of speakers and its probability; silence counts as `fewest`.
+
+    Args:
+        active: bins at most `RANGE_DB` below the peak.
+        classifier: fitted to the model.
+        fewest: smallest possible number.
+        most: largest possible number, at most the classifier's.
+
+    Returns:
+        The most probable number. The probabilities of the numbers from `fewest` to `most` sum to one.
+    """
+    if not len(active.frames):
+        return SpeakerCount(fewest)
+    probabilities = classifier.probabilities(count_features(active), fewest, most)
+    number = max(probabilities, key=lambda number: probabilities[number])
+    return SpeakerCount(number, probabilities=probabilities)

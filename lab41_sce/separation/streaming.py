@@ -22,11 +22,13 @@ from lab41_sce.models.clustering import active_bins
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.separation.activity import SpeakerActivity
 from lab41_sce.separation.chunked_inference import OWN_FRAMES, embeddings_of_hidden, hidden_outputs
+from lab41_sce.separation.count_classifier import CountClassifier
+from lab41_sce.separation.count_features import ActiveBins, thin_blocks
 from lab41_sce.separation.result import FoundSpeakers, Separation, SpectralDetails
 from lab41_sce.separation.resynthesis import synthesise_voices
 from lab41_sce.separation.running_scaling import RunningScaling
 from lab41_sce.separation.speaker_count import RANGE_DB as COUNT_RANGE_DB
-from lab41_sce.separation.speaker_count import count_speakers
+from lab41_sce.separation.speaker_count import count_speakers, estimate_count
 from lab41_sce.separation.window_signals import WindowReader, WindowSignals, first_frame_seconds, frame_seconds
 
 FADE_SECONDS = 0.05  # of the cross-fade between windows
@@ -42,10 +44,11 @@ class VoiceStream:
     float32 `[S, C, n]`, in order. After the iteration, `result` returns the separation.
     """
 
-    def __init__(self, model: Any, recording: Recording, n_speakers: int | str, enrolled: np.ndarray | None,
-                 binary_masks: bool, keep_seconds: float, window_seconds: float, progress: Callable[[float], object]):
+    def __init__(self, model: Any, recording: Recording, n_speakers: int | tuple[int, int],
+                 enrolled: np.ndarray | None, binary_masks: bool, keep_seconds: float, window_seconds: float,
+                 progress: Callable[[float], object], counting: CountClassifier | None = None):
         self._model, self._recording, self._progress = model, recording, progress
-        self._n_speakers, self._enrolled = n_speakers, enrolled
+        self._n_speakers, self._enrolled, self._counting = n_speakers, enrolled, counting
         self._binary_masks, self._keep_seconds = binary_masks, keep_seconds
         self._front_end = model.front_end
         self._reader = WindowReader(recording, model.front_end)
@@ -69,14 +72,21 @@ class VoiceStream:
         Raises:
             UserError: the recording cannot be read, or the model cannot separate this number of speakers.
         """
+        model, n_speakers, count = self._model, self._n_speakers, None
         if not self._embeds:
-            return FoundSpeakers(int(self._n_speakers))
-        model, count = self._model, None
-        count_now = self._n_speakers == "auto"
-        embeddings, magnitudes = self._sample_embeddings(COUNT_RANGE_DB if count_now else model.range_db)
-        if count_now:
-            count = count_speakers(embeddings, model.cluster_variance)
-        n_speakers = count.n_speakers if count else int(self._n_speakers)
+            assert isinstance(n_speakers, int)  # such a model does not count
+            return FoundSpeakers(n_speakers)
+        if isinstance(n_speakers, int):
+            active = self._sample_active_bins(model.range_db)
+        else:
+            if self._counting:
+                active = self.counting_bins()
+                count = estimate_count(active, self._counting, *n_speakers)
+            else:
+                active = self._sample_active_bins(COUNT_RANGE_DB)
+                count = count_speakers(active.embeddings, model.cluster_variance, *n_speakers)
+            n_speakers = count.n_speakers
+        embeddings, magnitudes = active.embeddings, active.magnitudes
         loud = active_bins(magnitudes, model.range_db, self._scaling.peak)
         centroids = model.centroids(embeddings[loud], magnitudes[loud], n_speakers)
         if self._enrolled is None:
@@ -112,6 +122,10 @@ class VoiceStream:
         return Separation(self._recording.sample_rate_hz, voices, **vars(self.speakers), activity=activity,
                           confidence=activity.confidence(), details=details)
 
+    def counting_bins(self) -> ActiveBins:
+        """Return the bins from which the classifier counts the speakers (`count_features`)."""
+        return self._sample_active_bins(COUNT_RANGE_DB, by_blocks=True)
+
     @cached_property
     def _scaling(self) -> RunningScaling:
         """Measure the scaling of the network's input over the whole recording."""
@@ -121,9 +135,9 @@ class VoiceStream:
             self._advance(window, MAGNITUDES_COST)
         return scaling
 
-    def _sample_embeddings(self, range_db: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return embeddings of active bins, `[n, K]`, and their magnitudes `[n]`, from windows with speech."""
-        peak, samples = self._scaling.peak, []
+    def _sample_active_bins(self, range_db: float, by_blocks: bool = False) -> ActiveBins:
+        """Return active bins of windows with speech; of long recordings some, at random or whole blocks of frames."""
+        peak, samples, first_frame = self._scaling.peak, [], 0
         windows = [self.windows[index] for index in choose_windows(self._scaling.loudness(range_db))]
         for window in windows:
             own, magnitudes = self._own_frames(window), self._reader.magnitudes(window)
@@ -133,11 +147,14 @@ class VoiceStream:
             without_events = magnitudes.max(axis=1, keepdims=True) <= peak
             places = np.argwhere(without_events & active_bins(magnitudes, range_db, peak))
             most = MAX_CLUSTERING_EMBEDDINGS // len(windows)
-            if len(places) > most:
+            if by_blocks:
+                places = places[thin_blocks(places[:, 0], most)]
+            elif len(places) > most:
                 places = places[np.random.default_rng(0).choice(len(places), most, replace=False)]
-            samples.append((embeddings[tuple(places.T)], magnitudes[tuple(places.T)]))
-        embeddings, magnitudes = map(np.concatenate, zip(*samples, strict=True))
-        return embeddings, magnitudes
+            frames, bins = places.T
+            samples.append(ActiveBins(embeddings[frames, bins], magnitudes[frames, bins], first_frame + frames, bins))
+            first_frame += 2 * len(magnitudes)  # no frame is a neighbour of a frame in another window
+        return ActiveBins(*map(np.concatenate, zip(*samples, strict=True)))
 
     def _separate_window(self, window: Window) -> np.ndarray:
         """Return the voices of a window and its context, `[S, C, n]`; remember activity and details."""

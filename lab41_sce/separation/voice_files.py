@@ -96,7 +96,8 @@ def _describe(separation: Separation, recording: Recording, voices: Sequence[Pat
         "voices": [{"file": voice.name, "speaks": [[round(time, 3) for time in pair] for pair in of_voice]}
                    for voice, of_voice in zip(voices, segments, strict=True)]}
     if separation.count:
-        described["count"] = {"why": str(separation.count), "cluster_variances": separation.count.cluster_variances}
+        described["count"] = {"why": str(separation.count), "cluster_variances": separation.count.cluster_variances,
+                              "probabilities": separation.count.probabilities}
     if separation.similarity is not None:
         described["enrolled"] = {"found": separation.enrolled_found, "similarity": separation.similarity.tolist()}
     return described
@@ -111,7 +112,10 @@ def summarise(separation: Separation, first_voice: Path, peak: float, leftovers:
         peak: largest absolute sample of all voices.
         leftovers: see `OutputPaths.leftovers`.
     """
-    sentences = [str(separation.count)] if separation.count else []
+    count, sentences = separation.count, []
+    if count:
+        unsure = count.probabilities and count.alternative
+        sentences.append(f"{count}: listen, or give --speakers {count.alternative}" if unsure else str(count))
     if separation.similarity is not None:
         subject = "the first voice is" if separation.enrolled_found else "none of the voices is"
         sentences.append(f"{subject} that of the enrolled person (similarity {separation.similarity[0]:.2f})")

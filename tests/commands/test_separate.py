@@ -14,6 +14,7 @@ from lab41_sce import process_pool
 from lab41_sce.commands import separate
 from lab41_sce.errors import UserError
 from lab41_sce.separation import voice_files
+from lab41_sce.separation.count_classifier import CountClassifier, weights_checksum
 from lab41_sce.separation.separator import Separator
 from lab41_sce.separation.staging import PREFIX, SUFFIX
 
@@ -88,6 +89,40 @@ def test_json_and_rttm_describe_the_voices(measured_file, tmp_path, capsys):
     assert [pair[0] for voice in written["voices"] for pair in voice["speaks"]]
     voices = sum(soundfile.read(out / name)[0] for name in names)
     np.testing.assert_allclose(voices, signal, atol=1e-4)  # both channels
+
+
+@pytest.fixture
+def calibrated_file(model_file, tiny_model):
+    """Give a model a classifier that is unsure between two and three speakers."""
+    CountClassifier(weights_checksum(tiny_model), ["coherence_next_bin"], [0.0], [1.0], [[0.0]] * 5,
+                    [0.0, 1.0, 1.2, 0.0, -9.0], {}).write(model_file)
+    return model_file
+
+
+def test_probabilities_are_written_and_an_unsure_number_names_the_runner_up(calibrated_file, tmp_path, capsys):
+    soundfile.write(tmp_path / "talk.wav", noise(1, 10000), 10000)
+    arguments = [str(tmp_path / "talk.wav"), "--model", str(calibrated_file), "--out-dir", str(tmp_path), "--json"]
+    assert separate.main(arguments) == 0
+    assert ("3 people talk (probability 41%, unsure: 2 has 34%): listen, or give --speakers 2"
+            in capsys.readouterr().err)
+    count = json.loads((tmp_path / "talk.json").read_text())["count"]
+    assert count["why"] == "3 people talk (probability 41%, unsure: 2 has 34%)"
+    assert [*count["probabilities"]] == ["1", "2", "3", "4", "5"]
+    assert sum(count["probabilities"].values()) == pytest.approx(1)
+    assert separate.main([*arguments, "--force", "--speakers", "1-2"]) == 0
+    assert "2 people talk (probability 73%, unsure: 1 has 27%)" in capsys.readouterr().err
+    written = json.loads((tmp_path / "talk.json").read_text())
+    assert written["speakers"] == 2 and [*written["count"]["probabilities"]] == ["1", "2"]
+    assert separate.main([*arguments, "--force", "--speakers", "4-6"]) == 1
+    assert "4 to 6 speakers cannot be counted; give a range within 1 to 5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", ["0-2", "3-2", "2-", "-2", "1-2-3", "2-11", "a-b"])
+def test_impossible_ranges_are_refused(calibrated_file, tmp_path, wrong, capsys):
+    soundfile.write(tmp_path / "talk.wav", noise(1, 10000), 10000)
+    assert separate.main([str(tmp_path / "talk.wav"), f"--speakers={wrong}"]) == 1
+    assert (f"--speakers {wrong} is not possible; give auto or a number from 1 to 10, or a range such as 2-4."
+            in capsys.readouterr().err)
 
 
 def test_an_absent_enrolled_person_is_reported(measured_file, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """`Separator`: recordings of any rate, length and number of channels become voices that sum to the recording."""
 
+import pickle
 from dataclasses import FrozenInstanceError
 
 import keras
@@ -10,6 +11,7 @@ import tensorflow as tf
 from conftest import blstm, hum
 
 from lab41_sce.audio.recording import Recording
+from lab41_sce.data.corpus import EMBEDDED_ROOT
 from lab41_sce.errors import UserError
 from lab41_sce.examples import FOLDER as EXAMPLES
 from lab41_sce.models.attractor_model import AttractorModel
@@ -220,6 +222,20 @@ def test_the_shipped_model_separates_by_default():
     result = separate(EXAMPLES / "mixture.wav")
     assert result.voices.shape[0] == result.n_speakers == result.count.n_speakers == 2
     assert separate(EXAMPLES / "mixture.wav", speakers=1).voices.shape == (1, result.voices.shape[1])
+
+
+def test_the_shipped_model_counts_people():
+    separator = Separator.from_pretrained()
+    for name, number in [("mixture", 2), ("two_women", 2), ("three_people", 3)]:
+        count = separator.open(Recording.open(EXAMPLES / f"{name}.wav", "mix")).speakers.count
+        assert count.n_speakers == number and sum(count.probabilities.values()) == pytest.approx(1)
+    [alone] = EMBEDDED_ROOT.rglob("1-1-0000.ogg")
+    assert separator.open(Recording.open(alone, "mix")).speakers.count.n_speakers == 1
+    limited = separator.open(Recording.open(alone, "mix"), (2, 4)).speakers
+    assert limited.n_speakers == limited.count.n_speakers == len(limited.centroids) == 2
+    assert [*limited.count.probabilities] == [2, 3, 4]
+    sent = pickle.loads(pickle.dumps(separator))
+    assert sent.counting == separator.counting and sent.counting is not None
 
 
 @pytest.mark.parametrize("channels", [1, 2])

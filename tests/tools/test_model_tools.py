@@ -1,5 +1,6 @@
 """The model's tools run from speech to table, here with an untrained model and a few voices."""
 
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.separation.count_classifier import CountClassifier, weights_checksum
 from lab41_sce.separation.separator import Separator
 
 TOOLS = Path(__file__).parents[2] / "tools" / "model"
@@ -57,8 +59,8 @@ def run(name, shipped, results, monkeypatch, *arguments):
     return tables
 
 
-def test_counting(shipped, tmp_path, monkeypatch):
-    tables = run("score_counting", shipped, tmp_path, monkeypatch, "--split", "validation", "--per-kind", "4")
+def test_the_threshold_for_counting(shipped, tmp_path, monkeypatch):
+    tables = run("choose_cluster_variance", shipped, tmp_path, monkeypatch, "--split", "validation", "--per-kind", "4")
     mixtures, summary = tables["mixtures"], tables["summary"]
     assert summary["speakers"].to_list() == [1, 2, 3] and set(summary["n"]) == {4}
 
@@ -76,6 +78,32 @@ def test_counting(shipped, tmp_path, monkeypatch):
     assert thresholds.iloc[-1] == pytest.approx(1 / 3, abs=1e-4)
 
 
+def test_counting(shipped, tmp_path, monkeypatch):
+    """The counts of a classifier for which two is always the most probable number are scored, and resumed."""
+    import score_counting
+
+    model = tmp_path / "model" / "model.keras"
+    shutil.copytree(shipped.parent, model.parent)
+    network = weights_checksum(Separator.load(model).model)
+    CountClassifier(network, ["coherence_next_bin"], [0.0], [1.0], [[0.0]] * 3, [0.0, 1.0, 0.5], {}).write(model)
+    monkeypatch.setattr(score_counting, "CONDITIONS", {"5 s": (1, 2), "15 s": (1,), "noise at 15 dB": (2, 4)})
+    tables = run("score_counting", model, tmp_path, monkeypatch, "--per-kind", "2")
+    assert tables["summary"][["condition", "speakers", "n", "correct", "within_one"]].to_numpy().tolist() == [
+        ["5 s", 1, 2, 0, 2], ["5 s", 2, 2, 2, 2], ["15 s", 1, 2, 0, 2], ["noise at 15 dB", 2, 2, 2, 2],
+        ["noise at 15 dB", 4, 2, 0, 0]]
+    # Wilson's interval of 2 of 2: n / (n + z^2) and 1.
+    assert tables["summary"].loc[1, ["low", "high"]].to_list() == [pytest.approx(2 / (2 + 1.96**2), abs=1e-3), 1]
+    mixtures, listed = tables["mixtures"], tables["evaluation"]
+    assert listed["mixture"].to_list() == mixtures["mixture"].to_list() and set(mixtures["counted"]) == {2}
+    assert mixtures[["probability_1", "probability_2", "probability_3"]].sum(axis=1).to_list() == pytest.approx(
+        [1] * 10, abs=1e-3)
+    assert set(listed["snr_db"].dropna()) == {15.0} and set(listed["length"]) == {50_000, 150_000}
+
+    mixtures.head(8).assign(counted=1).to_csv(tmp_path / "mixtures.csv", index=False)
+    again = run("score_counting", model, tmp_path, monkeypatch, "--per-kind", "2")["mixtures"]["counted"]
+    assert again.to_list() == [1] * 8 + [2] * 2
+
+
 def test_enrolment(shipped, tmp_path, monkeypatch):
     tables = run("score_enrolment", shipped, tmp_path, monkeypatch, "--split", "validation")
     mixtures, thresholds = tables["mixtures"], tables["thresholds"].set_index("verification_threshold")["right"]
@@ -90,7 +118,7 @@ def test_enrolment(shipped, tmp_path, monkeypatch):
 
 
 def test_no_threshold_is_chosen_on_unseen_speakers(shipped, tmp_path, monkeypatch):
-    assert "thresholds" not in run("score_counting", shipped, tmp_path, monkeypatch)
+    assert "thresholds" not in run("choose_cluster_variance", shipped, tmp_path, monkeypatch)
 
 
 def test_degraded(shipped, tmp_path, monkeypatch):

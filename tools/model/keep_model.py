@@ -3,9 +3,9 @@
     python tools/model/keep_model.py runs/shipped --cluster-variance 0.7 --verification-threshold 0.5
     python tools/model/keep_model.py lab41_sce/pretrained/sce.keras --cluster-variance 0.75  # all else as before
 
-`score_counting.py` and `score_enrolment.py` find the best thresholds on validation speakers. The list of the training
-speakers is stored beside the model, so that no score of the model uses one of them. `keep_results.py` keeps how the
-model was trained and scored.
+`choose_cluster_variance.py` and `score_enrolment.py` find the best thresholds on validation speakers. The list of the
+training speakers is stored beside the model, so that no score of the model uses one of them. `keep_results.py` keeps
+how the model was trained and scored. Then run `lab41-sce calibrate`, because a classifier belongs to one network.
 """
 
 import argparse

@@ -1,60 +1,100 @@
-"""Score the shipped model's speaker count on mixtures of one, two and three speakers.
+"""Score how often the shipped model estimates the number of speakers correctly, on mixtures of unseen speakers.
 
-    python tools/model/score_counting.py $LIBRISPEECH RESULTS [--level-range-db 10]
-    python tools/model/score_counting.py $LIBRISPEECH RESULTS --split validation --level-range-db 0 10 20
+    python tools/model/score_counting.py $LIBRISPEECH results/model/counting
 
-A kind is a number of speakers here. With validation speakers, `thresholds.csv` holds the share of right counts with
-each value of the model's `cluster_variance`, to choose it by.
+`evaluation.csv` in the folder of the results defines the mixtures; it is drawn if it is missing. The results:
+
+- `mixtures.csv`: for each mixture the number that was counted, and the probability of each number;
+- `summary.csv`: for each condition and number of speakers, `n` mixtures, those counted correctly and those within one,
+  and the 95 % interval (Wilson) of the share of the correct ones.
+
+An interrupted call continues.
 """
 
-import itertools
+import argparse
 
 import numpy as np
 import pandas as pd
 import shipped
+from joblib import Parallel, delayed
+from scipy.stats import binomtest
 from tqdm import tqdm
 
 from lab41_sce.audio.recording import Recording
-from lab41_sce.data.evaluation_set import draw_evaluation_set, load_mixture
+from lab41_sce.data.evaluation_set import add_noise_at, draw_evaluation_set, load_mixture
+from lab41_sce.data.noise import Noise
+from lab41_sce.data.speech import Speech
 from lab41_sce.runs.run_directory import write_csv
-from lab41_sce.separation.speaker_count import smallest_fit
 
-NUMBERS, SECONDS = (1, 2, 3), 5.0
-THRESHOLDS = np.round(np.arange(0.4, 1.01, 0.01), 2)
-UNTUNED_THRESHOLD = 0.77  # of a model without one
+SECONDS, LONG_SECONDS, LEVEL_RANGE_DB, SNR_DB = 5.0, 15.0, 10.0, 15.0
+CONDITIONS = {"5 s": (1, 2, 3, 4, 5), "levels within 10 dB": (1, 2, 3), "15 s": (1, 2, 3), "noise at 15 dB": (1, 2, 3)}
+NOISE_KINDS = ("white", "pink", "speech_shaped")
+FIRST_SEED = 3200  # other mixtures than those of earlier scores
+ROWS_PER_WRITE = 75
+
+
+def draw_list(speech: Speech, table: pd.DataFrame, split: str, n_mixtures: int, noise: Noise,
+              pre_emphasis: float) -> pd.DataFrame:
+    """Draw the mixtures of every condition and number of speakers, `n_mixtures` of each."""
+    parts = []
+    for number, (condition, counts) in enumerate(CONDITIONS.items()):
+        for n_speakers in counts:
+            long = condition == "15 s"
+            drawn = draw_evaluation_set(speech, table, split, n_speakers, -(-n_mixtures // 2**n_speakers),
+                                        LONG_SECONDS if long else SECONDS, pre_emphasis,
+                                        LEVEL_RANGE_DB if condition == "levels within 10 dB" else 0.0,
+                                        seed=FIRST_SEED + number, join=long)
+            drawn = drawn.sample(min(n_mixtures, len(drawn)), random_state=0)
+            if condition == "noise at 15 dB":
+                drawn = add_noise_at(drawn, noise, SNR_DB)
+            parts.append(drawn.assign(condition=condition, speakers=n_speakers))
+    return pd.concat(parts, ignore_index=True)
+
+
+def summarise(counted: pd.DataFrame) -> pd.DataFrame:
+    """Count the correct estimates of each condition and number of speakers."""
+    rows = []
+    for (condition, n_speakers), some in counted.groupby(["condition", "speakers"], sort=False):
+        errors = np.abs(some["counted"] - some["speakers"])
+        correct = int((errors == 0).sum())
+        interval = binomtest(correct, len(some)).proportion_ci(method="wilson")
+        rows.append({"condition": condition, "speakers": n_speakers, "n": len(some), "correct": correct,
+                     "within_one": int((errors <= 1).sum()), "low": round(float(interval.low), 3),
+                     "high": round(float(interval.high), 3)})
+    return pd.DataFrame(rows)
+
+
+def count(rows: list[dict], options: argparse.Namespace) -> list[dict]:
+    """Count the speakers of some mixtures, in any process."""
+    separator, speech, table = shipped.load(options)
+    noise, counted = Noise(speech, table, NOISE_KINDS), []
+    for row in rows:
+        signal = load_mixture(speech, row, noise).signal
+        result = separator.open(Recording.of(signal, speech.sample_rate_hz)).speakers.count
+        counted.append({**{name: row[name] for name in ("condition", "mixture", "kind", "speakers")},
+                        "counted": result.n_speakers,
+                        **{f"probability_{n}": round(share, 4) for n, share in (result.probabilities or {}).items()}})
+    return counted
 
 
 def main() -> None:
     """Count, and write a row for each mixture and each number."""
-    parser = shipped.parser(__doc__, 50)
-    parser.add_argument("--level-range-db", type=float, nargs="+", default=[0.0],
-                        help="largest difference of the speakers' levels; one set of mixtures for each value")
+    parser = shipped.parser(__doc__, 150)
+    parser.add_argument("--jobs", type=int, default=1, help="number of processes")
     options = parser.parse_args()
-    separator, speech, table = shipped.load(options)
-    separator.model.cluster_variance = separator.model.cluster_variance or UNTUNED_THRESHOLD
-    front_end, rows = separator.model.front_end, []
-    for n_speakers, level_range_db in itertools.product(NUMBERS, options.level_range_db):
-        per_kind = -(-options.per_kind // 2**n_speakers)  # of ordered kinds
-        mixtures = draw_evaluation_set(speech, table, options.split, n_speakers, per_kind, SECONDS,
-                                       front_end.pre_emphasis, level_range_db, seed=round(level_range_db))
-        drawn = mixtures.sample(min(options.per_kind, len(mixtures)), random_state=0).to_dict("records")
-        for row in tqdm(drawn, f"{n_speakers} speakers"):
-            signal = load_mixture(speech, row).signal
-            count = separator.open(Recording.of(signal, front_end.sample_rate_hz)).speakers.count
-            rows.append({"mixture": row["mixture"], "kind": row["kind"], "speakers": n_speakers,
-                         "level_range_db": level_range_db, "counted": count.n_speakers,
-                         **{f"spread_{n}": variance for n, variance in enumerate(count.cluster_variances, start=1)}})
-    counted = pd.DataFrame(rows)
-    right = counted.assign(correct=counted["counted"] == counted["speakers"]).groupby("speakers")["correct"]
-    summary = right.agg(n="size", correct="sum").reset_index()
-    write_csv(counted.round(4), options.results / "mixtures.csv")
-    shipped.write_summary(summary, options.results)
-    print(f"right: {summary['correct'].sum() / summary['n'].sum():.1%}")
-    if options.split == "validation":
-        variances = counted[[f"spread_{n}" for n in NUMBERS[:-1]]].to_numpy()
-        shares = {threshold: np.mean([smallest_fit(row, threshold) == number for row, number
-                                      in zip(variances, counted["speakers"], strict=True)]) for threshold in THRESHOLDS}
-        shipped.write_thresholds("cluster_variance", shares, options.results)
+    list_file, file = options.results / "evaluation.csv", options.results / "mixtures.csv"
+    if not list_file.exists():
+        separator, speech, table = shipped.load(options)
+        write_csv(draw_list(speech, table, options.split, options.per_kind, Noise(speech, table, NOISE_KINDS),
+                            separator.model.front_end.pre_emphasis), list_file)
+    mixtures = pd.read_csv(list_file, dtype={f"speaker_{n}": str for n in range(1, 6)}).to_dict("records")
+    rows = pd.read_csv(file).to_dict("records") if file.exists() else []
+    parts = [mixtures[start : start + ROWS_PER_WRITE] for start in range(len(rows), len(mixtures), ROWS_PER_WRITE)]
+    counted = Parallel(n_jobs=options.jobs, return_as="generator")(delayed(count)(part, options) for part in parts)
+    for part in tqdm(counted, f"{ROWS_PER_WRITE} mixtures each", len(parts)):
+        rows += part
+        write_csv(pd.DataFrame(rows), file)
+    shipped.write_summary(summarise(pd.DataFrame(rows)), options.results)
 
 
 if __name__ == "__main__":

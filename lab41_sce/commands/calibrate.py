@@ -1,0 +1,85 @@
+"""`lab41-sce calibrate`: a model learns to count speakers, from speech that it was not trained on.
+
+    lab41-sce calibrate runs/reproduce LibriSpeech
+
+writes `model.counting.json` beside the model. `lab41-sce separate` then reports the probability of each number.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lab41_sce.command_line import command
+from lab41_sce.errors import UserError
+
+MIN_MIXTURES = 200  # fewer do not have every number of speakers in every fold
+
+
+@command("interrupted: the numbers of the finished mixtures are kept; repeat the command to continue")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Calibrate a model.
+
+    Args:
+        arguments: of the command line; those of the process if None.
+
+    Returns:
+        The exit status: 0 if the file is in place, 1 after an error, 130 after an interruption.
+    """
+    parser = argparse.ArgumentParser(
+        "lab41-sce calibrate", description="Fit the classifier that counts speakers to a model, with mixtures of "
+        "speakers that the model was not trained on. It is written as JSON beside the model.",
+        epilog="Repeat an interrupted command to continue. Exit status: 0 calibrated, 1 error, 2 wrong arguments, "
+               "130 interrupted.")
+    parser.add_argument("model", metavar="MODEL", help="folder of a run, a .keras file, or pretrained: the model of "
+                                                       "the package")
+    parser.add_argument("speech", nargs="+", type=Path, metavar="SPEECH",
+                        help="folders in LibriSpeech's layout, each used equally often. Of the speakers in the model's "
+                             "splits.csv only those of the split validation are used")
+    parser.add_argument("--speakers", type=Path, metavar="CSV",
+                        help="file with a column `speaker`; other speakers are left out")
+    parser.add_argument("--noise", type=Path, metavar="DIR",
+                        help="folder with recordings of noise, used beside white, pink and speech-shaped noise")
+    parser.add_argument("--mixtures", type=int, default=2000, metavar="N",
+                        help="number of mixtures (default: %(default)s)")
+    parser.add_argument("--numbers", type=Path, metavar="CSV",
+                        help="file that keeps the numbers of the mixtures, so that an interrupted command continues "
+                             "(default: MODEL.counting.csv in the current folder)")
+    options = parser.parse_args(arguments)
+    if options.mixtures < MIN_MIXTURES:
+        raise UserError(f"--mixtures {options.mixtures} are too few to calibrate with; give at least {MIN_MIXTURES}.")
+    from lab41_sce.evaluation.count_calibration import (  # TensorFlow is not needed for the help
+        fit,
+        load_speech,
+        measure,
+    )
+    from lab41_sce.models.embedding_model import EmbeddingModel
+    from lab41_sce.models.loading import load_model, model_file
+    from lab41_sce.pretrained import MODEL
+    from lab41_sce.separation.count_classifier import weights_checksum
+    from lab41_sce.separation.separator import Separator
+
+    file = MODEL if options.model == "pretrained" else model_file(options.model)
+    model = load_model(file)
+    if not isinstance(model, EmbeddingModel):
+        raise UserError(f"{file} has no embeddings to count speakers by; give a model that clusters embeddings.")
+    # A run keeps its splits two folders above the model; the shipped model has them beside it.
+    splits = [folder / "splits.csv" for folder in [*file.resolve().parents][:3] if (folder / "splits.csv").is_file()]
+    if not splits:
+        print(f"{file} has no splits.csv: make sure that it was not trained on this speech", file=sys.stderr)
+    utterances = load_speech(options.speech, splits[0] if splits else None, options.speakers)
+    numbers = options.numbers or Path(f"{file.stem}.counting.csv")
+    with tqdm(total=options.mixtures, desc="mixtures", disable=None) as bar:
+        rows = measure(Separator(model), utterances, options.mixtures, numbers, options.noise, bar.update)
+    classifier = fit(rows, weights_checksum(model))
+    path = classifier.write(file)
+    right = ", ".join(f"{n}: {share:.0%}" for n, share in classifier.calibration["correct"].items())
+    print(f"{path}: right for held-out speakers: {right}; expected calibration error "
+          f"{classifier.calibration['expected_calibration_error']:.3f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

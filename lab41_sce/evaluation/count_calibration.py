@@ -1,0 +1,206 @@
+"""Speech that a model was not trained on becomes the classifier that counts speakers for the model.
+
+    speakers -> mixtures of 1 to 5 -> numbers of each mixture (`count_features`) -> regression -> temperature
+
+The speakers are divided into folds, and all speakers of a mixture are in one fold. The strength of the regularisation,
+the temperature and the reported scores come from mixtures of speakers that the regression was not fitted to.
+"""
+
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from sklearn.linear_model import LogisticRegression
+
+from lab41_sce.atomic_write import write_csv
+from lab41_sce.audio.recording import Recording
+from lab41_sce.data.corpus import load_corpus
+from lab41_sce.data.noise import Noise
+from lab41_sce.data.speech import Speech
+from lab41_sce.errors import UserError
+from lab41_sce.evaluation.counted_mixtures import draw_mixture
+from lab41_sce.separation.count_classifier import CLIP, CountClassifier, weights_checksum
+from lab41_sce.separation.count_features import count_features, feature_names
+from lab41_sce.separation.separator import Separator
+from lab41_sce.separation.streaming import VoiceStream
+
+NUMBERS = (1, 2, 3, 1, 2, 3, 4, 5)  # of speakers, in turns: their shares are the prior probabilities
+N_FOLDS = 3
+NOISE_KINDS = ("white", "pink", "speech_shaped")
+INVERSE_STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)  # of the regularisation, to choose from
+MAX_ITERATIONS = 1000
+ROWS_PER_WRITE = 25
+CALIBRATION_BINS = 10
+
+
+def load_speech(folders: Sequence[Path], splits: Path | None, only: Path | None = None) -> pd.DataFrame:
+    """Load the utterances of the speakers that may calibrate a model.
+
+    Args:
+        folders: folders in LibriSpeech's layout; all of their subsets are used.
+        splits: table of the utterances of the model's training, `splits.csv`. Of the speakers in this table only those
+            of the split "validation" are used, with the listed utterances. None: all speakers are used.
+        only: CSV file with a column `speaker`; other speakers are left out.
+
+    Returns:
+        The table of `load_corpus` with the columns `folder` (number of the folder), `split` ("train", because the noise
+        is drawn as for training) and `fold`.
+
+    Raises:
+        UserError: a folder cannot be used, or has too few speakers for `N_FOLDS` folds with five speakers each.
+    """
+    listed = None if splits is None else pd.read_csv(splits, dtype=str)
+    tables = []
+    for number, folder in enumerate(folders):
+        subsets = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        table = load_corpus(folder, subsets, check="headers")
+        if listed is not None:
+            validation = listed.loc[listed["split"] == "validation", "utterance"]
+            table = table[table["utterance"].isin(validation) | ~table["speaker"].isin(listed["speaker"])]
+        if only is not None:
+            table = table[table["speaker"].isin(pd.read_csv(only, dtype=str)["speaker"])]
+        n_speakers, enough = table["speaker"].nunique(), N_FOLDS * max(NUMBERS)
+        if n_speakers < enough:
+            raise UserError(f"{folder} has {n_speakers} speakers who are neither trained nor scored on, but {enough} "
+                            "are needed; give speech of more speakers.")
+        tables.append(table.assign(folder=number, split="train", fold=_folds(table)))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _folds(table: pd.DataFrame) -> pd.Series:
+    """Divide the speakers of a table into folds at random, balanced by sex; return the fold of each utterance."""
+    speakers = table.drop_duplicates("speaker").sort_values("speaker").sample(frac=1, random_state=0)
+    ordered = speakers.sort_values("sex", kind="stable")["speaker"]
+    return table["speaker"].map(dict(zip(ordered, np.arange(len(ordered)) % N_FOLDS, strict=True)))
+
+
+def measure(separator: Separator, utterances: pd.DataFrame, n_mixtures: int, file: Path, noise_folder: Path | None,
+            progress: Callable[[int], object]) -> pd.DataFrame:
+    """Draw mixtures and compute their numbers; continue an interrupted call.
+
+    Args:
+        separator: with the model to calibrate.
+        utterances: result of `load_speech`.
+        n_mixtures: number of mixtures.
+        file: CSV file with the rows of the finished mixtures.
+        noise_folder: folder with recordings of noise, used as often as each kind of `NOISE_KINDS`; None for no folder.
+        progress: called with the number of mixtures finished since the last call.
+
+    Returns:
+        A row for each mixture: `mixture`, `speakers` (their number), `names`, `folder`, `fold`, the description of
+        `draw_mixture`, and the numbers.
+
+    Raises:
+        UserError: `file` was written for another network or other speech, or cannot be written.
+    """
+    model = separator.model
+    speech = Speech(utterances, model.front_end.sample_rate_hz)
+    kinds = [*NOISE_KINDS, *(["folder"] if noise_folder else [])]
+    noise = Noise(speech, utterances, kinds, noise_folder)
+    made_for = zlib.crc32("\n".join([*utterances["utterance"], *kinds, str(noise.fingerprint)]).encode(),
+                          weights_checksum(model))
+    finished = pd.read_csv(file, dtype={"names": str}) if file.exists() else pd.DataFrame({"made_for": []})
+    if set(finished["made_for"]) - {made_for}:
+        raise UserError(f"{file} has the numbers of another network or of other speech; delete it, or give another "
+                        "--numbers.")
+    rows = finished.to_dict("records")[:n_mixtures]
+    progress(len(rows))
+    for mixture in range(len(rows), n_mixtures):
+        rng = np.random.default_rng(mixture)
+        folder, fold = int(rng.integers(utterances["folder"].max() + 1)), int(rng.integers(N_FOLDS))
+        number = NUMBERS[mixture % len(NUMBERS)]
+        among = utterances[(utterances["folder"] == folder) & (utterances["fold"] == fold)]
+        signal, described = draw_mixture(rng, speech, among, number, noise, model.front_end.pre_emphasis)
+        rows.append({"made_for": made_for, "mixture": mixture, "speakers": number, "folder": folder, "fold": fold,
+                     **described, **_numbers(separator, signal)})
+        progress(1)
+        if len(rows) % ROWS_PER_WRITE == 0 or len(rows) == n_mixtures:
+            write_csv(pd.DataFrame(rows), file)
+    return pd.DataFrame(rows)
+
+
+def _numbers(separator: Separator, signal: np.ndarray) -> dict[str, float]:
+    """Compute the numbers of a mixture `[N]` at the model's rate."""
+    recording = Recording.of(signal, separator.model.front_end.sample_rate_hz)
+    stream = VoiceStream(separator.model, recording, 1, None, False, 0.0, separator.window_seconds, lambda share: None)
+    return count_features(stream.counting_bins())
+
+
+def fit(rows: pd.DataFrame, network: int) -> CountClassifier:
+    """Fit the classifier.
+
+    Args:
+        rows: result of `measure`.
+        network: checksum of the network's weights.
+
+    Returns:
+        The classifier. Its `calibration` describes the probabilities that regressions on the other folds give.
+    """
+    names, truth = sorted(feature_names()), rows["speakers"].to_numpy()
+    values, folds = rows[names].to_numpy(float), rows["fold"].to_numpy()
+    logits_of = {strength: _held_out_logits(values, truth, folds, strength) for strength in INVERSE_STRENGTHS}
+    strength = min(logits_of, key=lambda key: _cross_entropy(logits_of[key], truth))
+    logits = logits_of[strength]
+    temperature = float(minimize_scalar(lambda t: _cross_entropy(logits / t, truth), bounds=(0.2, 5),
+                                        method="bounded").x)
+    held_out = _softmax(logits / temperature)
+    mean, scale, weights, bias = _regression(values, truth, strength)
+    chosen = held_out.argmax(axis=1) + 1
+    calibration = {
+        "mixtures": len(rows), "speakers": len({name for names in rows["names"] for name in names.split()}),
+        "inverse_regularisation": strength, "temperature": round(temperature, 3),
+        "cross_entropy": round(_cross_entropy(logits / temperature, truth), 4),
+        "expected_calibration_error": round(expected_calibration_error(held_out, truth), 4),
+        "correct": {int(number): round(float((chosen == number)[truth == number].mean()), 3)
+                    for number in sorted(set(NUMBERS))}}
+    rounded = [[float(f"{value:.5g}") for value in row] for row in (mean, scale, bias / temperature,
+                                                                   *(weights / temperature))]
+    return CountClassifier(network, names, rounded[0], rounded[1], rounded[3:], rounded[2], calibration)
+
+
+def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """Compute the mean difference between the probability of the chosen number and how often it is right.
+
+    Args:
+        probabilities: of 1, 2, ... speakers, `[n, S]`.
+        truth: number of speakers, int `[n]`.
+
+    Returns:
+        The mean over `CALIBRATION_BINS` equally wide ranges of the probability, weighted by their mixtures.
+    """
+    chosen = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) + 1 == truth
+    bins = np.minimum((chosen * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    return float(sum(abs((chosen - right)[bins == number].sum()) for number in range(CALIBRATION_BINS)) / len(truth))
+
+
+def _held_out_logits(values: np.ndarray, truth: np.ndarray, folds: np.ndarray, strength: float) -> np.ndarray:
+    """Return the logits `[n, 5]` of each mixture from a regression on the other folds."""
+    logits = np.empty((len(truth), max(NUMBERS)))
+    for fold in range(N_FOLDS):
+        held_out = folds == fold
+        mean, scale, weights, bias = _regression(values[~held_out], truth[~held_out], strength)
+        logits[held_out] = np.clip((values[held_out] - mean) / scale, -CLIP, CLIP) @ weights.T + bias
+    return logits
+
+
+def _regression(values: np.ndarray, truth: np.ndarray,
+                strength: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Fit the regression: mean and scale of each number, weights `[5, D]`, bias `[5]`."""
+    mean, scale = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-6)
+    standard = np.clip((values - mean) / scale, -CLIP, CLIP)
+    fitted = LogisticRegression(C=strength, max_iter=MAX_ITERATIONS).fit(standard, truth)
+    return mean, scale, fitted.coef_, fitted.intercept_
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def _cross_entropy(logits: np.ndarray, truth: np.ndarray) -> float:
+    """Return the mean negative log probability of the true numbers."""
+    return float(-np.log(_softmax(logits)[np.arange(len(truth)), truth - 1] + 1e-12).mean())

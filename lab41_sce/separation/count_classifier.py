@@ -1,0 +1,125 @@
+"""The numbers of a recording `[D]` become the probability of each number of speakers `[5]`: multinomial regression.
+
+    p = softmax(W (x - mean) / scale + b)
+
+`lab41-sce calibrate` fits the classifier to one network and writes it as JSON beside the model: `sce.keras` and
+`sce.counting.json`. The numbers of another network have other distributions, so the file names the network's weights.
+"""
+
+import json
+import zlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lab41_sce.atomic_write import write_text
+from lab41_sce.errors import UserError
+from lab41_sce.plain_data import read_json
+from lab41_sce.separation.count_features import feature_names
+
+MAX_FEATURES, MAX_NUMBER = 1000, 20  # larger files are refused
+CLIP = 5.0  # a number further from the mean counts as so many deviations: the fit does not reach further
+SUFFIX = ".counting.json"
+
+
+@dataclass(frozen=True)
+class CountClassifier:
+    """Hold the fitted regression for S = 1 to `most` speakers.
+
+    Attributes:
+        network: checksum of the weights of the network (`weights_checksum`).
+        features: names of the numbers (`count_features`), D.
+        mean, scale: of each number over the calibration mixtures, D each; scales are positive.
+        weights: W, `most` rows of D.
+        bias: b, `most`.
+        calibration: what was measured by cross-validation, for the reader of the file.
+    """
+
+    network: int
+    features: list[str]
+    mean: list[float]
+    scale: list[float]
+    weights: list[list[float]]
+    bias: list[float]
+    calibration: dict[str, Any]
+
+    @property
+    def most(self) -> int:
+        """The largest number of speakers."""
+        return len(self.bias)
+
+    def probabilities(self, numbers: dict[str, float], fewest: int = 1, most: int | None = None) -> dict[int, float]:
+        """Compute the probability of each number of speakers.
+
+        Args:
+            numbers: of the recording, by name (`count_features`).
+            fewest: smallest possible number of speakers.
+            most: largest possible number; None for the classifier's.
+
+        Returns:
+            The probabilities of `fewest` to `most` speakers; they sum to one.
+        """
+        values = np.array([numbers[name] for name in self.features])
+        standard = np.clip((values - self.mean) / self.scale, -CLIP, CLIP)
+        logits = (np.asarray(self.weights) @ standard + self.bias)[fewest - 1 : most]
+        shares = np.exp(logits - logits.max())
+        return dict(enumerate((shares / shares.sum()).tolist(), start=fewest))
+
+    def write(self, model_file: Path) -> Path:
+        """Write the classifier beside a model file; return its path."""
+        path = beside(model_file)
+        write_text(path, json.dumps(asdict(self)) + "\n")
+        return path
+
+
+def beside(model_file: Path) -> Path:
+    """Return the path of the classifier of a model file: `sce.counting.json` for `sce.keras`."""
+    return model_file.with_name(model_file.name.removesuffix(".keras") + SUFFIX)
+
+
+def weights_checksum(model: Any) -> int:
+    """Compute a checksum of the weights of a model's network."""
+    checksum = 0
+    for weights in model.network.get_weights():
+        checksum = zlib.crc32(np.ascontiguousarray(weights, np.float32).tobytes(), checksum)
+    return checksum
+
+
+def read_classifier(model_file: Path, model: Any) -> CountClassifier | None:
+    """Read the classifier beside a model file.
+
+    Args:
+        model_file: file of the model.
+        model: the model.
+
+    Returns:
+        The classifier; None if the model has none.
+
+    Raises:
+        UserError: the file is damaged, or was made for another network or another version.
+    """
+    path = beside(model_file)
+    if not path.exists():
+        return None
+    values = read_json(path)
+    repair = f"run lab41-sce calibrate again, or delete {path.name} to count with the model's threshold"
+    try:
+        classifier = CountClassifier(**values)
+        matrix = [np.asarray(row, float) for row in (classifier.mean, classifier.scale, *classifier.weights)]
+        bias = np.asarray(classifier.bias, float)
+        n_features, n_numbers = len(classifier.features), len(bias)
+        fits = (1 <= n_features <= MAX_FEATURES and 2 <= n_numbers <= MAX_NUMBER and bias.ndim == 1
+                and len(classifier.weights) == n_numbers and all(row.shape == (n_features,) for row in matrix)
+                and all(np.isfinite(row).all() for row in (*matrix, bias)) and min(classifier.scale) > 0)
+        known = set(classifier.features) <= feature_names()
+    except (TypeError, ValueError, OverflowError):
+        fits = False
+    if not fits:
+        raise UserError(f"{path} is damaged: it does not hold finite numbers for each feature; {repair}.")
+    if not known:
+        raise UserError(f"{path} was made by another version of this program; {repair}.")
+    if classifier.network != weights_checksum(model):
+        raise UserError(f"{path} was made for another network than that of {model_file.name}; {repair}.")
+    return classifier

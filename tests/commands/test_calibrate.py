@@ -1,0 +1,82 @@
+"""`lab41-sce calibrate` with a tiny model and synthetic voices."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lab41_sce.commands import calibrate
+from lab41_sce.data.corpus import EMBEDDED_ROOT, load_corpus
+from lab41_sce.evaluation import count_calibration
+from lab41_sce.separation.separator import Separator
+
+
+@pytest.fixture
+def model_file(tiny_model, tmp_path, monkeypatch):
+    """Save a model, and a table that lists some speakers as trained and as unseen; short mixtures only."""
+    tiny_model.predict_on_batch(np.zeros((1, 1000), np.float32))
+    tiny_model.save(tmp_path / "model.keras")
+    table = load_corpus(None, ["synthetic"], check="headers")
+    splits = table["speaker"].map({"1": "train", "2": "unseen"}).fillna("validation")
+    table.assign(split=splits)[["utterance", "speaker", "split"]].to_csv(tmp_path / "splits.csv", index=False)
+    monkeypatch.setattr("lab41_sce.evaluation.counted_mixtures.PLAIN_SECONDS", 1.0)
+    monkeypatch.setattr("lab41_sce.evaluation.counted_mixtures.SECONDS", (1.0, 1.5))
+    monkeypatch.setattr("lab41_sce.separation.count_features.MAX_FITTED_EMBEDDINGS", 200)
+    monkeypatch.setattr(count_calibration, "INVERSE_STRENGTHS", (0.01, 0.1))
+    monkeypatch.setattr(calibrate, "MIN_MIXTURES", 48)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "model.keras"
+
+
+@pytest.mark.slow
+def test_a_calibrated_model_counts_with_probabilities(model_file, monkeypatch, capsys):
+    drawn, draw = [], count_calibration.draw_mixture
+    monkeypatch.setattr(count_calibration, "draw_mixture", lambda *given: drawn.append(given) or draw(*given))
+    speakers = [str(number) for number in range(1, 19)]
+    arguments = [str(model_file), str(EMBEDDED_ROOT), "--speakers", speakers_file(model_file, speakers)]
+    arguments += ["--mixtures", "48"]
+    assert calibrate.main(arguments) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{model_file.with_name('model.counting.json')}: right for held-out speakers: 1: ")
+    assert not {"1", "2"} & {name for _, _, table, *_ in drawn for name in table["speaker"]}
+    rows = pd.read_csv("model.counting.csv")
+    assert len(rows) == len(drawn) == 48 and rows["speakers"].value_counts().to_dict() == {
+        1: 12, 2: 12, 3: 12, 4: 6, 5: 6}
+    folds = {}
+    for row in rows.itertuples():
+        for name in row.names.split():
+            assert folds.setdefault(name, row.fold) == row.fold  # a speaker is in one fold only
+    written = json.loads(model_file.with_name("model.counting.json").read_text())
+    assert 0 <= written["calibration"]["expected_calibration_error"] < 0.5
+
+    separator = Separator.load(model_file)
+    count = separator.separate(np.random.default_rng(0).standard_normal(10_000).astype(np.float32), 10_000).count
+    assert [*count.probabilities] == [1, 2, 3, 4, 5] and sum(count.probabilities.values()) == pytest.approx(1)
+
+    assert calibrate.main([*arguments[:-1], "50"]) == 0 and len(drawn) == 50  # continues
+    speakers_file(model_file, speakers[:-1])
+    assert calibrate.main(arguments) == 1
+    assert "has the numbers of another network or of other speech" in capsys.readouterr().err
+
+
+def speakers_file(model_file, names):
+    """Write a list of speakers."""
+    file = model_file.with_name("speakers.csv")
+    pd.DataFrame({"speaker": names}).to_csv(file, index=False)
+    return str(file)
+
+
+def test_mistakes_are_one_sentence(model_file, capsys):
+    few = model_file.with_name("few.csv")
+    few.write_text("speaker\n3\n4\n")
+    for arguments, message in [
+        ([str(model_file), str(EMBEDDED_ROOT), "--mixtures", "5"], "--mixtures 5 are too few"),
+        ([str(model_file), str(EMBEDDED_ROOT), "--speakers", str(few)], "has 2 speakers who are neither trained nor"),
+        ([str(model_file), str(model_file.parent / "nothing")], "is not a folder"),
+        (["nothing.keras", str(EMBEDDED_ROOT)], "there is no model at nothing.keras"),
+    ]:
+        assert calibrate.main(arguments) == 1
+        error = capsys.readouterr().err
+        assert message in error and "Traceback" not in error
+    assert not model_file.with_name("model.counting.json").exists()

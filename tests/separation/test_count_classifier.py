@@ -1,0 +1,63 @@
+"""The file of a classifier is checked when it is read, and it belongs to one network."""
+
+import json
+
+import pytest
+
+from lab41_sce.errors import UserError
+from lab41_sce.separation.count_classifier import CountClassifier, beside, read_classifier, weights_checksum
+from lab41_sce.separation.separator import Separator
+
+
+@pytest.fixture
+def classifier(tiny_model):
+    return CountClassifier(weights_checksum(tiny_model), ["magnitude_variance_1", "coherence_next_bin"], [0.0, 0.5],
+                           [1.0, 2.0], [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]], [0.1, 0.0, -0.1], {"mixtures": 100})
+
+
+def test_a_classifier_is_read_as_it_was_written(classifier, tiny_model, tmp_path):
+    assert read_classifier(tmp_path / "model.keras", tiny_model) is None
+    assert classifier.write(tmp_path / "model.keras") == tmp_path / "model.counting.json"
+    assert read_classifier(tmp_path / "model.keras", tiny_model) == classifier
+
+
+def test_probabilities_by_hand(classifier):
+    shares = classifier.probabilities({"magnitude_variance_1": 2.0, "coherence_next_bin": 0.5, "unused": 9.0})
+    # The logits are 2.1, 0 and -0.1.
+    assert shares == pytest.approx({1: 0.8109, 2: 0.0993, 3: 0.0898}, abs=1e-4)
+    limited = classifier.probabilities({"magnitude_variance_1": 2.0, "coherence_next_bin": 0.5}, 2, 3)
+    assert limited == pytest.approx({2: 0.525, 3: 0.475}, abs=1e-4)
+
+
+def test_far_numbers_are_clipped(classifier):
+    far, further = (classifier.probabilities({"magnitude_variance_1": value, "coherence_next_bin": 0.5})
+                    for value in (5.0, 1e9))
+    assert far == further
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"weights": [[1.0, 0.0], [0.0, 1.0]]}, "is damaged"), ({"scale": [1.0, 0.0]}, "is damaged"),
+    ({"mean": [0.0]}, "is damaged"), ({"bias": [0.1, 0.0, float("nan")]}, "is damaged"),
+    ({"weights": [[1.0, 0.0], [0.0, "x"], [0.0, 0.0]]}, "is damaged"), ({"features": []}, "is damaged"),
+    ({"bias": 1.0}, "is damaged"), ({"mean": None}, "is damaged"), ({"features": ["a", "b"]}, "another version"),
+    ({"features": [1, None]}, "another version"), ({"features": [[], {}]}, "is damaged"),
+    ({"network": 1}, "another network"), ({"more": 1}, "is damaged")])
+def test_a_damaged_or_foreign_file_is_refused(classifier, tiny_model, tmp_path, change, message):
+    path = classifier.write(tmp_path / "model.keras")
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match=message):
+        read_classifier(tmp_path / "model.keras", tiny_model)
+
+
+def test_a_file_that_is_no_json_is_refused(tiny_model, tmp_path):
+    beside(tmp_path / "model.keras").write_text("{")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_classifier(tmp_path / "model.keras", tiny_model)
+
+
+@pytest.mark.parametrize(("numbers", "message"), [
+    ((0, 2), "0 to 2 speakers cannot be counted; give a range within 1 to 3"), ((2, 4), "2 to 4"), ((3, 2), "3 to 2"),
+    ((1, 2, 3), "cannot be separated"), ((1.0, 2), "cannot be separated"), ("2-3", "cannot be separated")])
+def test_impossible_ranges(classifier, tiny_model, numbers, message):
+    with pytest.raises(UserError, match=message):
+        Separator(tiny_model, counting=classifier)._possible_numbers(numbers)
