@@ -85,11 +85,11 @@ def test_a_system_does_not_depend_on_those_before_it():
 def test_every_system_of_a_comparison_can_be_the_method(exp):
     everyone = configured_systems(compose_config([f"+exp={exp}"]))
     for name in everyone:
-        config = compose_config([f"+exp={exp}", f"method={name}", "+method.build.mark=1"])
+        config = compose_config([f"+exp={exp}", f"method={name}", "method.about=mine"])
         check(config)
         systems = configured_systems(config)
         assert next(iter(systems)) == name and set(systems) == set(everyone)
-        assert [system.build.get("mark") for system in systems.values()] == [1] + [None] * (len(everyone) - 1)
+        assert [system.about == "mine" for system in systems.values()] == [True] + [False] * (len(everyone) - 1)
 
 
 @pytest.mark.slow

@@ -20,8 +20,9 @@ def setup(units=4):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     model = build_method(compose_config(["+exp=smoke", "seed=7"]), setup()).model
-    model.save(tmp_path_factory.mktemp("run") / "model.keras")
-    return model, tmp_path_factory.getbasetemp() / "run0" / "model.keras"
+    path = tmp_path_factory.mktemp("run") / "model.keras"
+    model.save(path)
+    return model, path
 
 
 @pytest.mark.parametrize("build", [build_method, lambda *parts: build_systems(*parts)["sce"]])
