@@ -7,11 +7,13 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+import soundfile
 
 from lab41_sce import audio, process_pool
 from lab41_sce.commands import separate
 from lab41_sce.errors import UserError
 from lab41_sce.separation import voice_files
+from lab41_sce.separation.output_paths import is_copy
 from lab41_sce.separation.separator import Separator
 
 
@@ -86,3 +88,18 @@ def test_what_nobody_expected_stops_no_other_recording(tiny_model, tmp_path, mon
     assert "b.wav could not be separated (RuntimeError: out of memory)" in said.err
     with pytest.raises(RuntimeError):
         separate.main([str(tmp_path / "b.wav"), "--out-dir", str(tmp_path / "voices")])
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "PCM_16"])
+def test_files_of_the_same_samples_are_copies_whenever_they_were_written(subtype, tmp_path):
+    """The header of a WAV file of floats holds the second of its writing: here, bytes 60 to 63."""
+    one, later, other, sound = (tmp_path / f"{name}.wav" for name in ("one", "later", "other", "sound"))
+    signal = 0.1 * np.random.default_rng(0).standard_normal(1000)
+    soundfile.write(one, signal, 8000, subtype)
+    contents = bytearray(one.read_bytes())
+    contents[60] ^= subtype == "FLOAT"
+    later.write_bytes(contents)
+    soundfile.write(other, signal + 1e-3, 8000, subtype)
+    assert is_copy(later, one) and not is_copy(other, one) and not is_copy(sound, one)
+    sound.write_bytes(b"no sound")
+    assert not is_copy(sound, one)
