@@ -1,4 +1,4 @@
-"""Each command in a process of its own, with TensorFlow: no line of a library is written."""
+"""Commands with TensorFlow, each in a separate process, write no messages of libraries."""
 
 import os
 import subprocess
