@@ -61,7 +61,7 @@ venv: .venv/.installed  ## install the package and its tools into .venv; repeate
 .venv-oldest/.installed: setup.cfg pyproject.toml constraints-oldest.txt
 	@rm -f $@
 	@"$(PYTHON)" -m venv --clear .venv-oldest
-	@.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt -e ".[dev]"
+	@.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt -e ".[test]"
 	@touch $@
 
 reproduce: venv  ## train and score on the embedded corpus; resumes an interrupted run (from the beginning: ARGS="resume=false overwrite=true")

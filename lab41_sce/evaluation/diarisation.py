@@ -69,7 +69,7 @@ def score_turns(true: Sequence[Turn], found: Sequence[Turn], seconds: float, col
         from pyannote.core import Annotation, Segment, Timeline
         from pyannote.metrics.diarization import DiarizationErrorRate, JaccardErrorRate
     except ImportError as error:
-        raise UserError("scoring of turns needs pyannote.metrics; install it: pip install 'lab41_sce[dev]'") from error
+        raise UserError("scoring of turns needs pyannote.metrics; install it: pip install pyannote.metrics") from error
     reference, hypothesis = Annotation(), Annotation()
     for annotation, turns in ((reference, true), (hypothesis, found)):
         for number, (speaker, start, end) in enumerate(turns):
