@@ -5,7 +5,7 @@ PYTHON ?= python3
 PYTEST = .venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --nbmake --nbmake-timeout=300
 SLOW_NOTEBOOK = notebooks/2_inside_the_embedding.ipynb
 PAGE = tests/demo/test_page.py
-LONG = tests/training/test_trainer.py tests/training/test_distributed.py
+LONG = $(addprefix tests/, training/test_trainer.py runs/test_experiment.py separation/test_separator.py training/test_distributed.py)
 FAST = audio data models reporting separation
 OTHERS = $(filter-out $(PAGE) $(LONG), $(sort $(wildcard tests/*/test_*.py)))
 

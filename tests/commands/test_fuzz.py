@@ -110,6 +110,7 @@ def voices_of(separator, signal, rate_hz, n_speakers):
     return voices
 
 
+@pytest.mark.slow
 @fuzz
 @given(signal=signals(), rate_hz=st.sampled_from(RATES), n_speakers=st.sampled_from([1, 2, 3, 10, "auto"]),
        dtype=st.sampled_from(["float32", "float64", "float16", "int8", "int16", "int32", "int64", "uint8", "bool",

@@ -262,6 +262,7 @@ def test_softmax_masks_sum_to_one(attractors):
     np.testing.assert_allclose(masks.sum(axis=0), 1.0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_saved_model_gives_the_same_in_a_new_process(tmp_path):
     method = tiny_method(attractors="fixed", unit_norm=True, scale=5.0, mask="sigmoid")
     sources = voices(seconds=0.3)
@@ -281,7 +282,7 @@ def test_saved_model_gives_the_same_in_a_new_process(tmp_path):
 
 @pytest.mark.parametrize("n_speakers, options", [
     (2, {}),
-    (3, {"unit_norm": True, "scale": 5.0}),
+    pytest.param(3, {"unit_norm": True, "scale": 5.0}, marks=pytest.mark.slow),
     (2, {"mask": "sigmoid", "attractors": "fixed", "momentum": 0.9}),
 ])
 def test_one_mixture_is_separated_like_by_its_ideal_mask(n_speakers, options):

@@ -254,7 +254,7 @@ def test_separation_model_knows_no_speaker(tiny_model):
     assert any(7 in weight.shape for weight in method.weights)
 
 
-@pytest.mark.parametrize("n_speakers", [2, 3])
+@pytest.mark.parametrize("n_speakers", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_one_mixture_is_separated_like_by_its_ideal_mask(n_speakers):
     build = with_yaml_defaults("method/sce_article", embedding_size=6, unit_norm=True, scale=5.0,
                                speaker_lr_multiplier=10.0, seed=0)

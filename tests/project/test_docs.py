@@ -82,6 +82,7 @@ def test_the_citation_has_the_version_of_the_package():
     assert f"## {lab41_sce.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_the_site_builds_strictly_and_loads_nothing_from_other_servers(tmp_path):
     for package in ("material", "mkdocstrings", "latex2mathml"):
         if importlib.util.find_spec(package) is None:

@@ -137,6 +137,7 @@ def test_unseen_speakers_were_never_trained_on(finished):
     assert not train_utterances & (set(listed["utterance_1"]) | set(listed["utterance_2"]))
 
 
+@pytest.mark.slow
 def test_the_trained_model_separates_a_file(finished, tmp_path):
     folder, _, _ = finished
     mixture = next((folder / "examples").glob("*/mixture.wav"))
@@ -147,6 +148,7 @@ def test_the_trained_model_separates_a_file(finished, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["mixture_1.wav", "mixture_2.wav"]
 
 
+@pytest.mark.slow
 def test_a_system_that_learns_nothing_can_be_the_method(corpus_root, tmp_path, capsys):
     run_here(corpus_root, tmp_path, "method=ideal_binary_mask")
     assert set(pd.read_csv(tmp_path / "summary.csv")["system"]) == {"unprocessed", "ideal_binary_mask",

@@ -78,6 +78,7 @@ def test_the_threshold_for_counting(shipped, tmp_path, monkeypatch):
     assert thresholds.iloc[-1] == pytest.approx(1 / 3, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_counting(shipped, tmp_path, monkeypatch):
     """The counts of a classifier for which two is always the most probable number are scored, and resumed."""
     import score_counting

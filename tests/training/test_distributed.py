@@ -176,6 +176,7 @@ def command(*arguments, **environment):
     return ended.returncode, ended.stdout + ended.stderr
 
 
+@pytest.mark.slow
 def test_every_run_of_a_sweep_starts_workers_and_they_find_all_settings(tmp_path):
     (tmp_path / "exp").mkdir()
     (tmp_path / "exp" / "mine.yaml").write_text("# @package _global_\ntraining: {updates: 1}\n")
@@ -188,6 +189,7 @@ def test_every_run_of_a_sweep_starts_workers_and_they_find_all_settings(tmp_path
     assert status == 0 and f"launched --config-dir={tmp_path} +exp=mine" in printed, printed
 
 
+@pytest.mark.slow
 def test_a_restarted_worker_resumes_its_own_run_and_not_an_earlier_one(tmp_path):
     (tmp_path / "config.yaml").touch()
     (tmp_path / "version.json").write_text('{"command_identifier": "mine"}')

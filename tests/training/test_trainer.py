@@ -186,6 +186,7 @@ def test_a_broken_loss_stops_and_keeps_the_last_good_weights(mixtures, tmp_path)
         assert json.loads(str(arrays["state"]))["update"] == 2
 
 
+@pytest.mark.slow
 def test_training_stops_when_speech_vanishes_and_continues_once_it_is_back(corpus_root, tmp_path):
     root = tmp_path / "corpus"
     shutil.copytree(corpus_root, root)
