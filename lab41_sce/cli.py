@@ -14,6 +14,7 @@ from lab41_sce.suggestion import did_you_mean
 COMMANDS = {
     "separate": "separate recordings into one file for each speaker",
     "score": "score separated voices against their references",
+    "benchmark": "score systems on Libri2Mix, WSJ0-2mix, WHAM! or any folders",
     "export-mixtures": "write the evaluation mixtures of a run as audio files",
     "experiment": "train and score systems, and write a report",
     "calibrate": "teach a trained model to count speakers, from other speech",

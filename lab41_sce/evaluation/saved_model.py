@@ -77,20 +77,32 @@ def _load(place: Path, changes: Mapping[str, Any], sample_rate_hz: int) -> Separ
 
 def _known_speakers(place: Path, utterances: pd.DataFrame | None) -> set[str]:
     """Return the ids of the speakers that a model was trained or selected with, from the splits.csv of its run."""
+    splits = splits_of_model(place)
+    if splits is None:
+        return set()
+    if utterances is not None and is_embedded_corpus(splits) != is_embedded_corpus(utterances):
+        return set()  # equal ids are different people
+    trained = set(splits.loc[splits["split"] == "train", "utterance"])
+    if utterances is not None and (others := trained - set(utterances["utterance"])):
+        logger.warning("The model at %s was trained on %d utterances that are not in the training split here: "
+                       "its in-set scores may include utterances that it was trained on.", place, len(others))
+    return speakers_of_training(splits)
+
+
+def splits_of_model(place: Path) -> pd.DataFrame | None:
+    """Return the splits.csv of the run of a model; None if there is none, after a warning."""
     for folder in (place, *place.parents[:3]):
         if (folder / "splits.csv").is_file():
-            splits = _read_splits(folder / "splits.csv")
-            if utterances is not None and _is_embedded_corpus(splits) != _is_embedded_corpus(utterances):
-                return set()  # equal ids are different people
-            trained = set(splits.loc[splits["split"] == "train", "utterance"])
-            if utterances is not None and (others := trained - set(utterances["utterance"])):
-                logger.warning("The model at %s was trained on %d utterances that are not in the training split here: "
-                               "its in-set scores may include utterances that it was trained on.", place, len(others))
-            # Without the names of added corpora: the same corpus may be the first one here, and an added one there.
-            return set(splits.loc[splits["split"].isin([*TRAINED_SPEAKERS, "validation"]), "speaker"].map(id_in_corpus))
+            return _read_splits(folder / "splits.csv")
     logger.warning("There is no splits.csv with the model at %s, so its training speakers are unknown: its scores may "
                    "include speakers that it was trained on.", place)
-    return set()
+    return None
+
+
+def speakers_of_training(splits: pd.DataFrame) -> set[str]:
+    """Return the ids of the speakers in splits.csv that trained or selected a model, without the names of corpora."""
+    # Without the names of added corpora: the same corpus may be the first one here, and an added one there.
+    return set(splits.loc[splits["split"].isin([*TRAINED_SPEAKERS, "validation"]), "speaker"].map(id_in_corpus))
 
 
 def _read_splits(path: Path) -> pd.DataFrame:
@@ -103,6 +115,6 @@ def _read_splits(path: Path) -> pd.DataFrame:
                         "restore the file from a copy.") from None
 
 
-def _is_embedded_corpus(utterances: pd.DataFrame) -> bool:
+def is_embedded_corpus(utterances: pd.DataFrame) -> bool:
     """Return whether utterances are from the embedded corpus; its speaker ids are other people in LibriSpeech."""
     return set(utterances["subset"]) == {EMBEDDED_SUBSET}

@@ -1,0 +1,46 @@
+"""The summary and the paired differences of a benchmark set become `table.md`.
+
+    summary.csv, differences.csv -> a table of SI-SDRi by kind, one of SDRi, and the differences from the first system
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from lab41_sce.atomic_write import write_text
+from lab41_sce.evaluation import definitions
+from lab41_sce.evaluation.folder_scoring import METRICS_IN_ORDER
+from lab41_sce.reporting import tables
+
+MAIN_METRIC, SECOND_METRIC = "SI-SDRi", "SDRi"
+
+
+def write_benchmark_report(folder: Path, summary: pd.DataFrame, differences: pd.DataFrame, baseline: str,
+                           n_mixtures: int) -> str:
+    """Write `table.md`.
+
+    Args:
+        folder: of the benchmark.
+        summary: rows of `summary.csv`.
+        differences: rows of `differences.csv`.
+        baseline: the system from which the others differ.
+        n_mixtures: number of mixtures of the set.
+
+    Returns:
+        The text of the file.
+    """
+    others = [metric for metric in METRICS_IN_ORDER if metric in set(summary["metric"]) - {MAIN_METRIC, SECOND_METRIC}]
+    about = (f"Means over n of the {n_mixtures} mixtures, with 95 % intervals in brackets; All is the mean over all of "
+             f"them. {definitions.caption({MAIN_METRIC, *others})}")
+    parts = [("Scores", tables.scores(summary, (MAIN_METRIC, *others)), about)]
+    if SECOND_METRIC in set(summary["metric"]):
+        parts.append(("SDR", tables.scores(summary, (SECOND_METRIC,)), "As above."))
+    paired = tables.differences(differences, MAIN_METRIC) if len(differences) else tables.Table([], [])
+    if paired.rows:
+        parts.append((f"Differences from {baseline}", paired,
+                      f"Mean {MAIN_METRIC} of each system minus that of {baseline} on the same mixtures, in dB, with 95 % "
+                      "intervals over mixtures. Bold: the interval excludes 0."))
+    text = "\n".join(f"### {tables.escape_markdown(title)}\n\n{tables.markdown(table)}\n\n"
+                     f"{tables.escape_markdown(about)}\n" for title, table, about in parts)
+    write_text(folder / "table.md", text)
+    return text

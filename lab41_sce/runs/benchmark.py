@@ -1,0 +1,158 @@
+"""A benchmark set and some systems become scores in a folder, mixture by mixture; an interrupted scoring continues.
+
+The folder gets `benchmark.json` (the set), `version.json`, `evaluation.csv` (the mixtures), `mixtures.csv` (the scores),
+`summary.csv` (means with 95 % intervals) and `differences.csv` (paired differences from the first system).
+
+`mixtures.csv` has the columns of an experiment and `checksum`, of the signals of the mixture, of the system and of the
+metrics. A later call uses the scores with the same checksums again. It reads all signals for this comparison.
+
+The kind "All" is the mean over all mixtures, as in published tables of these sets. In experiments it is the mean over
+the orders of the sexes.
+"""
+
+import json
+import logging
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from lab41_sce.atomic_write import write_csv, write_text
+from lab41_sce.data.benchmark_set import BenchmarkMixture, BenchmarkSet
+from lab41_sce.data.checksums import text_checksum
+from lab41_sce.data.mixture import Mixture
+from lab41_sce.errors import UserError
+from lab41_sce.evaluation.bootstrap import paired_differences, summarise
+from lab41_sce.evaluation.parallel_scoring import score_mixtures
+from lab41_sce.runs.benchmark_systems import BenchmarkSystem
+from lab41_sce.runs.kept_scores import SCORES
+from lab41_sce.runs.versions import versions
+
+SET, SCORE_FILE = "benchmark.json", "mixtures.csv"
+GROUP = 32  # mixtures after which the scores may be saved
+SAVE_INTERVAL_SECONDS = 20.0
+
+logger = logging.getLogger(__name__)
+
+
+def open_benchmark(folder: Path, benchmark: BenchmarkSet, command: str) -> None:
+    """Begin or continue a benchmark in a folder, which exists.
+
+    Raises:
+        UserError: the folder holds another set or the run of an experiment, or cannot be written.
+    """
+    if (folder / "config.yaml").exists():
+        raise UserError(f"{folder} holds the run of an experiment; choose another --out.")
+    about = json.dumps({"set": benchmark.name, "sample_rate_hz": benchmark.sample_rate_hz}, indent=2)
+    if (folder / SET).exists() and (folder / SET).read_text("utf-8", "replace") != about:
+        raise UserError(f"{folder} holds the scores of another set ({SET}); choose another --out.")
+    write_text(folder / SET, about)
+    write_text(folder / "version.json", json.dumps(versions(command), indent=2))
+    rows = [{"mixture": mixture.name, "split": benchmark.name, "kind": mixture.kind,
+             "sample_rate_hz": benchmark.sample_rate_hz,
+             **{f"speaker_{place}": speaker for place, speaker in enumerate(mixture.speakers, start=1)}}
+            for mixture in benchmark.mixtures]
+    write_csv(pd.DataFrame(rows), folder / "evaluation.csv")
+
+
+def score_benchmark(folder: Path, benchmark: BenchmarkSet, systems: Sequence[BenchmarkSystem], metrics: Sequence[str],
+                    n_jobs: int = -1, engine: str = "loky") -> pd.DataFrame:
+    """Score systems on a benchmark set, and write `mixtures.csv`; finished scores are kept after an interruption.
+
+    Args:
+        folder: of the benchmark.
+        benchmark: the set.
+        systems: the systems; scores of other systems in the folder are removed.
+        metrics: those of `definitions.ALL_METRICS` to compute.
+        n_jobs: number of processes that compute scores; -1 uses all cores.
+        engine: where the processes run: one of `process_pool.ENGINES`.
+
+    Returns:
+        The scores, with the columns of `mixtures.csv`.
+
+    Raises:
+        UserError: a file is damaged, or a mixture is not the sum of its sources; the message names the file.
+    """
+    scores = _read_scores(folder / SCORE_FILE)
+
+    def jobs(group: Sequence[BenchmarkMixture]) -> Iterator[tuple]:
+        for item in group:
+            mixture, estimates = item.read(), {}
+            of_signals = _signals_checksum(mixture)
+            for system in systems:
+                key = item.name, system.name
+                checksum = text_checksum(f"{of_signals} {system.checksum(item.name)} {sorted(metrics)}")
+                if {row[-1] for row in scores.get(key, [])} != {checksum}:
+                    scores.pop(key, None)
+                    checksums[key], estimates[system.name] = checksum, system.separate(item.name, mixture)
+            bar.update()
+            if estimates:
+                labels = {"mixture": item.name, "split": benchmark.name, "kind": item.kind}
+                yield labels, mixture.sources, mixture.signal, estimates
+
+    def table() -> pd.DataFrame:
+        rows = [(item.name, benchmark.name, item.kind, system.name, *row) for item in benchmark.mixtures
+                for system in systems for row in scores.get((item.name, system.name), [])]
+        return pd.DataFrame(rows, columns=[*SCORES, "checksum"])
+
+    checksums: dict[tuple[str, str], str] = {}
+    saved = time.monotonic()
+    try:
+        with tqdm(total=len(benchmark.mixtures), desc="scoring", unit=" mixtures", disable=None) as bar:
+            for start in range(0, len(benchmark.mixtures), GROUP):
+                scored = score_mixtures(jobs(benchmark.mixtures[start : start + GROUP]), n_jobs, progress=False,
+                                        engine=engine, metrics=metrics, sample_rate_hz=benchmark.sample_rate_hz)
+                for name, _, _, system, metric, value in scored.itertuples(index=False, name=None):
+                    scores.setdefault((name, system), []).append((metric, value, checksums[name, system]))
+                if time.monotonic() - saved > SAVE_INTERVAL_SECONDS:
+                    write_csv(table(), folder / SCORE_FILE)
+                    saved = time.monotonic()
+    finally:
+        write_csv(table(), folder / SCORE_FILE)
+    return table()
+
+
+def summarise_benchmark(folder: Path, scores: pd.DataFrame, baseline: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Average scores by kind and over all mixtures, and write `summary.csv` and `differences.csv`.
+
+    Args:
+        folder: of the benchmark.
+        scores: result of `score_benchmark`.
+        baseline: system from which the others differ.
+
+    Returns:
+        Both tables, with the columns of `bootstrap.summarise`.
+    """
+    summary = _with_plain_mean(summarise, scores)
+    differences = _with_plain_mean(lambda rows: paired_differences(rows, baseline), scores)
+    write_csv(summary, folder / "summary.csv")
+    write_csv(differences, folder / "differences.csv")
+    return summary, differences
+
+
+def _with_plain_mean(average: Callable[[pd.DataFrame], pd.DataFrame], scores: pd.DataFrame) -> pd.DataFrame:
+    """Average scores by kind, and as the kind All over all mixtures alike."""
+    by_kind, of_all = average(scores), average(scores.assign(kind=""))
+    return pd.concat([by_kind[~by_kind["kind"].isin(["", "All"])], of_all[of_all["kind"] == "All"]], ignore_index=True)
+
+
+def _signals_checksum(mixture: Mixture) -> str:
+    """Compute the checksum of the samples of a mixture and of its sources."""
+    return f"{zlib.crc32(mixture.sources.tobytes(), zlib.crc32(mixture.signal.tobytes())):08x}"
+
+
+def _read_scores(path: Path) -> dict[tuple[str, str], list[tuple]]:
+    """Read the rows (metric, value, checksum) of `mixtures.csv` by mixture and system; none if it is damaged."""
+    if not path.exists():
+        return {}
+    try:
+        names = ("mixture", "system", "metric", "checksum")
+        table = pd.read_csv(path, dtype=dict.fromkeys(names, str), float_precision="round_trip")
+        groups = table.groupby(["mixture", "system"])[["metric", "value", "checksum"]]
+        return {key: [*rows.itertuples(index=False, name=None)] for key, rows in groups}
+    except (OSError, KeyError, ValueError) as error:
+        logger.warning("%s cannot be read (%s): its scores are computed again.", path, str(error).splitlines()[0])
+        return {}
