@@ -107,7 +107,8 @@ def _without_training(name: str, method: str, sample_rate_hz: int) -> BenchmarkS
     """Return a system of this package that learns nothing."""
     frame = 2 ** round(np.log2(FRAME_SECONDS * sample_rate_hz))
     front_end = FrontEnd(sample_rate_hz, frame, frame // HOPS_IN_FRAME)
-    build, network = with_yaml_defaults(f"method/{method}", seed=0), with_yaml_defaults("network/blstm")
+    seeds = {"seed": 0} if method == "nmf_blind" else {}
+    build, network = with_yaml_defaults(f"method/{method}", **seeds), with_yaml_defaults("network/blstm")
 
     def separate(_: str, mixture: Mixture) -> np.ndarray:
         masks = build(Setup(front_end, network, mixture.n_speakers))(mixture)
