@@ -68,8 +68,8 @@ def find_files(root: Path, subsets: Sequence[str]) -> tuple[dict[str, tuple[str,
         subsets: names of the subsets; an utterance that is in two subsets belongs to the first of these.
 
     Returns:
-        The subset and the file of each utterance, by its name; and a line `file: reason` for each file with the same
-        name as a file of another speaker.
+        The subset and the file of each utterance, by its name; and a line `file: reason` for each other file with the
+        same name, unless it is the same utterance in another subset.
     """
     files: dict[str, tuple[str, Path]] = {}
     left_out = []
@@ -78,8 +78,8 @@ def find_files(root: Path, subsets: Sequence[str]) -> tuple[dict[str, tuple[str,
             if path.suffix.lower() not in SUFFIXES or not path.is_file():  # opening a pipe would wait for ever
                 continue
             _, first = files.setdefault(path.stem, (subset, path))
-            # The same utterance is in train-clean-5 and in train-clean-100, but it has one speaker only.
-            if first.parent.parent.name != path.parent.parent.name:
+            # The same utterance may be in train-clean-5 and in train-clean-100, with the same speaker and chapter.
+            if first != path and (first.parent == path.parent or first.parts[-3:-1] != path.parts[-3:-1]):
                 left_out.append(f"{path.relative_to(root)}: {first.relative_to(root)} has the same name")
     return files, left_out
 

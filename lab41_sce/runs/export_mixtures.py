@@ -10,6 +10,7 @@ In every file, a mixture is exactly the sum of its sources and its noise:
 | `16` | all signals times one factor for each mixture: the largest sample becomes half of full scale |
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,7 +81,9 @@ def _read_evaluation_set(run: Path) -> pd.DataFrame:
     """Read evaluation.csv of a run."""
     path = run / "evaluation.csv"
     try:
-        return pd.read_csv(path, dtype={"mixture": str, "split": str, "sample_rate_hz": int, "noise_files": str})
+        names = {name: str for name in pd.read_csv(path, nrows=0) if re.fullmatch(r"(utterance|speaker)_\d+", name)}
+        types = {"mixture": str, "split": str, "sample_rate_hz": int, "noise_files": str, **names}
+        return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}); give the folder of a run whose systems "
                         "were scored.") from None

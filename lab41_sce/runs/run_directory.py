@@ -108,13 +108,15 @@ def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, comm
 
     Raises:
         UserError: speech, noise or splits differ from those of the run to be resumed, a file that describes them is
-            damaged, or nothing can be written.
+            damaged, the earlier run cannot be deleted, or nothing can be written.
     """
     if config.overwrite and not config.resume:
-        for name in FILES:
-            (folder / name).unlink(missing_ok=True)
         for name in FOLDERS:
             shutil.rmtree(folder / name, ignore_errors=True)
+            if os.path.lexists(folder / name):  # a link, for example; the new run would continue from its checkpoints
+                raise UserError(f"{folder / name} cannot be deleted; delete it, or choose another run_dir.")
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
     make_folder(folder)
     splits, path = utterances[["utterance", "speaker", "sex", "subset", "split"]], folder / "splits.csv"
     if path.exists() and not _read_splits(path).equals(splits.astype(str).reset_index(drop=True)):
@@ -135,7 +137,7 @@ def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, comm
 def _read_splits(path: Path) -> pd.DataFrame:
     """Read `splits.csv`."""
     try:
-        return pd.read_csv(path, dtype=str)
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise UserError(f"{path} cannot be read ({reason}); restore the file from a copy, or delete it if corpus and "

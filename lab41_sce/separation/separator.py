@@ -45,7 +45,7 @@ def separate(source: str | Path | np.ndarray | Recording, sample_rate_hz: int | 
         source: an audio file, of which the mean of the channels is separated; a signal `[N]` or `[C, N]`; or a
             `Recording`. The masks of several channels come from their mean. The loudest channel takes the place of
             the mean where the channels cancel each other (`audio/mixing.py`).
-        sample_rate_hz: sample rate of a signal; None for a file or a `Recording`.
+        sample_rate_hz: sample rate of a signal; None, or its own rate, for a file or a `Recording`.
         speakers: number of speakers, 1 to 100; "auto" to count them; or the smallest and the largest possible number to
             count between, such as `(2, 4)`. The shipped model counts up to five.
         model: a `.keras` file or the folder of a run; None for the shipped model.
@@ -106,6 +106,9 @@ class Separator:
             recording, one_channel = source, False
         else:
             recording, one_channel = Recording.of(source, sample_rate_hz), np.ndim(source) == 1  # type: ignore[arg-type]
+        if sample_rate_hz not in (None, recording.sample_rate_hz):
+            raise UserError(f"sample_rate_hz={sample_rate_hz} is given, but {recording.name} has "
+                            f"{recording.sample_rate_hz} Hz; leave it out, since a recording has its own rate.")
         stream = self.open(recording, n_speakers, **options)
         voices = np.concatenate([*stream], axis=-1)  # [S, C, N]
         _log_notes(recording)
@@ -121,7 +124,8 @@ class Separator:
         Args:
             recording: the recording to separate.
             n_speakers: S, 1 to 100; or "auto" or a range such as `(2, 4)` to count, see the function `separate`.
-            enrolled: embedding `[K]` of a speaker (`speaker_embedding`); the most similar voice comes first.
+            enrolled: embedding `[K]` of a speaker (`speaker_embedding`), or a mean of several, of any length; the most
+                similar voice comes first.
             binary_masks: assign each bin to the voice with the largest mask.
             keep_seconds: seconds from the start of the recording for which `Separation.details` keeps masks,
                 magnitudes and embeddings.
@@ -135,6 +139,7 @@ class Separator:
         possible_numbers = self._possible_numbers(n_speakers)
         if enrolled is not None:
             self._require_verification_threshold()
+            enrolled = self._direction(enrolled)
         stream = VoiceStream(self.model, recording, possible_numbers, enrolled, binary_masks, keep_seconds,
                              self.window_seconds, progress or (lambda share: None), self.counting)
         _ = stream.speakers  # found now, so that mistakes are reported before anything is written
@@ -219,6 +224,15 @@ class Separator:
         if getattr(self.model, "verification_threshold", None) is None:
             raise UserError("this model cannot find a person, because its verification threshold was not measured; "
                             "use the shipped model.")
+
+    def _direction(self, embedding: np.ndarray) -> np.ndarray:
+        """Scale the embedding of a speaker to length one; raise UserError if it cannot be one of this model."""
+        size, embedding = self.model.network.output_shape[-1], np.asarray(embedding)
+        length = np.linalg.norm(embedding)
+        if embedding.shape != (size,) or not 0 < length < np.inf:
+            raise UserError(f"an embedding of shape {embedding.shape} and length {length:g} is not that of a speaker; "
+                            f"give {size} numbers of Separator.speaker_embedding with this model.")
+        return embedding / length
 
 
 def _is_number(value: Any) -> bool:

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -82,6 +83,21 @@ def test_files_of_two_speakers_with_one_name_are_reported(corpus_root, tmp_path,
     with caplog.at_level(logging.WARNING):
         table = load_corpus(root, ["train"])
     assert len(table) == 72 and "has the same name" in caplog.text
+
+
+def test_files_of_one_speaker_with_one_name_are_reported(corpus_root, tmp_path, caplog):
+    """Recordings that are numbered from 1 in each chapter: only those of the first chapter can be used."""
+    root = tmp_path / "tree"
+    shutil.copytree(corpus_root, root)
+    (root / "train/101/8").mkdir()
+    for copy in ("101/8/101-7-0000.flac", "101/7/101-7-0000.wav"):
+        shutil.copy(root / "train/101/7/101-7-0000.flac", root / "train" / copy)
+    shutil.copytree(root / "train/102", root / "again/102")  # the same utterances in another subset
+    with caplog.at_level(logging.WARNING):
+        table = load_corpus(root, ["train", "again"])
+    assert len(table) == 72 and "2 of 74 files are left out" in caplog.text
+    other, used = Path("train/101/8/101-7-0000.flac"), Path("train/101/7/101-7-0000.flac")
+    assert f"{other}: {used} has the same name" in caplog.text
 
 
 def test_sexes_are_read_in_any_case_and_with_blanks(corpus_root, tmp_path, caplog):
