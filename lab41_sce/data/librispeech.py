@@ -25,6 +25,7 @@ from lab41_sce.errors import UserError
 
 SUFFIXES = (".flac", ".ogg", ".wav")
 MIN_PEAK = 1e-4  # of full scale; a file with a lower peak counts as silent
+MAX_PEAK = 2.0  # speech is kept in 16 bits, which clip at 1; lossy formats and resampling overshoot it by less
 
 logger = logging.getLogger(__name__)
 
@@ -134,13 +135,21 @@ def _inspect(path: Path, min_seconds: float, decode: bool) -> tuple[float, str |
                 seconds = len(signal) / decoder.sample_rate_hz
             if not np.isfinite(signal).all():
                 return seconds, "it holds NaN or infinite samples"
-            if len(signal) and np.abs(signal).max() < MIN_PEAK:
-                return seconds, "it is silent"
+            if len(signal) and (problem := level_problem(signal)):
+                return seconds, f"it {problem}"
     except (UserError, soundfile.LibsndfileError, OSError, ValueError) as error:
         return 0.0, f"it cannot be decoded ({str(error).strip().rstrip('.')})"
     if seconds < min_seconds:
         return seconds, f"it lasts {seconds:.2f} s, less than {min_seconds:g} s"
     return seconds, None
+
+
+def level_problem(signal: np.ndarray) -> str | None:
+    """Return why a signal `[N]` cannot be kept in 16 bits: it is silent or far above full scale; None if it can."""
+    peak = np.abs(signal).max(initial=0.0)
+    if peak < MIN_PEAK:
+        return "is silent"
+    return f"reaches {peak:.3g} times full scale" if peak > MAX_PEAK else None
 
 
 def _flac_seconds(path: Path) -> float | None:

@@ -95,6 +95,12 @@ def check_folder(config: DictConfig, folder: Path) -> None:
         check_same_settings(config, folder)
 
 
+def require_free(folder: Path) -> None:
+    """Raise UserError if a folder holds files of a run, which a new run would mix with its own."""
+    if found := [name for name in FILES + FOLDERS if (folder / name).exists()]:
+        raise UserError(f"{folder} already holds a run ({found[0]}); choose another folder.")
+
+
 def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, command: str | None,
                 noise_files: pd.DataFrame | None = None) -> None:
     """Begin or resume a run in a folder that `check_folder` has passed.

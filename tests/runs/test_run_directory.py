@@ -113,6 +113,14 @@ def test_a_run_that_cannot_be_deleted_is_not_continued_as_a_new_one(begun, tmp_p
     assert (place / "sce" / "model.keras").exists() and (begun / "config.yaml").exists()
 
 
+def test_a_run_that_is_never_resumed_needs_a_free_folder(begun, tmp_path):
+    """Training by PyTorch replaced the model of the run, and left its scores."""
+    (tmp_path / "free").mkdir()
+    run_directory.require_free(tmp_path / "free")
+    with pytest.raises(UserError, match=r"already holds a run \(config.yaml\); choose another folder"):
+        run_directory.require_free(begun)
+
+
 def test_splits_of_speakers_with_odd_names_are_read(tmp_path):
     """pandas would read NA as a missing value, and the run could not be resumed."""
     named = SPLITS.assign(speaker="NA", utterance="null")
