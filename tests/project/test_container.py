@@ -25,4 +25,5 @@ def test_the_documents_show_the_commands_of_the_recipe():
 
 def test_what_the_installation_needs_is_sent_to_the_builder():
     ignored = (ROOT / ".dockerignore").read_text("utf-8").split()
-    assert not {"lab41_sce", "experiments", "setup.cfg", "pyproject.toml", "README.md", "constraints.txt"} & set(ignored)
+    needed = {"lab41_sce", "experiments", "setup.cfg", "pyproject.toml", "README.md", "constraints.txt"}
+    assert not needed & set(ignored)
