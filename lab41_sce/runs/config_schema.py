@@ -32,6 +32,7 @@ from lab41_sce.plain_data import flatten
 from lab41_sce.runs.config_files import register_checked_files
 from lab41_sce.runs.renamed_settings import renamed_overrides
 from lab41_sce.runs.unknown_settings import check_systems, composing_error
+from lab41_sce.runs.without_effect import refuse_settings_without_effect
 from lab41_sce.setting import (
     check_fields,
     declaration,
@@ -194,6 +195,7 @@ def check(config: DictConfig) -> Settings:
     groups = {name: settings(**{item.name: values[name][item.name] for item in fields(settings)})
               for name, settings in GROUPS.items()}
     groups["corpus"].added = {name: CorpusSettings(**corpus) for name, corpus in groups["corpus"].added.items()}
+    refuse_settings_without_effect(values)
     return Settings(**{item.name: groups.get(item.name, values[item.name]) for item in fields(Settings)})
 
 
