@@ -46,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.jobs < -1 or options.jobs == 0:
         raise UserError(f"--jobs {options.jobs} is not possible; give a number of threads, or -1 for one per core.")
     utterances = load_corpus(options.root, options.subsets, min_seconds=options.min_seconds, check="headers")
+    if any(options.folder.glob("shard_*.json")):  # names and durations do not show that samples have changed
+        print(f"{options.folder} has speech of an earlier call, which is kept; delete the folder if the speech has "
+              "changed since.", file=sys.stderr)
     write_store(utterances, options.folder, options.sample_rate, options.jobs)
     table = load_store(options.folder)
     print(f"{options.folder}: {len(table)} utterances of {table['speaker'].nunique()} speakers, "
