@@ -47,7 +47,7 @@ class WindowReader:
         """Return the signals of a window, and keep them if they fit into the budget."""
         if window in self._kept:
             return self._kept[window]
-        samples = self.recording.read(window.context_start, window.context_stop)
+        samples = self._samples(window)
         resampled = np.stack([self._resample(channel) for channel in samples])
         spectrograms = self.front_end.spectrogram(resampled)
         magnitudes = np.abs(spectrograms[0]) if len(samples) == 1 else self._mixed_magnitudes(samples)
@@ -61,12 +61,16 @@ class WindowReader:
         """Return the magnitudes of the mixed channels, float32 `[T, F]`."""
         if window in self._kept or self._size(window) <= self._bytes_left:
             return self.read(window).magnitudes
-        return self._mixed_magnitudes(self.recording.read(window.context_start, window.context_stop))
+        return self._mixed_magnitudes(self._samples(window))
 
     def forget(self, window: Window) -> None:
         """Free the memory of a window that is not needed again."""
         if self._kept.pop(window, None):
             self._bytes_left += self._size(window)
+
+    def _samples(self, window: Window) -> np.ndarray:
+        """Read a window and its context without the constant offset of each channel: float32 `[C, n]`."""
+        return self.recording.read(window.context_start, window.context_stop) - self.recording.offset
 
     def _mixed_magnitudes(self, samples: np.ndarray) -> np.ndarray:
         """Mix the channels, `[C, n]`, and return the magnitudes; note once that channels cancel each other."""
