@@ -12,7 +12,7 @@ import functools
 import os
 import sys
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from lab41_sce.audio import check_rate
 from lab41_sce.audio.pipe import STDIN, saved_stdin
 from lab41_sce.audio.recording import Recording
 from lab41_sce.command_line import command
-from lab41_sce.commands.separate_options import check_choices, output_paths, parse
+from lab41_sce.commands.separate_options import SPEAKERS, check_choices, output_paths, parse
 from lab41_sce.errors import UserError
 from lab41_sce.printable import printable
 from lab41_sce.separation.output_paths import (
@@ -55,6 +55,28 @@ def load_separator(model: Path | None, call: str) -> Any:
     return Separator.load(model) if model else Separator.from_pretrained()
 
 
+def open_recording(path: Path, options: argparse.Namespace) -> Recording:
+    """Open a recording; raise UserError if it has no channel for each person although the options require it."""
+    if options.channels != SPEAKERS:
+        return Recording.open(path, options.channels, options.stream)
+    recording = Recording.open(path, "each", options.stream)
+    if not 2 <= recording.n_channels <= MAX_VOICES:
+        raise UserError(f"{path} has {recording.n_channels} channel{'s' if recording.n_channels > 1 else ''}, and "
+                        f"--channels {SPEAKERS} needs 2 to {MAX_VOICES}, one for each person; leave it out to separate "
+                        "the voices.")
+    return recording
+
+
+def open_stream(recording: Recording, options: argparse.Namespace, enrolled: np.ndarray | None,
+                progress: Callable[[float], object]) -> Any:
+    """Return the stream of a recording's voices: separated ones, or its channels."""
+    if options.channels == SPEAKERS:
+        from lab41_sce.separation.channel_voices import ChannelStream
+
+        return ChannelStream(recording, progress)
+    return load_separator(options.model, options.call).open(recording, options.speakers, enrolled, progress=progress)
+
+
 def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Path],
                   enrolled: np.ndarray | None = None, recording: Recording | None = None,
                   existing: Collection[Path] | None = None) -> Outcome:
@@ -70,9 +92,7 @@ def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Pa
             replaced if they are equal: a first attempt in a lost process wrote them. None: there is only one recording.
     """
     try:
-        separator = load_separator(options.model, options.call)
-        recording = recording or Recording.open(path, options.channels, options.stream)
-        return separate_recording(separator, recording, options, inputs, enrolled, existing)
+        return separate_recording(recording or open_recording(path, options), options, inputs, enrolled, existing)
     except UserError as error:
         return Outcome([], [], str(error))
     except Exception as error:  # the other recordings are separated nevertheless
@@ -82,7 +102,7 @@ def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Pa
                                "to see the traceback.")
 
 
-def separate_recording(separator: Any, recording: Recording, options: argparse.Namespace, inputs: Collection[Path],
+def separate_recording(recording: Recording, options: argparse.Namespace, inputs: Collection[Path],
                        enrolled: np.ndarray | None, existing: Collection[Path] | None) -> Outcome:
     """Separate an opened recording and write the files; arguments as in `separate_file`."""
     from lab41_sce.separation.voice_files import summarise, write_voice_files
@@ -92,7 +112,7 @@ def separate_recording(separator: Any, recording: Recording, options: argparse.N
     check_rate(paths.voices(1)[0], rate_hz)
     no_bar = recording.seconds < MIN_BAR_SECONDS or options.jobs != 1  # bars of several processes would overlap
     with tqdm(total=1 + 1e-9, desc=path.name, bar_format=BAR, leave=False, disable=no_bar or None) as bar:
-        stream = separator.open(recording, options.speakers, enrolled, progress=bar.update)
+        stream = open_stream(recording, options, enrolled, bar.update)
         outputs = paths.all(stream.speakers.n_speakers)
         retried = existing is not None and not {*outputs} & {*existing}
         check_outputs(inputs, outputs, options.force or retried)
@@ -135,7 +155,8 @@ def separate_all(options: argparse.Namespace) -> bool:
     paths = list_recordings(options.files)
     several = paths != options.files or len(paths) > 1
     inputs = [*paths, *([options.enroll] if options.enroll else [])]
-    min_speakers = 1 if options.speakers == "auto" else int(np.min(options.speakers))
+    at_least = 2 if options.channels == SPEAKERS else 1
+    min_speakers = at_least if options.speakers == "auto" else int(np.min(options.speakers))
     outputs = {path: output_paths(path, options).all(min_speakers) for path in paths}
     possible = _without_conflicts(paths, outputs, inputs, options.force or several)
     all_possible = possible == paths
@@ -144,9 +165,11 @@ def separate_all(options: argparse.Namespace) -> bool:
         return all_possible
     # A recording that cannot be read is reported before the model is loaded; one of several must not stop the others.
     person = Recording.open(options.enroll, "mix") if options.enroll else None
-    only = None if several else Recording.open(paths[0], options.channels, options.stream)
-    separator = load_separator(options.model, options.call)
-    enrolled = separator.speaker_embedding(person) if person else None
+    only = None if several else open_recording(paths[0], options)
+    enrolled = None
+    if options.channels != SPEAKERS:
+        separator = load_separator(options.model, options.call)  # a mistake is reported once, not for each recording
+        enrolled = separator.speaker_embedding(person) if person else None
     if only:
         return report(separate_file(paths[0], options, inputs, enrolled, only))
     return separate_files(paths, options, inputs, enrolled) and all_possible

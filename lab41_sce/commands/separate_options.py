@@ -12,6 +12,8 @@ from lab41_sce.command_line import Parser
 from lab41_sce.errors import UserError
 from lab41_sce.separation.output_paths import ACTIVITY, JSON, MAX_VOICES, RTTM, SPECTROGRAMS, OutputPaths
 
+SPEAKERS = "speakers"  # the choice of --channels for recordings with a person on each channel
+
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
@@ -32,9 +34,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate of the voices (default: as the recording)")
     parser.add_argument("--stream", type=int, default=1, metavar="N",
                         help="stream of sound to separate, where a file has several (default: 1)")
-    parser.add_argument("--channels", default="mix", metavar="mix|each|N",
+    parser.add_argument("--channels", default="mix", metavar="mix|each|N|speakers",
                         help="separate the mean of the channels (default), each channel with the masks of the mean, or "
-                             "one channel")
+                             "one channel; speakers: each channel holds one person already, as in a recorded call")
     parser.add_argument("--plot", action="store_true",
                         help="draw spectrograms of the voices (first minute) and the times when each speaks, as PNG")
     parser.add_argument("--json", action="store_true", help="write times, confidence and speaker count as JSON")
@@ -62,7 +64,7 @@ def check_choices(options: argparse.Namespace) -> None:
     if options.rate is not None and not MIN_RATE_HZ <= options.rate <= MAX_RATE_HZ:
         raise UserError(f"--rate {options.rate} is not possible; give {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz.")
     for name, words, most, also in (("speakers", ("auto",), MAX_VOICES, ", or a range such as 2-4"),
-                                    ("channels", ("mix", "each"), 1024, "")):
+                                    ("channels", ("mix", "each", SPEAKERS), 1024, "")):
         value = getattr(options, name)
         if value in words:
             continue
@@ -71,6 +73,10 @@ def check_choices(options: argparse.Namespace) -> None:
             raise UserError(f"--{name} {value} is not possible; give {', '.join(words)} or a number from 1 to {most}"
                             f"{also}.")
         setattr(options, name, tuple(limits) if len(limits) == 2 else limits[0])
+    if options.channels == SPEAKERS and (options.enroll or options.speakers != "auto"):
+        unwanted = "--enroll" if options.enroll else "--speakers"
+        raise UserError(f"--channels {SPEAKERS} makes each channel a voice, so {unwanted} has no effect; leave one of "
+                        "the two out.")
     on_cluster = options.parallel_backend != "loky"
     options.jobs = (-1 if on_cluster else 1) if options.jobs is None else options.jobs
     if options.jobs < -1 or options.jobs == 0:

@@ -76,8 +76,8 @@ def read_thresholds(model_file: Path, model: Any) -> ConfidenceThresholds | None
     except (TypeError, ValueError, AttributeError):
         fits = False
     if not fits:
-        raise UserError(f"{path} is damaged: it does not hold a threshold from 0 to 1 for each number of voices; delete "
-                        "it to separate without warnings.")
+        raise UserError(f"{path} is damaged: it does not hold a threshold from 0 to 1 for each number of voices; "
+                        "delete it to separate without warnings.")
     if read.network != weights_checksum(model):
         raise UserError(f"{path} was made for another network than that of {model_file.name}; delete it to separate "
                         "without warnings.")

@@ -142,7 +142,8 @@ class Separator:
         if enrolled is not None:
             self._require_verification_threshold()
         stream = VoiceStream(self.model, recording, possible_numbers, enrolled, binary_masks, keep_seconds,
-                             self.window_seconds, progress or (lambda share: None), self.counting)
+                             self.window_seconds, progress or (lambda share: None), self.counting,
+                             self.confidence_thresholds)
         _ = stream.speakers  # found now, so that mistakes are reported before anything is written
         return stream
 

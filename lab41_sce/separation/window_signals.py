@@ -99,3 +99,18 @@ def frame_seconds(front_end: FrontEnd) -> float:
 def first_frame_seconds(front_end: FrontEnd) -> float:
     """Return the centre of the first frame, in seconds: negative if frames overlap by more than half."""
     return (front_end.hop_length - front_end.frame_length / 2) / front_end.sample_rate_hz
+
+
+def own_frames(window: Window, front_end: FrontEnd, sample_rate_hz: int) -> slice:
+    """Return the slice of a window's frames that excludes the frames of its context.
+
+    Args:
+        window: the window.
+        front_end: defines the frames.
+        sample_rate_hz: of the recording.
+    """
+    samples_per_frame = frame_seconds(front_end) * sample_rate_hz
+    first = round((window.start - window.context_start) / samples_per_frame)
+    if window.stop == window.context_stop:
+        return slice(first, None)
+    return slice(first, first + round((window.stop - window.start) / samples_per_frame))
