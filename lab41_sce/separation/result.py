@@ -60,7 +60,7 @@ class Separation:
         confidence: 0 to 1, see `SpeakerActivity.confidence`; NaN for silence and for a single voice.
         details: masks, magnitudes and embeddings of the first seconds, if they were requested.
         low_confidence: whether the voices may each hold parts of the others (`ConfidenceThresholds`); None if the
-            thresholds of the model were not measured.
+            thresholds of the model were not measured, or the masks are binary.
     """
 
     sample_rate_hz: int

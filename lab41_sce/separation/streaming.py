@@ -128,8 +128,9 @@ class VoiceStream:
             magnitudes = np.concatenate([part.magnitudes for part in self._details])
             embeddings = [part.embeddings for part in self._details if part.embeddings is not None]
             details = SpectralDetails(masks, magnitudes, np.concatenate(embeddings) if embeddings else None)
-        confidence, thresholds = activity.confidence(), self._thresholds
-        low = None if thresholds is None else thresholds.is_low(confidence, self.speakers.n_speakers)
+        confidence, low = activity.confidence(), None
+        if self._thresholds is not None and not self._binary_masks:  # binary masks have a confidence of 1
+            low = self._thresholds.is_low(confidence, self.speakers.n_speakers)
         return Separation(self._recording.sample_rate_hz, voices, **vars(self.speakers), activity=activity,
                           confidence=confidence, details=details, low_confidence=low)
 

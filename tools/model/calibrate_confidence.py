@@ -4,9 +4,10 @@
     python tools/model/calibrate_confidence.py $LIBRISPEECH results/model/confidence --split unseen
 
 Both calls separate mixtures of 2, 3 and 4 people, clean, in noise and in rooms (`rooms.npz`), and write for each
-mixture the confidence and the SI-SDR improvement (`mixtures_SPLIT.csv`). `evaluation_SPLIT.csv` defines the mixtures; it
-is drawn if it is missing. The first call fits the threshold of each number of people and writes `sce.confidence.json`
-beside the model. The second call scores the warning on other people in other rooms, with the thresholds of that file:
+mixture the confidence and the SI-SDR improvement (`mixtures_SPLIT.csv`). `evaluation_SPLIT.csv` defines the mixtures;
+it is drawn if it is missing. The first call fits the threshold of each number of people, and writes
+`sce.confidence.json` beside the model. The second call scores the warning on other people in other rooms, with the
+thresholds of that file:
 
 - `warned`: mixtures with a warning; `right`: warned mixtures that gain less than the limit;
 - `below_limit`: mixtures that gain less than the limit; `missed`: those of them without a warning.
