@@ -144,7 +144,8 @@ def test_a_low_confidence_is_a_warning(calibrated_file, tiny_model, tmp_path, ca
         assert json.loads((tmp_path / "talk.json").read_text())["low_confidence"] == bool(expected)
     assert separate.main([*arguments, "--speakers", "1-2"]) == 0
     [line, _] = capsys.readouterr().err.splitlines()  # the other line names the third voice of the earlier call
-    assert line == (f"talk.wav: 2 people, unsure (1 is possible): listen, or give --speakers 1. {warning.capitalize()}.")
+    assert line == ("talk.wav: 2 people, unsure (1 is possible): listen, or give --speakers 1. "
+                    f"{warning.capitalize()}.")
 
 
 def call(path):
