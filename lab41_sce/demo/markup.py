@@ -47,9 +47,11 @@ def summary(result: Result, system: str) -> str:
                 f"{separation.n_speakers} voice{'s' if separation.n_speakers > 1 else ''} by {system}. "
                 f"{drawing.confidence(separation.activity)}")
     line = verdict(separation, "choose {} as the number of voices")
+    if not line:
+        return f"<p>{escape(sentence)}</p>"
     unsure = separation.low_confidence or (separation.count and separation.count.alternative)
-    words = f'<p class="status{" unsure" if unsure else ""}" id="verdict">{escape(line[0].upper() + line[1:])}</p>'
-    return f"{words if line else ''}<p>{escape(sentence)}</p>"
+    return (f'<p class="status{" unsure" if unsure else ""}" id="verdict">{escape(line[0].upper() + line[1:])}</p>'
+            f"<p>{escape(sentence)}</p>")
 
 
 def scores(table: pd.DataFrame | None) -> str:

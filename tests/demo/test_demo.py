@@ -153,7 +153,8 @@ def test_every_figure_has_a_caption_with_its_content(result):
     (False, {1: 0.4, 2: 0.6}, '<p class="status unsure" id="verdict">2 people, unsure (1 is almost as likely): listen, '
                               "or choose 1 as the number of voices.</p>"),
     (True, None, '<p class="status unsure" id="verdict">These voices may each hold parts of the other: listen to '
-                 "them.</p>")])
+                 "them.</p>"),
+    (False, None, "")])
 def test_the_verdict_is_shown_in_words(result, low, probabilities, expected):
     count = probabilities and SpeakerCount(2, probabilities=probabilities)
     changed = replace(result, separation=replace(result.separation, low_confidence=low, count=count))
