@@ -27,6 +27,7 @@ from lab41_sce.audio.windows import WINDOW_SECONDS
 from lab41_sce.errors import UserError
 from lab41_sce.models.loading import load_model, model_file
 from lab41_sce.pretrained import MODEL
+from lab41_sce.separation.confidence import ConfidenceThresholds, read_thresholds
 from lab41_sce.separation.count_classifier import CountClassifier, read_classifier
 from lab41_sce.separation.result import Separation
 from lab41_sce.separation.speaker_count import MAX_SPEAKERS as MAX_COUNTED_BY_THRESHOLD
@@ -73,13 +74,16 @@ class Separator:
             `masks(mixture, n_speakers)`.
         window_seconds: approximate length of the windows of a long recording.
         counting: classifier that counts the speakers for this model; None to count by the model's threshold.
+        confidence_thresholds: decide whether a confidence is low; None if they were not measured for this model.
     """
 
     _process: ClassVar[int | None] = None  # id of the process that made the first separator; a fork inherits it
 
-    def __init__(self, model: Any, window_seconds: float = WINDOW_SECONDS, counting: CountClassifier | None = None):
+    def __init__(self, model: Any, window_seconds: float = WINDOW_SECONDS, counting: CountClassifier | None = None,
+                 confidence_thresholds: ConfidenceThresholds | None = None):
         self._refuse_forks()
         self.model, self.window_seconds, self.counting = model, window_seconds, counting
+        self.confidence_thresholds = confidence_thresholds
 
     @classmethod
     def from_pretrained(cls) -> "Separator":
@@ -88,10 +92,12 @@ class Separator:
 
     @classmethod
     def load(cls, path: str | Path) -> "Separator":
-        """Load a model and the classifier beside it; arguments and errors as in `load_model` and `read_classifier`."""
+        """Load a model, and the classifier and the thresholds beside it; arguments and errors as in `load_model`,
+        `read_classifier` and `read_thresholds`.
+        """
         cls._refuse_forks()
-        model = load_model(path)
-        return cls(model, counting=read_classifier(model_file(path), model))
+        model, file = load_model(path), model_file(path)
+        return cls(model, counting=read_classifier(file, model), confidence_thresholds=read_thresholds(file, model))
 
     def separate(self, source: str | Path | np.ndarray | Recording, sample_rate_hz: int | None = None,
                  n_speakers: int | str | tuple[int, int] = "auto", **options: Any) -> Separation:
@@ -141,7 +147,8 @@ class Separator:
             self._require_verification_threshold()
             enrolled = self._direction(enrolled)
         stream = VoiceStream(self.model, recording, possible_numbers, enrolled, binary_masks, keep_seconds,
-                             self.window_seconds, progress or (lambda share: None), self.counting)
+                             self.window_seconds, progress or (lambda share: None), self.counting,
+                             self.confidence_thresholds)
         _ = stream.speakers  # found now, so that mistakes are reported before anything is written
         return stream
 
@@ -180,12 +187,11 @@ class Separator:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickle; the model is pickled by itself, so that a fork need not load it."""
-        return {"model": pickle.dumps(self.model), "window_seconds": self.window_seconds, "counting": self.counting}
+        return {**vars(self), "model": pickle.dumps(self.model)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the state, without the model in a fork: an error here would stop the worker, and the pool wait."""
-        self.window_seconds, self.counting = state["window_seconds"], state["counting"]
-        self.model = None if self._is_fork() else pickle.loads(state["model"])
+        vars(self).update(state, model=None if self._is_fork() else pickle.loads(state["model"]))
 
     @classmethod
     def _is_fork(cls) -> bool:

@@ -66,4 +66,4 @@ def test_windows_are_within_60_db_of_the_whole(shipped):
 def test_the_default_command_separates_the_example(tmp_path, capsys):
     assert separate.main([str(EXAMPLES / "mixture.wav"), "--out-dir", str(tmp_path)]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mixture_1.wav", "mixture_2.wav"]
-    assert "2 people talk" in capsys.readouterr().err
+    assert "mixture.wav: 2 people, clear.\n" in capsys.readouterr().err

@@ -35,6 +35,23 @@ def test_voices_sum_to_the_input(tiny_model, rate_hz, n_speakers):
     np.testing.assert_allclose(voices.sum(axis=0), signal, atol=1e-4)  # including frequencies above the model's band
 
 
+@pytest.mark.parametrize("kind", ["embeddings", "masks"])
+@pytest.mark.parametrize("from_file", [False, True])
+def test_the_offset_of_each_channel_is_removed(tiny_model, tmp_path, kind, from_file):
+    model = tiny_model if kind == "embeddings" else MaskModel(FrontEnd(), blstm(257, 2, n_layers=1, units=4), 2)
+    signal, offsets = noise(3, 10000, channels=2).T, np.array([[0.3], [-0.1]], np.float32)
+    signal -= signal.mean(axis=1, keepdims=True)
+    separator = Separator(model, window_seconds=1.0)
+    expected = separator.separate(signal, 10000, 2).voices
+    recording = Recording.of(signal + offsets, 10000)
+    if from_file:
+        soundfile.write(tmp_path / "talk.wav", (signal + offsets).T, 10000, "FLOAT")
+        recording = Recording.open(tmp_path / "talk.wav")
+    voices = separator.separate(recording, n_speakers=2).voices
+    np.testing.assert_allclose(voices, expected, atol=1e-5)
+    np.testing.assert_allclose(voices.sum(axis=0), signal, atol=1e-5)
+
+
 def test_channels_get_the_masks_of_their_mean(tiny_model):
     left = noise(2, 16000)[:, 0]
     separator = Separator(tiny_model)
@@ -269,6 +286,7 @@ def test_the_shipped_model_counts_people():
 def test_windows_are_read_once_within_the_memory_budget(tiny_model, channels, monkeypatch):
     """Without the budget every window is read again for each step; the voices are equal bit by bit."""
     recording, reads = Recording.of(noise(20, 16000, channels).T, 16000), []
+    assert not recording.offset.any()  # measured once, before the windows are read
     read = recording.read
     monkeypatch.setattr(recording, "read", lambda *samples: reads.append(samples) or read(*samples))
     separator, counts, voices = Separator(tiny_model, window_seconds=6.4), [], []
