@@ -71,6 +71,12 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values, dtype), name))
         return name
 
+    def weights(self, values: np.ndarray) -> str:
+        """Add weights and return their name; weights in half precision stay half as large in the model."""
+        if values.dtype == np.float16:
+            return self.add("Cast", self.constant(values, np.float16), to=TensorProto.FLOAT)
+        return self.constant(values)
+
     def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         """Add an operator of ONNX and return the name of its output."""
         output = output or f"{operator}_{len(self.nodes)}"
@@ -97,8 +103,8 @@ def _add_dense(graph: _Graph, name: str, layer: SavedLayer) -> str:
 
 def _add_product(graph: _Graph, name: str, kernel: np.ndarray, bias: np.ndarray | None = None) -> str:
     """Add x W + b, or x W without a bias."""
-    product = graph.add("MatMul", name, graph.constant(kernel))
-    return product if bias is None else graph.add("Add", product, graph.constant(bias))
+    product = graph.add("MatMul", name, graph.weights(kernel))
+    return product if bias is None else graph.add("Add", product, graph.weights(bias))
 
 
 def _add_activation(graph: _Graph, name: str, layer: SavedLayer) -> str:
@@ -125,9 +131,9 @@ def _add_directions(graph: _Graph, name: str, weights: list[np.ndarray]) -> str:
 
     kernels, recurrent = (np.stack([for_onnx(array) for array in weights[place::3]]) for place in (0, 1))
     # ONNX has a second bias for the recurrent product.
-    biases = np.stack([np.append(for_onnx(bias), np.zeros(4 * units)) for bias in weights[2::3]])
+    biases = np.stack([np.append(for_onnx(bias), np.zeros(4 * units, bias.dtype)) for bias in weights[2::3]])
     frames_first = graph.add("Transpose", name, perm=(1, 0, 2))
-    outputs = graph.add("LSTM", frames_first, *map(graph.constant, (kernels, recurrent, biases)),
+    outputs = graph.add("LSTM", frames_first, *map(graph.weights, (kernels, recurrent, biases)),
                         direction="bidirectional", hidden_size=units)  # [T, 2, B, U]
     return graph.add("Reshape", graph.add("Transpose", outputs, perm=(2, 0, 1, 3)),
                      graph.constant((0, 0, 2 * units), np.int64))
@@ -145,7 +151,7 @@ def _add_norm(graph: _Graph, name: str, scale: np.ndarray, epsilon: float) -> st
     """Add x / sqrt(mean(x^2) + epsilon) times the scale."""
     mean = graph.add("ReduceMean", graph.add("Mul", name, name), axes=(-1,))
     length = graph.add("Sqrt", graph.add("Add", mean, graph.constant(epsilon)))
-    return graph.add("Mul", graph.add("Div", name, length), graph.constant(scale))
+    return graph.add("Mul", graph.add("Div", name, length), graph.weights(scale))
 
 
 def _add_residual(graph: _Graph, name: str, layer: SavedLayer) -> str:
@@ -168,7 +174,7 @@ def _add_convolution(graph: _Graph, name: str, layer: SavedLayer) -> str:
     """Add a convolution; Keras has the channels last, ONNX first."""
     kernel, bias = layer.weights
     outputs = graph.add("Conv", graph.add("Transpose", name, perm=(0, 3, 1, 2)),
-                        graph.constant(np.transpose(kernel, (3, 2, 0, 1))), graph.constant(bias),
+                        graph.weights(np.transpose(kernel, (3, 2, 0, 1))), graph.weights(bias),
                         strides=layer.settings["strides"], auto_pad=PADDINGS[layer.settings["padding"]])
     return _add_activation(graph, graph.add("Transpose", outputs, perm=(0, 2, 3, 1)), layer)
 

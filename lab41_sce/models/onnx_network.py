@@ -73,8 +73,25 @@ class EmbeddingNetwork:
     """
 
     def __init__(self, saved: SavedNetwork):
-        self.saved = saved
-        self.hidden, self.last = map(onnx_function, saved.split())
+        hidden, last = saved.split()
+        dense = last.layers[0]
+        if [layer.kind for layer in last.layers] != ["Dense", "Reshape"] or dense.settings["activation"] != "linear":
+            raise ValueError("the last layers are not one linear dense layer and the shape of its outputs")
+        self.saved, self.hidden = saved, onnx_function(hidden)
+        self._kernel, *self._bias = [weights.astype(np.float32) for weights in dense.weights]
+        self._shape = last.layers[1].settings["target_shape"][1:]
+
+    def last(self, hidden: np.ndarray) -> np.ndarray:
+        """Compute the last layer: float32 `[B, T, D]` to `[B, T, F, K]`.
+
+        NumPy makes no further copy of the large result, as onnxruntime does. The frames come first in memory, because
+        the caller interleaves the B sequences.
+        """
+        batch, n_frames, width = hidden.shape
+        outputs = np.swapaxes(hidden, 0, 1).reshape(-1, width) @ self._kernel
+        for bias in self._bias:
+            outputs += bias
+        return np.swapaxes(outputs.reshape(n_frames, batch, *self._shape), 0, 1)
 
     def get_weights(self) -> list[np.ndarray]:
         """Return all weights, in the order of Keras."""
