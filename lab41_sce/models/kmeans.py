@@ -8,8 +8,6 @@ not used, because its import takes about as long as all other work for a short r
 import numpy as np
 
 N_STARTS, MAX_STEPS, TOLERANCE = 4, 100, 1e-4
-# A start must be better by more than rounding, so that equal clusters keep the order of the earlier start.
-MIN_GAIN = 1e-6
 
 
 def kmeans(vectors: np.ndarray, weights: np.ndarray, n_clusters: int, seed: int = 0) -> np.ndarray:
@@ -27,13 +25,22 @@ def kmeans(vectors: np.ndarray, weights: np.ndarray, n_clusters: int, seed: int 
     random, mean = np.random.RandomState(seed), vectors.mean(axis=0)
     vectors, weights = np.ascontiguousarray(vectors - mean), weights.astype(np.float32)
     squares = np.einsum("nk,nk->n", vectors, vectors)
-    best, least = np.zeros((n_clusters, vectors.shape[1]), np.float32), np.inf
+    best, best_labels, least = None, None, np.inf
     for _ in range(N_STARTS):
         centroids = _lloyd(vectors, weights, _spread_starts(vectors, squares, weights, n_clusters, random))
-        loss = float(weights @ (squares - 2 * _scores(vectors, centroids).max(axis=0)))
-        if loss < least - MIN_GAIN * abs(least) or np.isinf(least):
-            best, least = centroids, loss
+        labels = _scores(vectors, centroids).argmax(axis=0)
+        # Several starts are often equally good, and rounding decides between them. float32 terms are added one after
+        # the other, as in scikit-learn, so that the clusters have the same order.
+        loss = np.add.accumulate(np.square(vectors - centroids[labels]).sum(axis=1) * weights)[-1]
+        if best is None or (loss < least and not _same_clusters(labels, best_labels)):
+            best, best_labels, least = centroids, labels, loss
     return best + mean
+
+
+def _same_clusters(labels: np.ndarray, others: np.ndarray) -> bool:
+    """Return whether two labellings differ by the order of the clusters at most; then rounding decides which is better."""
+    pairs = np.unique(np.stack([labels, others]), axis=1)
+    return len(np.unique(pairs[0])) == pairs.shape[1]
 
 
 def _scores(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:

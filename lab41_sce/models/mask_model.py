@@ -5,8 +5,7 @@ minimise is here, too.
 
 A network for any number of frames (BLSTM, CNN over time) processes the whole utterance. A network for a fixed number
 of frames (the CNN of the article) processes segments: the features of the whole utterance are scaled and then cut, in
-training and in separation. The network may order the speakers differently in each segment. Separation therefore lets
-segments overlap by half, and gives each segment the order that agrees best with the segment before.
+training and in separation (`segments.py`).
 """
 
 from pathlib import Path
@@ -20,7 +19,8 @@ import lab41_sce.models.networks  # noqa: F401, registers the layers of a saved 
 from lab41_sce.errors import UserError
 from lab41_sce.models import Tensor
 from lab41_sce.models.front_end import FrontEnd, magnitude, refuse_onnx
-from lab41_sce.models.mask_estimation import RATIO_FLOOR, SegmentMasks, evenly_spaced_starts, segment_indices
+from lab41_sce.models.mask_estimation import RATIO_FLOOR, SegmentMasks
+from lab41_sce.models.segments import evenly_spaced_starts, segment_indices
 
 
 def softmax_masks(outputs: Tensor) -> Tensor:
