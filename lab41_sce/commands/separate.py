@@ -52,6 +52,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                              "sound), folders that contain them, or - for standard input")
     parser.add_argument("--model", type=Path, metavar="RUN_OR_FILE",
                         help="folder of a run, or a .keras file (default: the shipped model)")
+    parser.add_argument("--runtime", choices=("onnx", "keras"), default="onnx",
+                        help="compute the network with onnxruntime (onnx, default) or with Keras, which loads slower; "
+                             "Keras also computes networks that have no ONNX form")
     parser.add_argument("--speakers", default="auto", metavar="auto|N|N-M",
                         help="number of speakers, or the range to count in, such as 2-4 (default: counted, up to 5)")
     parser.add_argument("--enroll", type=Path, metavar="FILE",
@@ -133,11 +136,11 @@ class Outcome(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1)  # once in a process
-def load_separator(model: Path | None, call: str) -> Any:
+def load_separator(model: Path | None, runtime: str, call: str) -> Any:
     """Load a `Separator`. The id of the call makes a process that outlives the call load the model again."""
-    from lab41_sce.separation.separator import Separator  # imports TensorFlow, after the options are checked
+    from lab41_sce.separation.separator import Separator  # not needed for the help
 
-    return Separator.load(model) if model else Separator.from_pretrained()
+    return Separator.load(model, runtime) if model else Separator.from_pretrained(runtime)
 
 
 def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Path],
@@ -155,7 +158,7 @@ def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Pa
             replaced if they are equal: a first attempt in a lost process wrote them. None: there is only one recording.
     """
     try:
-        separator = load_separator(options.model, options.call)
+        separator = load_separator(options.model, options.runtime, options.call)
         recording = recording or Recording.open(path, options.channels, options.stream)
         return separate_recording(separator, recording, options, inputs, enrolled, existing)
     except UserError as error:
@@ -230,7 +233,7 @@ def separate_all(options: argparse.Namespace) -> bool:
     # A recording that cannot be read is reported before the model is loaded; one of several must not stop the others.
     person = Recording.open(options.enroll, "mix") if options.enroll else None
     only = None if several else Recording.open(paths[0], options.channels, options.stream)
-    separator = load_separator(options.model, options.call)
+    separator = load_separator(options.model, options.runtime, options.call)
     enrolled = separator.speaker_embedding(person) if person else None
     if only:
         return report(separate_file(paths[0], options, inputs, enrolled, only))

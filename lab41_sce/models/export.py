@@ -96,10 +96,11 @@ def saved_network(network: keras.Model) -> SavedNetwork:
     """Return the layers of a Keras network with their weights, as `saved_network.read_model` reads them from a file.
 
     Raises:
-        UserError: the network has a form that cannot be exported to ONNX.
+        UserError: a layer does not compute in float32.
     """
     described = json.loads(json.dumps(keras.saving.serialize_keras_object(network)))
-    return read_network(described, lambda layer: network.get_layer(layer["config"]["name"]).get_weights())
+    weights = {layer.name: layer.get_weights() for layer in network.layers}
+    return read_network(described, lambda layer: weights.get(layer["config"]["name"], []))
 
 
 def settings(model: SeparationModel) -> dict[str, Any]:

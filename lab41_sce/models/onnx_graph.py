@@ -37,7 +37,7 @@ def onnx_model(network: SavedNetwork, output: str, unit_norm: bool = False, mask
         `[B, S, T, F]` for masks.
 
     Raises:
-        UserError: a layer is of an unknown kind.
+        UserError: a layer is of an unknown kind, or the layers are no chain.
     """
     graph, name = _Graph(), "features"
     batch, frames = "batch", network.n_frames or "frames"
@@ -92,6 +92,9 @@ def _add_layer(graph: _Graph, name: str, layer: SavedLayer) -> str:
     if add is None:
         raise UserError(f"the layer {layer.name} is of the kind {layer.kind}, which cannot be exported to ONNX; export "
                         "to saved_model.")
+    if not layer.follows:
+        raise UserError(f"the layer {layer.name} has another input than the output of the layer before, so this "
+                        "network cannot be exported to ONNX; export to saved_model.")
     return graph.add("Identity", add(graph, name, layer), output=layer.name)
 
 

@@ -34,25 +34,27 @@ class SavedLayer:
     Attributes:
         kind: class, such as "Dense" or "lab41_sce>ResidualBLSTM".
         name: of the layer.
+        follows: whether the output of the layer before is its only input.
         settings: arguments of the class.
         weights: arrays in the order of Keras.
     """
 
     kind: str
     name: str
+    follows: bool
     settings: dict[str, Any]
     weights: list[np.ndarray]
 
 
 @dataclass(frozen=True)
 class SavedNetwork:
-    """Hold a network whose layers form a chain.
+    """Hold a network.
 
     Attributes:
         name: of the network.
         n_inputs: numbers of each input frame: F of a whole network.
         n_frames: T of a network for a fixed number of frames; None for any number.
-        layers: in the order of computation, without those that have no effect outside of training.
+        layers: in the order of computation, without the layer of the inputs.
     """
 
     name: str
@@ -95,7 +97,7 @@ def read_model(file: Path) -> SavedModel:
     """Read a `.keras` file.
 
     Raises:
-        UserError: the network has a form that cannot be exported to ONNX.
+        UserError: a layer does not compute in float32.
         Exception: the file is damaged, or it is not a separation model.
     """
     with zipfile.ZipFile(file) as archive:
@@ -124,7 +126,7 @@ def read_network(network: dict[str, Any], weights_of: Callable[[dict[str, Any]],
         weights_of: called with the description of each layer in turn; returns the weights of the layer.
 
     Raises:
-        UserError: the layers form no chain, or they do not compute in float32.
+        UserError: a layer does not compute in float32.
     """
     settings = network["config"]
     inputs, *described = settings["layers"]
@@ -133,13 +135,11 @@ def read_network(network: dict[str, Any], weights_of: Callable[[dict[str, Any]],
     layers = []
     for layer in described:
         name = layer["config"]["name"]
-        if _sources(layer) not in ([before], None):
-            raise UserError(f"the layer {name} has another input than the output of the layer before, so this "
-                            "network cannot be exported to ONNX; export to saved_model.")
         if _dtype(layer) != "float32":
             raise UserError(f"the layer {name} computes in {_dtype(layer)}, which cannot be exported to ONNX; "
                             "export to saved_model.")
-        layers.append(SavedLayer(_kind(layer), name, layer["config"], weights_of(layer)))
+        follows = _sources(layer) in ([before], None)
+        layers.append(SavedLayer(_kind(layer), name, follows, layer["config"], weights_of(layer)))
         before = name
     return SavedNetwork(settings["name"], n_inputs, n_frames, layers)
 
