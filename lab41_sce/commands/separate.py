@@ -53,8 +53,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", type=Path, metavar="RUN_OR_FILE",
                         help="folder of a run, or a .keras file (default: the shipped model)")
     parser.add_argument("--runtime", choices=("onnx", "keras"), default="onnx",
-                        help="compute the network with onnxruntime (onnx, default) or with Keras, which loads slower; "
-                             "Keras also computes networks that have no ONNX form")
+                        help="compute the network with onnxruntime (default) or with Keras, which takes longer to load")
     parser.add_argument("--speakers", default="auto", metavar="auto|N|N-M",
                         help="number of speakers, or the range to count in, such as 2-4 (default: counted, up to 5)")
     parser.add_argument("--enroll", type=Path, metavar="FILE",

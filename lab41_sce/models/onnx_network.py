@@ -80,6 +80,7 @@ class EmbeddingNetwork:
         self.saved, self.hidden = saved, onnx_function(hidden)
         self._kernel, *self._bias = [weights.astype(np.float32) for weights in dense.weights]
         self._shape = last.layers[1].settings["target_shape"][1:]
+        self.last(np.zeros((1, 1, last.n_inputs), np.float32))  # raises now what it would raise later
 
     def last(self, hidden: np.ndarray) -> np.ndarray:
         """Compute the last layer: float32 `[B, T, D]` to `[B, T, F, K]`.
