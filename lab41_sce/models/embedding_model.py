@@ -40,6 +40,8 @@ class EmbeddingModel(keras.Model, EmbeddingMasks):
             masks are smoother.
     """
 
+    front_end: FrontEnd
+
     def __init__(self, front_end: FrontEnd, network: keras.Model, unit_norm: bool = False, range_db: float = 25.0,
                  soft_scale: float | None = None, cluster_variance: float | None = None,
                  verification_threshold: float | None = None, hop_reduction: int = 1, **kwargs: Any):

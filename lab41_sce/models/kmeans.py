@@ -25,20 +25,20 @@ def kmeans(vectors: np.ndarray, weights: np.ndarray, n_clusters: int, seed: int 
     random, mean = np.random.RandomState(seed), vectors.mean(axis=0)
     vectors, weights = np.ascontiguousarray(vectors - mean), weights.astype(np.float32)
     squares = np.einsum("nk,nk->n", vectors, vectors)
-    best, best_labels, least = None, None, np.inf
+    best, best_labels, least = np.zeros(0), np.zeros(0), np.inf
     for _ in range(N_STARTS):
         centroids = _lloyd(vectors, weights, _spread_starts(vectors, squares, weights, n_clusters, random))
         labels = _scores(vectors, centroids).argmax(axis=0)
         # Several starts are often equally good, and rounding decides between them. float32 terms are added one after
         # the other, as in scikit-learn, so that the clusters have the same order.
         loss = np.add.accumulate(np.square(vectors - centroids[labels]).sum(axis=1) * weights)[-1]
-        if best is None or (loss < least and not _same_clusters(labels, best_labels)):
+        if np.isinf(least) or (loss < least and not _same_clusters(labels, best_labels)):
             best, best_labels, least = centroids, labels, loss
     return best + mean
 
 
 def _same_clusters(labels: np.ndarray, others: np.ndarray) -> bool:
-    """Return whether two labellings differ by the order of the clusters at most; then rounding decides which is better."""
+    """Return whether two labellings differ by the order of the clusters at most."""
     pairs = np.unique(np.stack([labels, others]), axis=1)
     return len(np.unique(pairs[0])) == pairs.shape[1]
 

@@ -86,6 +86,8 @@ class AttractorMasks(EmbeddingMasks):
         fixed_attractors: float32 `[S, K]`.
     """
 
+    fixed_attractors: Any  # a weight in the Keras model
+
     def __init__(self, front_end: NumpyFrontEnd, network: Any, n_speakers: int, fixed_attractors: np.ndarray,
                  unit_norm: bool = False, scale: float = 1.0, mask: str = "softmax", attractors: str = "kmeans",
                  range_db: float = 25.0, **measured: Any):

@@ -92,6 +92,8 @@ class MaskModel(keras.Model, SegmentMasks):
         segment_frames: T of a network for a fixed number of frames; None for a network for any number.
     """
 
+    front_end: FrontEnd
+
     def __init__(self, front_end: FrontEnd, network: keras.Model, n_speakers: int, mask: str = "softmax",
                  segment_frames: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)

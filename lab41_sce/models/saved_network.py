@@ -130,7 +130,8 @@ def read_network(network: dict[str, Any], weights_of: Callable[[dict[str, Any]],
     """
     settings = network["config"]
     inputs, *described = settings["layers"]
-    before, n_frames, n_inputs = inputs["config"]["name"], *inputs["config"]["batch_shape"][1:]
+    n_frames, n_inputs = inputs["config"]["batch_shape"][1:]
+    before = inputs["config"]["name"]
     weights_of(inputs)
     layers = []
     for layer in described:

@@ -1,4 +1,4 @@
-"""A recording of any length becomes segments of a fixed number of frames, and their masks become masks of the recording.
+"""A recording of any length becomes segments of a fixed number of frames, and their masks become one mask.
 
 The network may order the speakers differently in each segment. Segments therefore overlap by half, and each is put in
 the order that agrees best with the segment before.
