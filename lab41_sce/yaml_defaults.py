@@ -1,6 +1,7 @@
 """A file `experiments/GROUP/NAME.yaml` becomes a Python function with the defaults of the file filled in."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate

@@ -79,7 +79,7 @@ def require_packages(format: str) -> None:
     missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None] if format == "onnx" else []
     if missing:
         raise UserError(f"the export to ONNX needs {' and '.join(missing)}, not installed here; run "
-                        'pip install "lab41_sce[export]", or export to saved_model.')
+                        "pip install onnx onnxruntime, or export to saved_model.")
 
 
 def network_to_export(model: SeparationModel) -> keras.Model:
