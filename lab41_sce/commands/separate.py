@@ -52,8 +52,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                              "sound), folders that contain them, or - for standard input")
     parser.add_argument("--model", type=Path, metavar="RUN_OR_FILE",
                         help="folder of a run, or a .keras file (default: the shipped model)")
-    parser.add_argument("--runtime", choices=("onnx", "keras"), default="onnx",
-                        help="compute the network with onnxruntime (default) or with Keras, which takes longer to load")
+    parser.add_argument("--runtime", choices=("onnx", "keras"), default="onnx", help="default: onnx, it loads faster")
     parser.add_argument("--speakers", default="auto", metavar="auto|N|N-M",
                         help="number of speakers, or the range to count in, such as 2-4 (default: counted, up to 5)")
     parser.add_argument("--enroll", type=Path, metavar="FILE",
@@ -286,9 +285,8 @@ def separate_files(paths: list[Path], options: argparse.Namespace, inputs: Colle
 
     try:
         with workers(options.parallel_backend, options.jobs) as run:
-            outcomes = run(map(job, paths))
-            return all([report(outcome) for outcome in tqdm(outcomes, "separating", len(paths), unit=" files",
-                                                            disable=len(paths) == 1 or None)])
+            return all([report(outcome) for outcome in tqdm(run(map(job, paths)), "separating", len(paths),
+                                                            unit=" files", disable=len(paths) == 1 or None)])
     finally:
         delete_abandoned(options.out_dir)  # of processes that were killed: by joblib, when this one is interrupted
 

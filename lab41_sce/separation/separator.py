@@ -20,6 +20,7 @@ import logging
 import os
 import pickle
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -200,11 +201,14 @@ class Separator:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickle; the model is pickled by itself, so that a fork need not load it."""
-        return vars(self) | {"model": pickle.dumps(self.model)}
+        return vars(self) | {"model": (type(self.model).__module__, pickle.dumps(self.model))}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the state, without the model in a fork: an error here would stop the worker, and the pool wait."""
-        vars(self).update(state, model=None if self._is_fork() else pickle.loads(state["model"]))
+        module, model = state["model"]
+        if not self._is_fork():
+            import_module(module)  # Keras finds the classes of a model only after they are imported
+        vars(self).update(state, model=None if self._is_fork() else pickle.loads(model))
 
     @classmethod
     def _is_fork(cls) -> bool:
