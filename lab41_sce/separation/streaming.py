@@ -19,7 +19,7 @@ from lab41_sce.audio.mixing import mix
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.windows import Window, plan_windows
 from lab41_sce.models.clustering import active_bins
-from lab41_sce.models.embedding_model import EmbeddingModel
+from lab41_sce.models.mask_estimation import EmbeddingMasks
 from lab41_sce.separation.activity import SpeakerActivity
 from lab41_sce.separation.chunked_inference import OWN_FRAMES, embeddings_of_hidden, hidden_outputs
 from lab41_sce.separation.confidence import ConfidenceThresholds
@@ -64,7 +64,7 @@ class VoiceStream:
         self._hidden: dict[Window, np.ndarray] = {}  # of the windows that determine the centroids
         self._activity: list[SpeakerActivity] = []
         self._details: list[SpectralDetails] = []
-        self._embeds = isinstance(model, EmbeddingModel)
+        self._embeds = isinstance(model, EmbeddingMasks)
         if self._embeds:
             self.windows = plan_windows(recording, model.front_end.sample_rate_hz, model.front_end.hop_length,
                                         OWN_FRAMES * model.hop_reduction, window_seconds)
