@@ -131,6 +131,8 @@ def run_composed(config: DictConfig) -> None:
     folder = Path(job.runtime.output_dir if in_sweep else str(config.run_dir)).absolute()
     try:
         strategy = check(config).training.strategy
+        if config.resume and config.overwrite and COMMAND_VARIABLE not in os.environ:  # it is set in restarted workers
+            raise UserError("resume=true and overwrite=true contradict each other; give one of them.")
         if strategy:  # a restarted worker resumes, although its command may contain overwrite=true
             identifier = os.environ.setdefault(COMMAND_VARIABLE, "any" if config.resume else uuid.uuid4().hex)
             of_command = identifier == "any" or is_of_command(folder, identifier)

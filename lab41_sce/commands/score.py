@@ -71,27 +71,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     systems = []
     for table, of_system in layouts.items():
         errors = score_files(mixtures, of_system, table, options.metrics, options.parallel_backend, options.jobs)
-        systems.append(ScoredSystem(of_system.voices.name, table, errors))
-        _print(systems[-1], len(mixtures), options.baseline is not None)
+        systems.append(ScoredSystem(of_system.voices.name, table, [mixture.name for mixture in mixtures], errors))
+        _print(systems[-1], options.baseline is not None)
     if options.report:
-        write_score_report(options.report, systems, len(mixtures))
+        write_score_report(options.report, systems)
     return int(any(system.errors for system in systems))
 
 
-def _print(system: Any, n_mixtures: int, with_name: bool) -> None:
+def _print(system: Any, with_name: bool) -> None:
     """Print errors, counts and mean scores of a `ScoredSystem`."""
-    from lab41_sce.evaluation.folder_scoring import mean_scores
+    from lab41_sce.evaluation.folder_means import count_others, mean_scores
     from lab41_sce.reporting.score_report import voices_sentence
 
     for message in system.errors.values():
         print(f"error: {message}", file=sys.stderr)
     if system.errors:
-        print(f"{len(system.errors)} of {n_mixtures} mixtures are not scored, for the reasons above.", file=sys.stderr)
-    if sentence := voices_sentence(system.table):
+        print(f"{len(system.errors)} of {len(system.mixtures)} mixtures are not scored, for the reasons above.",
+              file=sys.stderr)
+    if n_others := count_others(system.table, system.mixtures):
+        mixtures = "other mixture, which does" if n_others == 1 else "other mixtures, which do"
+        print(f"{system.table} has {n_others} {mixtures} not count in these means.", file=sys.stderr)
+    if sentence := voices_sentence(system):
         print(sentence, file=sys.stderr)
     if with_name:
         print(f"{system.name}:")
-    for row in mean_scores(system.table).itertuples():
+    for row in mean_scores(system.table, system.scored).itertuples():
         mean, low, high = (f"{value:.{digits(row.metric)}f}" for value in (row.mean, row.low, row.high))
         limits = "" if math.isnan(row.low) else f" [{low}, {high}]"  # one mixture has no interval
         print(f"{row.metric:8} {mean:>6} {unit(row.metric):2}{limits}, {row.n:.0f} mixture{'s' if row.n > 1 else ''}")

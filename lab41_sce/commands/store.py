@@ -47,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from lab41_sce.data.store_writer import write_store
 
     utterances = load_corpus(options.root, options.subsets, min_seconds=options.min_seconds, check="headers")
+    if any(options.folder.glob("shard_*.json")):  # names and durations do not show that samples have changed
+        print(f"{options.folder} has speech of an earlier call, which is kept; delete the folder if the speech has "
+              "changed since.", file=sys.stderr)
     write_store(utterances, options.folder, options.sample_rate, options.jobs)
     table = load_store(options.folder)
     print(f"{options.folder}: {len(table)} utterances of {table['speaker'].nunique()} speakers, "

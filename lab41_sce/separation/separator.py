@@ -52,7 +52,7 @@ def separate(source: str | Path | np.ndarray | Recording, sample_rate_hz: int | 
         source: an audio file, of which the mean of the channels is separated; a signal `[N]` or `[C, N]`; or a
             `Recording`. The masks of several channels come from their mean. The loudest channel takes the place of
             the mean where the channels cancel each other (`audio/mixing.py`).
-        sample_rate_hz: sample rate of a signal; None for a file or a `Recording`.
+        sample_rate_hz: sample rate of a signal; None, or its own rate, for a file or a `Recording`.
         speakers: number of speakers, 1 to 100; "auto" to count them; or the smallest and the largest possible number to
             count between, such as `(2, 4)`. The shipped model counts up to five.
         model: a `.keras` file or the folder of a run; None for the shipped model.
@@ -134,6 +134,9 @@ class Separator:
             recording, one_channel = source, False
         else:
             recording, one_channel = Recording.of(source, sample_rate_hz), np.ndim(source) == 1  # type: ignore[arg-type]
+        if sample_rate_hz not in (None, recording.sample_rate_hz):
+            raise UserError(f"sample_rate_hz={sample_rate_hz} is given, but {recording.name} has "
+                            f"{recording.sample_rate_hz} Hz; leave it out, since a recording has its own rate.")
         stream = self.open(recording, n_speakers, **options)
         voices = np.concatenate([*stream], axis=-1)  # [S, C, N]
         _log_notes(recording)
@@ -149,7 +152,8 @@ class Separator:
         Args:
             recording: the recording to separate.
             n_speakers: S, 1 to 100; or "auto" or a range such as `(2, 4)` to count, see the function `separate`.
-            enrolled: embedding `[K]` of a speaker (`speaker_embedding`); the most similar voice comes first.
+            enrolled: embedding `[K]` of a speaker (`speaker_embedding`), or a mean of several, of any length; the most
+                similar voice comes first.
             binary_masks: assign each bin to the voice with the largest mask.
             keep_seconds: seconds from the start of the recording for which `Separation.details` keeps masks,
                 magnitudes and embeddings.

@@ -92,6 +92,33 @@ def test_a_person_is_enrolled_from_channels_of_opposite_signs(tiny_model):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("factor", [0.5, 3.0])
+def test_the_length_of_an_embedding_does_not_matter(tiny_model, factor):
+    """Such as that of the mean of two embeddings: similarities are cosines."""
+    tiny_model.verification_threshold, signal = 0.5, noise(2, 10000)[:, 0]
+    separator = Separator(tiny_model)
+    embedding = separator.speaker_embedding(Recording.of(signal, 10000))
+    expected, found = (separator.separate(signal, 10000, 2, enrolled=enrolled)
+                       for enrolled in (embedding, factor * embedding))
+    np.testing.assert_allclose(found.similarity, expected.similarity, atol=1e-6)
+    assert found.enrolled_found == expected.enrolled_found
+
+
+@pytest.mark.parametrize("embedding", [np.zeros(3), np.full(3, np.nan), np.ones(7), np.ones((1, 3))])
+def test_what_is_no_embedding_is_refused(tiny_model, embedding):
+    tiny_model.verification_threshold = 0.5
+    with pytest.raises(UserError, match="is not that of a speaker; give 3 numbers"):
+        Separator(tiny_model).separate(noise(1, 10000)[:, 0], 10000, 2, enrolled=embedding)
+
+
+def test_a_file_has_its_own_rate(tiny_model, tmp_path):
+    soundfile.write(tmp_path / "talk.wav", noise(1, 16000), 16000, "FLOAT")
+    for source in (tmp_path / "talk.wav", Recording.open(tmp_path / "talk.wav")):
+        assert Separator(tiny_model).separate(source, 16000, 1).sample_rate_hz == 16000
+        with pytest.raises(UserError, match="sample_rate_hz=8000 is given, but .*talk.wav has 16000 Hz"):
+            Separator(tiny_model).separate(source, 8000, 1)
+
+
 def test_a_file_gives_the_voices_of_the_mean_channel(tiny_model, tmp_path):
     signal = noise(1, 16000, channels=2)
     soundfile.write(tmp_path / "talk.wav", signal, 16000, "FLOAT")
