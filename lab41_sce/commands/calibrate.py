@@ -55,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         measure,
     )
     from lab41_sce.models.embedding_model import EmbeddingModel
-    from lab41_sce.models.loading import load_model, model_file
+    from lab41_sce.models.loading import load_model
+    from lab41_sce.models.model_file import model_file
     from lab41_sce.pretrained import MODEL
     from lab41_sce.separation.count_classifier import weights_checksum
     from lab41_sce.separation.separator import Separator

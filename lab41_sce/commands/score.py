@@ -16,15 +16,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.definitions import ALL_METRICS, ENERGY_METRICS, digits, unit
-from lab41_sce.evaluation.folder_layout import find_layout
-from lab41_sce.evaluation.folder_means import count_others, mean_scores
-from lab41_sce.evaluation.folder_scoring import score_files
 from lab41_sce.process_pool import ENGINES
-from lab41_sce.reporting.score_report import ScoredSystem, voices_sentence, write_score_report
 
 
 @command("interrupted: the scores so far are saved; run the same command again to continue")
@@ -62,6 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1 (one per core).")
     if len(options.paths) < 3:
         parser.error("give mixtures, references and voices")
+    from lab41_sce.evaluation.folder_layout import find_layout  # pandas and mir_eval are not needed for the help
+    from lab41_sce.evaluation.folder_scoring import score_files
+    from lab41_sce.reporting.score_report import ScoredSystem, write_score_report
+
     mixtures, layout = find_layout(options.paths)
     layouts = {options.out: layout}
     if options.baseline:
@@ -77,8 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(any(system.errors for system in systems))
 
 
-def _print(system: ScoredSystem, with_name: bool) -> None:
-    """Print errors, counts and mean scores of a system."""
+def _print(system: Any, with_name: bool) -> None:
+    """Print errors, counts and mean scores of a `ScoredSystem`."""
+    from lab41_sce.evaluation.folder_means import count_others, mean_scores
+    from lab41_sce.reporting.score_report import voices_sentence
+
     for message in system.errors.values():
         print(f"error: {message}", file=sys.stderr)
     if system.errors:

@@ -48,11 +48,11 @@ class Outcome(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1)  # once in a process
-def load_separator(model: Path | None, call: str) -> Any:
+def load_separator(model: Path | None, runtime: str, call: str) -> Any:
     """Load a `Separator`. The id of the call makes a process that outlives the call load the model again."""
-    from lab41_sce.separation.separator import Separator  # imports TensorFlow, after the options are checked
+    from lab41_sce.separation.separator import Separator  # not needed for the help
 
-    return Separator.load(model) if model else Separator.from_pretrained()
+    return Separator.load(model, runtime) if model else Separator.from_pretrained(runtime)
 
 
 def open_recording(path: Path, options: argparse.Namespace) -> Recording:
@@ -74,7 +74,8 @@ def open_stream(recording: Recording, options: argparse.Namespace, enrolled: np.
         from lab41_sce.separation.channel_voices import ChannelStream
 
         return ChannelStream(recording, progress)
-    return load_separator(options.model, options.call).open(recording, options.speakers, enrolled, progress=progress)
+    separator = load_separator(options.model, options.runtime, options.call)
+    return separator.open(recording, options.speakers, enrolled, progress=progress)
 
 
 def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Path],
@@ -168,7 +169,8 @@ def separate_all(options: argparse.Namespace) -> bool:
     only = None if several else open_recording(paths[0], options)
     enrolled = None
     if options.channels != SPEAKERS:
-        separator = load_separator(options.model, options.call)  # a mistake is reported once, not for each recording
+        # A mistake is reported once, not for each recording.
+        separator = load_separator(options.model, options.runtime, options.call)
         enrolled = separator.speaker_embedding(person) if person else None
     if only:
         return report(separate_file(paths[0], options, inputs, enrolled, only))
@@ -222,9 +224,8 @@ def separate_files(paths: list[Path], options: argparse.Namespace, inputs: Colle
 
     try:
         with workers(options.parallel_backend, options.jobs) as run:
-            outcomes = run(map(job, paths))
-            return all([report(outcome) for outcome in tqdm(outcomes, "separating", len(paths), unit=" files",
-                                                            disable=len(paths) == 1 or None)])
+            return all([report(outcome) for outcome in tqdm(run(map(job, paths)), "separating", len(paths),
+                                                            unit=" files", disable=len(paths) == 1 or None)])
     finally:
         delete_abandoned(options.out_dir)  # of processes that were killed: by joblib, when this one is interrupted
 

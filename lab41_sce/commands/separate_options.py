@@ -23,6 +23,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                              "sound), folders that contain them, or - for standard input")
     parser.add_argument("--model", type=Path, metavar="RUN_OR_FILE",
                         help="folder of a run, or a .keras file (default: the shipped model)")
+    parser.add_argument("--runtime", choices=("onnx", "keras"), default="onnx", help="default: onnx, it loads faster")
     parser.add_argument("--speakers", default="auto", metavar="auto|N|N-M",
                         help="number of speakers, or the range to count in, such as 2-4 (default: counted, up to 5)")
     parser.add_argument("--enroll", type=Path, metavar="FILE",

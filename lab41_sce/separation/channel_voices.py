@@ -14,7 +14,7 @@ import numpy as np
 from lab41_sce import audio
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.windows import Window, plan_windows
-from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 from lab41_sce.separation.activity import SpeakerActivity
 from lab41_sce.separation.result import FoundSpeakers, Separation
 from lab41_sce.separation.window_signals import first_frame_seconds, frame_seconds, own_frames
@@ -31,7 +31,7 @@ class ChannelStream:
     """
 
     def __init__(self, recording: Recording, progress: Callable[[float], object]):
-        self._recording, self._progress, self._front_end = recording, progress, FrontEnd()
+        self._recording, self._progress, self._front_end = recording, progress, NumpyFrontEnd()
         self._windows = plan_windows(recording, self._front_end.sample_rate_hz, self._front_end.hop_length,
                                      CONTEXT_FRAMES)
         self._activity: list[SpeakerActivity] = []

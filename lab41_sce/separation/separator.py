@@ -7,25 +7,30 @@ An embedding model processes a long recording in overlapping windows (`streaming
 once, so a voice keeps its number, and memory is bounded. A model that estimates masks directly could order the voices
 differently in each window, so it processes the whole recording at once, in about 0.25 GB a minute.
 
+The network is computed by onnxruntime, which loads in a fraction of the time of TensorFlow (`models/onnx_network.py`).
+Keras computes it on request, and where the network has no ONNX form or onnxruntime is not installed. The voices of the
+two agree to -80 dB.
+
 A `Separator` can be used in several threads, and in processes that were started by `spawn`, `forkserver`, joblib's
 loky, Dask or Ray; it is sent to them by pickle. It is refused in a fork of a process that has made a `Separator`:
-TensorFlow's threads do not exist there, and its first operation would never return.
+the threads of the runtime do not exist there, and its first operation would never return.
 """
 
 import logging
 import os
 import pickle
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
-import keras
 import numpy as np
 
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.windows import WINDOW_SECONDS
 from lab41_sce.errors import UserError
-from lab41_sce.models.loading import load_model, model_file
+from lab41_sce.models.model_file import model_file
+from lab41_sce.models.onnx_network import load_onnx_model
 from lab41_sce.pretrained import MODEL
 from lab41_sce.separation.confidence import ConfidenceThresholds, read_thresholds
 from lab41_sce.separation.count_classifier import CountClassifier, read_classifier
@@ -36,6 +41,7 @@ from lab41_sce.separation.streaming import VoiceStream
 logger = logging.getLogger(__name__)
 
 MAX_SPEAKERS = 100  # each needs the memory of a recording
+RUNTIMES = ("onnx", "keras")
 
 
 def separate(source: str | Path | np.ndarray | Recording, sample_rate_hz: int | None = None,
@@ -70,8 +76,8 @@ class Separator:
     """Separate recordings of any sample rate and length with a trained model.
 
     Args:
-        model: an `EmbeddingModel`, a `MaskModel`, or another object with a `front_end` and a method
-            `masks(mixture, n_speakers)`.
+        model: an embedding model or a mask model, of Keras or of `load_onnx_model`; or another object with a
+            `front_end` and a method `masks(mixture, n_speakers)`.
         window_seconds: approximate length of the windows of a long recording.
         counting: classifier that counts the speakers for this model; None to count by the model's threshold.
         confidence_thresholds: decide whether a confidence is low; None if they were not measured for this model.
@@ -84,20 +90,36 @@ class Separator:
         self._refuse_forks()
         self.model, self.window_seconds, self.counting = model, window_seconds, counting
         self.confidence_thresholds = confidence_thresholds
+        self._file: Path | None = None  # of the model, if it was loaded
 
     @classmethod
-    def from_pretrained(cls) -> "Separator":
-        """Load the shipped model (`pretrained/MODEL_CARD.md` describes it)."""
-        return cls.load(MODEL)
+    def from_pretrained(cls, runtime: str = "onnx") -> "Separator":
+        """Load the shipped model (`pretrained/MODEL_CARD.md` describes it); arguments as in `load`."""
+        return cls.load(MODEL, runtime)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Separator":
-        """Load a model, and the classifier and the thresholds beside it; arguments and errors as in `load_model`,
-        `read_classifier` and `read_thresholds`.
+    def load(cls, path: str | Path, runtime: str = "onnx") -> "Separator":
+        """Load a model, and the classifier and the thresholds beside it.
+
+        Args:
+            path: a `.keras` file, the folder of a run, or a folder in its `systems/`.
+            runtime: "onnx", or "keras" to compute the network with Keras, on a GPU if TensorFlow finds one. Keras is
+                also used if the network has no ONNX form, or if onnxruntime is not installed.
+
+        Raises:
+            UserError: the runtime is unknown, or the model, the classifier or the thresholds cannot be used.
         """
         cls._refuse_forks()
-        model, file = load_model(path), model_file(path)
-        return cls(model, counting=read_classifier(file, model), confidence_thresholds=read_thresholds(file, model))
+        if runtime not in RUNTIMES:
+            raise UserError(f"the runtime {runtime} is unknown; choose from {', '.join(RUNTIMES)}.")
+        file = model_file(path)
+        model: Any = load_onnx_model(file) if runtime == "onnx" else None
+        if model is None:
+            model = _load_keras_model(file)
+        separator = cls(model, counting=read_classifier(file, model),
+                        confidence_thresholds=read_thresholds(file, model))
+        separator._file = file
+        return separator
 
     def separate(self, source: str | Path | np.ndarray | Recording, sample_rate_hz: int | None = None,
                  n_speakers: int | str | tuple[int, int] = "auto", **options: Any) -> Separation:
@@ -145,7 +167,6 @@ class Separator:
         possible_numbers = self._possible_numbers(n_speakers)
         if enrolled is not None:
             self._require_verification_threshold()
-            enrolled = self._direction(enrolled)
         stream = VoiceStream(self.model, recording, possible_numbers, enrolled, binary_masks, keep_seconds,
                              self.window_seconds, progress or (lambda share: None), self.counting,
                              self.confidence_thresholds)
@@ -179,19 +200,25 @@ class Separator:
         Args:
             folder: made if necessary; its files are replaced.
         """
+        import keras  # takes seconds
+
         self._refuse_forks()
+        model = self.model if isinstance(self.model, keras.Model) or not self._file else _load_keras_model(self._file)
         archive = keras.export.ExportArchive()
-        archive.track(self.model)
-        archive.add_endpoint("serve", self.model.call, [keras.InputSpec("float32", (None, None))])
+        archive.track(model)
+        archive.add_endpoint("serve", model.call, [keras.InputSpec("float32", (None, None))])
         archive.write_out(str(folder), verbose=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickle; the model is pickled by itself, so that a fork need not load it."""
-        return {**vars(self), "model": pickle.dumps(self.model)}
+        return vars(self) | {"model": (type(self.model).__module__, pickle.dumps(self.model))}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the state, without the model in a fork: an error here would stop the worker, and the pool wait."""
-        vars(self).update(state, model=None if self._is_fork() else pickle.loads(state["model"]))
+        module, model = state["model"]
+        if not self._is_fork():
+            import_module(module)  # Keras finds the classes of a model only after they are imported
+        vars(self).update(state, model=None if self._is_fork() else pickle.loads(model))
 
     @classmethod
     def _is_fork(cls) -> bool:
@@ -201,7 +228,7 @@ class Separator:
 
     @classmethod
     def _refuse_forks(cls) -> None:
-        """Raise UserError if TensorFlow would wait for ever in this process."""
+        """Raise UserError if the runtime would wait for ever in this process."""
         if cls._is_fork():
             raise UserError("a Separator cannot be used in a fork of the process that loaded it; start the processes "
                             'with multiprocessing.get_context("spawn"), or use threads.')
@@ -231,14 +258,12 @@ class Separator:
             raise UserError("this model cannot find a person, because its verification threshold was not measured; "
                             "use the shipped model.")
 
-    def _direction(self, embedding: np.ndarray) -> np.ndarray:
-        """Scale the embedding of a speaker to length one; raise UserError if it cannot be one of this model."""
-        size, embedding = self.model.network.output_shape[-1], np.asarray(embedding)
-        length = np.linalg.norm(embedding)
-        if embedding.shape != (size,) or not 0 < length < np.inf:
-            raise UserError(f"an embedding of shape {embedding.shape} and length {length:g} is not that of a speaker; "
-                            f"give {size} numbers of Separator.speaker_embedding with this model.")
-        return embedding / length
+
+def _load_keras_model(file: Path) -> Any:
+    """Load a model with Keras."""
+    from lab41_sce.models.loading import load_model  # imports TensorFlow, which takes seconds
+
+    return load_model(file)
 
 
 def _is_number(value: Any) -> bool:

@@ -18,8 +18,9 @@ import numpy as np
 from lab41_sce.audio.mixing import mix
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.windows import Window, plan_windows
+from lab41_sce.errors import UserError
 from lab41_sce.models.clustering import active_bins
-from lab41_sce.models.embedding_model import EmbeddingModel
+from lab41_sce.models.mask_estimation import EmbeddingMasks
 from lab41_sce.separation.activity import SpeakerActivity
 from lab41_sce.separation.chunked_inference import OWN_FRAMES, embeddings_of_hidden, hidden_outputs
 from lab41_sce.separation.confidence import ConfidenceThresholds
@@ -64,7 +65,7 @@ class VoiceStream:
         self._hidden: dict[Window, np.ndarray] = {}  # of the windows that determine the centroids
         self._activity: list[SpeakerActivity] = []
         self._details: list[SpectralDetails] = []
-        self._embeds = isinstance(model, EmbeddingModel)
+        self._embeds = isinstance(model, EmbeddingMasks)
         if self._embeds:
             self.windows = plan_windows(recording, model.front_end.sample_rate_hz, model.front_end.hop_length,
                                         OWN_FRAMES * model.hop_reduction, window_seconds)
@@ -100,7 +101,8 @@ class VoiceStream:
         centroids = model.centroids(embeddings[loud], magnitudes[loud], n_speakers)
         if self._enrolled is None:
             return FoundSpeakers(n_speakers, count, centroids)
-        similarity = centroids @ self._enrolled / np.maximum(np.linalg.norm(centroids, axis=1), 1e-12)
+        enrolled = _direction(self._enrolled, centroids.shape[1])
+        similarity = centroids @ enrolled / np.maximum(np.linalg.norm(centroids, axis=1), 1e-12)
         order = np.argsort(-similarity)
         found = bool(similarity[order[0]] >= model.verification_threshold)
         return FoundSpeakers(n_speakers, count, centroids[order], similarity[order], found)
@@ -231,3 +233,13 @@ def choose_windows(loudness: np.ndarray, most: int = MAX_CLUSTERING_WINDOWS) -> 
     rest = np.sort(ranked[most // 2 :])
     spaced = rest[np.linspace(0, len(rest) - 1, most // 2).round().astype(int)]
     return sorted({*ranked[: most // 2].tolist(), *spaced.tolist()})
+
+
+def _direction(embedding: np.ndarray, size: int) -> np.ndarray:
+    """Scale the embedding of a speaker to length one; raise UserError if it is no embedding `[size]`."""
+    embedding = np.asarray(embedding)
+    length = np.linalg.norm(embedding)
+    if embedding.shape != (size,) or not 0 < length < np.inf:
+        raise UserError(f"an embedding of shape {embedding.shape} and length {length:g} is not that of a speaker; "
+                        f"give {size} numbers of Separator.speaker_embedding with this model.")
+    return embedding / length

@@ -14,7 +14,7 @@ from lab41_sce import audio
 from lab41_sce.audio.mixing import mix, mixing_weights
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.windows import Window
-from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 
 MAX_KEPT_BYTES = 256_000_000  # about 10 minutes of one channel
 
@@ -38,7 +38,7 @@ class WindowSignals(NamedTuple):
 class WindowReader:
     """Read, resample and transform the windows of a recording for the front end of a model."""
 
-    def __init__(self, recording: Recording, front_end: FrontEnd):
+    def __init__(self, recording: Recording, front_end: NumpyFrontEnd):
         self.recording, self.front_end = recording, front_end
         self._bytes_left: float = MAX_KEPT_BYTES
         self._kept: dict[Window, WindowSignals] = {}
@@ -91,17 +91,17 @@ class WindowReader:
         return 4 * (self.recording.n_channels * (n_samples + n_resampled + 2 * n_bins) + n_bins)
 
 
-def frame_seconds(front_end: FrontEnd) -> float:
+def frame_seconds(front_end: NumpyFrontEnd) -> float:
     """Return the time between frames, in seconds."""
     return front_end.hop_length / front_end.sample_rate_hz
 
 
-def first_frame_seconds(front_end: FrontEnd) -> float:
+def first_frame_seconds(front_end: NumpyFrontEnd) -> float:
     """Return the centre of the first frame, in seconds: negative if frames overlap by more than half."""
     return (front_end.hop_length - front_end.frame_length / 2) / front_end.sample_rate_hz
 
 
-def own_frames(window: Window, front_end: FrontEnd, sample_rate_hz: int) -> slice:
+def own_frames(window: Window, front_end: NumpyFrontEnd, sample_rate_hz: int) -> slice:
     """Return the slice of a window's frames that excludes the frames of its context.
 
     Args:
