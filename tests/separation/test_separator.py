@@ -62,17 +62,22 @@ def test_channels_get_the_masks_of_their_mean(tiny_model):
     np.testing.assert_allclose(voices[:, 0], mean / 0.75, atol=1e-4)
 
 
+def notes(caplog):
+    """Return the log records of this package; TensorFlow may log another trace of the network."""
+    return [record for record in caplog.records if record.name.startswith("lab41_sce")]
+
+
 @pytest.mark.parametrize("kind", ["embeddings", "masks"])
 def test_channels_of_opposite_signs_get_the_masks_of_one_of_them(tiny_model, kind, caplog):
     """The mean of such channels is silence, and gave half of the recording to each voice."""
     model = tiny_model if kind == "embeddings" else MaskModel(FrontEnd(), blstm(257, 2, n_layers=1, units=4), 2)
     signal, separator = noise(2, 10000)[:, 0], Separator(model, window_seconds=1.0)
     expected = separator.separate(signal, 10000, 2)
-    assert not caplog.records
+    assert not notes(caplog)
     opposite = separator.separate(np.stack([0.9 * signal, -signal]), 10000, 2)
     np.testing.assert_allclose(opposite.voices[:, 1], -expected.voices, atol=1e-4)
     np.testing.assert_allclose(opposite.voices[:, 0], 0.9 * expected.voices, atol=1e-4)
-    [record] = caplog.records
+    [record] = notes(caplog)
     assert "the signal: the channels cancel each other; the masks come from the loudest" in record.getMessage()
 
 
