@@ -234,7 +234,7 @@ def is_clear(error):
 def run_separate(separator, arguments):
     """Run the command line in this process; return its code and its messages."""
     errors = io.StringIO()
-    with mock.patch.object(Separator, "from_pretrained", lambda: separator), mock.patch("sys.stderr", errors), \
+    with mock.patch.object(Separator, "from_pretrained", lambda *_: separator), mock.patch("sys.stderr", errors), \
             mock.patch("sys.stdout", io.StringIO()):
         code = separate.main(arguments)
     return code, errors.getvalue()
