@@ -285,7 +285,7 @@ def test_files_of_an_earlier_call_are_kept_and_listed(model_file, tmp_path, caps
 
 
 def test_recordings_are_checked_before_the_model_is_loaded(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(Separator, "from_pretrained", lambda: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(Separator, "from_pretrained", lambda *_: pytest.fail("the model was loaded"))
     soundfile.write(tmp_path / "talk.wav", noise(1, 16000), 16000)
     assert separate.main([str(tmp_path / "talk.wav"), "--channels", "3", "--out-dir", str(tmp_path / "voices")]) == 1
     assert "no channel 3" in capsys.readouterr().err
