@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from lab41_sce.errors import UserError
 
@@ -29,6 +27,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read, is too large, nests too deeply, has too many aliases or is no mapping.
     """
+    from omegaconf import OmegaConf  # takes 0.1 seconds, which a separation does not need
+    from omegaconf.errors import OmegaConfBaseException
+
     try:
         text = _read_text(path)
         check_yaml(text)

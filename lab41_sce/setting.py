@@ -9,6 +9,7 @@ choices of a list hold for its elements. `check_fields` compares a mapping of va
 """
 
 import copy
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from numbers import Integral, Real
@@ -56,7 +57,8 @@ class Declaration:
             return not self.choices or value in self.choices
         if value is None or isinstance(value, (bool, dict)):
             return True
-        return ((self.at_least is None or self.at_least <= value) and (self.at_most is None or value <= self.at_most)
+        return (math.isfinite(value) and (self.at_least is None or self.at_least <= value)
+                and (self.at_most is None or value <= self.at_most)
                 and (self.below is None or value < self.below))
 
     def range(self) -> str:

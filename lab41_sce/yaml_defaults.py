@@ -8,10 +8,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
+from lab41_sce.config_path import CONFIG_PATH as CONFIG_PATH
 from lab41_sce.errors import UserError
-
-_INSTALLED = Path(__file__).parent / "experiments"
-CONFIG_PATH = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent / "experiments"
 
 
 def with_yaml_defaults(path: str, **changes: Any) -> Callable[..., Any]:

@@ -57,9 +57,10 @@ def judge_against_deep_clustering(scores: pd.DataFrame, mixtures: pd.DataFrame, 
         verdict = UNDECIDED
     sides = [f"better on {listed(better)}" if better else "", f"worse on {listed(worse)}" if worse else ""]
     found = " and ".join(filter(None, sides)) or "neither better nor worse on any kind"
-    reason = (f"On {split} speakers, SCE is {found} (the interval of the difference excludes 0). The claim holds if "
-              "SCE is better on FF, FM and All and its mean on MM is not above that of deep clustering. It does not "
-              f"hold if SCE is worse on one of FF, FM and All, or better on MM.{few}")
+    reason = (f"On {split} speakers, SCE is {found}; better and worse mean that the interval of the difference "
+              "excludes 0. The claim holds if SCE is better on FF, FM and All and its mean on MM is not above that of "
+              "deep clustering. It does not hold if SCE is worse on one of FF, FM and All, or better on MM."
+              f"{few}")
     table = Table(["kind", f"{MAIN_METRIC} of SCE minus deep clustering (dB)", "n"],
                   [[kind, interval(gain, signed=True), f"{rows.loc[kind, 'n']:.0f}"] for kind, gain in gains.items()])
     return Claim(AGAINST_DEEP_CLUSTERING, verdict, reason, table)

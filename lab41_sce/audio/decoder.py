@@ -16,6 +16,7 @@ import av
 import numpy as np
 import soundfile
 
+from lab41_sce.audio.call_channels import CallChannels
 from lab41_sce.audio.media_file import MediaFile
 from lab41_sce.audio.mixing import mix, mixing_weights
 from lab41_sce.audio.mp3_length import ENCODER_PADDING, count_mp3_samples
@@ -45,7 +46,7 @@ class Decoder:
         n_channels: C, of the samples that `read` returns.
         n_samples: samples of a channel that can be decoded; with `whole=False`, those that the header states.
         notes: sentences about a header that disagrees with the contents, about damaged parts, about further streams of
-            sound, and about channels that cancel each other.
+            sound, and about channels that cancel each other or hold a person each.
 
     Raises:
         UserError: the file is missing, a directory, a pipe, an address, not audio, encrypted or empty, it has no such
@@ -170,10 +171,14 @@ class Decoder:
             self._weights = (np.arange(n_channels) == int(channels) - 1).astype(np.float32)
         elif n_channels > 1:
             with decodable(self.path), self._quiet():
-                self._weights = mixing_weights(self._blocks())
+                call = CallChannels(self.sample_rate_hz)
+                self._weights = mixing_weights(call.measured(self._blocks()) if n_channels == 2 else self._blocks())
             if self._weights.max() == 1:
                 self.notes.append(f"the channels cancel each other; channel {self._weights.argmax() + 1}, the loudest, "
                                   "is used instead of their mean")
+            if call.hold_one_person_each():
+                self.notes.append("each channel seems to hold another person, as in a recorded call; --channels "
+                                  "speakers writes each channel as the voice of a person")
         self.n_channels = 1
         self._open()
 

@@ -1,6 +1,7 @@
 """Several channels become one: their mean, or the loudest channel where the mean would cancel the sound.
 
-Some devices record one microphone on two channels with opposite signs. The mean of such channels is silence.
+Some devices record one microphone on two channels with opposite signs. The mean of such channels is silence. A constant
+offset, which sound cards add with the same sign, does not count as sound.
 """
 
 from collections.abc import Iterable
@@ -20,12 +21,17 @@ def mixing_weights(blocks: Iterable[np.ndarray]) -> np.ndarray:
         float32 `[C]`: 1 / C each; where the mean of the channels has less than a hundredth of their mean energy, 1 for
         the loudest channel and 0 for the others.
     """
+    sums: np.ndarray | float = 0.0
     energies: np.ndarray | float = 0.0
-    energy_of_mean = 0.0
+    energy_of_mean, n_samples = 0.0, 0
     for block in blocks:
+        sums = sums + block.sum(axis=0, dtype=np.float64)
         energies = energies + np.square(block, dtype=np.float64).sum(axis=0)
         energy_of_mean += float(np.square(block.mean(axis=1), dtype=np.float64).sum())
-    energies = np.atleast_1d(energies)
+        n_samples += len(block)
+    means = np.atleast_1d(sums) / max(n_samples, 1)
+    energies = np.maximum(np.atleast_1d(energies) - n_samples * means**2, 0)  # without constant offsets
+    energy_of_mean = max(energy_of_mean - n_samples * means.mean() ** 2, 0)
     if energy_of_mean >= CANCELLED * energies.mean():
         return np.full(len(energies), 1.0 / len(energies), np.float32)
     return (np.arange(len(energies)) == energies.argmax()).astype(np.float32)

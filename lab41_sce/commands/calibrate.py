@@ -5,14 +5,13 @@
 writes `model.counting.json` beside the model. `lab41-sce separate` then reports the probability of each number.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
-from lab41_sce.command_line import command
+from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 
 MIN_MIXTURES = 200  # fewer do not have every number of speakers in every fold
@@ -28,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 if the file is in place, 1 after an error, 130 after an interruption.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "lab41-sce calibrate", description="Fit the classifier that counts speakers to a model, with mixtures of "
         "speakers that the model was not trained on. It is written as JSON beside the model.",
         epilog="Repeat an interrupted command to continue. Exit status: 0 calibrated, 1 error, 2 wrong arguments, "
@@ -56,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         measure,
     )
     from lab41_sce.models.embedding_model import EmbeddingModel
-    from lab41_sce.models.loading import load_model, model_file
+    from lab41_sce.models.loading import load_model
+    from lab41_sce.models.model_file import model_file
     from lab41_sce.pretrained import MODEL
     from lab41_sce.separation.count_classifier import weights_checksum
     from lab41_sce.separation.separator import Separator

@@ -26,6 +26,7 @@ from omegaconf import DictConfig
 
 from lab41_sce.atomic_write import write_csv
 from lab41_sce.command_line import VERBOSE, command, show_messages
+from lab41_sce.commands.experiment_help import EXPLANATION, experiment_help
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import (
     COMPOSING_ERRORS,
@@ -42,14 +43,6 @@ from lab41_sce.runs.unknown_settings import composing_error
 from lab41_sce.suggestion import did_you_mean
 from lab41_sce.training.distributed import WorkerLost, Workers
 from lab41_sce.training.launcher import launch, restart_process
-
-EXPLANATION = """An experiment trains and scores systems, and writes a report. Choose one:
-
-  python -m lab41_sce.experiment +exp=smoke
-  python -m lab41_sce.experiment +exp=two_speaker corpus=librispeech corpus.root=PATH training.minutes=60
-
---settings lists every setting, --cfg job shows a composed configuration, --help all options, and -v shows the messages
-of TensorFlow."""
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +131,8 @@ def run_composed(config: DictConfig) -> None:
     folder = Path(job.runtime.output_dir if in_sweep else str(config.run_dir)).absolute()
     try:
         strategy = check(config).training.strategy
+        if config.resume and config.overwrite and COMMAND_VARIABLE not in os.environ:  # it is set in restarted workers
+            raise UserError("resume=true and overwrite=true contradict each other; give one of them.")
         if strategy:  # a restarted worker resumes, although its command may contain overwrite=true
             identifier = os.environ.setdefault(COMMAND_VARIABLE, "any" if config.resume else uuid.uuid4().hex)
             of_command = identifier == "any" or is_of_command(folder, identifier)
@@ -191,6 +186,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given:
         print(EXPLANATION, file=sys.stderr)
         return 1
+    if given in (["--help"], ["-h"]):
+        print(experiment_help())
+        return 0
     if given == ["--settings"]:
         print(describe_settings())
         return 0

@@ -16,14 +16,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.definitions import ALL_METRICS, ENERGY_METRICS, digits, unit
-from lab41_sce.evaluation.folder_layout import find_layout
-from lab41_sce.evaluation.folder_scoring import mean_scores, score_files
 from lab41_sce.process_pool import ENGINES
-from lab41_sce.reporting.score_report import ScoredSystem, voices_sentence, write_score_report
 
 
 @command("interrupted: the scores so far are saved; run the same command again to continue")
@@ -61,6 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1 (one per core).")
     if len(options.paths) < 3:
         parser.error("give mixtures, references and voices")
+    from lab41_sce.evaluation.folder_layout import find_layout  # pandas and mir_eval are not needed for the help
+    from lab41_sce.evaluation.folder_scoring import score_files
+    from lab41_sce.reporting.score_report import ScoredSystem, write_score_report
+
     mixtures, layout = find_layout(options.paths)
     layouts = {options.out: layout}
     if options.baseline:
@@ -69,24 +71,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     systems = []
     for table, of_system in layouts.items():
         errors = score_files(mixtures, of_system, table, options.metrics, options.parallel_backend, options.jobs)
-        systems.append(ScoredSystem(of_system.voices.name, table, errors))
-        _print(systems[-1], len(mixtures), options.baseline is not None)
+        systems.append(ScoredSystem(of_system.voices.name, table, [mixture.name for mixture in mixtures], errors))
+        _print(systems[-1], options.baseline is not None)
     if options.report:
-        write_score_report(options.report, systems, len(mixtures))
+        write_score_report(options.report, systems)
     return int(any(system.errors for system in systems))
 
 
-def _print(system: ScoredSystem, n_mixtures: int, with_name: bool) -> None:
-    """Print errors, counts and mean scores of a system."""
+def _print(system: Any, with_name: bool) -> None:
+    """Print errors, counts and mean scores of a `ScoredSystem`."""
+    from lab41_sce.evaluation.folder_means import count_others, mean_scores
+    from lab41_sce.reporting.score_report import voices_sentence
+
     for message in system.errors.values():
         print(f"error: {message}", file=sys.stderr)
     if system.errors:
-        print(f"{len(system.errors)} of {n_mixtures} mixtures are not scored, for the reasons above.", file=sys.stderr)
-    if sentence := voices_sentence(system.table):
+        print(f"{len(system.errors)} of {len(system.mixtures)} mixtures are not scored, for the reasons above.",
+              file=sys.stderr)
+    if n_others := count_others(system.table, system.mixtures):
+        mixtures = "other mixture, which does" if n_others == 1 else "other mixtures, which do"
+        print(f"{system.table} has {n_others} {mixtures} not count in these means.", file=sys.stderr)
+    if sentence := voices_sentence(system):
         print(sentence, file=sys.stderr)
     if with_name:
         print(f"{system.name}:")
-    for row in mean_scores(system.table).itertuples():
+    for row in mean_scores(system.table, system.scored).itertuples():
         mean, low, high = (f"{value:.{digits(row.metric)}f}" for value in (row.mean, row.low, row.high))
         limits = "" if math.isnan(row.low) else f" [{low}, {high}]"  # one mixture has no interval
         print(f"{row.metric:8} {mean:>6} {unit(row.metric):2}{limits}, {row.n:.0f} mixture{'s' if row.n > 1 else ''}")

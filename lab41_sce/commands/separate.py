@@ -11,9 +11,8 @@ import contextlib
 import functools
 import os
 import sys
-import uuid
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,20 +20,16 @@ import numpy as np
 from tqdm import tqdm
 
 from lab41_sce.audio import check_rate
-from lab41_sce.audio.decoder import MAX_RATE_HZ, MIN_RATE_HZ
 from lab41_sce.audio.pipe import STDIN, saved_stdin
 from lab41_sce.audio.recording import Recording
-from lab41_sce.audio.writing import SUFFIXES
-from lab41_sce.command_line import Parser, command
+from lab41_sce.command_line import command
+from lab41_sce.commands.separate_options import SPEAKERS, check_choices, output_paths, parse
 from lab41_sce.errors import UserError
 from lab41_sce.printable import printable
 from lab41_sce.separation.output_paths import (
     ACTIVITY,
-    JSON,
     MAX_VOICES,
-    RTTM,
     SPECTROGRAMS,
-    OutputPaths,
     check_outputs,
     is_copy,
     list_recordings,
@@ -42,86 +37,6 @@ from lab41_sce.separation.output_paths import (
 
 MIN_BAR_SECONDS = 60  # a shorter recording has no progress bar
 BAR = "{desc}: {percentage:3.0f} %|{bar}| {elapsed} < {remaining}"
-
-
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = Parser("lab41-sce separate", description="Write one file for each speaker.")
-    parser.add_argument("files", nargs="+", metavar="FILE",
-                        help="recordings (WAV, FLAC, OGG, MP3, M4A, MP4, WebM, WMA, AMR and others; of films, the "
-                             "sound), folders that contain them, or - for standard input")
-    parser.add_argument("--model", type=Path, metavar="RUN_OR_FILE",
-                        help="folder of a run, or a .keras file (default: the shipped model)")
-    parser.add_argument("--speakers", default="auto", metavar="auto|N|N-M",
-                        help="number of speakers, or the range to count in, such as 2-4 (default: counted, up to 5)")
-    parser.add_argument("--enroll", type=Path, metavar="FILE",
-                        help="recording of one person who talks alone; the voice of this person comes first")
-    parser.add_argument("--out-dir", default=Path("."), type=Path, metavar="DIR",
-                        help="folder for the voices (default: the current folder)")
-    parser.add_argument("--format", choices=[suffix[1:] for suffix in SUFFIXES], metavar="|".join(
-        suffix[1:] for suffix in SUFFIXES), help="format of the voices (default: flac for FLAC files, otherwise wav)")
-    parser.add_argument("--rate", type=int, metavar="HZ", help="sample rate of the voices (default: as the recording)")
-    parser.add_argument("--stream", type=int, default=1, metavar="N",
-                        help="stream of sound to separate, where a file has several (default: 1)")
-    parser.add_argument("--channels", default="mix", metavar="mix|each|N",
-                        help="separate the mean of the channels (default), each channel with the masks of the mean, or "
-                             "one channel")
-    parser.add_argument("--plot", action="store_true",
-                        help="draw spectrograms of the voices (first minute) and the times when each speaks, as PNG")
-    parser.add_argument("--json", action="store_true", help="write times, confidence and speaker count as JSON")
-    parser.add_argument("--rttm", action="store_true", help="write the times when each voice speaks as RTTM")
-    parser.add_argument("--force", action="store_true", help="replace existing files")
-    parser.add_argument("--jobs", type=int, metavar="N",
-                        help="number of processes for several recordings (default: 1; -1: one for each core, which is "
-                             "the default on a cluster)")
-    parser.add_argument("--parallel-backend", choices=("loky", "dask", "ray"), default="loky",
-                        help="run the processes on this machine (loky, default) or on a cluster")
-    return parser.parse_args(arguments)
-
-
-def check_choices(options: argparse.Namespace) -> None:
-    """Convert `--speakers` and `--channels` to numbers and the files to paths.
-
-    Raises:
-        UserError: a value is not possible.
-    """
-    if "" in options.files:
-        raise UserError("an empty name was given for a file; give the path of a recording.")
-    options.files = [Path(file) for file in options.files]
-    if options.stream < 1:
-        raise UserError(f"--stream {options.stream} is not possible; give 1 for the first stream of sound.")
-    if options.rate is not None and not MIN_RATE_HZ <= options.rate <= MAX_RATE_HZ:
-        raise UserError(f"--rate {options.rate} is not possible; give {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz.")
-    for name, words, most, also in (("speakers", ("auto",), MAX_VOICES, ", or a range such as 2-4"),
-                                    ("channels", ("mix", "each"), 1024, "")):
-        value = getattr(options, name)
-        if value in words:
-            continue
-        limits = [int(part) if part.isdecimal() else 0 for part in (value.split("-") if also else [value])]
-        if len(limits) > 2 or limits != sorted(limits) or not 1 <= limits[0] <= limits[-1] <= most:
-            raise UserError(f"--{name} {value} is not possible; give {', '.join(words)} or a number from 1 to {most}"
-                            f"{also}.")
-        setattr(options, name, tuple(limits) if len(limits) == 2 else limits[0])
-    on_cluster = options.parallel_backend != "loky"
-    options.jobs = (-1 if on_cluster else 1) if options.jobs is None else options.jobs
-    if options.jobs < -1 or options.jobs == 0:
-        raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1: one for each core.")
-    if on_cluster and STDIN in options.files:
-        raise UserError("standard input (-) cannot be read on a cluster; save the recording to a file.")
-    if on_cluster:  # its processes may have other working folders
-        options.files = [file.absolute() for file in options.files]
-        options.out_dir, options.model, options.enroll = (
-            path and path.absolute() for path in (options.out_dir, options.model, options.enroll))
-    options.call = uuid.uuid4().hex
-    if options.out_dir.exists() and not options.out_dir.is_dir():
-        raise UserError(f"--out-dir {options.out_dir} is a file; choose another folder.")
-
-
-def output_paths(path: Path, options: argparse.Namespace) -> OutputPaths:
-    """Name the outputs of a recording."""
-    wanted = {SPECTROGRAMS: options.plot, ACTIVITY: options.plot, JSON: options.json, RTTM: options.rttm}
-    return OutputPaths(path, options.out_dir, tuple(ending for ending in wanted if wanted[ending]),
-                       options.format and f".{options.format}")
 
 
 class Outcome(NamedTuple):
@@ -133,11 +48,34 @@ class Outcome(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1)  # once in a process
-def load_separator(model: Path | None, call: str) -> Any:
+def load_separator(model: Path | None, runtime: str, call: str) -> Any:
     """Load a `Separator`. The id of the call makes a process that outlives the call load the model again."""
-    from lab41_sce.separation.separator import Separator  # imports TensorFlow, after the options are checked
+    from lab41_sce.separation.separator import Separator  # not needed for the help
 
-    return Separator.load(model) if model else Separator.from_pretrained()
+    return Separator.load(model, runtime) if model else Separator.from_pretrained(runtime)
+
+
+def open_recording(path: Path, options: argparse.Namespace) -> Recording:
+    """Open a recording; raise UserError if it has no channel for each person although the options require it."""
+    if options.channels != SPEAKERS:
+        return Recording.open(path, options.channels, options.stream)
+    recording = Recording.open(path, "each", options.stream)
+    if not 2 <= recording.n_channels <= MAX_VOICES:
+        raise UserError(f"{path} has {recording.n_channels} channel{'s' if recording.n_channels > 1 else ''}, and "
+                        f"--channels {SPEAKERS} needs 2 to {MAX_VOICES}, one for each person; leave it out to separate "
+                        "the voices.")
+    return recording
+
+
+def open_stream(recording: Recording, options: argparse.Namespace, enrolled: np.ndarray | None,
+                progress: Callable[[float], object]) -> Any:
+    """Return the stream of a recording's voices: separated ones, or its channels."""
+    if options.channels == SPEAKERS:
+        from lab41_sce.separation.channel_voices import ChannelStream
+
+        return ChannelStream(recording, progress)
+    separator = load_separator(options.model, options.runtime, options.call)
+    return separator.open(recording, options.speakers, enrolled, progress=progress)
 
 
 def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Path],
@@ -155,9 +93,7 @@ def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Pa
             replaced if they are equal: a first attempt in a lost process wrote them. None: there is only one recording.
     """
     try:
-        separator = load_separator(options.model, options.call)
-        recording = recording or Recording.open(path, options.channels, options.stream)
-        return separate_recording(separator, recording, options, inputs, enrolled, existing)
+        return separate_recording(recording or open_recording(path, options), options, inputs, enrolled, existing)
     except UserError as error:
         return Outcome([], [], str(error))
     except Exception as error:  # the other recordings are separated nevertheless
@@ -167,7 +103,7 @@ def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Pa
                                "to see the traceback.")
 
 
-def separate_recording(separator: Any, recording: Recording, options: argparse.Namespace, inputs: Collection[Path],
+def separate_recording(recording: Recording, options: argparse.Namespace, inputs: Collection[Path],
                        enrolled: np.ndarray | None, existing: Collection[Path] | None) -> Outcome:
     """Separate an opened recording and write the files; arguments as in `separate_file`."""
     from lab41_sce.separation.voice_files import summarise, write_voice_files
@@ -177,7 +113,7 @@ def separate_recording(separator: Any, recording: Recording, options: argparse.N
     check_rate(paths.voices(1)[0], rate_hz)
     no_bar = recording.seconds < MIN_BAR_SECONDS or options.jobs != 1  # bars of several processes would overlap
     with tqdm(total=1 + 1e-9, desc=path.name, bar_format=BAR, leave=False, disable=no_bar or None) as bar:
-        stream = separator.open(recording, options.speakers, enrolled, progress=bar.update)
+        stream = open_stream(recording, options, enrolled, bar.update)
         outputs = paths.all(stream.speakers.n_speakers)
         retried = existing is not None and not {*outputs} & {*existing}
         check_outputs(inputs, outputs, options.force or retried)
@@ -220,7 +156,8 @@ def separate_all(options: argparse.Namespace) -> bool:
     paths = list_recordings(options.files)
     several = paths != options.files or len(paths) > 1
     inputs = [*paths, *([options.enroll] if options.enroll else [])]
-    min_speakers = 1 if options.speakers == "auto" else int(np.min(options.speakers))
+    at_least = 2 if options.channels == SPEAKERS else 1
+    min_speakers = at_least if options.speakers == "auto" else int(np.min(options.speakers))
     outputs = {path: output_paths(path, options).all(min_speakers) for path in paths}
     possible = _without_conflicts(paths, outputs, inputs, options.force or several)
     all_possible = possible == paths
@@ -229,9 +166,12 @@ def separate_all(options: argparse.Namespace) -> bool:
         return all_possible
     # A recording that cannot be read is reported before the model is loaded; one of several must not stop the others.
     person = Recording.open(options.enroll, "mix") if options.enroll else None
-    only = None if several else Recording.open(paths[0], options.channels, options.stream)
-    separator = load_separator(options.model, options.call)
-    enrolled = separator.speaker_embedding(person) if person else None
+    only = None if several else open_recording(paths[0], options)
+    enrolled = None
+    if options.channels != SPEAKERS:
+        # A mistake is reported once, not for each recording.
+        separator = load_separator(options.model, options.runtime, options.call)
+        enrolled = separator.speaker_embedding(person) if person else None
     if only:
         return report(separate_file(paths[0], options, inputs, enrolled, only))
     return separate_files(paths, options, inputs, enrolled) and all_possible
@@ -284,9 +224,8 @@ def separate_files(paths: list[Path], options: argparse.Namespace, inputs: Colle
 
     try:
         with workers(options.parallel_backend, options.jobs) as run:
-            outcomes = run(map(job, paths))
-            return all([report(outcome) for outcome in tqdm(outcomes, "separating", len(paths), unit=" files",
-                                                            disable=len(paths) == 1 or None)])
+            return all([report(outcome) for outcome in tqdm(run(map(job, paths)), "separating", len(paths),
+                                                            unit=" files", disable=len(paths) == 1 or None)])
     finally:
         delete_abandoned(options.out_dir)  # of processes that were killed: by joblib, when this one is interrupted
 

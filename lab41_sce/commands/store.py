@@ -10,9 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab41_sce.command_line import Parser, command
-from lab41_sce.data.corpus import load_corpus
-from lab41_sce.data.store_reader import load_store
-from lab41_sce.data.store_writer import write_store
 from lab41_sce.errors import UserError
 
 
@@ -45,7 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"--sample-rate {options.sample_rate} is not possible; give a rate in Hz, such as 10000.")
     if options.jobs < -1 or options.jobs == 0:
         raise UserError(f"--jobs {options.jobs} is not possible; give a number of threads, or -1 for one per core.")
+    from lab41_sce.data.corpus import load_corpus  # pandas is not needed for the help
+    from lab41_sce.data.store_reader import load_store
+    from lab41_sce.data.store_writer import write_store
+
     utterances = load_corpus(options.root, options.subsets, min_seconds=options.min_seconds, check="headers")
+    if any(options.folder.glob("shard_*.json")):  # names and durations do not show that samples have changed
+        print(f"{options.folder} has speech of an earlier call, which is kept; delete the folder if the speech has "
+              "changed since.", file=sys.stderr)
     write_store(utterances, options.folder, options.sample_rate, options.jobs)
     table = load_store(options.folder)
     print(f"{options.folder}: {len(table)} utterances of {table['speaker'].nunique()} speakers, "

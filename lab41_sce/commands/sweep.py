@@ -13,7 +13,6 @@ from pathlib import Path
 
 from lab41_sce.atomic_write import lock, write_csv, write_text
 from lab41_sce.command_line import Parser, command
-from lab41_sce.reporting import sweep, tables
 
 
 @command()
@@ -29,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser("lab41-sce sweep", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="folder of the sweep, such as runs/two_speaker_embedded")
     options = parser.parse_args(arguments)
+    from lab41_sce.reporting import sweep, tables  # pandas is not needed for the help
+
     scores, unfinished = sweep.collect(options.folder)
     text = tables.markdown(sweep.table(scores))
     with lock(options.folder / ".sweep.lock", f"another process writes the table of {options.folder}; repeat the "

@@ -27,7 +27,7 @@ from lab41_sce.atomic_write import write_csv
 from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import check, compose_config
-from lab41_sce.runs.run_directory import describe_run, lock_run_directory
+from lab41_sce.runs.run_directory import describe_run, lock_run_directory, require_free
 from lab41_sce.runs.versions import versions
 
 
@@ -78,6 +78,7 @@ def _train(options: argparse.Namespace, command: str) -> None:
     method = build_method(config, prepared.setup)
 
     with lock_run_directory(options.folder):
+        require_free(options.folder)  # nothing is resumed
         gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
         describe_run(config, options.folder, versions(command, ("torch", "keras", "numpy")) | {"gpu": gpu})
         added = recorded[~recorded["utterance"].isin(listed["utterance"])]

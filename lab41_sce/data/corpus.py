@@ -153,7 +153,7 @@ def _select_listed(found: dict[str, Entry], list_path: Path, root: Path) -> dict
     try:
         if not list_path.is_file():
             raise OSError("there is no such file")
-        listed = pd.read_csv(list_path, dtype=str)["utterance"]
+        listed = pd.read_csv(list_path, dtype=str, keep_default_na=False)["utterance"]
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"corpus.utterances={list_path} cannot be read ({error}); "
                         "give a CSV file with a column 'utterance'.") from None

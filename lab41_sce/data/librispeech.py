@@ -25,6 +25,7 @@ from lab41_sce.errors import UserError
 
 SUFFIXES = (".flac", ".ogg", ".wav")
 MIN_PEAK = 1e-4  # of full scale; a file with a lower peak counts as silent
+MAX_PEAK = 2.0  # speech is kept in 16 bits, which clip at 1; lossy formats and resampling overshoot it by less
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +69,8 @@ def find_files(root: Path, subsets: Sequence[str]) -> tuple[dict[str, tuple[str,
         subsets: names of the subsets; an utterance that is in two subsets belongs to the first of these.
 
     Returns:
-        The subset and the file of each utterance, by its name; and a line `file: reason` for each file with the same
-        name as a file of another speaker.
+        The subset and the file of each utterance, by its name; and a line `file: reason` for each other file with the
+        same name, unless it is the same utterance in another subset.
     """
     files: dict[str, tuple[str, Path]] = {}
     left_out = []
@@ -78,8 +79,8 @@ def find_files(root: Path, subsets: Sequence[str]) -> tuple[dict[str, tuple[str,
             if path.suffix.lower() not in SUFFIXES or not path.is_file():  # opening a pipe would wait for ever
                 continue
             _, first = files.setdefault(path.stem, (subset, path))
-            # The same utterance is in train-clean-5 and in train-clean-100, but it has one speaker only.
-            if first.parent.parent.name != path.parent.parent.name:
+            # The same utterance may be in train-clean-5 and in train-clean-100, with the same speaker and chapter.
+            if first != path and (first.parent == path.parent or first.parts[-3:-1] != path.parts[-3:-1]):
                 left_out.append(f"{path.relative_to(root)}: {first.relative_to(root)} has the same name")
     return files, left_out
 
@@ -134,13 +135,21 @@ def _inspect(path: Path, min_seconds: float, decode: bool) -> tuple[float, str |
                 seconds = len(signal) / decoder.sample_rate_hz
             if not np.isfinite(signal).all():
                 return seconds, "it holds NaN or infinite samples"
-            if len(signal) and np.abs(signal).max() < MIN_PEAK:
-                return seconds, "it is silent"
+            if len(signal) and (problem := level_problem(signal)):
+                return seconds, f"it {problem}"
     except (UserError, soundfile.LibsndfileError, OSError, ValueError) as error:
         return 0.0, f"it cannot be decoded ({str(error).strip().rstrip('.')})"
     if seconds < min_seconds:
         return seconds, f"it lasts {seconds:.2f} s, less than {min_seconds:g} s"
     return seconds, None
+
+
+def level_problem(signal: np.ndarray) -> str | None:
+    """Return why a signal `[N]` cannot be kept in 16 bits: it is silent or far above full scale; None if it can."""
+    peak = np.abs(signal).max(initial=0.0)
+    if peak < MIN_PEAK:
+        return "is silent"
+    return f"reaches {peak:.3g} times full scale" if peak > MAX_PEAK else None
 
 
 def _flac_seconds(path: Path) -> float | None:

@@ -110,7 +110,7 @@ class Noise:
         """Return the magnitude response `[n_bins]` that turns white noise into pink or speech-shaped noise."""
         if kind == "pink":
             return 1 / np.sqrt(np.maximum(np.arange(n_bins, dtype=np.float32), 1))
-        split = _source(split)
+        split = source_split(split)
         if split not in self._spectra:
             self._spectra[split] = self._long_term_spectrum(split)
         frequencies, shape = np.linspace(0, 1, n_bins), self._spectra[split]
@@ -130,7 +130,7 @@ class Noise:
         """Add up excerpts of several speakers at equal levels."""
         total, others = np.zeros(length), self._talkers(split, speakers)
         for number in rng.choice(others, min(MAX_TALKERS, len(others)), replace=False):
-            names = self._indices[_source(split)].names_of(number)
+            names = self._indices[source_split(split)].names_of(number)
             name = names[rng.integers(len(names))]
             start = int(rng.integers(max(self.speech.length(name) - length, 0) + 1))
             excerpt = self.speech.excerpt(name, start, length)
@@ -139,7 +139,7 @@ class Noise:
 
     def _talkers(self, split: str, speakers: Sequence[str]) -> np.ndarray:
         """Return the numbers of the speakers that may be in the babble of a mixture of `speakers`."""
-        numbers = self._indices[_source(split)].number_of if _source(split) in self._indices else {}
+        numbers = self._indices[source_split(split)].number_of if source_split(split) in self._indices else {}
         others = np.delete(np.arange(len(numbers)), [numbers[speaker] for speaker in speakers if speaker in numbers])
         left = min(len(others), len(numbers) - len(speakers))
         if left < MIN_TALKERS:
@@ -149,7 +149,7 @@ class Noise:
 
     def _excerpt(self, rng: np.random.Generator, length: int, split: str) -> np.ndarray:
         """Draw an excerpt of a file of the folder that has sound; a file that is too short is repeated."""
-        files = self._files["train" if _source(split) == "train" else "evaluation"]
+        files = self._files["train" if source_split(split) == "train" else "evaluation"]
         seconds = length / self.speech.sample_rate_hz
         for _ in range(MAX_DRAWS):
             file, file_seconds = files[rng.integers(len(files))]
@@ -165,7 +165,7 @@ class Noise:
                         "remove such files from the folder.")
 
 
-def _source(split: str) -> str:
+def source_split(split: str) -> str:
     """Return the split that provides the speech for the noise in mixtures of `split`."""
     return "train" if split in ("validation", "train-validation") else split
 

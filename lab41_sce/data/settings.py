@@ -1,5 +1,6 @@
 """The settings of corpora, splits, training mixtures and noise, each with its default, unit and range."""
 
+import math
 from dataclasses import dataclass
 
 from lab41_sce.data.noise import KINDS
@@ -127,5 +128,5 @@ def _is_count(value: object) -> bool:
 
 
 def _is_positive(value: object) -> bool:
-    """Return whether a value is a number above 0."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+    """Return whether a value is a finite number above 0."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf

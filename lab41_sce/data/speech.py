@@ -8,6 +8,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from lab41_sce import audio
+from lab41_sce.data.librispeech import MAX_PEAK, level_problem
 from lab41_sce.data.store_reader import read_stored_excerpt
 from lab41_sce.errors import UserError
 
@@ -42,7 +43,11 @@ class Speech:
 
     def _whole(self, row: int) -> np.ndarray:
         """Read an utterance, int16 `[N]`; at a higher speed it has fewer samples, as if resampled to a lower rate."""
-        return audio.to_int16(audio.read_mono(self._paths[row], self.sample_rate_hz / self._speeds[row]))
+        signal = audio.read_mono(self._paths[row], self.sample_rate_hz / self._speeds[row])
+        if np.abs(signal).max(initial=0.0) > MAX_PEAK:  # found earlier with corpus.check=samples
+            raise UserError(f"{self._paths[row]} {level_problem(signal)}; scale it down, or set corpus.check=samples, "
+                            "which leaves out such files.")
+        return audio.to_int16(signal)
 
     def length(self, utterance: str) -> int:
         """Return the number of samples of an utterance, or of the joined utterances "a+b"."""

@@ -24,7 +24,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from lab41_sce import atomic_write, audio
-from lab41_sce.data.librispeech import MIN_PEAK
+from lab41_sce.data.librispeech import level_problem
 from lab41_sce.data.store_reader import compute_crc32, load_store
 from lab41_sce.data.store_tables import Shard, check_header
 from lab41_sce.errors import UserError
@@ -98,8 +98,8 @@ def _write_shard(utterances: pd.DataFrame, path: Path, sample_rate_hz: int) -> N
             for row in utterances.itertuples():
                 try:
                     signal = audio.read_mono(row.path, sample_rate_hz)
-                    if np.abs(signal).max(initial=0) < MIN_PEAK:
-                        raise UserError(f"{row.path} is silent.")
+                    if problem := level_problem(signal):
+                        raise UserError(f"{row.path} {problem}.")
                 except UserError as error:
                     left_out.append(str(error))
                     continue

@@ -15,6 +15,7 @@ from lab41_sce import audio
 from lab41_sce.article.spectrogram_figures import SPEAKER_COLOURS
 from lab41_sce.demo import drawing
 from lab41_sce.demo.results import METRICS, Result
+from lab41_sce.separation.verdict import verdict
 
 VOICES_ROUTE = "voices"  # address of the visitors' folders
 MAX_PEAK = 0.99  # of full scale
@@ -40,16 +41,17 @@ def players(result: Result, folder: Path) -> str:
 
 
 def summary(result: Result, system: str) -> str:
-    """Describe the separation and its confidence in a paragraph."""
-    n_voices = result.separation.n_speakers
-    sentences = [f"{result.sound.seconds:.1f} s at {result.sound.sample_rate_hz} Hz were "
-                 f"separated into {n_voices} voice{'s' if n_voices > 1 else ''} by {system}."]
-    if result.separation.count:
-        sentences.append(f"Speaker count: {result.separation.count}.")
-        if result.separation.count.probabilities and result.separation.count.alternative:
-            sentences.append("Listen, or choose the number of voices.")
-    sentences.append(drawing.confidence(result.separation.activity))
-    return f"<p>{escape(' '.join(sentences))}</p>"
+    """Describe the number of people and the confidence in words, then the separation in a paragraph."""
+    separation = result.separation
+    sentence = (f"{result.sound.seconds:.1f} s at {result.sound.sample_rate_hz} Hz were separated into "
+                f"{separation.n_speakers} voice{'s' if separation.n_speakers > 1 else ''} by {system}. "
+                f"{drawing.confidence(separation.activity)}")
+    line = verdict(separation, "choose {} as the number of voices")
+    if not line:
+        return f"<p>{escape(sentence)}</p>"
+    unsure = separation.low_confidence or (separation.count and separation.count.alternative)
+    return (f'<p class="status{" unsure" if unsure else ""}" id="verdict">{escape(line[0].upper() + line[1:])}</p>'
+            f"<p>{escape(sentence)}</p>")
 
 
 def scores(table: pd.DataFrame | None) -> str:

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from lab41_sce.atomic_write import write_csv
 from lab41_sce.audio.recording import Recording
-from lab41_sce.data.corpus import load_corpus
+from lab41_sce.data.corpus import id_in_corpus, load_corpus
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
@@ -52,7 +52,9 @@ def load_speech(folders: Sequence[Path], splits: Path | None, only: Path | None 
     Raises:
         UserError: a folder cannot be used, or has too few speakers for `N_FOLDS` folds with five speakers each.
     """
-    listed = None if splits is None else pd.read_csv(splits, dtype=str)
+    listed = None if splits is None else pd.read_csv(splits, dtype=str, keep_default_na=False)
+    if listed is not None:  # here, a corpus that was added in training has its own ids
+        listed = listed.assign(**{name: listed[name].map(id_in_corpus) for name in ("speaker", "utterance")})
     tables = []
     for number, folder in enumerate(folders):
         subsets = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []

@@ -25,8 +25,7 @@ from tqdm import tqdm
 
 from lab41_sce.atomic_write import lock, write_csv
 from lab41_sce.errors import UserError
-from lab41_sce.evaluation.bootstrap import summarise
-from lab41_sce.evaluation.definitions import ALL_METRICS, ENERGY_METRICS, with_improvements
+from lab41_sce.evaluation.definitions import ENERGY_METRICS
 from lab41_sce.evaluation.folder_layout import Layout
 from lab41_sce.evaluation.long_mixture import add_blocks, replace_silence, score_long_mixture
 from lab41_sce.evaluation.metrics import best_pairs, fill_silence, score_mixture, si_sdr_matrix, silent
@@ -39,7 +38,6 @@ logger = logging.getLogger(__name__)
 COLUMNS = ["mixture", "speakers", "metric", "value", "checksum"]
 SAVE_INTERVAL_SECONDS = 10.0
 VOICES = "voices"  # metric of the row with the number of voices, where it is not that of the references
-METRICS_IN_ORDER = with_improvements(ALL_METRICS)
 BLOCK_BYTES = 2**20
 
 
@@ -164,7 +162,8 @@ def score_files(mixtures: Sequence[Path], layout: Layout, out: Path, metrics: Se
         n_jobs: number of processes; -1 uses all cores.
 
     Returns:
-        An error message by the name of each mixture that could not be scored. The table contains no scores of it.
+        An error message by the name of each mixture that could not be scored. The table contains no scores of it, or
+        those of earlier files.
 
     Raises:
         UserError: if the table cannot be read or written, or another process writes it, two mixtures have the same
@@ -200,6 +199,7 @@ def _add_scores(table: dict[str, list[tuple]], mixtures: Sequence[Path], layout:
                 metrics: Sequence[str], engine: str, n_jobs: int) -> dict[str, str]:
     """Score mixtures into a table of rows by mixture, and return error messages; arguments as in `score_files`."""
     errors, n_unchanged, saved = {}, 0, time.monotonic()
+    without_files, n_changed = [], 0
 
     def save() -> None:
         rows = [row for name in sorted(table) for row in table[name]]
@@ -213,7 +213,9 @@ def _add_scores(table: dict[str, list[tuple]], mixtures: Sequence[Path], layout:
             for mixture, outcome in zip(mixtures, tqdm(scored, "scoring", len(mixtures), unit=" mixtures",
                                                        disable=None), strict=True):
                 n_unchanged += outcome.unchanged
+                without_files += [mixture.name] * (outcome.unchanged and bool(outcome.remark))
                 if outcome.rows:
+                    n_changed += _has_changed(table.get(mixture.name, []), outcome.rows)
                     table[mixture.name] = _merged(table.get(mixture.name, []), outcome.rows)
                 if outcome.error:
                     table.pop(mixture.name, None)  # scores of other files
@@ -225,10 +227,19 @@ def _add_scores(table: dict[str, list[tuple]], mixtures: Sequence[Path], layout:
                     saved = time.monotonic()
     finally:
         save()
+    if n_changed:  # the kept scores may be those of another system
+        errors |= {name: f"{name} lacks references or voices, and {out} has its scores of earlier files, while the "
+                         f"files of {n_changed} other mixtures have changed; give these files, or choose another --out."
+                   for name in without_files}
     if n_unchanged:
         logger.warning("%d of %d mixtures are skipped because %s contains the scores of these files.", n_unchanged,
                        len(mixtures), out)
     return errors
+
+
+def _has_changed(earlier: Sequence[tuple], rows: Sequence[tuple]) -> bool:
+    """Return whether the earlier rows of a mixture are of other files than its new rows."""
+    return bool(earlier) and earlier[0][-1] not in ("", rows[0][-1])
 
 
 def _known(rows: Sequence[tuple], metrics: Sequence[str]) -> KnownFiles | None:
@@ -242,38 +253,3 @@ def _merged(earlier: Sequence[tuple], rows: list[tuple]) -> list[tuple]:
     """Return new rows of a mixture after its earlier rows of other metrics for the same files."""
     metrics, found_checksum = {row[2] for row in rows}, rows[0][-1]
     return [row for row in earlier if row[-1] == found_checksum and row[2] not in metrics] + rows
-
-
-def mean_scores(table: Path) -> pd.DataFrame:
-    """Average the scores of a table over its mixtures.
-
-    Args:
-        table: CSV file that `score_files` wrote.
-
-    Returns:
-        One row for each metric in the table, with the columns metric, mean, low, high (95 % interval over mixtures,
-        NaN for one mixture) and n (number of mixtures); no row if there are no scores.
-    """
-    means = summarise(read_scores(table, "voices"))
-    columns = ["metric", "mean", "low", "high", "n"]
-    of_all = means[means["kind"] == "All"].set_index("metric").reindex(METRICS_IN_ORDER)
-    return of_all.dropna(subset="mean").reset_index()[columns]
-
-
-def read_scores(table: Path, system: str) -> pd.DataFrame:
-    """Read a table that `score_files` wrote as scores of a system, as `summarise` receives them."""
-    scores = pd.read_csv(table, dtype={"mixture": str})
-    return scores[scores["metric"] != VOICES].assign(split="files", system=system, kind="")
-
-
-def count_voices(table: Path) -> pd.DataFrame:
-    """Return one row for each mixture of a table with another number of voices than of references.
-
-    Returns:
-        The columns mixture, surplus and missing (numbers of voices).
-    """
-    scores = pd.read_csv(table, dtype={"mixture": str})
-    rows = scores[scores["metric"] == VOICES]
-    difference = (rows["value"] - rows["speakers"]).astype(int)
-    return pd.DataFrame({"mixture": rows["mixture"], "surplus": difference.clip(lower=0),
-                         "missing": (-difference).clip(lower=0)})

@@ -108,7 +108,7 @@ def speakers_of_training(splits: pd.DataFrame) -> set[str]:
 def _read_splits(path: Path) -> pd.DataFrame:
     """Read the splits.csv of a run."""
     try:
-        return pd.read_csv(path, dtype=str)[["utterance", "speaker", "subset", "split"]]
+        return pd.read_csv(path, dtype=str, keep_default_na=False)[["utterance", "speaker", "subset", "split"]]
     except (OSError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise UserError(f"{path}, which lists the training speakers of the model beside it, cannot be read ({reason}); "

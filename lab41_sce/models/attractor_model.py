@@ -12,6 +12,7 @@ from lab41_sce.models import Tensor
 from lab41_sce.models.all_reduce import all_reduce_mean
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.mask_estimation import AttractorMasks
 
 MASKS = ("softmax", "sigmoid")
 ATTRACTORS = ("kmeans", "fixed")
@@ -50,7 +51,7 @@ def match(attractors: Tensor, fixed: Tensor) -> Tensor:
 
 
 @keras.saving.register_keras_serializable("lab41_sce")
-class AttractorModel(EmbeddingModel):
+class AttractorModel(AttractorMasks, EmbeddingModel):
     """Map waveforms `[B, N]` to embeddings `[B, T, F, K]`, and embeddings to masks by attractors.
 
     Args:
@@ -74,7 +75,7 @@ class AttractorModel(EmbeddingModel):
         for name, value, choices in (("mask", mask, MASKS), ("attractors", attractors, ATTRACTORS)):
             if value not in choices:
                 raise UserError(f"{name}={value} is unknown; choose from {', '.join(choices)}.")
-        super().__init__(front_end, network, unit_norm, range_db, soft_scale=scale, **kwargs)
+        EmbeddingModel.__init__(self, front_end, network, unit_norm, range_db, soft_scale=scale, **kwargs)
         self.n_speakers = n_speakers
         self.scale = scale
         self.mask = mask
@@ -100,30 +101,6 @@ class AttractorModel(EmbeddingModel):
         """
         mean = all_reduce_mean(ops.mean(match(attractors, self.fixed_attractors), axis=0))
         self.fixed_attractors.assign(momentum * self.fixed_attractors + (1.0 - momentum) * mean)
-
-    def centroids(self, vectors: np.ndarray, magnitudes: np.ndarray, n_speakers: int) -> np.ndarray:
-        """Find the attractor of each speaker; arguments and result as in `EmbeddingModel.centroids`.
-
-        Raises:
-            UserError: the attractors are fixed, and their number is not `n_speakers`.
-        """
-        if self.attractors == "kmeans":
-            return super().centroids(vectors, magnitudes, n_speakers)
-        if n_speakers != self.n_speakers:
-            raise UserError(f"{n_speakers} speakers cannot be separated by the fixed attractors of "
-                            f"{self.n_speakers}; ask for {self.n_speakers}, or use a model built with "
-                            "attractors=kmeans.")
-        return self.fixed_attractors.numpy()
-
-    def masks_from_centroids(self, embeddings: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-        """Compute masks from embeddings `[T, F, K]` and attractors `[S, K]`.
-
-        Returns:
-            float32 `[S, T, F]`. Softmax masks sum to one over S; sigmoid masks need not, so the voices may add up to
-            more or less than the mixture.
-        """
-        masks = attractor_masks(embeddings[None], self.scale * centroids[None], self.mask)
-        return ops.convert_to_numpy(masks)[0]
 
     def get_config(self) -> dict:
         """Return the arguments of the constructor, for serialisation."""

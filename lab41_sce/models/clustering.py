@@ -11,8 +11,8 @@ speakers in each bin.
 """
 
 import numpy as np
-from sklearn.cluster import KMeans
-from threadpoolctl import threadpool_limits
+
+from lab41_sce.models.kmeans import kmeans
 
 
 def fit_centroids(vectors: np.ndarray, magnitudes: np.ndarray, n_speakers: int, seed: int = 0) -> np.ndarray:
@@ -29,9 +29,7 @@ def fit_centroids(vectors: np.ndarray, magnitudes: np.ndarray, n_speakers: int, 
     """
     if len(vectors) < n_speakers:
         return np.zeros((n_speakers, vectors.shape[1]), np.float32)
-    kmeans = KMeans(n_speakers, n_init=4, max_iter=100, random_state=seed)
-    with threadpool_limits(1, "openmp"):  # for so little work, more threads wait for each other longer than they work
-        return kmeans.fit(vectors.astype(np.float32), sample_weight=magnitudes).cluster_centers_
+    return kmeans(vectors.astype(np.float32), magnitudes, n_speakers, seed)
 
 
 def oracle_centroid_masks(embeddings: np.ndarray, magnitude: np.ndarray, source_magnitudes: np.ndarray,

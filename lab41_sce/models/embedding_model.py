@@ -16,14 +16,12 @@ from keras import ops
 
 import lab41_sce.models.networks  # noqa: F401, registers the layers of a saved network
 from lab41_sce.models import Tensor
-from lab41_sce.models.clustering import fit_centroids, masks_from_centroids
 from lab41_sce.models.front_end import FrontEnd, magnitude, refuse_onnx
-
-NAMES_OF_VERSION_0_1 = {"spread": "cluster_variance", "alike": "verification_threshold", "phases": "hop_reduction"}
+from lab41_sce.models.mask_estimation import EmbeddingMasks, renamed_arguments
 
 
 @keras.saving.register_keras_serializable("lab41_sce")
-class EmbeddingModel(keras.Model):
+class EmbeddingModel(keras.Model, EmbeddingMasks):
     """Map waveforms `[B, N]` to embeddings `[B, T, F, K]`, and embeddings to masks by clustering.
 
     Args:
@@ -42,18 +40,14 @@ class EmbeddingModel(keras.Model):
             masks are smoother.
     """
 
+    front_end: FrontEnd
+
     def __init__(self, front_end: FrontEnd, network: keras.Model, unit_norm: bool = False, range_db: float = 25.0,
                  soft_scale: float | None = None, cluster_variance: float | None = None,
                  verification_threshold: float | None = None, hop_reduction: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
-        self.front_end = front_end
-        self.network = network
-        self.unit_norm = unit_norm
-        self.range_db = range_db
-        self.soft_scale = soft_scale
-        self.cluster_variance = cluster_variance
-        self.verification_threshold = verification_threshold
-        self.hop_reduction = hop_reduction
+        EmbeddingMasks.__init__(self, front_end, network, unit_norm, range_db, soft_scale, cluster_variance,
+                                verification_threshold, hop_reduction)
         self.built = True  # its parts are built
 
     @property
@@ -91,32 +85,13 @@ class EmbeddingModel(keras.Model):
         hidden = select_frames(hidden_layers(features, training=training))
         return self._normalise(last_layer(hidden, training=training))
 
-    def centroids(self, vectors: np.ndarray, magnitudes: np.ndarray, n_speakers: int) -> np.ndarray:
-        """Find the centroid of each speaker.
+    def hidden_layers(self, features: np.ndarray) -> np.ndarray:
+        """Run all layers of the network but the last: float32 `[B, T, F]` to `[B, T, D]`."""
+        return split_network(self.network)[0].predict_on_batch(features)
 
-        Args:
-            vectors: embeddings of active bins, float32 `[n, K]`.
-            magnitudes: of the same bins, `[n]`.
-            n_speakers: S.
-
-        Returns:
-            float32 `[S, K]`; zeros if there are fewer than S bins.
-        """
-        return fit_centroids(vectors, magnitudes, n_speakers)
-
-    def masks_from_centroids(self, embeddings: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-        """Compute masks from embeddings and centroids.
-
-        Args:
-            embeddings: float32 `[T, F, K]`.
-            centroids: `[S, K]`. If all are zero, the masks are equal shares.
-
-        Returns:
-            float32 `[S, T, F]`.
-        """
-        if not centroids.any():
-            return np.full((len(centroids), *embeddings.shape[:2]), 1.0 / len(centroids), np.float32)
-        return masks_from_centroids(embeddings, centroids, self.soft_scale)
+    def last_layer(self, hidden: np.ndarray) -> np.ndarray:
+        """Run the last layer of the network: float32 `[B, T, D]` to `[B, T, F, K]`."""
+        return split_network(self.network)[1].predict_on_batch(hidden)
 
     def export(self, filepath: str | Path, format: str = "tf_saved_model", **options: Any) -> None:
         """Export the model from waveforms on, as `keras.Model.export` does; `models/export.py` exports the network.
@@ -136,7 +111,7 @@ class EmbeddingModel(keras.Model):
     @classmethod
     def from_config(cls, config: dict) -> "EmbeddingModel":
         """Make a model from the result of `get_config`, also from files of version 0.1 with its argument names."""
-        config = {NAMES_OF_VERSION_0_1.get(name, name): value for name, value in config.items()}
+        config = renamed_arguments(config)
         parts = {name: keras.saving.deserialize_keras_object(config.pop(name)) for name in ("front_end", "network")}
         return cls(**parts, **config)
 

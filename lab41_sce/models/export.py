@@ -25,7 +25,8 @@ from lab41_sce.models.attractor_model import AttractorModel
 from lab41_sce.models.embedding_model import unit_length
 from lab41_sce.models.loading import SeparationModel
 from lab41_sce.models.mask_model import MASKS, MaskModel
-from lab41_sce.models.onnx_graph import onnx_model
+from lab41_sce.models.onnx_network import session_function
+from lab41_sce.models.saved_network import SavedNetwork, read_network
 from lab41_sce.models.settings import FrontEndSettings
 
 FORMATS = ("onnx", "saved_model")
@@ -78,7 +79,7 @@ def require_packages(format: str) -> None:
     missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None] if format == "onnx" else []
     if missing:
         raise UserError(f"the export to ONNX needs {' and '.join(missing)}, not installed here; run "
-                        'pip install "lab41_sce[export]", or export to saved_model.')
+                        "pip install onnx onnxruntime, or export to saved_model.")
 
 
 def network_to_export(model: SeparationModel) -> keras.Model:
@@ -89,6 +90,17 @@ def network_to_export(model: SeparationModel) -> keras.Model:
     elif model.unit_norm:
         outputs = unit_length(outputs)
     return keras.Model(model.network.input, outputs)
+
+
+def saved_network(network: keras.Model) -> SavedNetwork:
+    """Return the layers of a Keras network with their weights, as `saved_network.read_model` reads them from a file.
+
+    Raises:
+        UserError: a layer does not compute in float32.
+    """
+    described = json.loads(json.dumps(keras.saving.serialize_keras_object(network)))
+    weights = {layer.name: layer.get_weights() for layer in network.layers}
+    return read_network(described, lambda layer: weights.get(layer["config"]["name"], []))
 
 
 def settings(model: SeparationModel) -> dict[str, Any]:
@@ -141,7 +153,12 @@ def _write_onnx(model: SeparationModel, path: Path) -> None:
     """Write an ONNX file with the settings as metadata."""
     import onnx
 
-    converted = onnx_model(model)
+    from lab41_sce.models.onnx_graph import onnx_model  # onnx is optional
+
+    if isinstance(model, MaskModel):
+        converted = onnx_model(saved_network(model.network), "masks", mask=model.mask)
+    else:
+        converted = onnx_model(saved_network(model.network), "embeddings", unit_norm=model.unit_norm)
     onnx.helper.set_model_props(converted, {"lab41_sce": json.dumps(settings(model))})
     try:
         onnx.checker.check_model(converted)
@@ -153,19 +170,12 @@ def _write_onnx(model: SeparationModel, path: Path) -> None:
 
 def _load_onnx(path: Path) -> Run:
     """Return the function that an ONNX file computes."""
-    import onnxruntime
-
-    def run(features: np.ndarray) -> np.ndarray:
-        return np.asarray(session.run(None, {"features": features})[0])
-
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        run(np.zeros([size if isinstance(size, int) else 1 for size in session.get_inputs()[0].shape], np.float32))
+        return session_function(str(path))
     except Exception as error:  # the exceptions of onnxruntime have no common class
         reason = str(error).splitlines()[0][:200]
         raise UserError(f"onnxruntime cannot run the exported network ({reason}); nothing was written. Export to "
                         "saved_model.") from None
-    return run
 
 
 def _write_saved_model(model: SeparationModel, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A path becomes a trained model: a `.keras` file, the folder of a run, or the folder of one of a run's systems."""
+"""A path becomes a trained Keras model: a `.keras` file, the folder of a run, or the folder of one of its systems."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from lab41_sce.errors import UserError
 from lab41_sce.models.attractor_model import AttractorModel
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.mask_model import MaskModel
-from lab41_sce.plain_data import read_yaml
+from lab41_sce.models.model_file import model_file
 
 SeparationModel = EmbeddingModel | AttractorModel | MaskModel
 
@@ -41,17 +41,3 @@ def load_model(path: str | Path) -> SeparationModel:
     if not isinstance(model, SeparationModel):
         raise UserError(f"{file} contains a Keras model that cannot separate; give model.keras of a run.")
     return model
-
-
-def model_file(path: str | Path) -> Path:
-    """Return the file of a model: `path`, or of a folder its own model file or that of the main method of the run."""
-    folder = Path(path)
-    if not folder.is_dir():
-        return folder
-    if not (folder / "config.yaml").is_file():
-        return folder / "model.keras"
-    try:
-        name = read_yaml(folder / "config.yaml")["method"]["name"]
-    except (UserError, KeyError, TypeError):  # not the configuration of a run
-        return folder / "model.keras"
-    return folder / "systems" / str(name) / "model.keras"

@@ -5,26 +5,22 @@ minimise is here, too.
 
 A network for any number of frames (BLSTM, CNN over time) processes the whole utterance. A network for a fixed number
 of frames (the CNN of the article) processes segments: the features of the whole utterance are scaled and then cut, in
-training and in separation. The network may order the speakers differently in each segment. Separation therefore lets
-segments overlap by half, and gives each segment the order that agrees best with the segment before.
+training and in separation (`segments.py`).
 """
 
-import math
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
-from scipy.optimize import linear_sum_assignment
 
 import lab41_sce.models.networks  # noqa: F401, registers the layers of a saved network
 from lab41_sce.errors import UserError
 from lab41_sce.models import Tensor
 from lab41_sce.models.front_end import FrontEnd, magnitude, refuse_onnx
-
-BATCH_SEGMENTS = 32  # that the network processes at once
-RATIO_FLOOR = 1e-4
+from lab41_sce.models.mask_estimation import RATIO_FLOOR, SegmentMasks
+from lab41_sce.models.segments import evenly_spaced_starts, segment_indices
 
 
 def softmax_masks(outputs: Tensor) -> Tensor:
@@ -68,18 +64,6 @@ def reconstruction_errors(masks: Tensor, mixture: Tensor, sources: Tensor) -> Te
     return errors / ops.maximum(energies, 1e-8)[:, None, None]  # speech of unit variance has more than 1e5
 
 
-def evenly_spaced_starts(n_frames: int, segment_frames: int) -> np.ndarray:
-    """Return the first frames of the fewest, evenly spaced segments that cover all frames: integers `[n]`."""
-    n_segments = math.ceil(n_frames / segment_frames)
-    return np.linspace(0, max(n_frames - segment_frames, 0), n_segments).round().astype(int)
-
-
-def overlapping_starts(n_frames: int, segment_frames: int) -> np.ndarray:
-    """Return the first frames of segments that overlap by half, the last one by more: integers `[n]`."""
-    last = max(n_frames - segment_frames, 0)
-    return np.append(np.arange(0, last, max(segment_frames // 2, 1)), last)
-
-
 def cut(spectrograms: Tensor, starts: np.ndarray, segment_frames: int) -> Tensor:
     """Cut spectrograms into segments.
 
@@ -91,42 +75,13 @@ def cut(spectrograms: Tensor, starts: np.ndarray, segment_frames: int) -> Tensor
     Returns:
         `[B * n, segment_frames, F]` or `[B * n, S, segment_frames, F]`; the n segments of an item are consecutive.
     """
-    frames = np.minimum(starts[:, None] + np.arange(segment_frames), spectrograms.shape[-2] - 1)
+    frames = segment_indices(spectrograms.shape[-2], starts, segment_frames)
     segments = ops.moveaxis(ops.take(spectrograms, frames, axis=-2), -3, 1)  # [B, n, ...]
     return ops.reshape(segments, (-1, *segments.shape[2:]))
 
 
-def join(masks: np.ndarray, starts: np.ndarray, mixture: np.ndarray) -> np.ndarray:
-    """Join the masks of overlapping segments: each is put in the order of the one before, then they are cross-faded.
-
-    Args:
-        masks: `[n, S, segment_frames, F]`; they sum to one over S.
-        starts: integers `[n]`, see `overlapping_starts`.
-        mixture: magnitudes `[T, F]`. The agreement of two orders is the correlation of their masks in the common
-            frames, with bins weighted by magnitude.
-
-    Returns:
-        Masks, float32 `[S, T, F]`, that sum to one over S.
-    """
-    segment_frames, n_frames = masks.shape[2], len(mixture)
-    ordered = [masks[0]]
-    for segment, start, start_before in zip(masks[1:], starts[1:], starts[:-1], strict=True):
-        common = mixture[start : start_before + segment_frames]
-        before = ordered[-1][:, start - start_before :]
-        agreement = np.einsum("stf,rtf->sr", before * common, segment[:, : len(common)])
-        ordered.append(segment[linear_sum_assignment(agreement, maximize=True)[1]])
-
-    window = np.bartlett(segment_frames + 2)[1:-1, None]  # a triangle, nowhere zero
-    total, weights = np.zeros((masks.shape[1], *mixture.shape)), np.zeros((n_frames, 1))
-    for segment, start in zip(ordered, starts, strict=True):
-        place = slice(start, start + segment_frames)
-        total[:, place] += (window * segment)[:, : n_frames - start]
-        weights[place] += window[: n_frames - start]
-    return (total / weights).astype(np.float32)
-
-
 @keras.saving.register_keras_serializable("lab41_sce")
-class MaskModel(keras.Model):
+class MaskModel(keras.Model, SegmentMasks):
     """Map waveforms `[B, N]` to masks `[B, S, T, F]`, and one waveform of any length to masks.
 
     Args:
@@ -137,16 +92,14 @@ class MaskModel(keras.Model):
         segment_frames: T of a network for a fixed number of frames; None for a network for any number.
     """
 
+    front_end: FrontEnd
+
     def __init__(self, front_end: FrontEnd, network: keras.Model, n_speakers: int, mask: str = "softmax",
                  segment_frames: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         if mask not in MASKS:
             raise ValueError(f"mask '{mask}' must be one of {', '.join(MASKS)}.")
-        self.front_end = front_end
-        self.network = network
-        self.n_speakers = n_speakers
-        self.mask = mask
-        self.segment_frames = segment_frames
+        SegmentMasks.__init__(self, front_end, network, n_speakers, mask, segment_frames)
         self.built = True  # its parts are built
 
     def call(self, mixtures: Tensor, training: bool = False) -> Tensor:
@@ -165,30 +118,9 @@ class MaskModel(keras.Model):
         starts = evenly_spaced_starts(spectrograms.shape[-2], self.segment_frames)
         return cut(spectrograms, starts, self.segment_frames)
 
-    def masks(self, mixture: np.ndarray, n_speakers: int) -> np.ndarray:
-        """Estimate a mask for each speaker of a mixture.
-
-        Args:
-            mixture: float32 array `[N]` at the front end's rate.
-            n_speakers: S; must be the number that the model was built for.
-
-        Returns:
-            Masks, float32 `[S, T, F]`, that sum to one over S.
-
-        Raises:
-            UserError: the model was built for another number of speakers.
-        """
-        if n_speakers != self.n_speakers:
-            raise UserError(f"this model separates {self.n_speakers} speakers and cannot separate {n_speakers}; "
-                            f"ask for {self.n_speakers}, or train one with mixtures.n_speakers={n_speakers}.")
-        levels = magnitude(*self.front_end.analyse(mixture[None]))  # [1, T, F]
-        segment_frames = self.segment_frames or levels.shape[1]
-        starts = overlapping_starts(levels.shape[1], segment_frames)
-        segments = ops.convert_to_numpy(cut(self.front_end(levels), starts, segment_frames))
-        batches = [segments[first : first + BATCH_SEGMENTS] for first in range(0, len(segments), BATCH_SEGMENTS)]
-        outputs = np.concatenate([self.network.predict_on_batch(batch) for batch in batches])
-        masks = ops.convert_to_numpy(MASKS[self.mask](outputs))
-        return join(masks, starts, ops.convert_to_numpy(levels)[0])
+    def masks_of_segments(self, features: np.ndarray) -> np.ndarray:
+        """Run the network on segments: float32 `[B, T, F]` to masks `[B, S, T, F]`."""
+        return ops.convert_to_numpy(MASKS[self.mask](self.network.predict_on_batch(features)))
 
     def export(self, filepath: str | Path, format: str = "tf_saved_model", **options: Any) -> None:
         """Export the model from waveforms on, as `keras.Model.export` does; `models/export.py` exports the network.

@@ -1,4 +1,4 @@
-"""The network of a trained model becomes an ONNX model: features `[B, T, F]` to embeddings or masks.
+"""A network becomes an ONNX model: features `[B, T, F]` to embeddings or masks.
 
 Each layer becomes a few operators of ONNX with the weights of the layer. An LSTM layer becomes ONNX's own operator
 LSTM, which runtimes compute faster than a loop over the frames. B and T are dynamic; T is fixed for a network that
@@ -8,57 +8,51 @@ The output of each layer has the name of the layer, so that `onnx.utils.extract_
 layers, for example before the last layer, whose output is large.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from keras import layers, ops
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from lab41_sce.errors import UserError
-from lab41_sce.models.loading import SeparationModel
-from lab41_sce.models.lstm import BidirectionalLSTM
-from lab41_sce.models.mask_model import RATIO_FLOOR, MaskModel
-from lab41_sce.models.networks import ResidualBLSTM
-
-if TYPE_CHECKING:  # an extra
-    import onnx
+from lab41_sce.models.mask_estimation import RATIO_FLOOR
+from lab41_sce.models.saved_network import SavedLayer, SavedNetwork
 
 OPSET, IR_VERSION = 17, 8  # of 2022, so that older runtimes read the file, too
-WITHOUT_EFFECT = (layers.InputLayer, layers.Dropout, layers.SpatialDropout1D)  # outside of training
+PADDINGS = {"same": "SAME_UPPER", "valid": "VALID"}
+RESIDUAL_EPSILON = 1e-6  # of the norm in a `ResidualBLSTM`, which is Keras's default
+WITHOUT_EFFECT = ("Dropout", "SpatialDropout1D")  # outside of training
 
 
-def onnx_model(model: SeparationModel) -> "onnx.ModelProto":
-    """Convert the network of a model, with the unit length of its embeddings or the step from outputs to masks.
+def onnx_model(network: SavedNetwork, output: str, unit_norm: bool = False, mask: str | None = None) -> ModelProto:
+    """Convert a network, with the unit length of its embeddings or the step from outputs to masks.
 
     Args:
-        model: the trained model.
+        network: the network.
+        output: name of the output, such as "embeddings".
+        unit_norm: scale each embedding to length one.
+        mask: kind of the masks, "softmax" or "ratio"; None for embeddings or the outputs of hidden layers.
 
     Returns:
-        The ONNX model. The input `features` is float32 `[B, T, F]`; the output is `embeddings`, `[B, T, F, K]`, or
-        `masks`, `[B, S, T, F]`.
+        The ONNX model. The input `features` is float32 `[B, T, F]`; the output is `[B, T, F, K]` for embeddings, and
+        `[B, S, T, F]` for masks.
 
     Raises:
-        UserError: the layers are no chain, or one of them is of an unknown kind.
+        UserError: a layer is of an unknown kind, or the layers are no chain.
     """
-    from onnx import TensorProto, helper
-
-    network, graph, name = model.network, _Graph(), "features"
-    batch, frames = "batch", network.input_shape[1] or "frames"
-    bins, size = network.output_shape[2:]
-    before = network.input
+    graph, name = _Graph(), "features"
+    batch, frames = "batch", network.n_frames or "frames"
     for layer in network.layers:
-        if not isinstance(layer, layers.InputLayer) and layer.input is not before:
-            raise UserError(f"the layer {layer.name} has another input than the output of the layer before, so this "
-                            "network cannot be exported to ONNX; export to saved_model.")
-        name, before = _add_layer(graph, name, layer), layer.output
-    if isinstance(model, MaskModel):
-        shape, kind = [batch, size, frames, bins], "masks"
-        name = _add_masks(graph, name, model.mask, size)
-    else:
-        shape, kind = [batch, frames, bins, size], "embeddings"
-        name = _add_unit_length(graph, name) if model.unit_norm else name
-    graph.add("Identity", name, output=kind)
-    inputs = helper.make_tensor_value_info("features", TensorProto.FLOAT, [batch, frames, network.input_shape[2]])
-    outputs = helper.make_tensor_value_info(kind, TensorProto.FLOAT, shape)
+        name = _add_layer(graph, name, layer)
+    *_, bins, size = network.layers[-1].settings.get("target_shape", (None, None))
+    shape = [batch, frames, bins, size]
+    if mask:
+        shape = [batch, size, frames, bins]
+        name = _add_masks(graph, name, mask, size)
+    elif unit_norm:
+        name = _add_unit_length(graph, name)
+    graph.add("Identity", name, output=output)
+    inputs = helper.make_tensor_value_info("features", TensorProto.FLOAT, [batch, frames, network.n_inputs])
+    outputs = helper.make_tensor_value_info(output, TensorProto.FLOAT, shape if size else None)
     proto = helper.make_graph(graph.nodes, network.name, [inputs], [outputs], graph.constants)
     return helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
                              producer_name="lab41_sce")
@@ -73,110 +67,132 @@ class _Graph:
 
     def constant(self, values: Any, dtype: Any = np.float32) -> str:
         """Add a constant and return its name."""
-        from onnx import numpy_helper
-
         name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(ops.convert_to_numpy(values).astype(dtype), name))
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values, dtype), name))
         return name
+
+    def weights(self, values: np.ndarray) -> str:
+        """Add weights and return their name; weights in half precision stay half as large in the model."""
+        if values.dtype == np.float16:
+            return self.add("Cast", self.constant(values, np.float16), to=TensorProto.FLOAT)
+        return self.constant(values)
 
     def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         """Add an operator of ONNX and return the name of its output."""
-        from onnx import helper
-
         output = output or f"{operator}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
         return output
 
 
-def _add_layer(graph: _Graph, name: str, layer: layers.Layer) -> str:
+def _add_layer(graph: _Graph, name: str, layer: SavedLayer) -> str:
     """Add a layer of a network, and return the name of its output: that of the layer."""
-    if isinstance(layer, WITHOUT_EFFECT):
+    if layer.kind in WITHOUT_EFFECT:
         return name
-    add = ADDED_AS.get(type(layer))
+    add = ADDED_AS.get(layer.kind)
     if add is None:
-        raise UserError(f"the layer {layer.name} is of the kind {type(layer).__name__}, which cannot be exported to "
-                        "ONNX; export to saved_model.")
+        raise UserError(f"the layer {layer.name} is of the kind {layer.kind}, which cannot be exported to ONNX; export "
+                        "to saved_model.")
+    if not layer.follows:
+        raise UserError(f"the layer {layer.name} has another input than the output of the layer before, so this "
+                        "network cannot be exported to ONNX; export to saved_model.")
     return graph.add("Identity", add(graph, name, layer), output=layer.name)
 
 
-def _add_dense(graph: _Graph, name: str, layer: layers.Dense) -> str:
-    """Add x W + b."""
-    product = graph.add("MatMul", name, graph.constant(layer.kernel))
-    biased = graph.add("Add", product, graph.constant(layer.bias)) if layer.use_bias else product
-    return _add_activation(graph, biased, layer)
+def _add_dense(graph: _Graph, name: str, layer: SavedLayer) -> str:
+    """Add x W + b, and the activation."""
+    name = _add_product(graph, name, *layer.weights)
+    return _add_activation(graph, name, layer)
 
 
-def _add_activation(graph: _Graph, name: str, layer: Any) -> str:
+def _add_product(graph: _Graph, name: str, kernel: np.ndarray, bias: np.ndarray | None = None) -> str:
+    """Add x W + b, or x W without a bias."""
+    product = graph.add("MatMul", name, graph.weights(kernel))
+    return product if bias is None else graph.add("Add", product, graph.weights(bias))
+
+
+def _add_activation(graph: _Graph, name: str, layer: SavedLayer) -> str:
     """Add the activation of a layer."""
-    function = layer.activation.__name__
+    function = layer.settings["activation"]
     if function not in ("linear", "relu"):
         raise UserError(f"the layer {layer.name} has the activation {function}, which cannot be exported to ONNX; "
                         "export to saved_model.")
     return graph.add("Relu", name) if function == "relu" else name
 
 
-def _add_lstm(graph: _Graph, name: str, layer: BidirectionalLSTM) -> str:
-    """Add an LSTM of both directions: `[B, T, D]` to `[B, T, 2 U]`."""
-    cells = layer.forward_layer.cell, layer.backward_layer.cell
-    units = layer.forward_layer.units
+def _add_lstm(graph: _Graph, name: str, layer: SavedLayer) -> str:
+    """Add an LSTM of both directions."""
+    return _add_directions(graph, name, layer.weights)
 
-    def for_onnx(weights: Any) -> np.ndarray:
+
+def _add_directions(graph: _Graph, name: str, weights: list[np.ndarray]) -> str:
+    """Add an LSTM, `[B, T, D]` to `[B, T, 2 U]`; for each direction, kernel, recurrent kernel and bias are given."""
+    units = weights[1].shape[0]
+
+    def for_onnx(weights: np.ndarray) -> np.ndarray:
         """Transpose `[n, 4 U]` to `[4 U, n]`, and reorder the gates from Keras's i, f, c, o to ONNX's i, o, f, c."""
-        return ops.convert_to_numpy(weights).reshape(-1, 4, units)[:, [0, 3, 1, 2]].reshape(-1, 4 * units).T
+        return weights.reshape(-1, 4, units)[:, [0, 3, 1, 2]].reshape(-1, 4 * units).T
 
-    kernels = [for_onnx(cell.kernel) for cell in cells]
-    recurrent = [for_onnx(cell.recurrent_kernel) for cell in cells]
+    kernels, recurrent = (np.stack([for_onnx(array) for array in weights[place::3]]) for place in (0, 1))
     # ONNX has a second bias for the recurrent product.
-    biases = [np.append(for_onnx(cell.bias), np.zeros(4 * units)) for cell in cells]
+    biases = np.stack([np.append(for_onnx(bias), np.zeros(4 * units, bias.dtype)) for bias in weights[2::3]])
     frames_first = graph.add("Transpose", name, perm=(1, 0, 2))
-    outputs = graph.add("LSTM", frames_first, *map(graph.constant, (kernels, recurrent, biases)),
+    outputs = graph.add("LSTM", frames_first, *map(graph.weights, (kernels, recurrent, biases)),
                         direction="bidirectional", hidden_size=units)  # [T, 2, B, U]
     return graph.add("Reshape", graph.add("Transpose", outputs, perm=(2, 0, 1, 3)),
                      graph.constant((0, 0, 2 * units), np.int64))
 
 
-def _add_rms_norm(graph: _Graph, name: str, layer: layers.RMSNormalization) -> str:
+def _add_rms_norm(graph: _Graph, name: str, layer: SavedLayer) -> str:
+    """Add a norm of the last axis."""
+    if layer.settings["axis"] not in (-1, [-1]):
+        raise UserError(f"the layer {layer.name} has the axis {layer.settings['axis']}, which cannot be exported to "
+                        "ONNX; export to saved_model.")
+    return _add_norm(graph, name, layer.weights[0], layer.settings["epsilon"])
+
+
+def _add_norm(graph: _Graph, name: str, scale: np.ndarray, epsilon: float) -> str:
     """Add x / sqrt(mean(x^2) + epsilon) times the scale."""
     mean = graph.add("ReduceMean", graph.add("Mul", name, name), axes=(-1,))
-    length = graph.add("Sqrt", graph.add("Add", mean, graph.constant(layer.epsilon)))
-    return graph.add("Mul", graph.add("Div", name, length), graph.constant(layer.scale))
+    length = graph.add("Sqrt", graph.add("Add", mean, graph.constant(epsilon)))
+    return graph.add("Mul", graph.add("Div", name, length), graph.weights(scale))
 
 
-def _add_residual(graph: _Graph, name: str, layer: ResidualBLSTM) -> str:
+def _add_residual(graph: _Graph, name: str, layer: SavedLayer) -> str:
     """Add x + dense(blstm(norm(x)))."""
-    hidden = _add_lstm(graph, _add_rms_norm(graph, name, layer.norm), layer.lstm)
-    return graph.add("Add", name, _add_dense(graph, hidden, layer.dense))
+    scale, *directions, kernel, bias = layer.weights
+    hidden = _add_directions(graph, _add_norm(graph, name, scale, RESIDUAL_EPSILON), directions)
+    return graph.add("Add", name, _add_product(graph, hidden, kernel, bias))
 
 
-def _add_reshape(graph: _Graph, name: str, layer: layers.Reshape) -> str:
+def _add_reshape(graph: _Graph, name: str, layer: SavedLayer) -> str:
     """Add a new shape; 0 keeps the size of the batch."""
-    return graph.add("Reshape", name, graph.constant((0, *layer.target_shape), np.int64))
+    return graph.add("Reshape", name, graph.constant((0, *layer.settings["target_shape"]), np.int64))
 
 
-def _add_flatten(graph: _Graph, name: str, layer: layers.Flatten) -> str:
+def _add_flatten(graph: _Graph, name: str, layer: SavedLayer) -> str:
     return graph.add("Flatten", name)
 
 
-def _add_convolution(graph: _Graph, name: str, layer: layers.Conv2D) -> str:
+def _add_convolution(graph: _Graph, name: str, layer: SavedLayer) -> str:
     """Add a convolution; Keras has the channels last, ONNX first."""
-    kernel = np.transpose(ops.convert_to_numpy(layer.kernel), (3, 2, 0, 1))
-    padding = {"same": "SAME_UPPER", "valid": "VALID"}[layer.padding]
-    outputs = graph.add("Conv", graph.add("Transpose", name, perm=(0, 3, 1, 2)), graph.constant(kernel),
-                        graph.constant(layer.bias), strides=layer.strides, auto_pad=padding)
+    kernel, bias = layer.weights
+    outputs = graph.add("Conv", graph.add("Transpose", name, perm=(0, 3, 1, 2)),
+                        graph.weights(np.transpose(kernel, (3, 2, 0, 1))), graph.weights(bias),
+                        strides=layer.settings["strides"], auto_pad=PADDINGS[layer.settings["padding"]])
     return _add_activation(graph, graph.add("Transpose", outputs, perm=(0, 2, 3, 1)), layer)
 
 
-def _add_pooling(graph: _Graph, name: str, layer: layers.MaxPooling2D) -> str:
-    padding = {"same": "SAME_UPPER", "valid": "VALID"}[layer.padding]
-    outputs = graph.add("MaxPool", graph.add("Transpose", name, perm=(0, 3, 1, 2)), kernel_shape=layer.pool_size,
-                        strides=layer.strides, auto_pad=padding)
+def _add_pooling(graph: _Graph, name: str, layer: SavedLayer) -> str:
+    outputs = graph.add("MaxPool", graph.add("Transpose", name, perm=(0, 3, 1, 2)),
+                        kernel_shape=layer.settings["pool_size"], strides=layer.settings["strides"],
+                        auto_pad=PADDINGS[layer.settings["padding"]])
     return graph.add("Transpose", outputs, perm=(0, 2, 3, 1))
 
 
-ADDED_AS: dict[type, Any] = {
-    layers.Dense: _add_dense, layers.RMSNormalization: _add_rms_norm, layers.Reshape: _add_reshape,
-    layers.Flatten: _add_flatten, layers.Conv2D: _add_convolution, layers.MaxPooling2D: _add_pooling,
-    BidirectionalLSTM: _add_lstm, ResidualBLSTM: _add_residual,
+ADDED_AS: dict[str, Any] = {
+    "Dense": _add_dense, "RMSNormalization": _add_rms_norm, "Reshape": _add_reshape, "Flatten": _add_flatten,
+    "Conv2D": _add_convolution, "MaxPooling2D": _add_pooling, "lab41_sce>BidirectionalLSTM": _add_lstm,
+    "lab41_sce>ResidualBLSTM": _add_residual,
 }
 
 

@@ -13,27 +13,32 @@ import pandas as pd
 from lab41_sce.atomic_write import make_folder, write_csv, write_text
 from lab41_sce.evaluation.bootstrap import paired_differences, summarise
 from lab41_sce.evaluation.definitions import caption, digits
-from lab41_sce.evaluation.folder_scoring import METRICS_IN_ORDER, count_voices, read_scores
+from lab41_sce.evaluation.folder_means import METRICS_IN_ORDER, count_voices, read_scores
 from lab41_sce.reporting import tables
 
 COLUMNS = ["system", "metric", "mean", "low", "high", "n"]
 
 
 class ScoredSystem(NamedTuple):
-    """Hold the name of a system, its table of scores, and an error message by the name of each mixture not scored."""
+    """Hold the name of a system, its table, the names of the mixtures to score, and an error for each not scored."""
 
     name: str
     table: Path
+    mixtures: list[str]
     errors: dict[str, str]
 
+    @property
+    def scored(self) -> set[str]:
+        """Return the names of the mixtures that are scored."""
+        return {*self.mixtures} - self.errors.keys()
 
-def write_score_report(folder: Path, systems: Sequence[ScoredSystem], n_mixtures: int) -> None:
+
+def write_score_report(folder: Path, systems: Sequence[ScoredSystem]) -> None:
     """Write the report of one system, or of a system and its baseline.
 
     Args:
         folder: is made if necessary; files of an earlier report are replaced.
         systems: the system, and optionally the baseline.
-        n_mixtures: number of mixtures that were to be scored.
 
     Raises:
         UserError: a file cannot be written.
@@ -42,7 +47,8 @@ def write_score_report(folder: Path, systems: Sequence[ScoredSystem], n_mixtures
     names = [system.name for system in systems]
     if len(names) > len(set(names)):  # folders with the same name
         names = [f"{name} {number}" for number, name in enumerate(names, start=1)]
-    scores = pd.concat([read_scores(system.table, name) for system, name in zip(systems, names, strict=True)])
+    scores = pd.concat([read_scores(system.table, name, system.scored)
+                        for system, name in zip(systems, names, strict=True)])
     summary = _of_all(summarise(scores))
     metrics = [metric for metric in METRICS_IN_ORDER if metric in set(summary["metric"])]
     about = f"Means over n mixtures, with 95 % intervals. {caption(metrics)}"
@@ -52,7 +58,7 @@ def write_score_report(folder: Path, systems: Sequence[ScoredSystem], n_mixtures
         differences = _of_all(paired_differences(scores, names[1]))
         about = f"Mean score of {names[0]} minus that of {names[1]} on the same n mixtures, with 95 % intervals."
         parts.append((f"Differences from {names[1]}", _table(differences, metrics, names[:1], signed=True), about))
-    notes = [note for system, name in zip(systems, names, strict=True) for note in _notes(system, name, n_mixtures)]
+    notes = [note for system, name in zip(systems, names, strict=True) for note in _notes(system, name)]
     write_csv(summary, folder / "summary.csv")
     write_csv(differences, folder / "differences.csv")
     write_csv(pd.DataFrame([(name, *error) for system, name in zip(systems, names, strict=True)
@@ -65,21 +71,21 @@ def write_score_report(folder: Path, systems: Sequence[ScoredSystem], n_mixtures
                                                zip(parts, captions, strict=True)))
 
 
-def voices_sentence(table: Path) -> str:
-    """Count surplus and missing voices in a table of scores in one sentence; an empty string if there are none."""
-    counts = count_voices(table)
+def voices_sentence(system: ScoredSystem) -> str:
+    """Count surplus and missing voices of a system in one sentence; an empty string if there are none."""
+    counts = count_voices(system.table, system.scored)
     found = [f"{counts[kind].sum()} {kind} voices in {(counts[kind] > 0).sum()} mixtures"
              for kind in ("surplus", "missing") if counts[kind].any()]
     return f"{' and '.join(found)}: their best subset of voices and references is scored." if found else ""
 
 
-def _notes(system: ScoredSystem, name: str, n_mixtures: int) -> list[str]:
+def _notes(system: ScoredSystem, name: str) -> list[str]:
     """Return sentences about the mixtures of a system that are not scored, and about its number of voices."""
     notes = []
     if system.errors:
         not_scored = ", ".join(system.errors)
-        notes.append(f"{name}: {len(system.errors)} of {n_mixtures} mixtures are not scored ({not_scored}).")
-    if sentence := voices_sentence(system.table):
+        notes.append(f"{name}: {len(system.errors)} of {len(system.mixtures)} mixtures are not scored ({not_scored}).")
+    if sentence := voices_sentence(system):
         notes.append(f"{name}: {sentence}")
     return notes
 

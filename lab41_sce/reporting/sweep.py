@@ -14,6 +14,7 @@ from lab41_sce.plain_data import flatten
 from lab41_sce.reporting import tables
 from lab41_sce.reporting.run_files import read_table
 from lab41_sce.runs.config_schema import setting_names
+from lab41_sce.runs.kept_scores import scored_its_model
 from lab41_sce.runs.renamed_settings import load_config
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters of what spreadsheets compute
@@ -60,7 +61,7 @@ def collect(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     Returns:
         One row for each run, split, kind and metric, with the columns `run`, the settings that differ, `system`,
         `split`, `kind`, `metric`, `mean`, `low`, `high` (dB) and `n`; and the names of the runs that have no scores
-        yet.
+        yet, or only those of an earlier model, as in the middle of a resumption.
 
     Raises:
         UserError: if no run has scores.
@@ -68,9 +69,11 @@ def collect(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     found = [path.parent for path in folder.glob("*/config.yaml")]
     found.sort(key=lambda run: (not run.name.isdecimal(), int(run.name) if run.name.isdecimal() else 0, run.name))
     finished = [run for run in found if (run / "summary.csv").exists()]
+    settings_of = {run: read_settings(run) for run in finished}
+    finished = [run for run in finished if scored_its_model(run, str(settings_of[run]["method.name"]))]
     if not finished:
         raise UserError(f"{folder} holds no run with scores; give the folder of a sweep, such as runs/NAME.")
-    configs = [read_settings(run) for run in finished]
+    configs = [settings_of[run] for run in finished]
     rows = []
     for run, config, settings in zip(finished, configs, differing_settings(configs), strict=True):
         summary = read_table(run / "summary.csv")

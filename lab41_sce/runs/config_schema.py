@@ -31,7 +31,8 @@ from lab41_sce.models.settings import FrontEndSettings
 from lab41_sce.plain_data import flatten
 from lab41_sce.runs.config_files import register_checked_files
 from lab41_sce.runs.renamed_settings import renamed_overrides
-from lab41_sce.runs.unknown_settings import composing_error, refuse_unknown_in_systems
+from lab41_sce.runs.unknown_settings import check_systems, composing_error
+from lab41_sce.runs.without_effect import refuse_settings_without_effect
 from lab41_sce.setting import (
     check_fields,
     declaration,
@@ -173,7 +174,7 @@ def check(config: DictConfig) -> Settings:
     for name, settings in GROUPS.items():
         refuse_unknown(["_target_", *(item.name for item in fields(settings))], values[name], name)
     _check_targets(values)
-    refuse_unknown_in_systems(values)
+    check_systems(values)
     check_fields(Settings, values)
     for name, settings in GROUPS.items():
         check_fields(settings, values[name], name)
@@ -194,6 +195,7 @@ def check(config: DictConfig) -> Settings:
     groups = {name: settings(**{item.name: values[name][item.name] for item in fields(settings)})
               for name, settings in GROUPS.items()}
     groups["corpus"].added = {name: CorpusSettings(**corpus) for name, corpus in groups["corpus"].added.items()}
+    refuse_settings_without_effect(values)
     return Settings(**{item.name: groups.get(item.name, values[item.name]) for item in fields(Settings)})
 
 

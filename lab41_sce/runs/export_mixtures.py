@@ -10,6 +10,7 @@ In every file, a mixture is exactly the sum of its sources and its noise:
 | `16` | all signals times one factor for each mixture: the largest sample becomes half of full scale |
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from lab41_sce.atomic_write import lock, make_folder, write_text
 from lab41_sce.data import splits
 from lab41_sce.data.evaluation_set import load_mixture
 from lab41_sce.data.mixture import Mixture
-from lab41_sce.data.noise import Noise
+from lab41_sce.data.noise import Noise, source_split
 from lab41_sce.data.settings import CorpusSettings
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
@@ -80,7 +81,9 @@ def _read_evaluation_set(run: Path) -> pd.DataFrame:
     """Read evaluation.csv of a run."""
     path = run / "evaluation.csv"
     try:
-        return pd.read_csv(path, dtype={"mixture": str, "split": str, "sample_rate_hz": int, "noise_files": str})
+        names = {name: str for name in pd.read_csv(path, nrows=0) if re.fullmatch(r"(utterance|speaker)_\d+", name)}
+        types = {"mixture": str, "split": str, "sample_rate_hz": int, "noise_files": str, **names}
+        return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}); give the folder of a run whose systems "
                         "were scored.") from None
@@ -95,9 +98,12 @@ def _speech(run: Path, mixtures: pd.DataFrame) -> tuple[Speech, Noise | None]:
         recorded_speech.require_same_speech(recorded, run / recorded_speech.NAME)
     has_noise = "noise" in mixtures
     named = {part for names in mixtures.filter(regex=r"^utterance_\d+$").stack() for part in (names, *names.split("+"))}
-    of_splits = utterances["split"].isin({*map(splits.base_split, mixtures["split"])})
-    # Noise is drawn from all speech of the splits.
-    needed = utterances[of_splits if has_noise else utterances["utterance"].isin(named)]
+    if has_noise:  # drawn from all speech of some splits, at all speeds of the training
+        scored = {*map(splits.base_split, mixtures["split"])}
+        utterances = splits.perturb_speed(utterances, settings.mixtures.speeds)
+        needed = utterances[utterances["split"].isin(scored | {*map(source_split, scored)})]
+    else:
+        needed = utterances[utterances["utterance"].isin(named)]
     speech = Speech(needed, int(mixtures["sample_rate_hz"].iloc[0]), settings.mixtures.in_memory)
     return speech, Noise(speech, needed, settings.noise.kinds, settings.noise.folder) if has_noise else None
 

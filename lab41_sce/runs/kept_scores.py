@@ -114,6 +114,20 @@ class ScoreFiles:
         return text_checksum("\n".join([rows.to_csv(index=False), *audio]))
 
 
+def scored_its_model(folder: Path, system: str) -> bool:
+    """Return whether the scores of a system in a run are those of its present model, not of one before a resumption.
+
+    Args:
+        folder: of the run. One without `checksums.csv`, of an earlier version, or without the model counts as scored.
+        system: name of the system.
+    """
+    path, model = folder / "checksums.csv", folder / "systems" / system / "model.keras"
+    if not path.exists() or not model.exists():
+        return True
+    recorded = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return {*recorded.loc[recorded["system"] == system, "model"]} == {file_checksum(model)}
+
+
 def with_metrics(scores: pd.DataFrame, metrics: Collection[str]) -> pd.DataFrame:
     """Return the scores of the systems that have all of some metrics, and only these metrics.
 

@@ -127,10 +127,16 @@ def load_listed_speech(settings: Settings, listed: pd.DataFrame) -> pd.DataFrame
         listed: the splits.csv of another run; other utterances of `corpus.root` are left out.
 
     Raises:
-        UserError: a corpus cannot be loaded, or the list gives an utterance of `corpus.added` another split.
+        UserError: a corpus cannot be loaded, it lacks utterances that the list has for training or validation, or the
+            list gives an utterance of `corpus.added` another split.
     """
     first = load_speech_table(settings.corpus).merge(listed[["utterance", "split"]], on="utterance")
     joined = add_corpora(first, settings)
+    needed = listed.loc[listed["split"].isin(["train", "train-validation", "validation"]), "utterance"]
+    missing = needed[~needed.isin(joined["utterance"])]
+    if len(missing):
+        raise UserError(f"{len(missing)} of the {len(needed)} utterances that splits.csv lists for training and "
+                        f"validation are missing (the first: {missing.iloc[0]}); give the speech of that run.")
     both = joined.merge(listed[["utterance", "split"]], on="utterance", suffixes=("", "_listed"))
     different = both[both["split"] != both["split_listed"]]
     if len(different):

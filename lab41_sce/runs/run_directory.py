@@ -95,6 +95,12 @@ def check_folder(config: DictConfig, folder: Path) -> None:
         check_same_settings(config, folder)
 
 
+def require_free(folder: Path) -> None:
+    """Raise UserError if a folder holds files of a run, which a new run would mix with its own."""
+    if found := [name for name in FILES + FOLDERS if (folder / name).exists()]:
+        raise UserError(f"{folder} already holds a run ({found[0]}); choose another folder.")
+
+
 def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, command: str | None,
                 noise_files: pd.DataFrame | None = None) -> None:
     """Begin or resume a run in a folder that `check_folder` has passed.
@@ -108,13 +114,15 @@ def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, comm
 
     Raises:
         UserError: speech, noise or splits differ from those of the run to be resumed, a file that describes them is
-            damaged, or nothing can be written.
+            damaged, the earlier run cannot be deleted, or nothing can be written.
     """
     if config.overwrite and not config.resume:
-        for name in FILES:
-            (folder / name).unlink(missing_ok=True)
         for name in FOLDERS:
             shutil.rmtree(folder / name, ignore_errors=True)
+            if os.path.lexists(folder / name):  # a link, for example; the new run would continue from its checkpoints
+                raise UserError(f"{folder / name} cannot be deleted; delete it, or choose another run_dir.")
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
     make_folder(folder)
     splits, path = utterances[["utterance", "speaker", "sex", "subset", "split"]], folder / "splits.csv"
     if path.exists() and not _read_splits(path).equals(splits.astype(str).reset_index(drop=True)):
@@ -135,7 +143,7 @@ def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, comm
 def _read_splits(path: Path) -> pd.DataFrame:
     """Read `splits.csv`."""
     try:
-        return pd.read_csv(path, dtype=str)
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise UserError(f"{path} cannot be read ({reason}); restore the file from a copy, or delete it if corpus and "

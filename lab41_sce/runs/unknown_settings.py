@@ -1,10 +1,13 @@
 """Names in a configuration or in an override that no setting has become one sentence, with the nearest name.
 
+Values of networks and systems outside their range become one sentence, too.
+
 The settings of networks and systems are those in `experiments/network/*.yaml` and `experiments/method/*.yaml`: a
 function may be called with the arguments that one of these files gives to it.
 """
 
 import functools
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -12,35 +15,43 @@ import yaml
 from hydra.errors import MissingConfigException, OverrideParseException
 
 from lab41_sce.errors import UserError
+from lab41_sce.methods.settings import check_arguments
 from lab41_sce.setting import refuse_unknown
 from lab41_sce.suggestion import did_you_mean, nearest
 from lab41_sce.yaml_defaults import CONFIG_PATH
 
 SYSTEM_SETTINGS = ("name", "about", "splits", "build")
+# A function of the user may give another meaning to the name of an argument.
+OF_PACKAGE = re.compile(r"lab41_sce\.(models\.networks|"
+                        r"methods\.(attractor|deep_clustering|nmf|pit|recurrent_mask|sce))\.")
 HYDRA_NODE = "settings"  # the declared defaults, which are no choice
 
 
-def refuse_unknown_in_systems(values: dict[str, Any]) -> None:
-    """Raise UserError about a name in `network`, `method` or `others` that is no setting.
+def check_systems(values: dict[str, Any]) -> None:
+    """Raise UserError about a name in `network`, `method` or `others` that is no setting, or a value out of range.
 
     Args:
         values: a configuration as plain data, in which these groups and their `build` are mappings.
     """
-    _refuse_unknown_arguments(values["network"], "network")
+    _check_call(values["network"], "network")
     for name, system in {"method": values["method"],
                          **{f"others.{name}": system for name, system in values["others"].items()}}.items():
         refuse_unknown(SYSTEM_SETTINGS, system, name)
-        _refuse_unknown_arguments(system["build"], f"{name}.build")
+        _check_call(system["build"], f"{name}.build")
 
 
-def _refuse_unknown_arguments(call: dict[str, Any], name: str) -> None:
-    """Raise UserError about an argument that no file gives to the function, here and in inner calls."""
+def _check_call(call: dict[str, Any], name: str) -> None:
+    """Check the arguments of a function: names that a file gives to it, and ranges; here and in inner calls."""
     known = _arguments().get(str(call.get("_target_")))
     if known:  # a function of the user has no file here; Python reports its unknown arguments
         refuse_unknown(known, call, name)
+    if OF_PACKAGE.match(str(call.get("_target_"))):
+        check_arguments(call, name)
+    if isinstance(call.get("changes"), dict):  # of a saved model
+        check_arguments(call["changes"], f"{name}.changes")
     for key, value in call.items():
         if isinstance(value, dict) and "_target_" in value:
-            _refuse_unknown_arguments(value, f"{name}.{key}")
+            _check_call(value, f"{name}.{key}")
 
 
 @functools.cache

@@ -15,9 +15,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_closing, binary_opening, gaussian_filter1d
 
 from lab41_sce.separation.frame_levels import sustained_level
+from lab41_sce.separation.smoothing import bridge_gaps, gaussian_mean, remove_short
 
 RANGE_DB = 25.0  # an active voice is at most this far below its usual loud level, ...
 FLOOR_DB = 12.0  # ... this far above its noise floor, which its quiet frames have, ...
@@ -90,15 +90,12 @@ class SpeakerActivity:
         """Find the active voices of each frame, bool `[S, T]`."""
         loud = self.powers > self._lowest_powers()[:, None]
         if self.confidence() < MIN_CONFIDENCE:
-            leading = gaussian_filter1d(np.sqrt(self.powers), LEAD_SECONDS / self.frame_seconds, axis=1)
+            leading = gaussian_mean(np.sqrt(self.powers), LEAD_SECONDS / self.frame_seconds)
             loud = loud.any(axis=0) & (leading == leading.max(axis=0))
         else:
             loud &= self.powers > self.powers.max(axis=0) * 10 ** (-SHARE_DB / 10)
-        pause, word = (np.ones((1, max(round(seconds / self.frame_seconds), 1)))
-                       for seconds in (PAUSE_SECONDS, WORD_SECONDS))
-        edge = pause.shape[1]  # closing removes sounds that touch the border, so the border is padded
-        closed = binary_closing(np.pad(loud, [(0, 0), (edge, edge)]), pause)[:, edge:-edge]
-        return binary_opening(closed, word)
+        pause, word = (max(round(seconds / self.frame_seconds), 1) for seconds in (PAUSE_SECONDS, WORD_SECONDS))
+        return remove_short(bridge_gaps(loud, pause), word)
 
     def _lowest_powers(self) -> np.ndarray:
         """Return the power above which each voice can be active, `[S]`."""

@@ -8,12 +8,9 @@ in the middle are used.
 from typing import Any
 
 import numpy as np
-from keras import ops
 
-from lab41_sce.models import Tensor
 from lab41_sce.models.clustering import active_bins
-from lab41_sce.models.embedding_model import EmbeddingModel, split_interleaved_frames, split_network
-from lab41_sce.models.front_end import magnitude
+from lab41_sce.models.mask_estimation import EmbeddingMasks
 
 OWN_FRAMES, EXCERPT_FRAMES = 125, 250
 MAX_BATCH_EXCERPTS = 64  # that the network processes at once
@@ -23,7 +20,7 @@ def estimate_masks(model: Any, mixture: np.ndarray, n_speakers: int) -> np.ndarr
     """Estimate a mask for each speaker of a mixture.
 
     Args:
-        model: an `EmbeddingModel`, or an object with a method `masks(mixture, n_speakers)`, such as a `MaskModel`.
+        model: an embedding model, or an object with a method `masks(mixture, n_speakers)`, such as a `MaskModel`.
         mixture: float32 `[N]`, at the rate of the model's front end.
         n_speakers: S.
 
@@ -33,22 +30,27 @@ def estimate_masks(model: Any, mixture: np.ndarray, n_speakers: int) -> np.ndarr
     Raises:
         UserError: the model separates another number of speakers.
     """
-    if not isinstance(model, EmbeddingModel):
+    if not isinstance(model, EmbeddingMasks):
         return model.masks(mixture, n_speakers)
-    magnitudes = ops.convert_to_numpy(magnitude(*model.front_end.analyse(mixture)))
-    embeddings = embed(model, mixture)
+    magnitudes = model.front_end.magnitudes(mixture)
+    embeddings = _embed_magnitudes(model, magnitudes)
     active = active_bins(magnitudes, model.range_db)
     centroids = model.centroids(embeddings[active], magnitudes[active], n_speakers)
     return model.masks_from_centroids(embeddings, centroids)
 
 
-def embed(model: EmbeddingModel, mixture: np.ndarray) -> np.ndarray:
+def embed(model: EmbeddingMasks, mixture: np.ndarray) -> np.ndarray:
     """Compute the embeddings `[T, F, K]` of a mixture `[N]` at the model's rate, excerpt by excerpt; all float32."""
-    features = ops.convert_to_numpy(model.front_end(magnitude(*model.front_end.analyse(mixture[None]))))[0]
+    return _embed_magnitudes(model, model.front_end.magnitudes(mixture))
+
+
+def _embed_magnitudes(model: EmbeddingMasks, magnitudes: np.ndarray) -> np.ndarray:
+    """Compute the embeddings `[T, F, K]` of magnitudes `[T, F]`."""
+    features = model.front_end.features(magnitudes)
     return embeddings_of_hidden(model, hidden_outputs(model, features), len(features))
 
 
-def hidden_outputs(model: EmbeddingModel, features: Tensor) -> np.ndarray:
+def hidden_outputs(model: EmbeddingMasks, features: np.ndarray) -> np.ndarray:
     """Run all layers of the network but the last, many excerpts at a time.
 
     Recurrent layers read their weights for every frame, so a batch of excerpts is much faster than one at a time. The
@@ -61,14 +63,13 @@ def hidden_outputs(model: EmbeddingModel, features: Tensor) -> np.ndarray:
     Returns:
         float32 `[R, ceil(T / R), D]`.
     """
-    sequences = ops.convert_to_numpy(split_interleaved_frames(np.asarray(features)[None], model.hop_reduction))
+    sequences = _interleaved_sequences(np.asarray(features), model.hop_reduction)
     n_frames = sequences.shape[1]
     length = min(n_frames, EXCERPT_FRAMES)
     own_starts = np.arange(0, n_frames, OWN_FRAMES) if n_frames > length else np.array([0])
     starts = np.clip(own_starts - (EXCERPT_FRAMES - OWN_FRAMES) // 2, 0, n_frames - length)
     excerpts = np.concatenate([sequences[:, start : start + length] for start in starts])  # [n * R, length, F]
-    hidden_layers = split_network(model.network)[0]
-    outputs = np.concatenate([hidden_layers.predict_on_batch(excerpts[first : first + MAX_BATCH_EXCERPTS])
+    outputs = np.concatenate([model.hidden_layers(excerpts[first : first + MAX_BATCH_EXCERPTS])
                               for first in range(0, len(excerpts), MAX_BATCH_EXCERPTS)])
     outputs = outputs.reshape(len(starts), model.hop_reduction, *outputs.shape[1:])  # [n, R, length, D]
     own_stops = [*own_starts[1:], n_frames]
@@ -76,7 +77,13 @@ def hidden_outputs(model: EmbeddingModel, features: Tensor) -> np.ndarray:
                            in zip(outputs, starts, own_starts, own_stops, strict=True)], axis=1)
 
 
-def embeddings_of_hidden(model: EmbeddingModel, hidden: np.ndarray, n_frames: int) -> np.ndarray:
+def _interleaved_sequences(features: np.ndarray, hop_reduction: int) -> np.ndarray:
+    """Split frames as `embedding_model.split_interleaved_frames` does: `[T, F]` to `[R, ceil(T / R), F]`."""
+    padded = np.pad(features, [(0, -len(features) % hop_reduction), (0, 0)])
+    return np.swapaxes(padded.reshape(-1, hop_reduction, features.shape[1]), 0, 1)
+
+
+def embeddings_of_hidden(model: EmbeddingMasks, hidden: np.ndarray, n_frames: int) -> np.ndarray:
     """Run the last layer of the network.
 
     Args:
@@ -87,7 +94,7 @@ def embeddings_of_hidden(model: EmbeddingModel, hidden: np.ndarray, n_frames: in
     Returns:
         float32 `[T, F, K]`.
     """
-    sequences = split_network(model.network)[1].predict_on_batch(hidden)  # [R, ceil(T / R), F, K]
+    sequences = model.last_layer(hidden)  # [R, ceil(T / R), F, K]
     # The same as `interleave_frames`, but without further copies of this large array.
     embeddings = np.swapaxes(sequences, 0, 1).reshape(-1, *sequences.shape[2:])[:n_frames]
     if model.unit_norm:

@@ -59,6 +59,8 @@ class Separation:
         activity: when each speaker is active.
         confidence: 0 to 1, see `SpeakerActivity.confidence`; NaN for silence and for a single voice.
         details: masks, magnitudes and embeddings of the first seconds, if they were requested.
+        low_confidence: whether the voices may each hold parts of the others (`ConfidenceThresholds`); None if the
+            thresholds of the model were not measured, or the masks are binary.
     """
 
     sample_rate_hz: int
@@ -71,6 +73,7 @@ class Separation:
     activity: SpeakerActivity
     confidence: float
     details: SpectralDetails | None
+    low_confidence: bool | None = None
 
     def order_of_speech(self) -> list[int]:
         """List the indices of the voices in the order in which they first speak, silent ones last.

@@ -8,13 +8,13 @@ the recording.
 import numpy as np
 
 from lab41_sce import audio
-from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 from lab41_sce.separation.window_signals import WindowSignals, first_frame_seconds, frame_seconds
 
 HIGH_BINS = 0.7  # bins above this share of the model's band determine the shares of the remainder
 
 
-def synthesise_voices(front_end: FrontEnd, masks: np.ndarray, signals: WindowSignals,
+def synthesise_voices(front_end: NumpyFrontEnd, masks: np.ndarray, signals: WindowSignals,
                       sample_rate_hz: int) -> np.ndarray:
     """Apply masks to the spectrograms of a window.
 
@@ -42,7 +42,7 @@ def _resample_to_length(signals: np.ndarray, from_hz: float, to_hz: float, lengt
     return np.stack([np.pad(signal, (0, length - len(signal))) for signal in resampled])
 
 
-def _high_band_shares(front_end: FrontEnd, masks: np.ndarray, spectrograms: np.ndarray, n_samples: int,
+def _high_band_shares(front_end: NumpyFrontEnd, masks: np.ndarray, spectrograms: np.ndarray, n_samples: int,
                       sample_rate_hz: int) -> np.ndarray:
     """Compute the share of each voice in the highest bins, for every sample: `[S, n]`, sums to one."""
     high = slice(round(HIGH_BINS * masks.shape[2]), None)

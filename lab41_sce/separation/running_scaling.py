@@ -3,10 +3,9 @@
 from functools import cached_property
 
 import numpy as np
-from keras import ops
 
 from lab41_sce.models.clustering import active_bins
-from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 from lab41_sce.separation.frame_levels import sustained_level
 
 
@@ -27,7 +26,7 @@ class RunningScaling:
     PAUSE_DB, RAMP_DB = 40.0, 10.0  # the weight of a frame falls around this level below the peak, over this range
     STEP_DB, FRAME_STEP_DB, LOWEST_DB, HIGHEST_DB = 0.1, 1.0, -240.0, 280.0
 
-    def __init__(self, front_end: FrontEnd):
+    def __init__(self, front_end: NumpyFrontEnd):
         self.front_end = front_end
         self.n_levels = round((self.HIGHEST_DB - self.LOWEST_DB) / self.STEP_DB)
         n_loudest = round((self.HIGHEST_DB - self.LOWEST_DB) / self.FRAME_STEP_DB)
@@ -96,4 +95,4 @@ class RunningScaling:
 
     def _compress(self, magnitude: np.ndarray) -> np.ndarray:
         magnitude = np.minimum(magnitude, self.peak).astype(np.float32)
-        return ops.convert_to_numpy(self.front_end.compress(magnitude, np.float32(self.peak)))
+        return self.front_end.compress(magnitude, self.peak)

@@ -7,26 +7,32 @@ An embedding model processes a long recording in overlapping windows (`streaming
 once, so a voice keeps its number, and memory is bounded. A model that estimates masks directly could order the voices
 differently in each window, so it processes the whole recording at once, in about 0.25 GB a minute.
 
+The network is computed by onnxruntime, which loads in a fraction of the time of TensorFlow (`models/onnx_network.py`).
+Keras computes it on request, and where the network has no ONNX form or onnxruntime is not installed. The voices of the
+two agree to -80 dB.
+
 A `Separator` can be used in several threads, and in processes that were started by `spawn`, `forkserver`, joblib's
 loky, Dask or Ray; it is sent to them by pickle. It is refused in a fork of a process that has made a `Separator`:
-TensorFlow's threads do not exist there, and its first operation would never return.
+the threads of the runtime do not exist there, and its first operation would never return.
 """
 
 import logging
 import os
 import pickle
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
-import keras
 import numpy as np
 
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.windows import WINDOW_SECONDS
 from lab41_sce.errors import UserError
-from lab41_sce.models.loading import load_model, model_file
+from lab41_sce.models.model_file import model_file
+from lab41_sce.models.onnx_network import load_onnx_model
 from lab41_sce.pretrained import MODEL
+from lab41_sce.separation.confidence import ConfidenceThresholds, read_thresholds
 from lab41_sce.separation.count_classifier import CountClassifier, read_classifier
 from lab41_sce.separation.result import Separation
 from lab41_sce.separation.speaker_count import MAX_SPEAKERS as MAX_COUNTED_BY_THRESHOLD
@@ -35,6 +41,7 @@ from lab41_sce.separation.streaming import VoiceStream
 logger = logging.getLogger(__name__)
 
 MAX_SPEAKERS = 100  # each needs the memory of a recording
+RUNTIMES = ("onnx", "keras")
 
 
 def separate(source: str | Path | np.ndarray | Recording, sample_rate_hz: int | None = None,
@@ -45,7 +52,7 @@ def separate(source: str | Path | np.ndarray | Recording, sample_rate_hz: int | 
         source: an audio file, of which the mean of the channels is separated; a signal `[N]` or `[C, N]`; or a
             `Recording`. The masks of several channels come from their mean. The loudest channel takes the place of
             the mean where the channels cancel each other (`audio/mixing.py`).
-        sample_rate_hz: sample rate of a signal; None for a file or a `Recording`.
+        sample_rate_hz: sample rate of a signal; None, or its own rate, for a file or a `Recording`.
         speakers: number of speakers, 1 to 100; "auto" to count them; or the smallest and the largest possible number to
             count between, such as `(2, 4)`. The shipped model counts up to five.
         model: a `.keras` file or the folder of a run; None for the shipped model.
@@ -69,29 +76,50 @@ class Separator:
     """Separate recordings of any sample rate and length with a trained model.
 
     Args:
-        model: an `EmbeddingModel`, a `MaskModel`, or another object with a `front_end` and a method
-            `masks(mixture, n_speakers)`.
+        model: an embedding model or a mask model, of Keras or of `load_onnx_model`; or another object with a
+            `front_end` and a method `masks(mixture, n_speakers)`.
         window_seconds: approximate length of the windows of a long recording.
         counting: classifier that counts the speakers for this model; None to count by the model's threshold.
+        confidence_thresholds: decide whether a confidence is low; None if they were not measured for this model.
     """
 
     _process: ClassVar[int | None] = None  # id of the process that made the first separator; a fork inherits it
 
-    def __init__(self, model: Any, window_seconds: float = WINDOW_SECONDS, counting: CountClassifier | None = None):
+    def __init__(self, model: Any, window_seconds: float = WINDOW_SECONDS, counting: CountClassifier | None = None,
+                 confidence_thresholds: ConfidenceThresholds | None = None):
         self._refuse_forks()
         self.model, self.window_seconds, self.counting = model, window_seconds, counting
+        self.confidence_thresholds = confidence_thresholds
+        self._file: Path | None = None  # of the model, if it was loaded
 
     @classmethod
-    def from_pretrained(cls) -> "Separator":
-        """Load the shipped model (`pretrained/MODEL_CARD.md` describes it)."""
-        return cls.load(MODEL)
+    def from_pretrained(cls, runtime: str = "onnx") -> "Separator":
+        """Load the shipped model (`pretrained/MODEL_CARD.md` describes it); arguments as in `load`."""
+        return cls.load(MODEL, runtime)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Separator":
-        """Load a model and the classifier beside it; arguments and errors as in `load_model` and `read_classifier`."""
+    def load(cls, path: str | Path, runtime: str = "onnx") -> "Separator":
+        """Load a model, and the classifier and the thresholds beside it.
+
+        Args:
+            path: a `.keras` file, the folder of a run, or a folder in its `systems/`.
+            runtime: "onnx", or "keras" to compute the network with Keras, on a GPU if TensorFlow finds one. Keras is
+                also used if the network has no ONNX form, or if onnxruntime is not installed.
+
+        Raises:
+            UserError: the runtime is unknown, or the model, the classifier or the thresholds cannot be used.
+        """
         cls._refuse_forks()
-        model = load_model(path)
-        return cls(model, counting=read_classifier(model_file(path), model))
+        if runtime not in RUNTIMES:
+            raise UserError(f"the runtime {runtime} is unknown; choose from {', '.join(RUNTIMES)}.")
+        file = model_file(path)
+        model: Any = load_onnx_model(file) if runtime == "onnx" else None
+        if model is None:
+            model = _load_keras_model(file)
+        separator = cls(model, counting=read_classifier(file, model),
+                        confidence_thresholds=read_thresholds(file, model))
+        separator._file = file
+        return separator
 
     def separate(self, source: str | Path | np.ndarray | Recording, sample_rate_hz: int | None = None,
                  n_speakers: int | str | tuple[int, int] = "auto", **options: Any) -> Separation:
@@ -106,6 +134,9 @@ class Separator:
             recording, one_channel = source, False
         else:
             recording, one_channel = Recording.of(source, sample_rate_hz), np.ndim(source) == 1  # type: ignore[arg-type]
+        if sample_rate_hz not in (None, recording.sample_rate_hz):
+            raise UserError(f"sample_rate_hz={sample_rate_hz} is given, but {recording.name} has "
+                            f"{recording.sample_rate_hz} Hz; leave it out, since a recording has its own rate.")
         stream = self.open(recording, n_speakers, **options)
         voices = np.concatenate([*stream], axis=-1)  # [S, C, N]
         _log_notes(recording)
@@ -121,7 +152,8 @@ class Separator:
         Args:
             recording: the recording to separate.
             n_speakers: S, 1 to 100; or "auto" or a range such as `(2, 4)` to count, see the function `separate`.
-            enrolled: embedding `[K]` of a speaker (`speaker_embedding`); the most similar voice comes first.
+            enrolled: embedding `[K]` of a speaker (`speaker_embedding`), or a mean of several, of any length; the most
+                similar voice comes first.
             binary_masks: assign each bin to the voice with the largest mask.
             keep_seconds: seconds from the start of the recording for which `Separation.details` keeps masks,
                 magnitudes and embeddings.
@@ -136,7 +168,8 @@ class Separator:
         if enrolled is not None:
             self._require_verification_threshold()
         stream = VoiceStream(self.model, recording, possible_numbers, enrolled, binary_masks, keep_seconds,
-                             self.window_seconds, progress or (lambda share: None), self.counting)
+                             self.window_seconds, progress or (lambda share: None), self.counting,
+                             self.confidence_thresholds)
         _ = stream.speakers  # found now, so that mistakes are reported before anything is written
         return stream
 
@@ -167,20 +200,25 @@ class Separator:
         Args:
             folder: made if necessary; its files are replaced.
         """
+        import keras  # takes seconds
+
         self._refuse_forks()
+        model = self.model if isinstance(self.model, keras.Model) or not self._file else _load_keras_model(self._file)
         archive = keras.export.ExportArchive()
-        archive.track(self.model)
-        archive.add_endpoint("serve", self.model.call, [keras.InputSpec("float32", (None, None))])
+        archive.track(model)
+        archive.add_endpoint("serve", model.call, [keras.InputSpec("float32", (None, None))])
         archive.write_out(str(folder), verbose=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickle; the model is pickled by itself, so that a fork need not load it."""
-        return {"model": pickle.dumps(self.model), "window_seconds": self.window_seconds, "counting": self.counting}
+        return vars(self) | {"model": (type(self.model).__module__, pickle.dumps(self.model))}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the state, without the model in a fork: an error here would stop the worker, and the pool wait."""
-        self.window_seconds, self.counting = state["window_seconds"], state["counting"]
-        self.model = None if self._is_fork() else pickle.loads(state["model"])
+        module, model = state["model"]
+        if not self._is_fork():
+            import_module(module)  # Keras finds the classes of a model only after they are imported
+        vars(self).update(state, model=None if self._is_fork() else pickle.loads(model))
 
     @classmethod
     def _is_fork(cls) -> bool:
@@ -190,7 +228,7 @@ class Separator:
 
     @classmethod
     def _refuse_forks(cls) -> None:
-        """Raise UserError if TensorFlow would wait for ever in this process."""
+        """Raise UserError if the runtime would wait for ever in this process."""
         if cls._is_fork():
             raise UserError("a Separator cannot be used in a fork of the process that loaded it; start the processes "
                             'with multiprocessing.get_context("spawn"), or use threads.')
@@ -219,6 +257,13 @@ class Separator:
         if getattr(self.model, "verification_threshold", None) is None:
             raise UserError("this model cannot find a person, because its verification threshold was not measured; "
                             "use the shipped model.")
+
+
+def _load_keras_model(file: Path) -> Any:
+    """Load a model with Keras."""
+    from lab41_sce.models.loading import load_model  # imports TensorFlow, which takes seconds
+
+    return load_model(file)
 
 
 def _is_number(value: Any) -> bool:

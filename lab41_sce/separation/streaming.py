@@ -18,10 +18,12 @@ import numpy as np
 from lab41_sce.audio.mixing import mix
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.windows import Window, plan_windows
+from lab41_sce.errors import UserError
 from lab41_sce.models.clustering import active_bins
-from lab41_sce.models.embedding_model import EmbeddingModel
+from lab41_sce.models.mask_estimation import EmbeddingMasks
 from lab41_sce.separation.activity import SpeakerActivity
 from lab41_sce.separation.chunked_inference import OWN_FRAMES, embeddings_of_hidden, hidden_outputs
+from lab41_sce.separation.confidence import ConfidenceThresholds
 from lab41_sce.separation.count_classifier import CountClassifier
 from lab41_sce.separation.count_features import ActiveBins, thin_blocks
 from lab41_sce.separation.result import FoundSpeakers, Separation, SpectralDetails
@@ -29,7 +31,13 @@ from lab41_sce.separation.resynthesis import synthesise_voices
 from lab41_sce.separation.running_scaling import RunningScaling
 from lab41_sce.separation.speaker_count import RANGE_DB as COUNT_RANGE_DB
 from lab41_sce.separation.speaker_count import count_speakers, estimate_count
-from lab41_sce.separation.window_signals import WindowReader, WindowSignals, first_frame_seconds, frame_seconds
+from lab41_sce.separation.window_signals import (
+    WindowReader,
+    WindowSignals,
+    first_frame_seconds,
+    frame_seconds,
+    own_frames,
+)
 
 FADE_SECONDS = 0.05  # of the cross-fade between windows
 MAX_CLUSTERING_WINDOWS, MAX_CLUSTERING_EMBEDDINGS = 24, 100_000
@@ -46,16 +54,18 @@ class VoiceStream:
 
     def __init__(self, model: Any, recording: Recording, n_speakers: int | tuple[int, int],
                  enrolled: np.ndarray | None, binary_masks: bool, keep_seconds: float, window_seconds: float,
-                 progress: Callable[[float], object], counting: CountClassifier | None = None):
+                 progress: Callable[[float], object], counting: CountClassifier | None = None,
+                 confidence_thresholds: ConfidenceThresholds | None = None):
         self._model, self._recording, self._progress = model, recording, progress
         self._n_speakers, self._enrolled, self._counting = n_speakers, enrolled, counting
+        self._thresholds = confidence_thresholds
         self._binary_masks, self._keep_seconds = binary_masks, keep_seconds
         self._front_end = model.front_end
         self._reader = WindowReader(recording, model.front_end)
         self._hidden: dict[Window, np.ndarray] = {}  # of the windows that determine the centroids
         self._activity: list[SpeakerActivity] = []
         self._details: list[SpectralDetails] = []
-        self._embeds = isinstance(model, EmbeddingModel)
+        self._embeds = isinstance(model, EmbeddingMasks)
         if self._embeds:
             self.windows = plan_windows(recording, model.front_end.sample_rate_hz, model.front_end.hop_length,
                                         OWN_FRAMES * model.hop_reduction, window_seconds)
@@ -91,7 +101,8 @@ class VoiceStream:
         centroids = model.centroids(embeddings[loud], magnitudes[loud], n_speakers)
         if self._enrolled is None:
             return FoundSpeakers(n_speakers, count, centroids)
-        similarity = centroids @ self._enrolled / np.maximum(np.linalg.norm(centroids, axis=1), 1e-12)
+        enrolled = _direction(self._enrolled, centroids.shape[1])
+        similarity = centroids @ enrolled / np.maximum(np.linalg.norm(centroids, axis=1), 1e-12)
         order = np.argsort(-similarity)
         found = bool(similarity[order[0]] >= model.verification_threshold)
         return FoundSpeakers(n_speakers, count, centroids[order], similarity[order], found)
@@ -119,8 +130,11 @@ class VoiceStream:
             magnitudes = np.concatenate([part.magnitudes for part in self._details])
             embeddings = [part.embeddings for part in self._details if part.embeddings is not None]
             details = SpectralDetails(masks, magnitudes, np.concatenate(embeddings) if embeddings else None)
+        confidence, low = activity.confidence(), None
+        if self._thresholds is not None and not self._binary_masks:  # binary masks have a confidence of 1
+            low = self._thresholds.is_low(confidence, self.speakers.n_speakers)
         return Separation(self._recording.sample_rate_hz, voices, **vars(self.speakers), activity=activity,
-                          confidence=activity.confidence(), details=details)
+                          confidence=confidence, details=details, low_confidence=low)
 
     def counting_bins(self) -> ActiveBins:
         """Return the bins from which the classifier counts the speakers (`count_features`)."""
@@ -194,11 +208,7 @@ class VoiceStream:
 
     def _own_frames(self, window: Window) -> slice:
         """Return the slice of a window's frames that excludes the frames of its context."""
-        samples_per_frame = frame_seconds(self._front_end) * self._recording.sample_rate_hz
-        first = round((window.start - window.context_start) / samples_per_frame)
-        if window.stop == window.context_stop:
-            return slice(first, None)
-        return slice(first, first + round((window.stop - window.start) / samples_per_frame))
+        return own_frames(window, self._front_end, self._recording.sample_rate_hz)
 
     def _advance(self, window: Window, cost: float) -> None:
         """Report the share of the work that is done with one step for a window."""
@@ -223,3 +233,13 @@ def choose_windows(loudness: np.ndarray, most: int = MAX_CLUSTERING_WINDOWS) -> 
     rest = np.sort(ranked[most // 2 :])
     spaced = rest[np.linspace(0, len(rest) - 1, most // 2).round().astype(int)]
     return sorted({*ranked[: most // 2].tolist(), *spaced.tolist()})
+
+
+def _direction(embedding: np.ndarray, size: int) -> np.ndarray:
+    """Scale the embedding of a speaker to length one; raise UserError if it is no embedding `[size]`."""
+    embedding = np.asarray(embedding)
+    length = np.linalg.norm(embedding)
+    if embedding.shape != (size,) or not 0 < length < np.inf:
+        raise UserError(f"an embedding of shape {embedding.shape} and length {length:g} is not that of a speaker; "
+                        f"give {size} numbers of Separator.speaker_embedding with this model.")
+    return embedding / length

@@ -12,21 +12,23 @@ from lab41_sce import atomic_write, audio
 from lab41_sce.audio.recording import Recording
 from lab41_sce.errors import UserError
 from lab41_sce.separation.activity import Segments, rttm
+from lab41_sce.separation.channel_voices import ChannelStream
 from lab41_sce.separation.output_paths import JSON, RTTM, VOICE_COMMENT, OutputPaths
 from lab41_sce.separation.result import Separation
 from lab41_sce.separation.staging import CheckPlaces, staged
 from lab41_sce.separation.streaming import VoiceStream
+from lab41_sce.separation.verdict import verdict
 
 # Draws the pictures among the extra files: (extras by ending, result, recording, files of the voices).
 DrawExtras = Callable[[Mapping[str, Path], Separation, Recording, Sequence[Path]], None]
 
 
-def write_voice_files(stream: VoiceStream, recording: Recording, outputs: OutputPaths, draw: DrawExtras,
+def write_voice_files(stream: VoiceStream | ChannelStream, recording: Recording, outputs: OutputPaths, draw: DrawExtras,
                       check: CheckPlaces, rate_hz: int) -> tuple[Separation, float]:
-    """Separate a recording part by part into files, numbered in the order in which the voices first speak.
+    """Separate a recording into files, part by part; they are numbered by the start of their speech, or by channel.
 
     Args:
-        stream: separates the recording.
+        stream: separates the recording, or copies its channels.
         recording: the recording, opened from a file.
         outputs: names of the files.
         draw: draws the pictures among the extra files.
@@ -47,14 +49,15 @@ def write_voice_files(stream: VoiceStream, recording: Recording, outputs: Output
     try:
         with staged(outputs.all(n_speakers), check) as temporary:
             voices = [temporary[voice] for voice in outputs.voices(n_speakers)]
-            with audio.open_writers(voices, rate_hz, recording.n_channels, n_samples, VOICE_COMMENT) as write:
+            with audio.open_writers(voices, rate_hz, first.shape[1], n_samples, VOICE_COMMENT) as write:
                 for part in itertools.chain([first], parts):
                     write(part)
                     peak = max(peak, float(np.abs(part).max(initial=0.0)))
             separation = stream.result()
-            order = separation.order_of_speech()
-            separation = separation.reordered(order)
-            _renumber(voices, order)
+            if isinstance(stream, VoiceStream):  # the numbers of channels stay
+                order = separation.order_of_speech()
+                separation = separation.reordered(order)
+                _renumber(voices, order)
             extras = {ending: temporary[extra] for ending, extra in outputs.extras.items()}
             write_extras(extras, separation, recording, voices)
             draw(extras, separation, recording, voices)
@@ -92,7 +95,7 @@ def _describe(separation: Separation, recording: Recording, voices: Sequence[Pat
         separation.confidence, *separation.activity.confidence_by_second().tolist()))
     described = {
         "file": Path(recording.name).name, "seconds": recording.seconds, "speakers": separation.n_speakers,
-        "confidence": confidence, "confidence_by_second": by_second,
+        "confidence": confidence, "low_confidence": separation.low_confidence, "confidence_by_second": by_second,
         "voices": [{"file": voice.name, "speaks": [[round(time, 3) for time in pair] for pair in of_voice]}
                    for voice, of_voice in zip(voices, segments, strict=True)]}
     if separation.count:
@@ -104,7 +107,7 @@ def _describe(separation: Separation, recording: Recording, voices: Sequence[Pat
 
 
 def summarise(separation: Separation, first_voice: Path, peak: float, leftovers: Sequence[Path]) -> list[str]:
-    """Explain a result in sentences: the number of speakers, the enrolled speaker, clipping, files of earlier calls.
+    """Explain a result in sentences: number of people, confidence, enrolled person, clipping, files of earlier calls.
 
     Args:
         separation: the result to explain.
@@ -112,10 +115,7 @@ def summarise(separation: Separation, first_voice: Path, peak: float, leftovers:
         peak: largest absolute sample of all voices.
         leftovers: see `OutputPaths.leftovers`.
     """
-    count, sentences = separation.count, []
-    if count:
-        unsure = count.probabilities and count.alternative
-        sentences.append(f"{count}: listen, or give --speakers {count.alternative}" if unsure else str(count))
+    sentences = [line] if (line := verdict(separation, "give --speakers {}")) else []
     if separation.similarity is not None:
         subject = "the first voice is" if separation.enrolled_found else "none of the voices is"
         sentences.append(f"{subject} that of the enrolled person (similarity {separation.similarity[0]:.2f})")

@@ -14,7 +14,7 @@ from lab41_sce import audio
 from lab41_sce.audio.mixing import mix, mixing_weights
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.windows import Window
-from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 
 MAX_KEPT_BYTES = 256_000_000  # about 10 minutes of one channel
 
@@ -38,7 +38,7 @@ class WindowSignals(NamedTuple):
 class WindowReader:
     """Read, resample and transform the windows of a recording for the front end of a model."""
 
-    def __init__(self, recording: Recording, front_end: FrontEnd):
+    def __init__(self, recording: Recording, front_end: NumpyFrontEnd):
         self.recording, self.front_end = recording, front_end
         self._bytes_left: float = MAX_KEPT_BYTES
         self._kept: dict[Window, WindowSignals] = {}
@@ -47,7 +47,7 @@ class WindowReader:
         """Return the signals of a window, and keep them if they fit into the budget."""
         if window in self._kept:
             return self._kept[window]
-        samples = self.recording.read(window.context_start, window.context_stop)
+        samples = self._samples(window)
         resampled = np.stack([self._resample(channel) for channel in samples])
         spectrograms = self.front_end.spectrogram(resampled)
         magnitudes = np.abs(spectrograms[0]) if len(samples) == 1 else self._mixed_magnitudes(samples)
@@ -61,12 +61,16 @@ class WindowReader:
         """Return the magnitudes of the mixed channels, float32 `[T, F]`."""
         if window in self._kept or self._size(window) <= self._bytes_left:
             return self.read(window).magnitudes
-        return self._mixed_magnitudes(self.recording.read(window.context_start, window.context_stop))
+        return self._mixed_magnitudes(self._samples(window))
 
     def forget(self, window: Window) -> None:
         """Free the memory of a window that is not needed again."""
         if self._kept.pop(window, None):
             self._bytes_left += self._size(window)
+
+    def _samples(self, window: Window) -> np.ndarray:
+        """Read a window and its context without the constant offset of each channel: float32 `[C, n]`."""
+        return self.recording.read(window.context_start, window.context_stop) - self.recording.offset
 
     def _mixed_magnitudes(self, samples: np.ndarray) -> np.ndarray:
         """Mix the channels, `[C, n]`, and return the magnitudes; note once that channels cancel each other."""
@@ -87,11 +91,26 @@ class WindowReader:
         return 4 * (self.recording.n_channels * (n_samples + n_resampled + 2 * n_bins) + n_bins)
 
 
-def frame_seconds(front_end: FrontEnd) -> float:
+def frame_seconds(front_end: NumpyFrontEnd) -> float:
     """Return the time between frames, in seconds."""
     return front_end.hop_length / front_end.sample_rate_hz
 
 
-def first_frame_seconds(front_end: FrontEnd) -> float:
+def first_frame_seconds(front_end: NumpyFrontEnd) -> float:
     """Return the centre of the first frame, in seconds: negative if frames overlap by more than half."""
     return (front_end.hop_length - front_end.frame_length / 2) / front_end.sample_rate_hz
+
+
+def own_frames(window: Window, front_end: NumpyFrontEnd, sample_rate_hz: int) -> slice:
+    """Return the slice of a window's frames that excludes the frames of its context.
+
+    Args:
+        window: the window.
+        front_end: defines the frames.
+        sample_rate_hz: of the recording.
+    """
+    samples_per_frame = frame_seconds(front_end) * sample_rate_hz
+    first = round((window.start - window.context_start) / samples_per_frame)
+    if window.stop == window.context_stop:
+        return slice(first, None)
+    return slice(first, first + round((window.stop - window.start) / samples_per_frame))

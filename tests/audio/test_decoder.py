@@ -156,6 +156,13 @@ def test_many_channels_are_mixed_block_by_block(tmp_path):
     np.testing.assert_allclose(mixed[0], voice(3000), atol=1e-4)
 
 
+def test_an_offset_of_both_channels_does_not_hide_that_they_cancel_each_other(tmp_path):
+    signal = 0.1 * np.random.default_rng(0).standard_normal(16000)
+    soundfile.write(tmp_path / "talk.wav", np.stack([signal, -0.9 * signal], axis=1) + 0.1, 16000, "FLOAT")
+    with audio.Decoder(tmp_path / "talk.wav", "mix") as decoder:
+        np.testing.assert_allclose(decoder.read(0, 16000)[0], signal + 0.1, atol=1e-6)
+
+
 def test_channels_that_cancel_each_other(tmp_path, caplog):
     """Some devices record one microphone on two channels with opposite signs."""
     path, signal = tmp_path / "opposite.wav", voice()

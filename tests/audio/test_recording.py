@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from lab41_sce.audio import recording as module
 from lab41_sce.audio.recording import Recording
 from lab41_sce.errors import UserError
 
@@ -48,3 +49,15 @@ def test_a_missing_channel_is_refused(tmp_path):
 def test_impossible_sample_rates_are_refused(rate_hz):
     with pytest.raises(UserError, match="give whole Hz"):
         Recording.of(np.ones(1600, np.float32), rate_hz)
+
+
+@pytest.mark.parametrize("block_samples", [1000, 2**18])
+def test_the_constant_offset_of_each_channel_is_measured_block_by_block(tmp_path, monkeypatch, block_samples):
+    monkeypatch.setattr(module, "BLOCK_SAMPLES", block_samples)
+    signal = 0.1 * np.random.default_rng(0).standard_normal((48000, 3)) + [0.1, 0.0, -0.01]
+    soundfile.write(tmp_path / "talk.wav", signal, RATE_HZ, "FLOAT")
+    offset = Recording.open(tmp_path / "talk.wav").offset
+    assert offset.shape == (3, 1) and offset.dtype == np.float32
+    np.testing.assert_allclose(offset[:, 0], [0.1, 0.0, -0.01], atol=2e-3)
+    assert offset[1, 0] == 0  # the mean of noise is no offset
+    np.testing.assert_array_equal(Recording.of(np.full(RATE_HZ, 0.3, np.float32), RATE_HZ).offset, np.float32([[0.3]]))

@@ -67,6 +67,14 @@ def speakers_file(model_file, names):
     return str(file)
 
 
+def test_trained_speakers_of_an_added_corpus_are_left_out(model_file):
+    """In splits.csv, the ids of a corpus that was added begin with its name."""
+    file = model_file.with_name("splits.csv")
+    listed = pd.read_csv(file, dtype=str)
+    listed.assign(**{name: "more:" + listed[name] for name in ("speaker", "utterance")}).to_csv(file, index=False)
+    assert not {"1", "2"} & {*count_calibration.load_speech([EMBEDDED_ROOT], file)["speaker"]}
+
+
 def test_mistakes_are_one_sentence(model_file, capsys):
     few = model_file.with_name("few.csv")
     few.write_text("speaker\n3\n4\n")

@@ -1,5 +1,6 @@
 """`lab41-sce` finds the command, passes its arguments on, and explains mistakes without importing the command."""
 
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -9,6 +10,21 @@ import pytest
 
 import lab41_sce
 from lab41_sce import cli
+from lab41_sce.examples import EXAMPLES
+
+# Packages that take a good part of a second to import; a separation with the shipped model needs h5py and onnxruntime.
+HEAVY_TO_SEPARATE = ["tensorflow", "keras", "pandas", "scipy", "sklearn", "hydra", "matplotlib", "mir_eval"]
+HEAVY = [*HEAVY_TO_SEPARATE, "onnx", "onnxruntime", "h5py", "omegaconf"]
+
+
+def run_and_list_loaded(arguments, packages):
+    """Run a command in a process that prints at the end which packages it has imported, and its memory on stderr."""
+    # The peak in `resource.getrusage` includes that of the process that has started this one.
+    code = ("import atexit, sys; "
+            f"atexit.register(lambda: print('loaded:', [name for name in {packages} if name in sys.modules])); "
+            "atexit.register(lambda: print(open('/proc/self/status').read(), file=sys.stderr)); "
+            f"from lab41_sce.cli import main; sys.exit(main({arguments}))")
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
 @pytest.fixture(autouse=True)
@@ -71,12 +87,20 @@ def test_every_command_has_a_module():
 
 
 @pytest.mark.parametrize("command", list(cli.COMMANDS))
-def test_the_help_of_a_command_loads_no_tensorflow(command):
-    code = ("import atexit, sys; atexit.register(lambda: print('loaded:', 'tensorflow' in sys.modules)); "
-            f"from lab41_sce.cli import main; sys.exit(main(['{command}', '--help']))")
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+def test_the_help_of_a_command_loads_no_heavy_package(command):
+    result = run_and_list_loaded([command, "--help"], HEAVY)
     assert result.returncode == 0, result.stderr
-    assert command in result.stdout and result.stdout.endswith("loaded: False\n")
+    assert command in result.stdout and result.stdout.endswith("loaded: []\n")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="memory is measured on Linux only")
+def test_a_separation_needs_no_heavy_package_and_little_memory(tmp_path):
+    arguments = ["separate", str(EXAMPLES[0]), "--json", "--out-dir", str(tmp_path)]
+    result = run_and_list_loaded(arguments, HEAVY_TO_SEPARATE)
+    assert result.returncode == 0, result.stderr
+    *voices, loaded = result.stdout.splitlines()
+    assert len(voices) == 3 and loaded == "loaded: []"
+    assert int(result.stderr.partition("VmHWM:")[2].split()[0]) < 300 * 1024
 
 
 def test_the_package_runs_as_a_module():

@@ -122,7 +122,8 @@ def test_any_signal(separator, signal, rate_hz, n_speakers, dtype):
     voices = voices_of(separator, signal, rate_hz, n_speakers)
     if voices is None:
         return
-    expected = Recording.of(signal, rate_hz).read(0, signal.shape[1])
+    recording = Recording.of(signal, rate_hz)
+    expected = recording.read(0, recording.n_samples) - recording.offset
     scale = max(float(np.abs(expected).max()), 1e-30)
     np.testing.assert_allclose(voices.sum(axis=0) / scale, expected / scale, atol=1e-3)
 
@@ -233,7 +234,7 @@ def is_clear(error):
 def run_separate(separator, arguments):
     """Run the command line in this process; return its code and its messages."""
     errors = io.StringIO()
-    with mock.patch.object(Separator, "from_pretrained", lambda: separator), mock.patch("sys.stderr", errors), \
+    with mock.patch.object(Separator, "from_pretrained", lambda *_: separator), mock.patch("sys.stderr", errors), \
             mock.patch("sys.stdout", io.StringIO()):
         code = separate.main(arguments)
     return code, errors.getvalue()

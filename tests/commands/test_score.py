@@ -129,6 +129,34 @@ def test_scores_are_used_again_only_for_the_same_files(complete, caplog):
     assert (complete / "anew.csv").read_bytes() == (complete / "scores.csv").read_bytes()
 
 
+def test_means_are_over_the_given_mixtures(complete, capsys):
+    """The table also holds mixture b of an earlier call, whose voices may be those of another system."""
+    run_score(complete)
+    capsys.readouterr()
+    (complete / "mixtures" / "b.wav").unlink()
+    names = [str(complete / name) for name in ("mixtures", "references", "voices")]
+    assert score.main([*names, "--out", str(complete / "scores.csv"), "--report", str(complete), "--jobs", "1"]) == 0
+    printed, table = capsys.readouterr(), pd.read_csv(complete / "scores.csv")
+    assert f"SDR {sdr(table, 'a.wav'):11.1f} dB, 1 mixture\n" in printed.out
+    assert "scores.csv has 1 other mixture, which does not count in these means" in printed.err
+    assert {*table["mixture"]} == {"a.wav", "b.wav"}
+    assert {*pd.read_csv(complete / "summary.csv")["n"]} == {1}
+
+
+def test_scores_of_deleted_files_are_not_mixed_with_those_of_another_system(complete, capsys):
+    """The second system has no voices of mixture b, so the means may not contain the first system's scores of it."""
+    _, before = run_score(complete)
+    capsys.readouterr()
+    samples, rate_hz = audio.read(complete / "voices" / "a_1.wav")
+    audio.write(complete / "voices" / "a_1.wav", 0.5 * samples[0] ** 2, rate_hz, "FLOAT")
+    (complete / "voices" / "b_1.wav").unlink()
+    status, after = run_score(complete)
+    printed = capsys.readouterr()
+    assert status == 1 and "error: b.wav lacks references or voices" in printed.err
+    assert f"SDR {sdr(after, 'a.wav'):11.1f} dB, 1 mixture\n" in printed.out
+    assert sdr(after, "b.wav") == sdr(before, "b.wav")  # nothing is lost
+
+
 def test_scores_of_files_that_changed_and_cannot_be_scored_are_removed(complete, capsys):
     run_score(complete)
     audio.write(complete / "voices" / "a_1.wav", np.ones(100), 8000, "FLOAT")

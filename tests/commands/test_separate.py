@@ -9,11 +9,15 @@ import keras
 import numpy as np
 import pytest
 import soundfile
+from conftest import hum
 
 from lab41_sce import process_pool
+from lab41_sce.audio.recording import Recording
 from lab41_sce.commands import separate
 from lab41_sce.errors import UserError
 from lab41_sce.separation import voice_files
+from lab41_sce.separation.activity import SpeakerActivity
+from lab41_sce.separation.confidence import ConfidenceThresholds
 from lab41_sce.separation.count_classifier import CountClassifier, weights_checksum
 from lab41_sce.separation.separator import Separator
 from lab41_sce.separation.staging import PREFIX, SUFFIX
@@ -82,7 +86,7 @@ def test_json_and_rttm_describe_the_voices(measured_file, tmp_path, capsys):
     assert len(written["enrolled"]["similarity"]) == len(names) and written["enrolled"]["found"]
     assert str(written["count"]["cluster_variances"][0])[:3] in written["count"]["why"]
     messages = capsys.readouterr().err
-    assert written["count"]["why"] in messages and "is that of the enrolled person" in messages
+    assert f"talk.wav: {len(names)} people" in messages and "is that of the enrolled person" in messages
     lines = (out / "talk.rttm").read_text().splitlines()
     assert lines and all(line.startswith("SPEAKER talk 1 ") for line in lines)
     assert all(1.1 < float(line.split()[3]) < 3 for line in lines)
@@ -103,14 +107,15 @@ def test_probabilities_are_written_and_an_unsure_number_names_the_runner_up(cali
     soundfile.write(tmp_path / "talk.wav", noise(1, 10000), 10000)
     arguments = [str(tmp_path / "talk.wav"), "--model", str(calibrated_file), "--out-dir", str(tmp_path), "--json"]
     assert separate.main(arguments) == 0
-    assert ("3 people talk (probability 41%, unsure: 2 has 34%): listen, or give --speakers 2"
-            in capsys.readouterr().err)
+    assert capsys.readouterr().err == ("talk.wav: 3 people, unsure (2 is almost as likely): listen, or give "
+                                       "--speakers 2.\n")
     count = json.loads((tmp_path / "talk.json").read_text())["count"]
     assert count["why"] == "3 people talk (probability 41%, unsure: 2 has 34%)"
     assert [*count["probabilities"]] == ["1", "2", "3", "4", "5"]
     assert sum(count["probabilities"].values()) == pytest.approx(1)
     assert separate.main([*arguments, "--force", "--speakers", "1-2"]) == 0
-    assert "2 people talk (probability 73%, unsure: 1 has 27%)" in capsys.readouterr().err
+    assert ("talk.wav: 2 people, unsure (1 is possible): listen, or give --speakers 1."
+            in capsys.readouterr().err)
     written = json.loads((tmp_path / "talk.json").read_text())
     assert written["speakers"] == 2 and [*written["count"]["probabilities"]] == ["1", "2"]
     assert separate.main([*arguments, "--force", "--speakers", "4-6"]) == 1
@@ -123,6 +128,63 @@ def test_impossible_ranges_are_refused(calibrated_file, tmp_path, wrong, capsys)
     assert separate.main([str(tmp_path / "talk.wav"), f"--speakers={wrong}"]) == 1
     assert (f"--speakers {wrong} is not possible; give auto or a number from 1 to 10, or a range such as 2-4."
             in capsys.readouterr().err)
+
+
+def test_a_low_confidence_is_a_warning(calibrated_file, tiny_model, tmp_path, capsys, monkeypatch):
+    """A confidence of 0.5 is low for two voices, and not for three."""
+    monkeypatch.setattr(SpeakerActivity, "confidence", lambda self: 0.5)
+    ConfidenceThresholds(weights_checksum(tiny_model), 5.0, {"2": 0.6, "3": 0.4}).write(calibrated_file)
+    soundfile.write(tmp_path / "talk.wav", noise(1, 10000), 10000)
+    arguments = [str(tmp_path / "talk.wav"), "--model", str(calibrated_file), "--out-dir", str(tmp_path), "--json",
+                 "--force"]
+    warning = "these voices may each hold parts of the other"
+    for number, expected in ((2, f"talk.wav: {warning}: listen to them.\n"), (3, "")):
+        assert separate.main([*arguments, "--speakers", str(number)]) == 0
+        assert capsys.readouterr().err == expected
+        assert json.loads((tmp_path / "talk.json").read_text())["low_confidence"] == bool(expected)
+    assert separate.main([*arguments, "--speakers", "1-2"]) == 0
+    [line, _] = capsys.readouterr().err.splitlines()  # the other line names the third voice of the earlier call
+    assert line == ("talk.wav: 2 people, unsure (1 is possible): listen, or give --speakers 1. "
+                    f"{warning.capitalize()}.")
+
+
+def call(path):
+    """Write a call: the first channel talks from 2 to 6 s, the second from 0 to 2 and 6 to 8 s; both have an offset."""
+    rng = np.random.default_rng(0)
+    voices = np.stack([hum(pitch_hz, 8, 8000, rng) for pitch_hz in (110, 190)])
+    voices *= (np.arange(64000) // 16000 % 3 > 0) == np.array([[True], [False]])
+    soundfile.write(path, (voices + 0.1).T, 8000, "FLOAT")
+    return voices
+
+
+def test_each_channel_of_a_call_becomes_a_voice(tmp_path, capsys):
+    """The plain command offers the option; no model is needed; files are numbered by channel."""
+    voices, out = call(tmp_path / "call.wav"), tmp_path / "out"
+    assert any("--channels speakers" in note for note in Recording.open(tmp_path / "call.wav", "mix").notes)
+    arguments = [str(tmp_path / "call.wav"), "--channels", "speakers", "--model", "none.keras", "--out-dir", str(out)]
+    assert separate.main([*arguments, "--json", "--rttm", "--plot"]) == 0
+    assert capsys.readouterr().err == ""
+    written = json.loads((out / "call.json").read_text())
+    for number, (voice, times) in enumerate(zip(voices, [[(2, 6)], [(0, 2), (6, 8)]]), start=1):
+        signal, rate_hz = soundfile.read(out / f"call_{number}.wav")
+        assert rate_hz == 8000 and signal.shape == (64000,)
+        np.testing.assert_allclose(signal, voice - voice.mean(), atol=1e-4)
+        speaks = written["voices"][number - 1]["speaks"]
+        assert len(speaks) == len(times)
+        np.testing.assert_allclose(speaks, times, atol=0.5)
+    assert written["speakers"] == 2 and written["confidence"] > 0.9 and "count" not in written
+    assert len((out / "call.rttm").read_text().splitlines()) == 3
+    assert (out / "call_voices.png").exists()
+
+
+@pytest.mark.parametrize(("also", "expected"), [
+    (["--speakers", "2"], "so --speakers has no effect; leave one of the two out"),
+    (["--enroll", "alice.wav"], "so --enroll has no effect; leave one of the two out"),
+    ([], "mono.wav has 1 channel, and --channels speakers needs 2 to 10, one for each person")])
+def test_channels_of_speakers_are_refused(tmp_path, capsys, also, expected):
+    soundfile.write(tmp_path / "mono.wav", noise(1, 8000), 8000)
+    assert separate.main([str(tmp_path / "mono.wav"), "--channels", "speakers", *also]) == 1
+    assert expected in capsys.readouterr().err
 
 
 def test_an_absent_enrolled_person_is_reported(measured_file, tmp_path, capsys):
@@ -223,7 +285,7 @@ def test_files_of_an_earlier_call_are_kept_and_listed(model_file, tmp_path, caps
 
 
 def test_recordings_are_checked_before_the_model_is_loaded(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(Separator, "from_pretrained", lambda: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(Separator, "from_pretrained", lambda *_: pytest.fail("the model was loaded"))
     soundfile.write(tmp_path / "talk.wav", noise(1, 16000), 16000)
     assert separate.main([str(tmp_path / "talk.wav"), "--channels", "3", "--out-dir", str(tmp_path / "voices")]) == 1
     assert "no channel 3" in capsys.readouterr().err
@@ -281,7 +343,7 @@ def test_bad_input_gives_one_sentence(model_file, tmp_path, capsys):
         ([str(lengthy), *model], "too long for the name of a file"),
         ([str(good), *model, "--speakers", "0"], "--speakers 0"),
         ([str(good), *model, "--speakers", "two"], "auto or a number"),
-        ([str(good), *model, "--channels", "left"], "mix, each or a number"),
+        ([str(good), *model, "--channels", "left"], "mix, each, speakers or a number"),
         ([str(good), *model, "--channels", "2"], "has 1 channel, so there is no channel 2"),
         ([str(good), *model, "--enroll", str(text)], "text.wav is not audio"),
         ([str(good), *model, "--speakers", "1000000"], "1 to 10"),

@@ -6,6 +6,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from lab41_sce.commands import sweep
+from lab41_sce.data.checksums import file_checksum
 from lab41_sce.runs import config_schema
 from lab41_sce.runs.run_directory import write_csv
 
@@ -39,6 +40,21 @@ def test_differing_settings_and_scores_are_in_one_table(tmp_path, capsys):
     assert (tmp_path / "sweep.md").read_text("utf-8") == printed.out
     table = pd.read_csv(tmp_path / "sweep.csv")
     assert set(table["system"]) == {"sce"} and table["mean"].to_list() == [1, 2, 3, 4, 2, 3]
+
+
+def test_scores_of_an_earlier_model_are_not_shown(tmp_path, capsys):
+    """A resumed run has the new settings and the old scores until its end."""
+    for name, mean in (("0", 3.0), ("1", 2.0)):
+        write_run(tmp_path / name, [f"seed={name}"], (mean, mean))
+        (tmp_path / name / "systems" / "sce").mkdir(parents=True)
+        (tmp_path / name / "systems" / "sce" / "model.keras").write_text("the model")
+        recorded = [("unseen", "sce", file_checksum(tmp_path / name / "systems" / "sce" / "model.keras")),
+                    ("unseen", "ideal_binary_mask", "")]
+        write_csv(pd.DataFrame(recorded, columns=["split", "system", "model"]), tmp_path / name / "checksums.csv")
+    (tmp_path / "0" / "systems" / "sce" / "model.keras").write_text("a later model")
+    assert sweep.main([str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    assert "without scores yet: 0\n" in printed.err and "3.0 [" not in printed.out and "2.0 [1.0, 3.0]" in printed.out
 
 
 def test_only_the_names_of_different_methods_are_shown(tmp_path, capsys):

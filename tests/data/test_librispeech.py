@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 import soundfile
 
 from lab41_sce.data.corpus import load_corpus
+from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 
 
@@ -82,6 +84,35 @@ def test_files_of_two_speakers_with_one_name_are_reported(corpus_root, tmp_path,
     with caplog.at_level(logging.WARNING):
         table = load_corpus(root, ["train"])
     assert len(table) == 72 and "has the same name" in caplog.text
+
+
+@pytest.mark.parametrize("check", ["samples", "headers"])
+def test_speech_far_above_full_scale_is_not_clipped_unnoticed(corpus_root, tmp_path, caplog, check):
+    """Floats in units of 16-bit samples became square waves in training."""
+    shutil.copytree(corpus_root, tmp_path / "tree")
+    signal = 3000 * np.random.default_rng(0).standard_normal(20_000)
+    soundfile.write(tmp_path / "tree/train/101/7/101-7-9000.wav", signal, 10_000, "FLOAT")
+    table = load_corpus(tmp_path / "tree", ["train"], check=check)
+    if check == "samples":
+        assert len(table) == 72 and "101-7-9000.wav: it reaches 1.21e+04 times full scale" in caplog.text
+    else:
+        with pytest.raises(UserError, match="101-7-9000.wav reaches .* times full scale; scale it down"):
+            Speech(table[table["utterance"] == "101-7-9000"], 10_000)
+
+
+def test_files_of_one_speaker_with_one_name_are_reported(corpus_root, tmp_path, caplog):
+    """Recordings that are numbered from 1 in each chapter: only those of the first chapter can be used."""
+    root = tmp_path / "tree"
+    shutil.copytree(corpus_root, root)
+    (root / "train/101/8").mkdir()
+    for copy in ("101/8/101-7-0000.flac", "101/7/101-7-0000.wav"):
+        shutil.copy(root / "train/101/7/101-7-0000.flac", root / "train" / copy)
+    shutil.copytree(root / "train/102", root / "again/102")  # the same utterances in another subset
+    with caplog.at_level(logging.WARNING):
+        table = load_corpus(root, ["train", "again"])
+    assert len(table) == 72 and "2 of 74 files are left out" in caplog.text
+    other, used = Path("train/101/8/101-7-0000.flac"), Path("train/101/7/101-7-0000.flac")
+    assert f"{other}: {used} has the same name" in caplog.text
 
 
 def test_sexes_are_read_in_any_case_and_with_blanks(corpus_root, tmp_path, caplog):

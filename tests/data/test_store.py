@@ -88,7 +88,9 @@ def test_an_interrupted_store_is_finished(corpus_root, store, capsys):
     (store / "shard_00003.wav").unlink()
     before = {path: path.stat().st_mtime_ns for path in store.glob("*.wav")}
     assert main([str(corpus_root), str(store), "--subsets", "train"]) == 0
-    assert "72 utterances of 12 speakers" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "72 utterances of 12 speakers" in printed.out
+    assert "has speech of an earlier call, which is kept; delete the folder if the speech has changed" in printed.err
     after = {path: path.stat().st_mtime_ns for path in store.glob("*.wav")}
     changed = {path.stem for path in after if after[path] != before.get(path)}
     assert changed == {"shard_00001", "shard_00002", "shard_00003", "shard_00004"}

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -17,6 +18,7 @@ from lab41_sce.demo.sounds import Limits, Sound, make_mixture
 from lab41_sce.demo.systems import FACTORISATION, Systems
 from lab41_sce.errors import UserError
 from lab41_sce.separation.separator import Separator
+from lab41_sce.separation.speaker_count import SpeakerCount
 
 WOMAN, MAN = "3 (woman)", "13 (man)"
 
@@ -142,6 +144,21 @@ def test_every_figure_has_a_caption_with_its_content(result):
     assert f"Confidence: {result.separation.confidence:.2f}" in drawing.who_speaks_when(result.separation.activity)[1]
     html = markup.pictures(result)
     assert html.count("<img alt=") == html.count("<figcaption>") == 3
+
+
+@pytest.mark.parametrize(("low", "probabilities", "expected"), [
+    (False, {1: 0.1, 2: 0.9}, '<p class="status" id="verdict">2 people, clear.</p>'),
+    (True, {1: 0.1, 2: 0.9}, '<p class="status unsure" id="verdict">2 people, but these voices may each hold parts of '
+                             "the other: listen to them.</p>"),
+    (False, {1: 0.4, 2: 0.6}, '<p class="status unsure" id="verdict">2 people, unsure (1 is almost as likely): listen, '
+                              "or choose 1 as the number of voices.</p>"),
+    (True, None, '<p class="status unsure" id="verdict">These voices may each hold parts of the other: listen to '
+                 "them.</p>"),
+    (False, None, "")])
+def test_the_verdict_is_shown_in_words(result, low, probabilities, expected):
+    count = probabilities and SpeakerCount(2, probabilities=probabilities)
+    changed = replace(result, separation=replace(result.separation, low_confidence=low, count=count))
+    assert markup.summary(changed, "sce").startswith(expected + "<p>")
 
 
 def test_one_voice_has_captions_too(systems):

@@ -181,6 +181,7 @@ def test_it_separates_the_example_and_plays_a_voice(visit):
     for picture in page.locator("figure img").all():
         assert picture.get_attribute("alt") and picture.evaluate("one => one.naturalWidth") > 300
     captions = " ".join(page.locator("figcaption").all_inner_texts())
+    assert page.locator("#verdict").inner_text() == "2 people, clear."
     assert all(word in captions for word in ("Of the energy", "active bins", "speaks", "Confidence"))
     assert page.locator("table.scores").count() == 0  # the sources are unknown
     page.locator(".js-plotly-plot canvas").first.wait_for()

@@ -241,7 +241,7 @@ def test_saved_model_gives_the_same_in_a_new_process(tiny_model, tmp_path):
     expected = tiny_model.predict_on_batch(mixture)
     tiny_model.save(tmp_path / "model.keras")
     np.save(tmp_path / "mixture.npy", mixture)
-    code = ("import sys, numpy, keras, lab41_sce.separation.separator; folder = sys.argv[1]; "
+    code = ("import sys, numpy, keras, lab41_sce.models.loading; folder = sys.argv[1]; "
             "model = keras.saving.load_model(folder + '/model.keras'); "
             "numpy.save(folder + '/out.npy', model.predict_on_batch(numpy.load(folder + '/mixture.npy')))")
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)

@@ -219,7 +219,7 @@ def test_a_full_disk_leaves_nothing(error, tmp_path, monkeypatch):
 
 def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "onnxruntime" else name)
-    with pytest.raises(UserError, match=r"needs onnxruntime, .*lab41_sce\[export\]"):
+    with pytest.raises(UserError, match=r"needs onnxruntime, .*pip install onnx onnxruntime"):
         module.require_packages("onnx")
     module.require_packages("saved_model")
 

@@ -15,14 +15,12 @@ from lab41_sce.models.mask_model import (
     MASKS,
     MaskModel,
     cut,
-    evenly_spaced_starts,
-    join,
-    overlapping_starts,
     ratio_masks,
     reconstruction_errors,
     softmax_masks,
 )
 from lab41_sce.models.networks import segment_cnn
+from lab41_sce.models.segments import evenly_spaced_starts, join, overlapping_starts
 
 LENGTHS = [1, 2, 50, 51, 52, 76, 77, 101, 102, 103, 500]
 

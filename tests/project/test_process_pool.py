@@ -73,7 +73,7 @@ def test_recordings_of_one_stem_have_places_of_their_own(tiny_model, tmp_path, m
 
 
 def test_what_nobody_expected_stops_no_other_recording(tiny_model, tmp_path, monkeypatch, capsys):
-    def fail_at_b(separator, recording, *_):
+    def fail_at_b(recording, *_):
         if recording.name.endswith("b.wav"):
             raise RuntimeError("out of memory")
         return separate.Outcome([Path(recording.name)], [])

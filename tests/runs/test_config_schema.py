@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from lab41_sce.errors import UserError
+from lab41_sce.methods.settings import Arguments
 from lab41_sce.plain_data import MAX_ALIASES, MAX_BYTES, MAX_DEPTH
 from lab41_sce.runs import config_schema
 from lab41_sce.runs.config_schema import CONFIG_PATH, Settings, check, compose_config, quoted_overrides, setting_names
@@ -42,6 +43,10 @@ from lab41_sce.setting import check_fields, defaults, setting
     ("noise.kinds=[folder]", "give noise.folder=PATH"),
     ("noise.folder=.", "noise.folder=. would have no effect, since noise.kinds does not contain folder"),
     ("noise.folder=. noise.kinds=[folder]", "set noise.training_snr_db or noise.evaluation_snr_db"),
+    ("noise.kinds=[white]", "noise.kinds=['white'] would have no effect without noise; set noise.training_snr_db or"),
+    ("splits.unseen_fraction=0.5 corpus.unseen_subsets=[x]", "would have no effect without speakers to choose from"),
+    ("splits.added_train_only=false", "splits.added_train_only=False would have no effect without corpora"),
+    ("front_end.range_db=40 front_end.compression=sqrt", "would have no effect without front_end.compression=log"),
     ("training.workers=2", "training.workers=2 would have no effect without training.strategy=mirrored"),
     ("training.workers=2 training.strategy=multi_worker", "training.workers=2 would have no effect"),
     ("noise.folder=nowhere", "noise.folder=nowhere is not a folder"),
@@ -57,6 +62,12 @@ from lab41_sce.setting import check_fields, defaults, setting
     ("mixtures.speeds=[1.0,1.0]", "give a list of different values"),
     ("mixtures.telephone=1.5", "at most 1"),
     ("evaluation.join=perhaps", "give true or false"),
+    ("training.minutes=inf", "training.minutes=inf is not possible"),
+    ("noise.evaluation_snr_db=[nan]", "noise.evaluation_snr_db=[nan] is not possible"),
+    ("noise.training_snr_db=[-inf,inf]", "noise.training_snr_db=[-inf, inf] is not possible"),
+    ("front_end.pre_emphasis=2", "at least 0 and below 1"),
+    ("front_end.range_db=-5", "front_end.range_db=-5 is not possible; give a number of at least 1"),
+    ("mixtures.speaker_shares={2:inf}", "give a positive share for each number of speakers"),
     ("mixtures.speaker_shares={0:1.0}", "give a positive share for each number of speakers"),
     ("mixtures.speaker_shares=[0.5,0.5]", "give a mapping, or null"),
     ("method.build._target_=os.system", "method.build._target_=os.system is not possible"),
@@ -96,6 +107,36 @@ def test_an_impossible_value_gets_one_sentence(override, wanted):
     config = compose_config(["+exp=smoke", *override.split()])
     with pytest.raises(UserError, match=re.escape(wanted)):
         check(config)
+
+
+@pytest.mark.parametrize(("overrides", "wanted"), [
+    # Without a bin in the loss, training would not move a weight and end with exit status 0.
+    ("method.build.loss_range_db=-3", "method.build.loss_range_db=-3 is not possible; give a number of at least 0, or"),
+    ("method.build.range_db=nan", "method.build.range_db=nan is not possible"),
+    ("method.build.soft_scale=-1", "method.build.soft_scale=-1 is not possible"),  # the masks of the other voices
+    ("method.build.loss_range_db=much", "give a number of at least 0, or null"),
+    ("method.build.unit_norm=3", "give true or false"),
+    ("network.n_layers=0", "network.n_layers=0 is not possible; give a whole number of at least 1"),
+    ("method=attractor method.build.momentum=2", "at least 0 and at most 1"),
+    ("method=recurrent_mask method.build.gamma=-1", "method.build.gamma=-1"),
+    ("method=nmf_blind method.build.power=0", "method.build.power=0"),
+    ("+method@others.nmf_blind=nmf_blind others.nmf_blind.build.max_iter=0", "others.nmf_blind.build.max_iter=0"),
+    ("method=pit_cnn method.build.network.convolutions=[0,1,1]", "method.build.network.convolutions=[0, 1, 1]"),
+    ("method=pretrained +method.build.changes.soft_scale=-1", "method.build.changes.soft_scale=-1"),
+])
+def test_a_value_of_a_system_outside_its_range_gets_one_sentence(overrides, wanted):
+    with pytest.raises(UserError, match=re.escape(wanted)):
+        check(compose_config(["+exp=smoke", *overrides.split()]))
+
+
+def test_every_argument_of_a_system_has_a_range():
+    """The files `experiments/method` and `experiments/network` describe the arguments."""
+    declared = {item.name for item in fields(Arguments)}
+    for file in [*(CONFIG_PATH / "method").glob("*.yaml"), *(CONFIG_PATH / "network").glob("*.yaml")]:
+        described = yaml.safe_load(file.read_text("utf-8"))
+        for call in (described.get("build", described), described.get("build", {}).get("network") or {}):
+            names = {name for name in call if not name.startswith("_")}
+            assert names - {"network", "path", "changes", "name", "about", "defaults"} <= declared, file
 
 
 def test_every_experiment_composes():

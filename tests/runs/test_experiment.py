@@ -298,7 +298,9 @@ def test_a_mistake_gets_one_sentence(tmp_path):
 @pytest.mark.parametrize(("overrides", "wanted"), [
     (["training=5"], "^error: training=5 is not possible, since training is a group of settings"),
     (["front_end.hop_length=200"], "^error: front_end.hop_length=200 is not possible; it must divide"),
-    (["corpus.root=null", "corpus.subsets=[synthetic]", "network.units=-1"], "^error: the system sce cannot be built"),
+    (["corpus.root=null", "corpus.subsets=[synthetic]", "method=pit_cnn", "method.build.network.segment_frames=3"],
+     "^error: the system pit_cnn cannot be built"),
+    (["resume=true", "overwrite=true"], "^error: resume=true and overwrite=true contradict each other; give one of"),
     ([f"run_dir={__file__}/run"], "^error: the folder .*test_experiment.py/run cannot be made"),
 ])
 def test_a_value_that_is_refused_later_gets_one_sentence(tmp_path, monkeypatch, overrides, wanted):

@@ -1,5 +1,7 @@
 """The mixtures of a run become files: each mixture is the sum of its sources and its noise."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,6 +57,44 @@ def test_files_are_the_mixtures_of_the_run_and_add_up(run, tmp_path):
     assert [*found] == ["mix", "noise", "s1", "s2"]
     np.testing.assert_array_equal(found["mix"], noisy.signal)
     np.testing.assert_array_equal(found["mix"], found["s1"] + found["s2"] + found["noise"])
+
+
+def test_noise_of_the_validation_split_is_that_of_the_run(corpus_root, tmp_path):
+    """It is made from training speech, at all speeds of the training."""
+    utterances = splits.perturb_speed(splits.split(load_corpus(corpus_root, ["train"]), 2), [0.8, 1.0])
+    speech = Speech(utterances, 10000)
+    noise = Noise(speech, utterances, ["speech_shaped"])
+    mixtures = add_noise_at(draw_evaluation_set(speech, utterances, "validation", 2, 1, 1.5, 0.95)[:2], noise, 5.0)
+    (tmp_path / "run").mkdir()
+    config = CONFIG.format(root=corpus_root).replace("n_speakers: 2", "n_speakers: 2, speeds: [0.8, 1.0]")
+    (tmp_path / "run" / "config.yaml").write_text(config.replace("white", "speech_shaped"))
+    mixtures.to_csv(tmp_path / "run" / "evaluation.csv", index=False)
+    assert command.main([str(tmp_path / "run"), str(tmp_path / "out")]) == 0
+    for _, row in mixtures.iterrows():
+        name = row["mixture"].replace(", ", "_").replace(" ", "_")
+        found = files_of(tmp_path / "out", "validation_SNR_5_dB", name)
+        np.testing.assert_array_equal(found["noise"], load_mixture(speech, row, noise).noise)
+
+
+def test_names_may_be_numbers(run, tmp_path, corpus_root, monkeypatch):
+    """pandas would read 00 as the number 0, and NA as no source at all."""
+    folder, (clean, _), (name, _) = run
+    evaluation = pd.read_csv(folder / "evaluation.csv")
+    names = {evaluation["utterance_1"][0]: "0042", evaluation["utterance_2"][0]: "NA"}
+    (tmp_path / "corpus").mkdir()
+    shutil.copy(corpus_root / "SPEAKERS.TXT", tmp_path / "corpus")
+    for path in corpus_root.glob("train/*/*/*.flac"):
+        place = tmp_path / "corpus" / path.relative_to(corpus_root).with_stem(names.get(path.stem, path.stem))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(path)
+    (folder / "config.yaml").write_text(CONFIG.format(root=tmp_path / "corpus"))
+    monkeypatch.setattr("lab41_sce.runs.export_mixtures.load_split_speech",
+                        lambda settings: splits.split(load_corpus(settings.corpus.root, ["train"]), 2).assign(
+                            split="unseen"))
+    evaluation.replace(names)[:1].to_csv(folder / "evaluation.csv", index=False)
+    assert command.main([str(folder), str(tmp_path / "out")]) == 0
+    found = files_of(tmp_path / "out", "unseen", name)
+    np.testing.assert_array_equal(np.stack([found["s1"], found["s2"]]), clean.sources)
 
 
 def test_files_of_16_bits_add_up_exactly(run, tmp_path):

@@ -71,6 +71,15 @@ def test_a_mistake_in_an_added_corpus_names_it(compose):
         load_split_speech(check(compose("corpus.added.more.subsets=[talking]")))
 
 
+def test_a_list_of_splits_with_other_speech_is_refused(compose):
+    """Training would use the speech that is there, and nobody would notice."""
+    settings = check(compose(added=False))
+    listed = load_split_speech(settings)
+    missing = listed.iloc[:2].assign(utterance=["absent-1", "absent-2"], split=["train", "unseen"])
+    with pytest.raises(UserError, match=r"^1 of the \d+ utterances that splits.csv lists .* \(the first: absent-1\)"):
+        load_listed_speech(settings, pd.concat([listed, missing]))
+
+
 def test_a_list_of_splits_is_for_the_first_corpus(compose):
     settings = check(compose())
     own = load_split_speech(settings)

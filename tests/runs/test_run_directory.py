@@ -104,6 +104,30 @@ def test_overwriting_removes_the_run_and_nothing_else(begun):
     assert not (begun / "systems" / "sce" / "model.keras").exists() and (begun / "thesis.txt").read_text() == "precious"
 
 
+def test_a_run_that_cannot_be_deleted_is_not_continued_as_a_new_one(begun, tmp_path_factory):
+    """A folder that was moved to another disk; the new run would have taken its checkpoints for its own."""
+    place = (begun / "systems").rename(tmp_path_factory.mktemp("disk") / "systems")
+    (begun / "systems").symlink_to(place)
+    with pytest.raises(UserError, match="systems cannot be deleted; delete it, or choose another run_dir"):
+        run_directory.open_folder(config("overwrite=true", "seed=9"), begun, SPLITS, None)
+    assert (place / "sce" / "model.keras").exists() and (begun / "config.yaml").exists()
+
+
+def test_a_run_that_is_never_resumed_needs_a_free_folder(begun, tmp_path):
+    """Training by PyTorch replaced the model of the run, and left its scores."""
+    (tmp_path / "free").mkdir()
+    run_directory.require_free(tmp_path / "free")
+    with pytest.raises(UserError, match=r"already holds a run \(config.yaml\); choose another folder"):
+        run_directory.require_free(begun)
+
+
+def test_splits_of_speakers_with_odd_names_are_read(tmp_path):
+    """pandas would read NA as a missing value, and the run could not be resumed."""
+    named = SPLITS.assign(speaker="NA", utterance="null")
+    run_directory.open_folder(config(), tmp_path, named, None)
+    run_directory.open_folder(config("resume=true"), tmp_path, named, None)
+
+
 @pytest.mark.parametrize("overrides", [["resume=true"], ["resume=true", "overwrite=true"],
                                        ["resume=true", "training.minutes=90", "evaluation.per_kind=2"]])
 def test_resuming_keeps_the_run_and_its_origin(begun, overrides):

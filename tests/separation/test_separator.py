@@ -35,6 +35,23 @@ def test_voices_sum_to_the_input(tiny_model, rate_hz, n_speakers):
     np.testing.assert_allclose(voices.sum(axis=0), signal, atol=1e-4)  # including frequencies above the model's band
 
 
+@pytest.mark.parametrize("kind", ["embeddings", "masks"])
+@pytest.mark.parametrize("from_file", [False, True])
+def test_the_offset_of_each_channel_is_removed(tiny_model, tmp_path, kind, from_file):
+    model = tiny_model if kind == "embeddings" else MaskModel(FrontEnd(), blstm(257, 2, n_layers=1, units=4), 2)
+    signal, offsets = noise(3, 10000, channels=2).T, np.array([[0.3], [-0.1]], np.float32)
+    signal -= signal.mean(axis=1, keepdims=True)
+    separator = Separator(model, window_seconds=1.0)
+    expected = separator.separate(signal, 10000, 2).voices
+    recording = Recording.of(signal + offsets, 10000)
+    if from_file:
+        soundfile.write(tmp_path / "talk.wav", (signal + offsets).T, 10000, "FLOAT")
+        recording = Recording.open(tmp_path / "talk.wav")
+    voices = separator.separate(recording, n_speakers=2).voices
+    np.testing.assert_allclose(voices, expected, atol=1e-5)
+    np.testing.assert_allclose(voices.sum(axis=0), signal, atol=1e-5)
+
+
 def test_channels_get_the_masks_of_their_mean(tiny_model):
     left = noise(2, 16000)[:, 0]
     separator = Separator(tiny_model)
@@ -45,17 +62,22 @@ def test_channels_get_the_masks_of_their_mean(tiny_model):
     np.testing.assert_allclose(voices[:, 0], mean / 0.75, atol=1e-4)
 
 
+def notes(caplog):
+    """Return the log records of this package; TensorFlow may log another trace of the network."""
+    return [record for record in caplog.records if record.name.startswith("lab41_sce")]
+
+
 @pytest.mark.parametrize("kind", ["embeddings", "masks"])
 def test_channels_of_opposite_signs_get_the_masks_of_one_of_them(tiny_model, kind, caplog):
     """The mean of such channels is silence, and gave half of the recording to each voice."""
     model = tiny_model if kind == "embeddings" else MaskModel(FrontEnd(), blstm(257, 2, n_layers=1, units=4), 2)
     signal, separator = noise(2, 10000)[:, 0], Separator(model, window_seconds=1.0)
     expected = separator.separate(signal, 10000, 2)
-    assert not caplog.records
+    assert not notes(caplog)
     opposite = separator.separate(np.stack([0.9 * signal, -signal]), 10000, 2)
     np.testing.assert_allclose(opposite.voices[:, 1], -expected.voices, atol=1e-4)
     np.testing.assert_allclose(opposite.voices[:, 0], 0.9 * expected.voices, atol=1e-4)
-    [record] = caplog.records
+    [record] = notes(caplog)
     assert "the signal: the channels cancel each other; the masks come from the loudest" in record.getMessage()
 
 
@@ -73,6 +95,33 @@ def test_a_person_is_enrolled_from_channels_of_opposite_signs(tiny_model):
     expected, found = (separator.speaker_embedding(Recording.of(channels, 10000))
                        for channels in (signal, np.stack([signal, -signal])))
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [0.5, 3.0])
+def test_the_length_of_an_embedding_does_not_matter(tiny_model, factor):
+    """Such as that of the mean of two embeddings: similarities are cosines."""
+    tiny_model.verification_threshold, signal = 0.5, noise(2, 10000)[:, 0]
+    separator = Separator(tiny_model)
+    embedding = separator.speaker_embedding(Recording.of(signal, 10000))
+    expected, found = (separator.separate(signal, 10000, 2, enrolled=enrolled)
+                       for enrolled in (embedding, factor * embedding))
+    np.testing.assert_allclose(found.similarity, expected.similarity, atol=1e-6)
+    assert found.enrolled_found == expected.enrolled_found
+
+
+@pytest.mark.parametrize("embedding", [np.zeros(3), np.full(3, np.nan), np.ones(7), np.ones((1, 3))])
+def test_what_is_no_embedding_is_refused(tiny_model, embedding):
+    tiny_model.verification_threshold = 0.5
+    with pytest.raises(UserError, match="is not that of a speaker; give 3 numbers"):
+        Separator(tiny_model).separate(noise(1, 10000)[:, 0], 10000, 2, enrolled=embedding)
+
+
+def test_a_file_has_its_own_rate(tiny_model, tmp_path):
+    soundfile.write(tmp_path / "talk.wav", noise(1, 16000), 16000, "FLOAT")
+    for source in (tmp_path / "talk.wav", Recording.open(tmp_path / "talk.wav")):
+        assert Separator(tiny_model).separate(source, 16000, 1).sample_rate_hz == 16000
+        with pytest.raises(UserError, match="sample_rate_hz=8000 is given, but .*talk.wav has 16000 Hz"):
+            Separator(tiny_model).separate(source, 8000, 1)
 
 
 def test_a_file_gives_the_voices_of_the_mean_channel(tiny_model, tmp_path):
@@ -242,6 +291,7 @@ def test_the_shipped_model_counts_people():
 def test_windows_are_read_once_within_the_memory_budget(tiny_model, channels, monkeypatch):
     """Without the budget every window is read again for each step; the voices are equal bit by bit."""
     recording, reads = Recording.of(noise(20, 16000, channels).T, 16000), []
+    assert not recording.offset.any()  # measured once, before the windows are read
     read = recording.read
     monkeypatch.setattr(recording, "read", lambda *samples: reads.append(samples) or read(*samples))
     separator, counts, voices = Separator(tiny_model, window_seconds=6.4), [], []

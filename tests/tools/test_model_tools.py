@@ -208,7 +208,7 @@ def test_a_kept_model_is_half_as_large_and_almost_the_same(shipped, tmp_path, mo
     call_main("keep_model", monkeypatch, shipped.parent, "--cluster-variance", "0.7", "--verification-threshold", "0.5",
               "--hop-reduction", "2", "--soft-scale", "3", "--folder", tmp_path)
     assert (tmp_path / "splits.csv").read_text() == (shipped.parent / "splits.csv").read_text()
-    whole, kept = Separator.load(shipped).model, Separator.load(tmp_path / "sce.keras").model
+    whole, kept = (Separator.load(file, runtime="keras").model for file in (shipped, tmp_path / "sce.keras"))
     settings = kept.cluster_variance, kept.verification_threshold, kept.hop_reduction, kept.soft_scale
     assert settings == (0.7, 0.5, 2, 3.0)
     assert kept.front_end.hop_length == 128 and kept.range_db == whole.range_db

@@ -5,6 +5,8 @@
 An example is one sentence each of two or three voices, equally loud, which begin one after the other and overlap.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from lab41_sce import audio
@@ -18,13 +20,16 @@ RATE_HZ = 16000
 PEAK = 0.9
 
 
-def voices(example: str) -> np.ndarray:
-    """Place the voices of an example one after the other, float32 `[S, N]`; the example is their scaled sum."""
-    placed = []
-    for number, name in enumerate(UTTERANCES[example]):
-        speaker, chapter, _ = name.split("-")
-        voice = audio.read_mono(EMBEDDED_ROOT / "synthetic" / speaker / chapter / f"{name}.ogg", RATE_HZ)
-        placed.append(np.pad(voice / voice.std(), (round(number * DELAY_SECONDS * RATE_HZ), 0)))
+def load(utterance: str) -> np.ndarray:
+    """Read an utterance of the embedded corpus, such as "3-1-0001", at the rate of the examples; float32 `[N]`."""
+    speaker, chapter, _ = utterance.split("-")
+    return audio.read_mono(EMBEDDED_ROOT / "synthetic" / speaker / chapter / f"{utterance}.ogg", RATE_HZ)
+
+
+def overlap(voices: Iterable[np.ndarray]) -> np.ndarray:
+    """Place voices one after the other at equal levels, float32 `[S, N]`; an example is their scaled sum."""
+    placed = [np.pad(voice / voice.std(), (round(number * DELAY_SECONDS * RATE_HZ), 0))
+              for number, voice in enumerate(voices)]
     length = max(map(len, placed))
     return np.stack([np.pad(voice, (0, length - len(voice))) for voice in placed])
 
@@ -32,7 +37,7 @@ def voices(example: str) -> np.ndarray:
 def main() -> None:
     """Mix and write."""
     for example in EXAMPLES:
-        mixture = voices(example.stem).sum(axis=0)
+        mixture = overlap(map(load, UTTERANCES[example.stem])).sum(axis=0)
         audio.write(example, PEAK * mixture / np.abs(mixture).max(), RATE_HZ, "PCM_16")
         print(f"{example.relative_to(FOLDER.parent.parent)}: {len(mixture) / RATE_HZ:.1f} s")
 

@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=MODEL.parent)
     options = parser.parse_args()
     splits = ((options.run if options.run.is_dir() else options.run.parent) / "splits.csv").read_text("utf-8")
-    model = Separator.load(options.run).model
+    model = Separator.load(options.run, runtime="keras").model
     hop = model.front_end.hop_length
     if options.hop_reduction < 1 or hop % options.hop_reduction:
         parser.error(f"--hop-reduction {options.hop_reduction} does not divide the hop of {hop} samples")

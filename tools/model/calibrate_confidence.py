@@ -1,0 +1,129 @@
+"""Find the confidence below which the shipped model's voices hold parts of each other, and score the warning.
+
+    python tools/model/calibrate_confidence.py $LIBRISPEECH results/model/confidence --split validation
+    python tools/model/calibrate_confidence.py $LIBRISPEECH results/model/confidence --split unseen
+
+Both calls separate mixtures of 2, 3 and 4 people, clean, in noise and in rooms (`rooms.npz`), and write for each
+mixture the confidence and the SI-SDR improvement (`mixtures_SPLIT.csv`). `evaluation_SPLIT.csv` defines the mixtures;
+it is drawn if it is missing. The first call fits the threshold of each number of people, and writes
+`sce.confidence.json` beside the model. The second call scores the warning on other people in other rooms, with the
+thresholds of that file:
+
+- `warned`: mixtures with a warning; `right`: warned mixtures that gain less than the limit;
+- `below_limit`: mixtures that gain less than the limit; `missed`: those of them without a warning.
+
+An interrupted call continues.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import shipped
+from scipy.signal import fftconvolve
+from sklearn.linear_model import LogisticRegression
+from tqdm import tqdm
+
+from lab41_sce.data.evaluation_set import add_noise, draw_evaluation_set, load_mixture
+from lab41_sce.data.mixture import Mixture
+from lab41_sce.data.noise import Noise
+from lab41_sce.data.speech import Speech
+from lab41_sce.evaluation.metrics import si_sdr_improvement
+from lab41_sce.runs.run_directory import write_csv
+from lab41_sce.separation.confidence import ConfidenceThresholds
+from lab41_sce.separation.count_classifier import weights_checksum
+
+ROOMS = Path(__file__).with_name("rooms.npz")
+ROOMS_OF = {"validation": (0, 1, 2), "unseen": (3, 4, 5)}
+RATE_HZ, SECONDS, LEVEL_RANGE_DB = 16000, 5.0, 5.0
+NUMBERS, CONDITIONS = (2, 3, 4), ("clean", "noise", "rooms")
+SNR_DB, NOISE_KINDS = (5.0, 20.0), ("white", "pink", "speech_shaped")
+LIMIT_DB = 5.0  # a voice that gains less holds a clearly audible part of another
+FIRST_SEED = 3500  # other mixtures than those of earlier scores
+ROWS_PER_WRITE = 20
+
+
+def draw_list(speech: Speech, table: pd.DataFrame, split: str, n_mixtures: int, noise: Noise,
+              pre_emphasis: float) -> pd.DataFrame:
+    """Draw the mixtures of every condition and number of people, `n_mixtures` of each."""
+    parts, rng = [], np.random.default_rng(FIRST_SEED)
+    for number, condition in enumerate(CONDITIONS):
+        for n_speakers in NUMBERS:
+            drawn = draw_evaluation_set(speech, table, split, n_speakers, -(-n_mixtures // 2**n_speakers), SECONDS,
+                                        pre_emphasis, LEVEL_RANGE_DB, seed=FIRST_SEED + number)
+            drawn = drawn.sample(n_mixtures, random_state=0)
+            if condition == "noise":
+                drawn = add_noise(drawn, noise, SNR_DB)
+            if condition == "rooms":
+                drawn = drawn.assign(room=rng.choice(ROOMS_OF[split], len(drawn)))
+            parts.append(drawn.assign(condition=condition, speakers=n_speakers))
+    return pd.concat(parts, ignore_index=True).astype({"room": "Int64"})
+
+
+def load(speech: Speech, row: dict, noise: Noise, rooms: np.ndarray) -> Mixture:
+    """Make a mixture; in a room, its sources are as they arrive at the microphone."""
+    mixture = load_mixture(speech, row, noise)
+    if pd.isna(row["room"]):
+        return mixture
+    sources = [fftconvolve(source, response)[: len(source)].astype(np.float32)
+               for source, response in zip(mixture.sources, rooms[int(row["room"])], strict=False)]
+    return Mixture(np.stack(sources), mixture.speakers)
+
+
+def threshold(measured: pd.DataFrame) -> float:
+    """Fit the confidence at which a gain below the limit is as probable as one above it."""
+    fitted = LogisticRegression(C=1e6).fit(measured[["confidence"]].to_numpy(), measured["si_sdri_db"] < LIMIT_DB)
+    if fitted.coef_[0, 0] >= 0:
+        raise ValueError("the confidence of these mixtures does not predict their gain")
+    return round(float(-fitted.intercept_[0] / fitted.coef_[0, 0]), 3)
+
+
+def summarise(measured: pd.DataFrame, thresholds: ConfidenceThresholds) -> pd.DataFrame:
+    """Count the warnings of each number of people and condition, and of all conditions together."""
+    rows, everywhere = [], measured.assign(condition="all")
+    for (n_speakers, condition), some in pd.concat([measured, everywhere]).groupby(["speakers", "condition"],
+                                                                                    sort=False):
+        below = some["si_sdri_db"] < LIMIT_DB
+        warned = np.array([thresholds.is_low(confidence, n_speakers) for confidence in some["confidence"]])
+        rows.append({"speakers": n_speakers, "condition": condition, "n": len(some), "warned": int(warned.sum()),
+                     "right": int((warned & below).sum()), "below_limit": int(below.sum()),
+                     "missed": int((below & ~warned).sum()),
+                     "mean_db_warned": round(some["si_sdri_db"][warned].mean(), 1),
+                     "mean_db_others": round(some["si_sdri_db"][~warned].mean(), 1)})
+    return pd.DataFrame(rows).sort_values("speakers", kind="stable")
+
+
+def main() -> None:
+    """Measure every mixture; then fit the thresholds or score the warning."""
+    options = shipped.parser(__doc__, 60).parse_args()
+    separator, speech, table = shipped.load(options, RATE_HZ)
+    # The noise of the split "validation" has the spectrum of speech of the split "train".
+    noise = Noise(speech, table.replace({"split": {"validation": "train"}}), NOISE_KINDS)
+    rooms = np.load(ROOMS)["rooms"].astype(np.float32)
+    list_file, file = (options.results / f"{name}_{options.split}.csv" for name in ("evaluation", "mixtures"))
+    if not list_file.exists():
+        write_csv(draw_list(speech, table, options.split, options.per_kind, noise,
+                            separator.model.front_end.pre_emphasis), list_file)
+    mixtures = pd.read_csv(list_file, dtype={f"speaker_{n}": str for n in NUMBERS}).to_dict("records")
+    rows = pd.read_csv(file).to_dict("records") if file.exists() else []
+    for row in tqdm(mixtures[len(rows):], "mixtures"):
+        mixture = load(speech, row, noise, rooms)
+        result = separator.separate(mixture.signal, RATE_HZ, row["speakers"])
+        rows.append({**{name: row[name] for name in ("condition", "mixture", "speakers")},
+                     "confidence": round(result.confidence, 4),
+                     "si_sdri_db": round(si_sdr_improvement(mixture.sources, mixture.signal, result.voices), 3)})
+        if len(rows) % ROWS_PER_WRITE == 0 or len(rows) == len(mixtures):
+            write_csv(pd.DataFrame(rows), file)
+    measured = pd.DataFrame(rows)
+    if options.split == "validation":
+        limits = {str(n): threshold(of_number) for n, of_number in measured.groupby("speakers")}
+        thresholds = ConfidenceThresholds(weights_checksum(separator.model), LIMIT_DB, limits)
+        print(f"{thresholds.write(options.model)}: {limits}")
+        print(summarise(measured, thresholds).to_string(index=False))
+    else:
+        assert separator.confidence_thresholds is not None, "calibrate first: --split validation"
+        shipped.write_summary(summarise(measured, separator.confidence_thresholds), options.results)
+
+
+if __name__ == "__main__":
+    main()
