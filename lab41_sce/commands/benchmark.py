@@ -132,16 +132,17 @@ def _refuse(options: argparse.Namespace, *names: str) -> None:
 def _parser() -> Parser:
     """Return the parser of the command line."""
     parser = Parser(
-        "lab41-sce benchmark", description="Score systems on a set of mixtures, by the sexes of the speakers, with 95 %% "
-        "intervals and paired differences.",
+        "lab41-sce benchmark",
+        description="Score systems on a set of mixtures, by the sexes of the speakers, with 95 %% intervals and paired "
+                    "differences.",
         epilog="Repeat an interrupted command to continue. Exit status: 0 complete, 1 error, 2 wrong arguments, "
                "130 interrupted.")
     parser.add_argument("set", choices=(*NUMBER_OF_SPEAKERS, "folders"), metavar="SET",
                         help=f"one of {', '.join(NUMBER_OF_SPEAKERS)}; or folders, for any other mixtures")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder for scores and tables")
     parser.add_argument("--systems", nargs="+", default=SYSTEMS, metavar="SYSTEM",
-                        help="pretrained, the folder of a run, a .keras file, a folder of separated voices, unprocessed, "
-                             "ideal_binary_mask, ideal_ratio_mask, phase_sensitive_mask or nmf_blind; NAME=PATH gives a "
+                        help="pretrained, the folder of a run, a .keras file, a folder of separated voices, "
+                             "unprocessed, ideal_binary_mask, ideal_ratio_mask, phase_sensitive_mask or nmf_blind; NAME=PATH gives a "
                              f"name; differences are from the first one (default: {' '.join(SYSTEMS)})")
     parser.add_argument("--root", type=Path, metavar="FOLDER", help="root of the generated set")
     parser.add_argument("--metadata", type=Path, metavar="CSV", help="metadata of LibriMix, instead of --root")
@@ -154,7 +155,8 @@ def _parser() -> Parser:
                                                           "the default), or of the longest")
     parser.add_argument("--mixture", metavar="NAME", help="such as mix_clean (default), mix_both, mix_single; of whamr "
                                                           "with _anechoic or _reverb (default: mix_both_reverb)")
-    parser.add_argument("--references", choices=("anechoic", "reverb"), help="true sources of whamr (default: anechoic)")
+    parser.add_argument("--references", choices=("anechoic", "reverb"),
+                        help="true sources of whamr (default: anechoic)")
     parser.add_argument("--sexes", type=Path, metavar="FILE",
                         help="SPEAKERS.TXT of LibriSpeech or spkrinfo.txt of WSJ0, for scores by the sexes")
     parser.add_argument("--mixtures", type=Path, metavar="FOLDER", help="of folders: the mixtures")
@@ -166,7 +168,8 @@ def _parser() -> Parser:
                         help="of folders: finds the ids of the speakers in the name of a mixture, such as '(\\d+)-'")
     parser.add_argument("--first", type=int, metavar="N", help="score the first N mixtures only")
     parser.add_argument("--metrics", nargs="+", choices=ALL_METRICS, default=ENERGY_METRICS, metavar="METRIC",
-                        help=f"of {', '.join(ALL_METRICS)} (default: {' '.join(ENERGY_METRICS)}); SI-SDR is always scored")
+                        help=f"of {', '.join(ALL_METRICS)} (default: {' '.join(ENERGY_METRICS)}); SI-SDR is always "
+                             "scored")
     parser.add_argument("--jobs", type=int, default=-1, metavar="N", help="number of processes (default: one per core)")
     parser.add_argument("--parallel-backend", choices=ENGINES, default="loky",
                         help="where the processes run: on this machine (loky, the default) or on a cluster")

@@ -70,7 +70,8 @@ class SpeakerSexes:
         try:
             lines = path.read_text("utf-8-sig", "replace").splitlines()
         except OSError as error:
-            raise UserError(f"{path} cannot be read ({error.strerror}); give the table of the speakers' sexes.") from None
+            raise UserError(f"{path} cannot be read ({error.strerror}); give the table of the speakers' sexes."
+                            ) from None
         fields = [line.replace("|", " ").upper().split() for line in lines if not line.startswith(";")]
         self._sexes = {row[0]: row[1] for row in fields if len(row) > 1 and row[1] in ("F", "M")}
         if not self._sexes:

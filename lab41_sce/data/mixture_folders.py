@@ -8,8 +8,8 @@
 | `whamr` | `wav8k/min/tt/` | the same with `_anechoic` or `_reverb` |
 | `folders` | any | any |
 
-The sources are in `s1`, `s2`, ...; in WHAMR! (Maciejewski et al. 2020) in `s1_anechoic` or `s1_reverb`, and the anechoic
-sources are the usual references of reverberant mixtures. The noise is in `noise`.
+The sources are in `s1`, `s2`, ...; in WHAMR! (Maciejewski et al. 2020) in `s1_anechoic` or `s1_reverb`, and the
+anechoic sources are the usual references of reverberant mixtures. The noise is in `noise`.
 """
 
 import re
@@ -80,8 +80,8 @@ def find_folders(name: str, root: Path, part: str, sample_rate_hz: int, length: 
     places = [root / below, root / f"{n_speakers}speakers" / below, root]
     place = next((place for place in places if (place / mixture).is_dir()), None)
     if place is None:
-        raise UserError(f"there is no folder {places[0] / mixture}; give the root of {name}, or the folder that contains "
-                        f"{mixture} and s1, with --root.")
+        raise UserError(f"there is no folder {places[0] / mixture}; give the root of {name}, or the folder that "
+                        f"contains {mixture} and s1, with --root.")
     numbers = range(1, 2 if mixture.startswith("mix_single") else n_speakers + 1)
     room = mixture.rpartition("_")[2]
     of_room, of_references = (f"_{room}", f"_{references}") if name == "whamr" else ("", "")
@@ -125,8 +125,8 @@ def load_folders(name: str, folders: MixtureFolders, sample_rate_hz: int | None 
                                 "sources of this mixture.")
         speakers = tuple(re.findall(speaker_ids, path.stem, re.IGNORECASE)) if speaker_ids else ()
         if sexes is not None and len(speakers) < len(folders.sources):
-            raise UserError(f"the name of {path} contains {len(speakers)} ids of speakers ({speaker_ids or 'none'}), but "
-                            f"the mixture has {len(folders.sources)} sources; give --speaker-ids, or leave out --sexes.")
+            raise UserError(f"the name of {path} contains {len(speakers)} ids of speakers, but the mixture has "
+                            f"{len(folders.sources)} sources; give --speaker-ids, or leave out --sexes.")
         speakers = speakers[: len(folders.sources)]
         read = partial(_read, path, folders, n_samples, speakers)
         mixtures.append(BenchmarkMixture(path.stem, table.kind(speakers), speakers, read))
@@ -151,5 +151,5 @@ def _require_sum(path: Path, signal: np.ndarray, parts: Sequence[np.ndarray], fo
     difference[np.max(np.abs([signal, *parts]), axis=0) >= 1 - 2 * LSB] = 0  # cut at full scale
     if difference.max() > (len(parts) + 1) * LSB:
         names = " + ".join(folder.name for folder in folders)
-        raise UserError(f"{path} is not the sum of {names}: it differs by {difference.max():.2g} of full scale; give the "
-                        "folders that this mixture was made from.")
+        raise UserError(f"{path} is not the sum of {names}: it differs by {difference.max():.2g} of full scale; give "
+                        "the folders that this mixture was made from.")

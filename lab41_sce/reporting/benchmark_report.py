@@ -9,7 +9,7 @@ import pandas as pd
 
 from lab41_sce.atomic_write import write_text
 from lab41_sce.evaluation import definitions
-from lab41_sce.evaluation.folder_scoring import METRICS_IN_ORDER
+from lab41_sce.evaluation.folder_means import METRICS_IN_ORDER
 from lab41_sce.reporting import tables
 
 MAIN_METRIC, SECOND_METRIC = "SI-SDRi", "SDRi"
@@ -38,8 +38,8 @@ def write_benchmark_report(folder: Path, summary: pd.DataFrame, differences: pd.
     paired = tables.differences(differences, MAIN_METRIC) if len(differences) else tables.Table([], [])
     if paired.rows:
         parts.append((f"Differences from {baseline}", paired,
-                      f"Mean {MAIN_METRIC} of each system minus that of {baseline} on the same mixtures, in dB, with 95 % "
-                      "intervals over mixtures. Bold: the interval excludes 0."))
+                      f"Mean {MAIN_METRIC} of each system minus that of {baseline} on the same mixtures, in dB, with "
+                      "95 % intervals over mixtures. Bold: the interval excludes 0."))
     text = "\n".join(f"### {tables.escape_markdown(title)}\n\n{tables.markdown(table)}\n\n"
                      f"{tables.escape_markdown(about)}\n" for title, table, about in parts)
     write_text(folder / "table.md", text)

@@ -1,7 +1,7 @@
 """A benchmark set and some systems become scores in a folder, mixture by mixture; an interrupted scoring continues.
 
-The folder gets `benchmark.json` (the set), `version.json`, `evaluation.csv` (the mixtures), `mixtures.csv` (the scores),
-`summary.csv` (means with 95 % intervals) and `differences.csv` (paired differences from the first system).
+The folder gets `benchmark.json` (the set), `version.json`, `evaluation.csv` (the mixtures), `mixtures.csv` (the
+scores), `summary.csv` (means with 95 % intervals) and `differences.csv` (paired differences from the first system).
 
 `mixtures.csv` has the columns of an experiment and `checksum`, of the signals of the mixture, of the system and of the
 metrics. A later call uses the scores with the same checksums again. It reads all signals for this comparison.

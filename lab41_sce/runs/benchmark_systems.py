@@ -98,7 +98,9 @@ def _model(name: str, path: Path, benchmark: BenchmarkSet) -> BenchmarkSystem:
                             "it on a set of other speakers.")
 
     def separate(_: str, mixture: Mixture) -> np.ndarray:
-        return separator.separate(mixture.signal, benchmark.sample_rate_hz, mixture.n_speakers).voices
+        voices = separator.separate(mixture.signal, benchmark.sample_rate_hz, mixture.n_speakers).voices
+        assert voices is not None  # they were not streamed
+        return voices
 
     return BenchmarkSystem(name, separate, lambda _: checksum)
 
@@ -126,8 +128,8 @@ def _voices(name: str, folder: Path, sample_rate_hz: int) -> BenchmarkSystem:
     def separate(mixture_name: str, mixture: Mixture) -> np.ndarray:
         paths, length = find(mixture_name, mixture.n_speakers), mixture.sources.shape[1]
         if len(paths) != mixture.n_speakers:
-            raise UserError(f"{folder} has {len(paths)} voices of {mixture_name}, which has {mixture.n_speakers} sources; "
-                            f"give s1/{mixture_name}.wav or {mixture_name}_1.wav, and so on.")
+            raise UserError(f"{folder} has {len(paths)} voices of {mixture_name}, which has {mixture.n_speakers} "
+                            f"sources; give s1/{mixture_name}.wav or {mixture_name}_1.wav, and so on.")
         voices = np.zeros((len(paths), length), np.float32)
         for voice, path in zip(voices, paths, strict=True):
             signal = audio.read_mono(path, sample_rate_hz)
