@@ -142,8 +142,9 @@ def _parser() -> Parser:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder for scores and tables")
     parser.add_argument("--systems", nargs="+", default=SYSTEMS, metavar="SYSTEM",
                         help="pretrained, the folder of a run, a .keras file, a folder of separated voices, "
-                             "unprocessed, ideal_binary_mask, ideal_ratio_mask, phase_sensitive_mask or nmf_blind; NAME=PATH gives a "
-                             f"name; differences are from the first one (default: {' '.join(SYSTEMS)})")
+                             "unprocessed, ideal_binary_mask, ideal_ratio_mask, phase_sensitive_mask or nmf_blind; "
+                             "NAME=PATH gives a name; differences are from the first one "
+                             f"(default: {' '.join(SYSTEMS)})")
     parser.add_argument("--root", type=Path, metavar="FOLDER", help="root of the generated set")
     parser.add_argument("--metadata", type=Path, metavar="CSV", help="metadata of LibriMix, instead of --root")
     parser.add_argument("--librispeech", type=Path, metavar="FOLDER", help="LibriSpeech, for --metadata")

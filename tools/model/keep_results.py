@@ -17,7 +17,7 @@ from lab41_sce.reporting import figures
 from lab41_sce.runs.versions import redact_paths
 
 TEXTS = ("summary.csv", "differences.csv", "systems.csv", "table.md", "history.csv", "splits.csv", "evaluation.csv",
-         "config.yaml", "version.json")
+         "config.yaml", "benchmark.json", "version.json")
 
 
 def main() -> None:
@@ -27,7 +27,8 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="folder to write to")
     options = parser.parse_args()
     run, results = options.run, options.results
-    config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+    # A benchmark has no config.yaml.
+    config = yaml.safe_load((run / "config.yaml").read_text("utf-8")) if (run / "config.yaml").exists() else {}
     results.mkdir(parents=True, exist_ok=True)
     present = [name for name in TEXTS if (run / name).exists()]  # some runs train or score nothing
     for name in present:
