@@ -7,6 +7,7 @@ The signal of a mixture is that of its file. What its file contains besides its 
 reverberation, the rounding to 16 bits, and the effect of clipping.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,12 +45,20 @@ class BenchmarkSet:
         sample_rate_hz: of all signals.
         mixtures: in the order of the set.
         of_librispeech: whether the ids of the speakers are those of LibriSpeech.
+
+    Raises:
+        UserError: two mixtures have the same name.
     """
 
     name: str
     sample_rate_hz: int
     mixtures: tuple[BenchmarkMixture, ...]
     of_librispeech: bool = False
+
+    def __post_init__(self) -> None:
+        names = Counter(mixture.name for mixture in self.mixtures)
+        if repeated := [name for name, count in names.items() if count > 1]:
+            raise UserError(f"{repeated[0]} is the name of two mixtures; give a set with different names.")
 
 
 class SpeakerSexes:

@@ -28,13 +28,13 @@ def main() -> None:
     parser.add_argument("metadata", type=Path, help="CSV file to write")
     options = parser.parse_args()
     table, rng = load_corpus(options.root, [options.subset], check="headers"), np.random.default_rng(0)
-    rows = []
-    for _ in range(2):
-        order = rng.permutation(len(table))
-        first, second = table.iloc[order[::2]], table.iloc[order[1::2]]
-        while (first["speaker"].to_numpy() == second["speaker"].to_numpy()).any():
-            second = second.sample(frac=1, random_state=rng)
-        rows += [draw_row(paths, options.root, rng) for paths in zip(first["path"], second["path"], strict=True)]
+    speakers, pairs = dict(zip(table["path"], table["speaker"], strict=True)), set()
+    while len(pairs) < len(table):
+        order = list(rng.permutation(sorted(table["path"])))
+        drawn = {(min(pair), max(pair)) for pair in zip(order[::2], order[1::2], strict=True)}
+        if not drawn & pairs and all(speakers[first] != speakers[second] for first, second in drawn):
+            pairs |= drawn
+    rows = [draw_row(pair, options.root, rng) for pair in sorted(pairs)]
     pd.DataFrame(rows).to_csv(options.metadata, index=False)
 
 
