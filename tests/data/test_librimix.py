@@ -65,9 +65,12 @@ def as_published(folder, n_speakers, rate_hz, length, mixture):
     else:
         signals = [np.pad(signal, (0, max(map(len, signals)) - len(signal))) for signal in signals]
     parts = {"mix_clean": signals[:-1], "mix_both": signals, "mix_single": [signals[0], signals[-1]]}[mixture]
+    total = np.zeros_like(signals[0])
+    for part in parts:
+        total += part  # in float32, also of the float64 that cross-fades return
     n_sources = 1 if mixture == "mix_single" else n_speakers
     written = []
-    for signal in [sum(parts, np.zeros_like(signals[0])), *signals[:n_sources]]:
+    for signal in [total, *signals[:n_sources]]:
         soundfile.write(folder / "written.wav", signal, rate_hz)
         written.append(soundfile.read(folder / "written.wav", dtype="float32")[0])
     return written[0], np.stack(written[1:])
