@@ -11,6 +11,7 @@ from lab41_sce.atomic_write import write_text
 from lab41_sce.evaluation import definitions
 from lab41_sce.evaluation.folder_means import METRICS_IN_ORDER
 from lab41_sce.reporting import tables
+from lab41_sce.reporting.ordering import is_reference
 
 MAIN_METRIC, SECOND_METRIC = "SI-SDRi", "SDRi"
 
@@ -35,9 +36,8 @@ def write_benchmark_report(folder: Path, summary: pd.DataFrame, differences: pd.
     parts = [("Scores", tables.scores(summary, (MAIN_METRIC, *others)), about)]
     if SECOND_METRIC in set(summary["metric"]):
         parts.append(("SDR", tables.scores(summary, (SECOND_METRIC,)), "As above."))
-    paired = tables.differences(differences, MAIN_METRIC) if len(differences) else tables.Table([], [])
-    if paired.rows:
-        parts.append((f"Differences from {baseline}", paired,
+    if not differences["system"].map(is_reference).all():  # references are not shown
+        parts.append((f"Differences from {baseline}", tables.differences(differences, MAIN_METRIC),
                       f"Mean {MAIN_METRIC} of each system minus that of {baseline} on the same mixtures, in dB, with "
                       "95 % intervals over mixtures. Bold: the interval excludes 0."))
     text = "\n".join(f"### {tables.escape_markdown(title)}\n\n{tables.markdown(table)}\n\n"

@@ -14,7 +14,7 @@ from lab41_sce.errors import UserError
 EXCERPT = Path(__file__).parent / "librimix"
 UTTERANCES = {"101-1-0001": 9000, "202-1-0001": 30001, "303-1-0001": 20000}  # samples
 GAINS = (0.7875413348848695, 1.4352834120507272, 0.3442805985487599)
-SEXES = ";ID |SEX| SUBSET\n101  | F | test-clean | 8.0 | A\n202 | M | test-clean | 8.0 | B\n303 | F | test-clean | 8 | C\n"
+SEXES = ";ID |SEX| SUBSET\n101  | F | test-clean | 8.0 | A\n202 | M | test-clean\n303 | F | test-clean\n"
 
 
 @pytest.fixture

@@ -41,7 +41,8 @@ def test_known_sets_are_found_by_their_root_or_by_their_folder(tmp_path, name, b
     place = tmp_path / below
     (place / mixture).mkdir(parents=True)
     rate_hz, (length, part) = 16000 if "16k" in below else 8000, below.split("/")[-2:]
-    expected = MixtureFolders(place / mixture, tuple(place / one for one in sources), tuple(place / one for one in parts))
+    sources, parts = (tuple(place / one for one in names) for names in (sources, parts))
+    expected = MixtureFolders(place / mixture, sources, parts)
     for root in (tmp_path, place):
         assert find_folders(name, root, part, rate_hz, length, mixture) == expected
 

@@ -1,0 +1,184 @@
+"""The benchmark command: a set from metadata or folders becomes scores and tables; what was scored is not repeated."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from lab41_sce.audio import write
+from lab41_sce.commands import benchmark
+from lab41_sce.data.librimix import load_librimix
+from lab41_sce.errors import UserError
+from lab41_sce.runs import benchmark_systems
+
+SPEAKERS = {"11": "F", "22": "M", "33": "F"}
+SYSTEMS = ("ideal_binary_mask", "unprocessed")
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Make a LibriSpeech of three speakers and the metadata of three mixtures, FM, MF and FF."""
+    rng = np.random.default_rng(0)
+    for speaker in SPEAKERS:
+        (tmp_path / f"test-clean/{speaker}/1").mkdir(parents=True)
+        soundfile.write(tmp_path / path(speaker), 0.1 * rng.standard_normal(16000).cumsum() % 0.2 - 0.1, 16000)
+    (tmp_path / "SPEAKERS.TXT").write_text("".join(f"{speaker} | {sex}\n" for speaker, sex in SPEAKERS.items()))
+    pairs = [("11", "22"), ("22", "33"), ("33", "11")]
+    pd.DataFrame([{"mixture_ID": f"{first}-1-0_{second}-1-0", "source_1_path": path(first), "source_1_gain": 0.9,
+                   "source_2_path": path(second), "source_2_gain": 1.1, "noise_path": "", "noise_gain": 0.0}
+                  for first, second in pairs]).to_csv(tmp_path / "libri2mix_test-clean.csv", index=False)
+    return tmp_path
+
+
+def path(speaker):
+    return f"test-clean/{speaker}/1/{speaker}-1-0.flac"
+
+
+def run(root, *options, name="libri2mix", out="out", systems=SYSTEMS):
+    """Score in this process; return the scores."""
+    given = options or ("--metadata", str(root / "libri2mix_test-clean.csv"), "--librispeech", str(root))
+    status = benchmark.main([name, *given, "--systems", *systems, "--metrics", "SI-SDR", "SDR", "--jobs", "1",
+                             "--out", str(root / out)])
+    assert status == 0
+    return pd.read_csv(root / out / "mixtures.csv", dtype={"kind": str})
+
+
+def generate(root):
+    """Write the set as LibriMix's folders."""
+    loaded = load_librimix(root / "libri2mix_test-clean.csv", root, None, 2)
+    for item in loaded.mixtures:
+        mixture = item.read()
+        for folder, signal in zip(("mix_clean", "s1", "s2"), [mixture.signal, *mixture.sources], strict=True):
+            target = root / "Libri2Mix/wav8k/min/test" / folder / f"{item.name}.wav"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(target, signal, 8000)
+    return target.parents[1]
+
+
+def test_the_metadata_and_the_generated_folders_have_the_same_scores(root, capsys):
+    of_metadata = run(root)
+    folder, columns = generate(root), ["mixture", "kind", "system", "metric", "value"]
+    sexes = ("--sexes", str(root / "SPEAKERS.TXT"))
+    of_folders = run(root, "--root", str(root / "Libri2Mix"), *sexes, out="out2")
+    pd.testing.assert_frame_equal(of_metadata[columns].sort_values(columns[:4], ignore_index=True),
+                                  of_folders[columns].sort_values(columns[:4], ignore_index=True), atol=1e-6)
+    any_folders = run(root, "--mixtures", str(folder / "mix_clean"), "--sources", str(folder / "s1"), str(folder / "s2"),
+                      name="folders", out="out3")
+    assert any_folders["kind"].isna().all() and len(any_folders) == len(of_metadata)
+    assert capsys.readouterr().out.count("### Scores") == 3
+
+
+def test_the_tables_have_a_column_for_each_kind_and_the_mean_over_all_mixtures(root, capsys):
+    scores = run(root)
+    text = (root / "out/table.md").read_text("utf-8")
+    assert text in capsys.readouterr().out
+    assert all(f"SI-SDRi {kind}" in text for kind in ("FF", "FM", "All")) and "SI-SDRi MM" not in text
+    summary = pd.read_csv(root / "out/summary.csv").set_index(["system", "kind", "metric"])
+    values = scores[(scores["system"] == "ideal_binary_mask") & (scores["metric"] == "SI-SDRi")]["value"]
+    # The mean of an experiment would be (FF + 2 FM) / 3 of the means.
+    assert summary.loc[("ideal_binary_mask", "All", "SI-SDRi"), "mean"] == pytest.approx(values.mean())
+    assert summary.loc[("ideal_binary_mask", "FM", "SI-SDRi"), "n"] == 2
+    assert json.loads((root / "out/benchmark.json").read_text())["set"] == "libri2mix test-clean mix_clean min 8000 Hz"
+    assert list(pd.read_csv(root / "out/evaluation.csv")["kind"]) == ["FM", "MF", "FF"]
+
+
+def test_only_what_is_missing_is_scored(root, monkeypatch):
+    before, separated = run(root), []
+    build = benchmark_systems.apply_masks
+
+    def counted(*arguments):
+        separated.append(1)
+        return build(*arguments)
+
+    monkeypatch.setattr(benchmark_systems, "apply_masks", counted)
+    pd.testing.assert_frame_equal(run(root), before)
+    assert not separated
+    table = root / "out/mixtures.csv"
+    table.write_text("".join(line for line in table.read_text().splitlines(True) if not line.startswith("22-1-0_")))
+    pd.testing.assert_frame_equal(run(root), before)
+    assert len(separated) == 2  # both systems of the removed mixture
+    table.write_text("damaged")
+    pd.testing.assert_frame_equal(run(root), before)
+    assert len(separated) == 2 + 6
+
+
+def test_changed_speech_is_scored_again(root):
+    before = run(root)
+    soundfile.write(root / path("33"), np.random.default_rng(1).uniform(-0.1, 0.1, 16000), 16000)
+    after = run(root)
+    changed = {name for name in after["mixture"] if not after[after["mixture"] == name].equals(
+        before[before["mixture"] == name])}
+    assert changed == {"22-1-0_33-1-0", "33-1-0_11-1-0"}
+
+
+def test_voices_of_another_program(root):
+    (root / "est").mkdir()
+    for item in load_librimix(root / "libri2mix_test-clean.csv", root, None, 2).mixtures:
+        mixture = item.read()
+        for number, source in enumerate(mixture.sources[::-1], start=1):
+            write(root / f"est/{item.name}_{number}.wav", source + 0.1 * mixture.sources[number - 1], 8000, "FLOAT")
+    scores = run(root, systems=("unprocessed", f"other={root / 'est'}"))
+    values = scores[(scores["system"] == "other") & (scores["metric"] == "SI-SDR")]["value"]
+    assert values.between(15, 25).all()
+    assert "Differences from unprocessed" in (root / "out/table.md").read_text()
+    (root / "est/11-1-0_22-1-0_2.wav").unlink()
+    with pytest.raises(UserError, match="est has 1 voices of 11-1-0_22-1-0, which has 2 sources"):
+        run(root, systems=(f"other={root / 'est'}",), out="again")
+
+
+def test_the_shipped_model(root):
+    scores = run(root, systems=("pretrained",))
+    assert len(scores) == 3 * 4 and np.isfinite(scores["value"]).all()
+
+
+def test_a_model_is_not_scored_on_its_training_speakers(root):
+    item = load_librimix(root / "libri2mix_test-clean.csv", root, None, 2)
+    (root / "run").mkdir()
+    (root / "run/model.keras").write_bytes(benchmark_systems.MODEL.read_bytes())
+    (root / "run/splits.csv").write_text("utterance,speaker,subset,split\nu,22,train-clean-100,train\n")
+    with pytest.raises(UserError, match="was trained or selected with speaker 22 of this set"):
+        benchmark_systems.build_systems([str(root / "run")], item)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (("libri2mix",), "libri2mix needs --root or --metadata"),
+    (("wham",), "wham needs --root;"),
+    (("libri2mix", "--metadata", "x.csv"), "libri2mix needs --librispeech"),
+    (("libri2mix", "--metadata", "x.csv", "--librispeech", "x"), "x.csv cannot be read as metadata"),
+    (("wham", "--metadata", "x.csv", "--librispeech", "x"), "--metadata goes with libri2mix and libri3mix only"),
+    (("libri2mix", "--root", "x", "--noise", "y"), "--noise has no effect"),
+    (("whamr", "--root", "x", "--mixture", "mix"), "whamr has no mixtures mix;"),
+    (("wham", "--root", "x", "--references", "reverb"), "--references reverb goes with whamr only"),
+    (("folders", "--mixtures", "x"), "folders needs --sources"),
+    (("folders", "--mixtures", "x", "--sources", "y", "--length", "max"), "--length has no effect"),
+    (("folders", "--mixtures", "x", "--sources", "y", "--speaker-ids", "("), "is no regular expression"),
+    (("folders", "--mixtures", "absent", "--sources", "y"), "there is no folder absent"),
+    (("libri2mix", "--first", "0"), "--first 0 is not possible"),
+    (("libri2mix", "--jobs", "0"), "--jobs 0 is not possible"),
+])
+def test_mistakes_leave_nothing_behind(tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        benchmark.main([*options, "--out", "out"])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("systems", "message"), [
+    (("absent",), "absent is neither a system nor a file or folder"),
+    (("unprocessed", "unprocessed"), "two systems have the name unprocessed"),
+])
+def test_mistakes_in_systems(root, systems, message):
+    with pytest.raises(UserError, match=message):
+        run(root, systems=systems)
+    assert not (root / "out").exists()
+
+
+def test_a_folder_keeps_one_set(root):
+    run(root)
+    with pytest.raises(UserError, match="out holds the scores of another set"):
+        run(root, "--metadata", str(root / "libri2mix_test-clean.csv"), "--librispeech", str(root), "--length", "max")
+    (root / "out/config.yaml").touch()
+    with pytest.raises(UserError, match="out holds the run of an experiment"):
+        run(root)
