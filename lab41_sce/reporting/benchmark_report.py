@@ -30,7 +30,8 @@ def write_benchmark_report(folder: Path, summary: pd.DataFrame, differences: pd.
     Returns:
         The text of the file.
     """
-    others = [metric for metric in METRICS_IN_ORDER if metric in set(summary["metric"]) - {MAIN_METRIC, SECOND_METRIC}]
+    shown = set(summary["metric"]) - {MAIN_METRIC, SECOND_METRIC, "SARi"}  # SARi is SAR minus a constant
+    others = [metric for metric in METRICS_IN_ORDER if metric in shown]
     about = (f"Means over n of the {n_mixtures} mixtures, with 95 % intervals in brackets; All is the mean over all of "
              f"them. {definitions.caption({MAIN_METRIC, *others})}")
     parts = [("Scores", tables.scores(summary, (MAIN_METRIC, *others)), about)]

@@ -149,8 +149,8 @@ def _read_scores(path: Path) -> dict[tuple[str, str], list[tuple]]:
     if not path.exists():
         return {}
     try:
-        names = ("mixture", "system", "metric", "checksum")
-        table = pd.read_csv(path, dtype=dict.fromkeys(names, str), float_precision="round_trip")
+        # The default parser of pandas before 3 rounds some numbers to a neighbour of the nearest float.
+        table = pd.read_csv(path, dtype=str).astype({"value": float})
         groups = table.groupby(["mixture", "system"])[["metric", "value", "checksum"]]
         return {key: [*rows.itertuples(index=False, name=None)] for key, rows in groups}
     except (OSError, KeyError, ValueError) as error:

@@ -36,13 +36,19 @@ def path(speaker):
     return f"test-clean/{speaker}/1/{speaker}-1-0.flac"
 
 
-def run(root, *options, name="libri2mix", out="out", systems=SYSTEMS):
+def run(root, *options, name="libri2mix", out="out", systems=SYSTEMS, metrics=("SI-SDR",)):
     """Score in this process; return the scores."""
     given = options or ("--metadata", str(root / "libri2mix_test-clean.csv"), "--librispeech", str(root))
-    status = benchmark.main([name, *given, "--systems", *systems, "--metrics", "SI-SDR", "SDR", "--jobs", "1",
-                             "--out", str(root / out)])
-    assert status == 0
+    command = [name, *given, "--systems", *systems, "--metrics", *metrics, "--jobs", "1", "--out", str(root / out)]
+    assert benchmark.main(command) == 0
     return pd.read_csv(root / out / "mixtures.csv", dtype={"kind": str})
+
+
+def failure(root, capsys, *options, **settings):
+    """Score in this process, which fails; return the message."""
+    with pytest.raises(AssertionError):
+        run(root, *options, **settings)
+    return capsys.readouterr().err
 
 
 def generate(root):
@@ -64,17 +70,18 @@ def test_the_metadata_and_the_generated_folders_have_the_same_scores(root, capsy
     of_folders = run(root, "--root", str(root / "Libri2Mix"), *sexes, out="out2")
     pd.testing.assert_frame_equal(of_metadata[columns].sort_values(columns[:4], ignore_index=True),
                                   of_folders[columns].sort_values(columns[:4], ignore_index=True), atol=1e-6)
-    any_folders = run(root, "--mixtures", str(folder / "mix_clean"), "--sources", str(folder / "s1"), str(folder / "s2"),
-                      name="folders", out="out3")
+    sources = (str(folder / "s1"), str(folder / "s2"))
+    any_folders = run(root, "--mixtures", str(folder / "mix_clean"), "--sources", *sources, name="folders", out="out3")
     assert any_folders["kind"].isna().all() and len(any_folders) == len(of_metadata)
     assert capsys.readouterr().out.count("### Scores") == 3
 
 
 def test_the_tables_have_a_column_for_each_kind_and_the_mean_over_all_mixtures(root, capsys):
-    scores = run(root)
+    scores = run(root, metrics=("SI-SDR", "SDR"))
     text = (root / "out/table.md").read_text("utf-8")
     assert text in capsys.readouterr().out
     assert all(f"SI-SDRi {kind}" in text for kind in ("FF", "FM", "All")) and "SI-SDRi MM" not in text
+    assert "SDRi FM" in text and "Differences" not in text
     summary = pd.read_csv(root / "out/summary.csv").set_index(["system", "kind", "metric"])
     values = scores[(scores["system"] == "ideal_binary_mask") & (scores["metric"] == "SI-SDRi")]["value"]
     # The mean of an experiment would be (FF + 2 FM) / 3 of the means.
@@ -113,7 +120,7 @@ def test_changed_speech_is_scored_again(root):
     assert changed == {"22-1-0_33-1-0", "33-1-0_11-1-0"}
 
 
-def test_voices_of_another_program(root):
+def test_voices_of_another_program(root, capsys):
     (root / "est").mkdir()
     for item in load_librimix(root / "libri2mix_test-clean.csv", root, None, 2).mixtures:
         mixture = item.read()
@@ -124,13 +131,13 @@ def test_voices_of_another_program(root):
     assert values.between(15, 25).all()
     assert "Differences from unprocessed" in (root / "out/table.md").read_text()
     (root / "est/11-1-0_22-1-0_2.wav").unlink()
-    with pytest.raises(UserError, match="est has 1 voices of 11-1-0_22-1-0, which has 2 sources"):
-        run(root, systems=(f"other={root / 'est'}",), out="again")
+    assert "est has 1 voices of 11-1-0_22-1-0, which has 2 sources" in failure(
+        root, capsys, systems=(f"other={root / 'est'}",), out="again")
 
 
 def test_the_shipped_model(root):
     scores = run(root, systems=("pretrained",))
-    assert len(scores) == 3 * 4 and np.isfinite(scores["value"]).all()
+    assert len(scores) == 3 * 2 and np.isfinite(scores["value"]).all()
 
 
 def test_a_model_is_not_scored_on_its_training_speakers(root):
@@ -158,10 +165,11 @@ def test_a_model_is_not_scored_on_its_training_speakers(root):
     (("libri2mix", "--first", "0"), "--first 0 is not possible"),
     (("libri2mix", "--jobs", "0"), "--jobs 0 is not possible"),
 ])
-def test_mistakes_leave_nothing_behind(tmp_path, monkeypatch, options, message):
+def test_mistakes_leave_nothing_behind(tmp_path, monkeypatch, capsys, options, message):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=message):
-        benchmark.main([*options, "--out", "out"])
+    assert benchmark.main([*options, "--out", "out"]) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
@@ -169,16 +177,14 @@ def test_mistakes_leave_nothing_behind(tmp_path, monkeypatch, options, message):
     (("absent",), "absent is neither a system nor a file or folder"),
     (("unprocessed", "unprocessed"), "two systems have the name unprocessed"),
 ])
-def test_mistakes_in_systems(root, systems, message):
-    with pytest.raises(UserError, match=message):
-        run(root, systems=systems)
+def test_mistakes_in_systems(root, capsys, systems, message):
+    assert message in failure(root, capsys, systems=systems)
     assert not (root / "out").exists()
 
 
-def test_a_folder_keeps_one_set(root):
+def test_a_folder_keeps_one_set(root, capsys):
     run(root)
-    with pytest.raises(UserError, match="out holds the scores of another set"):
-        run(root, "--metadata", str(root / "libri2mix_test-clean.csv"), "--librispeech", str(root), "--length", "max")
+    given = ("--metadata", str(root / "libri2mix_test-clean.csv"), "--librispeech", str(root), "--length", "max")
+    assert "out holds the scores of another set" in failure(root, capsys, *given)
     (root / "out/config.yaml").touch()
-    with pytest.raises(UserError, match="out holds the run of an experiment"):
-        run(root)
+    assert "out holds the run of an experiment" in failure(root, capsys)

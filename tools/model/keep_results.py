@@ -27,8 +27,9 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="folder to write to")
     options = parser.parse_args()
     run, results = options.run, options.results
-    # A benchmark has no config.yaml.
-    config = yaml.safe_load((run / "config.yaml").read_text("utf-8")) if (run / "config.yaml").exists() else {}
+    settings = run / "config.yaml"  # a benchmark has none
+    config = (yaml.safe_load(settings.read_text("utf-8")) if settings.exists()
+              else {"run_dir": run, "corpus": {"root": ""}})
     results.mkdir(parents=True, exist_ok=True)
     present = [name for name in TEXTS if (run / name).exists()]  # some runs train or score nothing
     for name in present:
