@@ -62,8 +62,8 @@ def test_help_has_a_line_for_each_command(capsys, arguments):
     lines = capsys.readouterr().out.splitlines()
     for command, purpose in cli.COMMANDS.items():
         assert [line for line in lines if line.split()[:1] == [command] and line.endswith(purpose)]
-    assert list(cli.COMMANDS) == ["separate", "score", "benchmark", "export-mixtures", "experiment", "calibrate", "export",
-                                  "store", "download", "sweep", "demo"]
+    assert list(cli.COMMANDS) == ["separate", "score", "benchmark", "export-mixtures", "experiment", "calibrate",
+                                  "export", "store", "download", "sweep", "demo"]
 
 
 def test_the_version_is_that_of_the_package(capsys):
