@@ -2,7 +2,7 @@
 
     lab41-sce calibrate runs/reproduce LibriSpeech
 
-writes `model.counting.json` beside the model. `lab41-sce separate` then reports the probability of each number.
+writes `model.counting.json` beside the model. `lab41-sce separate` then reports how sure the number is.
 """
 
 import sys
