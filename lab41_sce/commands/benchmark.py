@@ -16,8 +16,7 @@ from pathlib import Path
 
 from lab41_sce.atomic_write import lock, make_folder
 from lab41_sce.command_line import Parser, command
-from lab41_sce.data.benchmark_set import BenchmarkSet
-from lab41_sce.data.librimix import LENGTHS, RATES_HZ, load_librimix
+from lab41_sce.data.benchmark_set import LENGTHS, RATES_HZ, BenchmarkSet
 from lab41_sce.data.mixture_folders import (
     LIBRISPEECH_IDS,
     MIXTURES,
@@ -102,6 +101,8 @@ def load_set(options: argparse.Namespace) -> BenchmarkSet:
         _refuse(options, "root", "part")
         if not name.startswith("libri"):
             raise UserError(f"--metadata goes with libri2mix and libri3mix only; give --root for {name}.")
+        from lab41_sce.data.librimix import load_librimix  # loads pandas and SciPy
+
         return load_librimix(options.metadata, options.librispeech, options.noise, NUMBER_OF_SPEAKERS[name], rate_hz,
                              length, mixture, sexes, options.first)
     _require(options, "root")

@@ -18,6 +18,9 @@ from lab41_sce import audio
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.errors import UserError
 
+RATES_HZ = (8000, 16000)  # of known sets
+LENGTHS = ("min", "max")  # of their mixtures: of the shortest source, or of the longest
+
 
 @dataclass(frozen=True)
 class BenchmarkMixture:

@@ -43,8 +43,6 @@ from lab41_sce.data.mixture import Mixture
 from lab41_sce.errors import UserError
 
 MIXTURES = ("mix_clean", "mix_both", "mix_single")
-LENGTHS = ("min", "max")
-RATES_HZ = (8000, 16000)
 SOURCE_RATE_HZ = 16000  # of LibriSpeech and of WHAM!'s noise
 MIN_NOISE_SAMPLES = SOURCE_RATE_HZ // 2 + 1  # of a cross-fade
 
@@ -59,8 +57,8 @@ def load_librimix(metadata: Path, librispeech: Path, noise: Path | None, n_speak
         librispeech: folder that contains the subset, such as `test-clean`.
         noise: WHAM!'s folder `wham_noise`; needed for `mix_both` and `mix_single`.
         n_speakers: sources in each row, 2 or 3.
-        sample_rate_hz: one of `RATES_HZ`.
-        length: one of `LENGTHS`.
+        sample_rate_hz: one of `benchmark_set.RATES_HZ`.
+        length: one of `benchmark_set.LENGTHS`.
         mixture: one of `MIXTURES`.
         sexes: table of the speakers' sexes; None takes SPEAKERS.TXT of `librispeech`, if it exists.
         first: number of mixtures to load; None loads all.
