@@ -13,7 +13,7 @@ from typing import Any
 
 from lab41_sce import __version__
 
-PACKAGES = ("tensorflow", "keras", "onnxruntime", "numpy", "scikit-learn", "mir_eval")
+PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "mir_eval")
 
 
 def versions(command: str | None = None, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
