@@ -166,7 +166,8 @@ def test_any_file(separator, tmp_path_factory, data):
     for voice in voices:
         signal, voice_rate_hz = soundfile.read(voice)
         assert voice_rate_hz == rate_hz and np.isfinite(signal).all()
-        assert len(signal) == length or voice.suffix == ".mp3"
+        # Where the header of a damaged file disagrees with its contents, a sentence reports what is read instead.
+        assert len(signal) == length or voice.suffix == ".mp3" or "that can be read are used" in message
 
 
 @pytest.mark.parametrize("make", NO_FILES.values(), ids=NO_FILES)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from hypothesis.errors import HypothesisException
+from hypothesis.errors import HypothesisException, StopTest
 
 from benchmarks.timing import machine, markdown
 from lab41_sce.atomic_write import write_text
@@ -121,7 +121,7 @@ class Campaign:
         try:
             case()
             self.survived += 1
-        except HypothesisException:  # Hypothesis could not draw this case
+        except (HypothesisException, StopTest):  # Hypothesis could not draw this case
             self.tried -= 1
             raise
         except (Hang, Exception, SystemExit) as error:
