@@ -3,7 +3,7 @@
     libri2mix_test-clean.csv, LibriSpeech/, wham_noise/ -> mixtures [N] and sources [S, N] at 8 or 16 kHz
 
 The signals are those of the files that LibriMix's script `create_librimix_from_metadata.py` writes (Cosentino et al.
-2020, arXiv 2005.11262; github.com/JorisCos/LibriMix, MIT licence, commit 09d4b8a):
+2020, arXiv 2005.11262; github.com/JorisCos/LibriMix, MIT licence, commit b898ca3):
 
 1. Each source is read as float32 at 16 kHz and multiplied by its gain.
 2. The noise is the first channel of its file, cut to the longest source. Where it is shorter, it is repeated with
@@ -15,7 +15,7 @@ The signals are those of the files that LibriMix's script `create_librimix_from_
    before it is rounded, so it differs from the sum of the written sources.
 
 The metadata has the columns `mixture_ID`, `source_i_path` (below LibriSpeech's folder), `source_i_gain`, `noise_path`
-(below WHAM!'s folder of noise) and `noise_gain`. A file with the ending `_info.csv` beside it holds the sexes.
+(below WHAM!'s folder of noise) and `noise_gain`. `SPEAKERS.TXT` of LibriSpeech gives the sexes.
 """
 
 import io
