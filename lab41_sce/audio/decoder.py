@@ -170,7 +170,8 @@ class Decoder:
                                 "each, like this: --channels mix.")
             self._weights = (np.arange(n_channels) == int(channels) - 1).astype(np.float32)
         elif n_channels > 1:
-            with decodable(self.path), self._quiet():
+            # Infinite samples are refused where they are read.
+            with decodable(self.path), self._quiet(), np.errstate(over="ignore", invalid="ignore"):
                 call = CallChannels(self.sample_rate_hz)
                 self._weights = mixing_weights(call.measured(self._blocks()) if n_channels == 2 else self._blocks())
             if self._weights.max() == 1:

@@ -48,4 +48,5 @@ def mix(channels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         float32 `[n]`.
     """
     weights = mixing_weights([channels.T]) if weights is None else weights
-    return channels.mean(axis=0) if (weights == weights[0]).all() else channels[weights.argmax()]
+    with np.errstate(over="ignore"):  # such samples are refused where they are read
+        return channels.mean(axis=0) if (weights == weights[0]).all() else channels[weights.argmax()]

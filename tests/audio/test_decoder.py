@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 
 import numpy as np
 import pytest
@@ -175,3 +176,15 @@ def test_channels_that_cancel_each_other(tmp_path, caplog):
     np.testing.assert_array_equal(recording.read(1000, 3000)[0], signal[1000:3000])
     assert "the channels cancel each other" in recording.notes[0]
     np.testing.assert_array_equal(audio.read_excerpt(tmp_path / "exact.wav", 1, 0.5, RATE_HZ), signal[16000:24000])
+
+
+@pytest.mark.parametrize("sample", [np.inf, 3e38])
+def test_samples_that_are_refused_later_raise_no_warning_of_numpy(sample, tmp_path):
+    signal = 0.1 * np.random.default_rng(0).standard_normal((8000, 2)).astype(np.float32)
+    signal[100] = sample
+    soundfile.write(tmp_path / "huge.wav", signal, 8000, "FLOAT")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        recording = Recording.open(tmp_path / "huge.wav", "mix")
+        with pytest.raises(UserError, match="NaN, infinite or beyond"):
+            recording.read(0, 8000)
