@@ -97,10 +97,10 @@ def load_set(options: argparse.Namespace) -> BenchmarkSet:
     if options.references and name != "whamr":
         raise UserError(f"--references {options.references} goes with whamr only; leave it out.")
     if options.metadata:
-        _require(options, "librispeech")
-        _refuse(options, "root", "part")
         if not name.startswith("libri"):
             raise UserError(f"--metadata goes with libri2mix and libri3mix only; give --root for {name}.")
+        _require(options, "librispeech")
+        _refuse(options, "root", "part")
         from lab41_sce.data.librimix import load_librimix  # loads pandas and SciPy
 
         return load_librimix(options.metadata, options.librispeech, options.noise, NUMBER_OF_SPEAKERS[name], rate_hz,

@@ -44,7 +44,7 @@ LSB = 2.0**-15  # of 16-bit samples
 
 @dataclass(frozen=True)
 class MixtureFolders:
-    """Say where the files of the mixtures are.
+    """Hold the folders of the mixtures and their sources.
 
     Attributes:
         mixtures: folder of the mixtures.

@@ -154,7 +154,7 @@ def test_a_model_is_not_scored_on_its_training_speakers(root):
     (("wham",), "wham needs --root;"),
     (("libri2mix", "--metadata", "x.csv"), "libri2mix needs --librispeech"),
     (("libri2mix", "--metadata", "x.csv", "--librispeech", "x"), "x.csv cannot be read as metadata"),
-    (("wham", "--metadata", "x.csv", "--librispeech", "x"), "--metadata goes with libri2mix and libri3mix only"),
+    (("wham", "--root", "x", "--metadata", "x.csv"), "--metadata goes with libri2mix and libri3mix only"),
     (("libri2mix", "--root", "x", "--noise", "y"), "--noise has no effect"),
     (("whamr", "--root", "x", "--mixture", "mix"), "whamr has no mixtures mix;"),
     (("wham", "--root", "x", "--references", "reverb"), "--references reverb goes with whamr only"),
