@@ -19,7 +19,7 @@ the threads of the runtime do not exist there, and its first operation would nev
 import logging
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,9 +34,12 @@ from lab41_sce.models.onnx_network import load_onnx_model
 from lab41_sce.pretrained import MODEL
 from lab41_sce.separation.confidence import ConfidenceThresholds, read_thresholds
 from lab41_sce.separation.count_classifier import CountClassifier, read_classifier
+from lab41_sce.separation.people import check_names
 from lab41_sce.separation.result import Separation
 from lab41_sce.separation.speaker_count import MAX_SPEAKERS as MAX_COUNTED_BY_THRESHOLD
 from lab41_sce.separation.streaming import VoiceStream
+from lab41_sce.separation.verification import Verification, read_verification
+from lab41_sce.separation.voice_description import VoiceDescription, join_descriptions
 
 logger = logging.getLogger(__name__)
 
@@ -81,15 +84,16 @@ class Separator:
         window_seconds: approximate length of the windows of a long recording.
         counting: classifier that counts the speakers for this model; None to count by the model's threshold.
         confidence_thresholds: decide whether a confidence is low; None if they were not measured for this model.
+        verification: recognises enrolled people, with a probability; None to use the model's threshold.
     """
 
     _process: ClassVar[int | None] = None  # id of the process that made the first separator; a fork inherits it
 
     def __init__(self, model: Any, window_seconds: float = WINDOW_SECONDS, counting: CountClassifier | None = None,
-                 confidence_thresholds: ConfidenceThresholds | None = None):
+                 confidence_thresholds: ConfidenceThresholds | None = None, verification: Verification | None = None):
         self._refuse_forks()
         self.model, self.window_seconds, self.counting = model, window_seconds, counting
-        self.confidence_thresholds = confidence_thresholds
+        self.confidence_thresholds, self.verification = confidence_thresholds, verification
         self._file: Path | None = None  # of the model, if it was loaded
 
     @classmethod
@@ -117,7 +121,7 @@ class Separator:
         if model is None:
             model = _load_keras_model(file)
         separator = cls(model, counting=read_classifier(file, model),
-                        confidence_thresholds=read_thresholds(file, model))
+                        confidence_thresholds=read_thresholds(file, model), verification=read_verification(file, model))
         separator._file = file
         return separator
 
@@ -126,7 +130,7 @@ class Separator:
         """Separate a recording; arguments, result and errors as in the function `separate`.
 
         Args:
-            **options: `enrolled`, `binary_masks`, `keep_seconds` and `progress`, see `open`.
+            **options: `enroll`, `enrolled`, `binary_masks`, `keep_seconds` and `progress`, see `open`.
         """
         if isinstance(source, (str, Path)):
             recording, one_channel = Recording.open(source, "mix"), True
@@ -143,8 +147,9 @@ class Separator:
         return stream.result(voices[:, 0] if one_channel else voices)
 
     def open(self, recording: Recording, n_speakers: int | str | tuple[int, int] = "auto",
-             enrolled: np.ndarray | None = None, *, binary_masks: bool = False,
-             keep_seconds: float = 0.0, progress: Callable[[float], object] | None = None) -> VoiceStream:
+             enrolled: np.ndarray | None = None, *, enroll: Mapping[str, Any] | None = None,
+             binary_masks: bool = False, keep_seconds: float = 0.0,
+             progress: Callable[[float], object] | None = None) -> VoiceStream:
         """Find the speakers of a recording, and return a stream of their voices.
 
         Memory does not grow with the length of the recording if the caller writes each part of the stream.
@@ -153,7 +158,10 @@ class Separator:
             recording: the recording to separate.
             n_speakers: S, 1 to 100; or "auto" or a range such as `(2, 4)` to count, see the function `separate`.
             enrolled: embedding `[K]` of a speaker (`speaker_embedding`), or a mean of several, of any length; the most
-                similar voice comes first.
+                similar voice comes first. `enroll` recognises people better.
+            enroll: people by name, each with recordings in which the person talks alone: a list of files, of
+                `Recording`, or of signals at the rate of the recording; or the result of `describe_person`. The voices
+                of people who are present come first.
             binary_masks: assign each bin to the voice with the largest mask.
             keep_seconds: seconds from the start of the recording for which `Separation.details` keeps masks,
                 magnitudes and embeddings.
@@ -165,11 +173,13 @@ class Separator:
         """
         self._refuse_forks()
         possible_numbers = self._possible_numbers(n_speakers)
+        people = self._describe_people(enroll or {}, recording.sample_rate_hz)
         if enrolled is not None:
-            self._require_verification_threshold()
-        stream = VoiceStream(self.model, recording, possible_numbers, enrolled, binary_masks, keep_seconds,
+            self._require_verification()
+            people[""] = VoiceDescription(np.asarray(enrolled))
+        stream = VoiceStream(self.model, recording, possible_numbers, people, binary_masks, keep_seconds,
                              self.window_seconds, progress or (lambda share: None), self.counting,
-                             self.confidence_thresholds)
+                             self.confidence_thresholds, self.verification)
         _ = stream.speakers  # found now, so that mistakes are reported before anything is written
         return stream
 
@@ -182,14 +192,35 @@ class Separator:
         Raises:
             UserError: the recording is silent, or the model's verification threshold was not measured.
         """
-        self._require_verification_threshold()
-        centroids = self.open(recording, 1).speakers.centroids
-        _log_notes(recording)
-        assert centroids is not None  # a model with a verification threshold has embeddings
-        [centroid] = centroids
-        if not centroid.any():
-            raise UserError(f"{recording.name} is silent; give a few seconds of one person who talks alone.")
-        return centroid / np.linalg.norm(centroid)
+        return self.describe_person([recording]).centroid
+
+    def describe_person(self, recordings: Sequence[Recording]) -> VoiceDescription:
+        """Describe the voice of a person who talks alone in some recordings, for `enroll`; errors as above."""
+        self._require_verification()
+        descriptions = []
+        for recording in recordings:
+            stream = self.open(recording, 1)
+            centroids = stream.speakers.centroids
+            _log_notes(recording)
+            assert centroids is not None  # a model that recognises people has embeddings
+            if not centroids.any():
+                raise UserError(f"{recording.name} is silent; give a few seconds of one person who talks alone.")
+            descriptions += stream.describe(centroids / np.linalg.norm(centroids))
+        return join_descriptions(descriptions)
+
+    def _describe_people(self, people: Mapping[str, Any], sample_rate_hz: int) -> dict[str, VoiceDescription]:
+        """Describe the people of `open`; raise UserError if they are not possible."""
+        if [*people] != [""]:  # one person may have no name
+            check_names(people)
+        if people:
+            self._require_verification()
+        described = {}
+        for name, sources in people.items():
+            if isinstance(sources, (str, Path, Recording)) or not isinstance(sources, VoiceDescription) and not len(sources):
+                raise UserError(f"{name} has no list of recordings; give, for example, {{{name!r}: ['ann.wav']}}.")
+            described[name] = sources if isinstance(sources, VoiceDescription) else self.describe_person(
+                [_recording_of(source, sample_rate_hz) for source in sources])
+        return described
 
     def to_saved_model(self, folder: str | Path) -> None:
         """Export the model as a SavedModel, for TensorFlow programs without Keras and without this package.
@@ -252,9 +283,9 @@ class Separator:
         raise UserError(f"{n_speakers!r} speakers cannot be separated; give a number from 1 to {MAX_SPEAKERS}, a range "
                         "such as (2, 4), or \"auto\".")
 
-    def _require_verification_threshold(self) -> None:
+    def _require_verification(self) -> None:
         """Raise UserError if the model cannot recognise the speaker of another recording."""
-        if getattr(self.model, "verification_threshold", None) is None:
+        if self.verification is None and getattr(self.model, "verification_threshold", None) is None:
             raise UserError("this model cannot find a person, because its verification threshold was not measured; "
                             "use the shipped model.")
 
@@ -269,6 +300,13 @@ def _load_keras_model(file: Path) -> Any:
 def _is_number(value: Any) -> bool:
     """Return whether a value is a whole number."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _recording_of(source: Any, sample_rate_hz: int) -> Recording:
+    """Open the recording of an enrolled person: a file, a `Recording`, or a signal at the given rate."""
+    if isinstance(source, (str, Path)):
+        return Recording.open(source, "mix")
+    return source if isinstance(source, Recording) else Recording.of(source, sample_rate_hz)
 
 
 def _log_notes(recording: Recording) -> None:
