@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab41_sce.errors import UserError
-from lab41_sce.separation.people import check_names
+from lab41_sce.separation.voice_names import check_names
 
 
 def parse_people(words: Sequence[str]) -> dict[str, list[Path]]:
@@ -27,12 +27,12 @@ def parse_people(words: Sequence[str]) -> dict[str, list[Path]]:
     """
     people: dict[str, list[Path]] = {}
     for word in words:
-        name, equals, file = ("", "", word) if os.path.exists(word) else word.partition("=")
-        name = name.strip()
-        if not file or equals and not name:
+        has_name = "=" in word and not os.path.exists(word)
+        name, _, file = word.partition("=") if has_name else ("", "", word)
+        if not file or has_name and not name.strip():
             raise UserError(f"--enroll {word} has no {'name' if file else 'file'}; give NAME=FILE, such as "
                             "Ann=ann.wav.")
-        people.setdefault(name, []).append(Path(file))
+        people.setdefault(name.strip(), []).append(Path(file))
     if "" in people and len(people) > 1:
         raise UserError(f"--enroll {people[''][0]} has no name, but other files have one; give NAME=FILE for each.")
     if "" not in people:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab41_sce.separation.frame_levels import sustained_level
-from lab41_sce.separation.people import rttm_field
 from lab41_sce.separation.smoothing import bridge_gaps, gaussian_mean, remove_short
+from lab41_sce.separation.voice_names import rttm_field
 
 RANGE_DB = 25.0  # an active voice is at most this far below its usual loud level, ...
 FLOOR_DB = 12.0  # ... this far above its noise floor, which its quiet frames have, ...

@@ -3,18 +3,12 @@
 A person has at most one voice, and a voice at most one person.
 """
 
-import re
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from lab41_sce.errors import UserError
-
-MAX_NAME_BYTES = 60
-UNSUITABLE = re.compile(r'[/\\:*?"<>|]')  # that names of files cannot have on some systems
 TIE = 1e-6  # share of a negative score, so that the most similar voice is that of a person who is not present
 
 
@@ -79,32 +73,3 @@ def voice_names(people: Sequence[EnrolledPerson], n_voices: int) -> list[str]:
     """Return the name of each voice: that of a person who is present, or else the number of the voice from 1 on."""
     named = {person.voice: person.name for person in people if person.present and person.name}
     return [named.get(voice, str(voice + 1)) for voice in range(n_voices)]
-
-
-def check_names(names: Iterable[str]) -> None:
-    """Check that names can be part of the names of files and of the fields of RTTM.
-
-    Raises:
-        UserError: a name is empty, a number, too long or has characters that some systems refuse; or two names differ
-            only in case, blanks or the encoding of their letters.
-    """
-    known: dict[str, str] = {}
-    for name in names:
-        wrong = ("is empty" if not name.strip() else "begins with a point" if name.startswith(".")
-                 else "is a number, as voices without a name have" if name.isdecimal()
-                 else f"has more than {MAX_NAME_BYTES} bytes" if len(name.encode(errors="replace")) > MAX_NAME_BYTES
-                 else f"contains {found.group()!r}" if (found := UNSUITABLE.search(name))
-                 else "contains a character that cannot be printed" if not name.isprintable() else "")
-        if wrong:
-            raise UserError(f"the name {name[:MAX_NAME_BYTES]!r} {wrong}; give a name that can be part of the name of "
-                            "a file, such as Ann.")
-        key = rttm_field(unicodedata.normalize("NFC", name)).casefold()
-        if key in known:
-            raise UserError(f"the names {known[key]} and {name} would give the same file on some systems; spell the "
-                            "name of one person in one way, and give two people different names.")
-        known[key] = name
-
-
-def rttm_field(name: str) -> str:
-    """Return a name as a field of RTTM: blanks, which separate the fields, become underscores."""
-    return "_".join(name.split())

@@ -79,7 +79,7 @@ class Separation:
 
     @property
     def names(self) -> list[str]:
-        """The name of each voice, S: that of an enrolled person, or else the number of the voice from 1 on."""
+        """Return the name of each voice, S: that of an enrolled person, or else the number of the voice from 1 on."""
         return voice_names(self.people, self.n_speakers)
 
     def order_of_speech(self) -> list[int]:

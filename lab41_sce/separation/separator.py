@@ -34,12 +34,12 @@ from lab41_sce.models.onnx_network import load_onnx_model
 from lab41_sce.pretrained import MODEL
 from lab41_sce.separation.confidence import ConfidenceThresholds, read_thresholds
 from lab41_sce.separation.count_classifier import CountClassifier, read_classifier
-from lab41_sce.separation.people import check_names
 from lab41_sce.separation.result import Separation
 from lab41_sce.separation.speaker_count import MAX_SPEAKERS as MAX_COUNTED_BY_THRESHOLD
 from lab41_sce.separation.streaming import VoiceStream
 from lab41_sce.separation.verification import Verification, read_verification
 from lab41_sce.separation.voice_description import VoiceDescription, join_descriptions
+from lab41_sce.separation.voice_names import check_names
 
 logger = logging.getLogger(__name__)
 
