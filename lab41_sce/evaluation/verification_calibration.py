@@ -7,7 +7,7 @@ The background speakers may be those of the network's training. The others have 
 holds for the voices of strangers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 
 from lab41_sce.audio.recording import Recording
+from lab41_sce.data.corpus import id_in_corpus, load_corpus
 from lab41_sce.data.mixture import centre, normalise
 from lab41_sce.data.noise import Noise, scale_to_snr
 from lab41_sce.data.speech import Speech
@@ -34,6 +35,29 @@ SNR_DB = (10.0, 40.0)  # of every second mixture
 ABSENT = 4  # people who are not present, for each who is
 KINDS = ("FF", "FM", "MF", "MM")
 N_FOLDS = 4
+
+
+def load_background(folders: Sequence[Path], splits: Path | None,
+                    utterances: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Load the utterances of the background speakers: those of the network's training.
+
+    Args:
+        folders: folders in LibriSpeech's layout.
+        splits: table of the utterances of the model's training, `splits.csv`; None if there is none.
+        utterances: result of `load_speech`. Without `splits`, the speakers of its first fold are the background.
+
+    Returns:
+        The utterances of the background speakers, and those of the others.
+    """
+    if splits is None:
+        first = utterances["fold"] == 0
+        return utterances[first], utterances[~first]
+    listed = pd.read_csv(splits, dtype=str, keep_default_na=False).query("split == 'train'")
+    trained = {id_in_corpus(speaker) for speaker in listed["speaker"]}
+    tables = [load_corpus(folder, sorted(path.name for path in folder.iterdir() if path.is_dir()), check="headers")
+              for folder in folders]
+    background = pd.concat(tables, ignore_index=True)
+    return background[background["speaker"].isin(trained)], utterances
 
 
 def fit_background(separator: Separator, utterances: pd.DataFrame,
@@ -62,18 +86,19 @@ def fit_background(separator: Separator, utterances: pd.DataFrame,
     counts = pd.Series(names).value_counts()
     if (counts > 1).sum() < MIN_BACKGROUND_SPEAKERS:
         raise UserError(f"{(counts > 1).sum()} speakers of the model's training have two excerpts of {SECONDS:g} s in "
-                        f"this speech, but {MIN_BACKGROUND_SPEAKERS} are needed; give more of the speech that the model "
-                        "was trained on.")
+                        f"this speech, but {MIN_BACKGROUND_SPEAKERS} are needed; give more of the speech of its "
+                        "training.")
     rng = np.random.default_rng(0)
     frames = [cepstra(excerpt, front_end) for excerpt in excerpts]
-    some = np.concatenate([rng.permutation(of_excerpt)[:FRAMES_OF_EXCERPT] for of_excerpt in frames])
+    sample = np.concatenate([rng.permutation(of_excerpt)[:FRAMES_OF_EXCERPT] for of_excerpt in frames])
     model = GaussianMixture(N_CLASSES, covariance_type="diag", max_iter=100, tol=1e-2, random_state=0,
-                            reg_covar=VARIANCE_FLOOR).fit(some)
+                            reg_covar=VARIANCE_FLOOR).fit(sample)
     classes = SoundClasses(_rounded(model.weights_), _rounded(model.means_), _rounded(np.sqrt(model.covariances_)))
     nothing = np.zeros(1)
-    vectors = np.stack([classes.supervector(classes.describe(excerpt, nothing, front_end)) for excerpt in excerpts])
     speakers = np.array(names)
-    projection = _discriminants(vectors, speakers)
+    vectors, separated = (np.stack([classes.supervector(classes.describe(excerpt, nothing, front_end))
+                                    for excerpt in some]) for some in (excerpts, _separated(rng, excerpts, speakers)))
+    projection = _discriminants(np.concatenate([vectors, separated]), np.tile(speakers, 2))
     projected = (vectors - vectors.mean(axis=0)) @ projection.T
     projected /= np.linalg.norm(projected, axis=1, keepdims=True)
     cohort = np.stack([projected[speakers == speaker].mean(axis=0) for speaker in np.unique(speakers)])
@@ -82,13 +107,20 @@ def fit_background(separator: Separator, utterances: pd.DataFrame,
                         _rounded(projection), _rounded(cohort), 1.0, 0.0, {})
 
 
+def _separated(rng: np.random.Generator, excerpts: list[np.ndarray], speakers: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield each excerpt as an ideal ratio mask separates it from an excerpt of another speaker, drawn at random."""
+    for excerpt, speaker in zip(excerpts, speakers, strict=True):
+        other = excerpts[rng.choice(np.flatnonzero(speakers != speaker))]
+        power, other_power = (np.square(one / one.std()) for one in (excerpt, other))
+        yield np.sqrt(power + other_power) * power / np.maximum(power + other_power, 1e-12)
+
+
 def _discriminants(vectors: np.ndarray, speakers: np.ndarray) -> np.ndarray:
     """Return the directions in which speakers differ most, relative to excerpts of one speaker: `[D, M C]`."""
     speakers, counts = np.unique(speakers, return_inverse=True)[1], np.unique(speakers, return_counts=True)[1]
     several = counts[speakers] > 1
     vectors, speakers = vectors[several], np.unique(speakers[several], return_inverse=True)[1]
-    means = np.stack([np.bincount(speakers, column) for column in vectors.T], axis=1)
-    means /= np.bincount(speakers)[:, None]
+    means = np.stack([vectors[speakers == speaker].mean(axis=0) for speaker in range(speakers.max() + 1)])
     residuals = vectors - means[speakers]
     within = residuals.T @ residuals / (len(vectors) - len(means))
     within = (1 - SHRINKAGE) * within + SHRINKAGE * np.diag(np.diag(within))

@@ -34,12 +34,12 @@ from lab41_sce.models.onnx_network import load_onnx_model
 from lab41_sce.pretrained import MODEL
 from lab41_sce.separation.confidence import ConfidenceThresholds, read_thresholds
 from lab41_sce.separation.count_classifier import CountClassifier, read_classifier
+from lab41_sce.separation.enrolment import describe_people
 from lab41_sce.separation.result import Separation
 from lab41_sce.separation.speaker_count import MAX_SPEAKERS as MAX_COUNTED_BY_THRESHOLD
 from lab41_sce.separation.streaming import VoiceStream
 from lab41_sce.separation.verification import Verification, read_verification
 from lab41_sce.separation.voice_description import VoiceDescription, join_descriptions
-from lab41_sce.separation.voice_names import check_names
 
 logger = logging.getLogger(__name__)
 
@@ -173,9 +173,10 @@ class Separator:
         """
         self._refuse_forks()
         possible_numbers = self._possible_numbers(n_speakers)
-        people = self._describe_people(enroll or {}, recording.sample_rate_hz)
-        if enrolled is not None:
+        if enroll or enrolled is not None:
             self._require_verification()
+        people = describe_people(enroll or {}, recording.sample_rate_hz, self.describe_person)
+        if enrolled is not None:
             people[""] = VoiceDescription(np.asarray(enrolled))
         stream = VoiceStream(self.model, recording, possible_numbers, people, binary_masks, keep_seconds,
                              self.window_seconds, progress or (lambda share: None), self.counting,
@@ -207,20 +208,6 @@ class Separator:
                 raise UserError(f"{recording.name} is silent; give a few seconds of one person who talks alone.")
             descriptions += stream.describe(centroids / np.linalg.norm(centroids))
         return join_descriptions(descriptions)
-
-    def _describe_people(self, people: Mapping[str, Any], sample_rate_hz: int) -> dict[str, VoiceDescription]:
-        """Describe the people of `open`; raise UserError if they are not possible."""
-        if [*people] != [""]:  # one person may have no name
-            check_names(people)
-        if people:
-            self._require_verification()
-        described = {}
-        for name, sources in people.items():
-            if isinstance(sources, (str, Path, Recording)) or not isinstance(sources, VoiceDescription) and not len(sources):
-                raise UserError(f"{name} has no list of recordings; give, for example, {{{name!r}: ['ann.wav']}}.")
-            described[name] = sources if isinstance(sources, VoiceDescription) else self.describe_person(
-                [_recording_of(source, sample_rate_hz) for source in sources])
-        return described
 
     def to_saved_model(self, folder: str | Path) -> None:
         """Export the model as a SavedModel, for TensorFlow programs without Keras and without this package.
@@ -300,13 +287,6 @@ def _load_keras_model(file: Path) -> Any:
 def _is_number(value: Any) -> bool:
     """Return whether a value is a whole number."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
-def _recording_of(source: Any, sample_rate_hz: int) -> Recording:
-    """Open the recording of an enrolled person: a file, a `Recording`, or a signal at the given rate."""
-    if isinstance(source, (str, Path)):
-        return Recording.open(source, "mix")
-    return source if isinstance(source, Recording) else Recording.of(source, sample_rate_hz)
 
 
 def _log_notes(recording: Recording) -> None:

@@ -67,8 +67,8 @@ def cepstra(magnitudes: np.ndarray, front_end: NumpyFrontEnd) -> np.ndarray:
 
 def mel_bands(front_end: NumpyFrontEnd) -> np.ndarray:
     """Return triangular filters that are equally wide on the mel scale, `[N_BANDS, F]`."""
-    limits_hz = np.array([LOWEST_HZ, HIGHEST_SHARE * front_end.sample_rate_hz])
-    edges = np.linspace(*_mel(limits_hz), N_BANDS + 2)
+    lowest, highest = _mel(np.array([LOWEST_HZ, HIGHEST_SHARE * front_end.sample_rate_hz])).tolist()
+    edges = np.linspace(lowest, highest, N_BANDS + 2)
     bins = _mel(np.linspace(0, front_end.sample_rate_hz / 2, front_end.n_bins))
     rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
     falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
