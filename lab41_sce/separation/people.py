@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 TIE = 1e-6  # share of a negative score, so that the most similar voice is that of a person who is not present
 
@@ -57,6 +56,8 @@ def assign_voices(scores: np.ndarray) -> list[int | None]:
     Returns:
         The voice of each person; None for the people who are left over if there are more people than voices.
     """
+    from scipy.optimize import linear_sum_assignment  # takes a second, which a separation without people does not need
+
     people, voices = linear_sum_assignment(np.where(scores > 0, scores, TIE * scores), maximize=True)
     voice_of = dict(zip(people.tolist(), voices.tolist(), strict=True))
     return [voice_of.get(person) for person in range(len(scores))]

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.fft import dct
 
 from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 
@@ -61,8 +60,9 @@ def cepstra(magnitudes: np.ndarray, front_end: NumpyFrontEnd) -> np.ndarray:
     levels = powers.sum(axis=1)
     active = (levels > levels.max(initial=0.0) * 10 ** (-RANGE_DB / 10)) & (levels > 0)
     floor = powers.max(initial=0.0) * 10 ** (-FLOOR_DB / 10)
-    return dct(np.log(powers[active] @ mel_bands(front_end).T + max(floor, 1e-30)), axis=1, norm="ortho")[
-        :, 1 : N_CEPSTRA + 1]
+    orders, places = np.arange(1, N_CEPSTRA + 1), (np.arange(N_BANDS) + 0.5) / N_BANDS
+    cosines = np.sqrt(2 / N_BANDS) * np.cos(np.pi * orders * places[:, None])  # discrete cosine transform [N_BANDS, C]
+    return np.log(powers[active] @ mel_bands(front_end).T + max(floor, 1e-30)) @ cosines
 
 
 def mel_bands(front_end: NumpyFrontEnd) -> np.ndarray:

@@ -18,7 +18,8 @@ def test_the_sum_of_the_scores_decides_whose_voice_is_which(scores, voices):
 
 
 def test_the_voices_of_people_who_are_present_come_first_and_have_their_names():
-    people = [EnrolledPerson("Ann", False, 0.1, 0, (0.3, 0.2, 0.1)), EnrolledPerson("Bob", True, 0.9, 2, (0.1, 0.2, 0.8))]
+    people = [EnrolledPerson("Ann", False, 0.1, 0, (0.3, 0.2, 0.1)),
+              EnrolledPerson("Bob", True, 0.9, 2, (0.1, 0.2, 0.8))]
     order = voice_order(people, 3)
     assert order == [2, 0, 1]
     ann, bob = (person.reordered(order) for person in people)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.fft import dct
 
 from lab41_sce.audio.recording import Recording
 from lab41_sce.errors import UserError
@@ -37,7 +38,8 @@ def verification():
     frames = [cepstra(magnitudes(voice(tilt)), FRONT_END) for tilt in TILTS]
     every = np.concatenate(frames)
     classes = SoundClasses([1.0], [every.mean(axis=0).tolist()], [every.std(axis=0).tolist()])
-    made = Verification(0, classes, [0.0] * N_CEPSTRA, np.eye(N_CEPSTRA).tolist(), [[0.0] * N_CEPSTRA] * 2, 2.0, -3.0, {})
+    zeros, identity = [0.0] * N_CEPSTRA, np.eye(N_CEPSTRA).tolist()
+    made = Verification(0, classes, zeros, identity, [zeros, zeros], 2.0, -3.0, {})
     cohort = made.speaker_vectors([classes.describe(magnitudes(voice(tilt)), np.ones(3), FRONT_END) for tilt in TILTS])
     return replace(made, cohort=cohort.tolist())
 
@@ -54,6 +56,14 @@ def test_bands_cover_the_frequencies_and_cepstra_ignore_the_level():
     np.testing.assert_allclose(cepstra(magnitudes(signal), FRONT_END), cepstra(magnitudes(8 * signal), FRONT_END),
                                atol=1e-3)
     assert cepstra(magnitudes(0 * signal), FRONT_END).shape == (0, N_CEPSTRA)
+
+
+def test_cepstra_are_a_cosine_transform_of_the_bands():
+    voice_magnitudes = magnitudes(voice(TILTS[0]))
+    powers = voice_magnitudes.astype(float) ** 2
+    active = powers.sum(axis=1) > powers.sum(axis=1).max() / 1000
+    expected = dct(np.log(powers[active] @ mel_bands(FRONT_END).T + powers.max() / 1e6), axis=1, norm="ortho")
+    np.testing.assert_allclose(cepstra(voice_magnitudes, FRONT_END), expected[:, 1 : N_CEPSTRA + 1], atol=1e-6)
 
 
 def test_descriptions_of_several_recordings_add_up(verification):
