@@ -48,7 +48,8 @@ RUNTIMES = ("onnx", "keras")
 
 
 def separate(source: str | Path | np.ndarray | Recording, sample_rate_hz: int | None = None,
-             speakers: int | str | tuple[int, int] = "auto", model: str | Path | None = None) -> Separation:
+             speakers: int | str | tuple[int, int] = "auto", model: str | Path | None = None,
+             enroll: Mapping[str, Any] | None = None) -> Separation:
     """Separate a recording into one voice for each speaker.
 
     Args:
@@ -59,6 +60,8 @@ def separate(source: str | Path | np.ndarray | Recording, sample_rate_hz: int | 
         speakers: number of speakers, 1 to 100; "auto" to count them; or the smallest and the largest possible number to
             count between, such as `(2, 4)`. The shipped model counts up to five.
         model: a `.keras` file or the folder of a run; None for the shipped model.
+        enroll: people to find, by name, each with a list of recordings in which the person talks alone
+            (`Separator.open`), such as `{"Ann": ["ann.wav"]}`.
 
     Returns:
         The result; its `voices` are float32 `[S, N]`, or `[S, C, N]` of a signal `[C, N]` or a `Recording`, at the
@@ -72,7 +75,7 @@ def separate(source: str | Path | np.ndarray | Recording, sample_rate_hz: int | 
         >>> voices = sce.separate("talk.wav").voices  # doctest: +SKIP
     """
     separator = Separator.from_pretrained() if model is None else Separator.load(model)
-    return separator.separate(source, sample_rate_hz, speakers)
+    return separator.separate(source, sample_rate_hz, speakers, enroll=enroll)
 
 
 class Separator:
