@@ -21,6 +21,7 @@ import numpy as np
 from lab41_sce import audio
 from lab41_sce.data.benchmark_set import BenchmarkSet
 from lab41_sce.data.checksums import file_checksum, text_checksum
+from lab41_sce.data.corpus import id_in_corpus
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.folder_layout import Layout
@@ -91,8 +92,8 @@ def _model(name: str, path: Path, benchmark: BenchmarkSet) -> BenchmarkSystem:
     """Return the system of a trained model."""
     separator, checksum = Separator.load(path), file_checksum(model_file(path))
     splits = splits_of_model(path)
-    if splits is not None and benchmark.of_librispeech and not is_embedded_corpus(splits):
-        speakers = {speaker for mixture in benchmark.mixtures for speaker in mixture.speakers}
+    if splits is not None and benchmark.corpus and is_embedded_corpus(splits) == (benchmark.corpus == "embedded"):
+        speakers = {id_in_corpus(speaker) for mixture in benchmark.mixtures for speaker in mixture.speakers}
         if known := speakers & speakers_of_training(splits):
             raise UserError(f"the model at {path} was trained or selected with speaker {min(known)} of this set; score "
                             "it on a set of other speakers.")
