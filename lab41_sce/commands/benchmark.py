@@ -3,6 +3,7 @@
     lab41-sce benchmark libri2mix --metadata libri2mix_test-clean.csv --librispeech LibriSpeech --out OUT
     lab41-sce benchmark libri2mix --root Libri2Mix --sexes SPEAKERS.TXT --out OUT
     lab41-sce benchmark whamr --root whamr --mixture mix_both_reverb --sexes spkrinfo.txt --out OUT
+    lab41-sce benchmark run --root runs/reproduce --systems pretrained mine=my_module:separate --out OUT
     lab41-sce benchmark folders --mixtures mix --sources s1 s2 --systems pretrained other=voices --out OUT
 """
 
@@ -89,6 +90,13 @@ def load_set(options: argparse.Namespace) -> BenchmarkSet:
         parts = () if options.more_than_sources else (*options.sources, *([options.noise] if options.noise else []))
         folders = MixtureFolders(options.mixtures, tuple(options.sources), parts)
         return load_folders("folders", folders, rate_hz, sexes, options.speaker_ids, options.first, options.files)
+    if name == "run":
+        _require(options, "root")
+        _refuse(options, "metadata", "librispeech", "noise", "rate", "mixture", "length", "references", "sexes",
+                "mixtures", "sources", "more_than_sources", "speaker_ids")
+        from lab41_sce.runs.run_mixtures import load_run  # loads Keras
+
+        return load_run(options.root, options.part or "unseen", options.first)
     rate_hz, length = rate_hz or 8000, options.length or "min"
     mixture = options.mixture or ("mix_both_reverb" if name == "whamr" else MIXTURES[name][0])
     if mixture not in MIXTURES[name]:
@@ -138,20 +146,23 @@ def _parser() -> Parser:
                     "differences.",
         epilog="Repeat an interrupted command to continue. Exit status: 0 complete, 1 error, 2 wrong arguments, "
                "130 interrupted.")
-    parser.add_argument("set", choices=(*NUMBER_OF_SPEAKERS, "folders"), metavar="SET",
-                        help=f"one of {', '.join(NUMBER_OF_SPEAKERS)}; or folders, for any other mixtures")
+    parser.add_argument("set", choices=(*NUMBER_OF_SPEAKERS, "folders", "run"), metavar="SET",
+                        help=f"one of {', '.join(NUMBER_OF_SPEAKERS)}; folders, for any other mixtures; or run, for "
+                             "the mixtures that an experiment was scored on")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder for scores and tables")
     parser.add_argument("--systems", nargs="+", default=SYSTEMS, metavar="SYSTEM",
-                        help="pretrained, the folder of a run, a .keras file, a folder of separated voices, "
-                             "unprocessed, ideal_binary_mask, ideal_ratio_mask, phase_sensitive_mask or nmf_blind; "
+                        help="pretrained, the folder of a run, a .keras file, a folder of separated voices, a function "
+                             "of your own as package.module:name, unprocessed, ideal_binary_mask, ideal_ratio_mask, phase_sensitive_mask or nmf_blind; "
                              "NAME=PATH gives a name; differences are from the first one "
                              f"(default: {' '.join(SYSTEMS)})")
-    parser.add_argument("--root", type=Path, metavar="FOLDER", help="root of the generated set")
+    parser.add_argument("--root", type=Path, metavar="FOLDER", help="root of the generated set; of run: the folder of "
+                                                                       "the run")
     parser.add_argument("--metadata", type=Path, metavar="CSV", help="metadata of LibriMix, instead of --root")
     parser.add_argument("--librispeech", type=Path, metavar="FOLDER", help="LibriSpeech, for --metadata")
     parser.add_argument("--noise", type=Path, metavar="FOLDER",
                         help="WHAM!'s folder wham_noise, for --metadata; of folders: the noise in the mixtures")
-    parser.add_argument("--part", metavar="NAME", help="test or dev of LibriMix, tt, cv or tr (default: test or tt)")
+    parser.add_argument("--part", metavar="NAME", help="test or dev of LibriMix, tt, cv or tr (default: test or "
+                                                       "tt); of run: the split (default: unseen)")
     parser.add_argument("--rate", type=int, choices=RATES_HZ, metavar="HZ", help="8000 (default) or 16000")
     parser.add_argument("--length", choices=LENGTHS, help="length of the mixtures: that of the shortest source (min, "
                                                           "the default), or of the longest")

@@ -1,6 +1,7 @@
 """The benchmark command: a set from metadata or folders becomes scores and tables; what was scored is not repeated."""
 
 import json
+import sys
 
 import numpy as np
 import pandas as pd
@@ -135,6 +136,25 @@ def test_voices_of_another_program(root, capsys):
         root, capsys, systems=(f"other={root / 'est'}",), out="again")
 
 
+def test_a_function_is_run_again_only_if_its_voices_change(root, monkeypatch):
+    monkeypatch.chdir(root)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    (root / "my_system.py").write_text(
+        "import numpy as np\ncalls, gain = [], 0.0\n"
+        "def separate(signal, n_speakers):\n    calls.append(len(signal))\n"
+        "    return np.stack([signal, signal ** 2 * gain])\nseparate.sample_rate_hz = 16000\n")
+    before = run(root, systems=("unprocessed", "mine=my_system:separate"))
+    module = sys.modules["my_system"]
+    assert len(module.calls) == 1 + 3 and set(module.calls) == {16000}
+    assert {*before["system"]} == {"unprocessed", "mine"}
+    pd.testing.assert_frame_equal(run(root, systems=("unprocessed", "mine=my_system:separate")), before)
+    assert len(module.calls) == 4 + 1  # only the first mixture, to compare
+    module.gain = 1.0
+    after = run(root, systems=("unprocessed", "mine=my_system:separate"))
+    assert len(module.calls) == 5 + 4 and not after.equals(before)
+    assert set(run(root, systems=("my_system:separate",), out="other")["system"]) == {"separate"}
+
+
 def test_the_shipped_model(root):
     scores = run(root, systems=("pretrained",))
     assert len(scores) == 3 * 2 and np.isfinite(scores["value"]).all()
@@ -162,6 +182,9 @@ def test_a_model_is_not_scored_on_its_training_speakers(root):
     (("folders", "--mixtures", "x", "--sources", "y", "--length", "max"), "--length has no effect"),
     (("folders", "--mixtures", "x", "--sources", "y", "--speaker-ids", "("), "is no regular expression"),
     (("folders", "--mixtures", "absent", "--sources", "y"), "there is no folder absent"),
+    (("run",), "run needs --root;"),
+    (("run", "--root", "x", "--rate", "8000"), "--rate has no effect on this run"),
+    (("run", "--root", "x"), "evaluation.csv cannot be read"),
     (("libri2mix", "--first", "0"), "--first 0 is not possible"),
     (("libri2mix", "--jobs", "0"), "--jobs 0 is not possible"),
 ])
@@ -175,6 +198,7 @@ def test_mistakes_leave_nothing_behind(tmp_path, monkeypatch, capsys, options, m
 
 @pytest.mark.parametrize(("systems", "message"), [
     (("absent",), "absent is neither a system nor a file or folder"),
+    (("absent:name",), "absent:name cannot be imported"),
     (("unprocessed", "unprocessed"), "two systems have the name unprocessed"),
 ])
 def test_mistakes_in_systems(root, capsys, systems, message):

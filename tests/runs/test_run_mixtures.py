@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lab41_sce.commands import benchmark
 from lab41_sce.data.evaluation_set import add_noise_at, draw_evaluation_set, load_mixture
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import check, compose_config
@@ -101,3 +102,12 @@ def test_damaged_splits_are_reported(run):
     (run[0] / "splits.csv").write_text("utterance\n")
     with pytest.raises(UserError, match=r"splits.csv cannot be read"):
         training_batches(run[0], 1)
+
+
+def test_systems_are_scored_on_the_mixtures_of_a_run(run, tmp_path):
+    folder, _, mixtures = run
+    assert benchmark.main(["run", "--root", str(folder), "--part", "unseen, SNR 5 dB", "--systems", "unprocessed",
+                           "--metrics", "SI-SDR", "--jobs", "1", "--out", str(tmp_path / "out")]) == 0
+    scores = pd.read_csv(tmp_path / "out" / "mixtures.csv")
+    assert list(scores["mixture"].unique()) == list(mixtures["mixture"][-2:])
+    assert list(scores["kind"].unique()) == ["FF", "FM"]
