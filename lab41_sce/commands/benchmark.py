@@ -152,7 +152,8 @@ def _parser() -> Parser:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder for scores and tables")
     parser.add_argument("--systems", nargs="+", default=SYSTEMS, metavar="SYSTEM",
                         help="pretrained, the folder of a run, a .keras file, a folder of separated voices, a function "
-                             "of your own as package.module:name, unprocessed, ideal_binary_mask, ideal_ratio_mask, phase_sensitive_mask or nmf_blind; "
+                             "of your own as package.module:name, unprocessed, "
+                             "ideal_binary_mask, ideal_ratio_mask, phase_sensitive_mask or nmf_blind; "
                              "NAME=PATH gives a name; differences are from the first one "
                              f"(default: {' '.join(SYSTEMS)})")
     parser.add_argument("--root", type=Path, metavar="FOLDER", help="root of the generated set; of run: the folder of "

@@ -38,11 +38,6 @@ def evaluation_mixtures(run: str | Path, split: str = "unseen") -> MixtureDatase
 
     Raises:
         UserError: as in `load_run`.
-
-    Example:
-        >>> mixtures = evaluation_mixtures("runs/reproduce")  # doctest: +SKIP
-        >>> mixtures[0]["sources"].shape  # doctest: +SKIP
-        (2, 50000)
     """
     return MixtureDataset(load_run(Path(run), split))
 
@@ -56,11 +51,6 @@ def training_batches(run: str | Path, n_batches: int) -> TrainingBatches:
 
     Raises:
         UserError: the run cannot be read, its speech is missing, or its mixtures have no signals (`TrainingBatches`).
-
-    Example:
-        >>> batches = training_batches("runs/reproduce", 1000)  # doctest: +SKIP
-        >>> batches[0]["mixture"].shape  # doctest: +SKIP
-        (64, 20000)
     """
     folder, settings = Path(run), read_settings(Path(run))
     recorded = load_split_speech(settings)

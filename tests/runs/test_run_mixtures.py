@@ -7,38 +7,15 @@ import pandas as pd
 import pytest
 
 from lab41_sce.commands import benchmark
-from lab41_sce.data.evaluation_set import add_noise_at, draw_evaluation_set, load_mixture
+from lab41_sce.data.evaluation_set import load_mixture
 from lab41_sce.errors import UserError
-from lab41_sce.runs.config_schema import check, compose_config
-from lab41_sce.runs.prepare import load_split_speech, prepare
-from lab41_sce.runs.run_directory import describe_run
 from lab41_sce.runs.run_mixtures import evaluation_mixtures, load_run, training_batches
 
 
-@pytest.fixture(scope="module")
-def made(corpus_root, tmp_path_factory):
-    """Make the folder of a run with noise, as an experiment writes it, and return it with its parts."""
-    folder = tmp_path_factory.mktemp("run")
-    config = compose_config([f"corpus.root={corpus_root}", "corpus.subsets=[train]", "seed=3", "mixtures.batch_size=2",
-                             "mixtures.seconds=0.5", "mixtures.speeds=[0.9,1]", "noise.kinds=[white]",
-                             "noise.training_snr_db=[0,10]", "validation.per_kind=1", "validation.seconds=1",
-                             "training.updates=1"])
-    settings = check(config)
-    recorded = load_split_speech(settings)
-    describe_run(config, folder, {})
-    recorded[["utterance", "speaker", "subset", "split"]].to_csv(folder / "splits.csv", index=False)
-    prepared = prepare(config, settings, recorded)
-    speech = prepared.speech
-    clean = draw_evaluation_set(speech, recorded, "unseen", 2, 1, 1.5, 0.95)
-    mixtures = pd.concat([clean, add_noise_at(clean[:2], prepared.noise, 5.0)])
-    mixtures.to_csv(folder / "evaluation.csv", index=False)
-    return folder, prepared, mixtures
-
-
 @pytest.fixture
-def run(made, tmp_path):
+def run(scored_run, tmp_path):
     """Copy the folder for a test that may change it."""
-    folder, *parts = made
+    folder, *parts = scored_run
     return shutil.copytree(folder, tmp_path / "run"), *parts
 
 
