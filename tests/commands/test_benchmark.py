@@ -83,6 +83,8 @@ def test_the_tables_have_a_column_for_each_kind_and_the_mean_over_all_mixtures(r
     assert text in capsys.readouterr().out
     assert all(f"SI-SDRi {kind}" in text for kind in ("FF", "FM", "All")) and "SI-SDRi MM" not in text
     assert "SDRi FM" in text and "Differences" not in text
+    latex = (root / "out/table.tex").read_text("utf-8")
+    assert latex.count(r"\begin{table}") == 2 and "ideal\\_binary\\_mask" in latex and "SI-SDRi FM" in latex
     summary = pd.read_csv(root / "out/summary.csv").set_index(["system", "kind", "metric"])
     values = scores[(scores["system"] == "ideal_binary_mask") & (scores["metric"] == "SI-SDRi")]["value"]
     # The mean of an experiment would be (FF + 2 FM) / 3 of the means.
