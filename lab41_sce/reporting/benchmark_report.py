@@ -46,3 +46,27 @@ def write_benchmark_report(folder: Path, summary: pd.DataFrame, differences: pd.
     write_text(folder / "table.md", text)
     write_text(folder / "table.tex", "\n".join(tables.latex(table, about) for _, table, about in parts))
     return text
+
+
+def write_recordings_report(folder: Path, summary: pd.DataFrame) -> str:
+    """Write `table.md` and `table.tex` of recordings without true voices.
+
+    Args:
+        folder: of the benchmark.
+        summary: result of `recordings_benchmark.score_recordings`.
+
+    Returns:
+        The text of `table.md`.
+    """
+    rows = [[row.system, f"{row.collar_seconds:g}", f"{100 * row.der:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]",
+             f"{100 * row.jer:.1f}", f"{row.right:.0f}", f"{row.within_one:.0f}", f"{row.n:.0f}"]
+            for row in summary.itertuples()]
+    table = tables.Table(["system", "collar (s)", "DER (%)", "JER (%)", "right count", "within one", "n"], rows)
+    about = ("Diarisation error rate (DER) of all speech of n recordings, overlapping speech included, with its 95 % "
+             "interval over recordings; mean Jaccard error rate (JER). Nothing within the collar of a boundary of a "
+             "true turn is scored. The number of speakers is counted by each system: how often it is right, and how "
+             "often it differs by at most one.")
+    text = f"### Recordings\n\n{tables.markdown(table)}\n\n{tables.escape_markdown(about)}\n"
+    write_text(folder / "table.md", text)
+    write_text(folder / "table.tex", tables.latex(table, about))
+    return text

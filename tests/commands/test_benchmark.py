@@ -187,6 +187,11 @@ def test_a_model_is_not_scored_on_its_training_speakers(root):
     (("run",), "run needs --root;"),
     (("run", "--root", "x", "--rate", "8000"), "--rate has no effect on this run"),
     (("run", "--root", "x"), "evaluation.csv cannot be read"),
+    (("recordings", "--mixtures", "x"), "recordings needs --rttm;"),
+    (("recordings", "--mixtures", "x", "--rttm", "y", "--sources", "z"), "--sources has no effect on this recordings"),
+    (("recordings", "--mixtures", "x", "--rttm", "y", "--metrics", "SDR"), "--metrics has no effect on recordings"),
+    (("recordings", "--mixtures", "x", "--rttm", "absent.rttm"), "absent.rttm cannot be read as RTTM"),
+    (("wham", "--root", "x", "--rttm", "y"), "--rttm goes with recordings only"),
     (("libri2mix", "--first", "0"), "--first 0 is not possible"),
     (("libri2mix", "--jobs", "0"), "--jobs 0 is not possible"),
 ])
