@@ -130,3 +130,8 @@ def test_a_function_is_scored_like_a_system_with_masks(module, evaluation_set, f
 def test_a_configuration_needs_a_function():
     with pytest.raises(UserError, match="method.build.function must be given"):
         check(compose_config(["method=waveform", "training.updates=1"]))
+
+
+def test_the_function_is_text():
+    with pytest.raises(UserError, match="method.build.function=3 is not possible; give a text"):
+        check(compose_config(["method=waveform", "method.build.function=3", "training.updates=1"]))
