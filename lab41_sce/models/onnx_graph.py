@@ -46,6 +46,8 @@ def onnx_model(network: SavedNetwork, output: str, unit_norm: bool = False, mask
         name = outputs_of[layer.name] = _add_layer(graph, outputs_of, layer)
     *_, bins, size = network.layers[-1].settings.get("target_shape", (None, None))
     shape = [batch, frames, bins, size]
+    if network.layers[-1].kind == "Conv2D":
+        shape = [batch, frames, "bins", "numbers"]
     if mask:
         shape = [batch, size, frames, bins]
         name = _add_masks(graph, name, mask, size)
@@ -53,7 +55,7 @@ def onnx_model(network: SavedNetwork, output: str, unit_norm: bool = False, mask
         name = _add_unit_length(graph, name)
     graph.add("Identity", name, output=output)
     inputs = helper.make_tensor_value_info("features", TensorProto.FLOAT, [batch, frames, network.n_inputs])
-    outputs = helper.make_tensor_value_info(output, TensorProto.FLOAT, shape if size else None)
+    outputs = helper.make_tensor_value_info(output, TensorProto.FLOAT, shape if shape[-1] else None)
     proto = helper.make_graph(graph.nodes, network.name, [inputs], [outputs], graph.constants)
     return helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
                              producer_name="lab41_sce")
