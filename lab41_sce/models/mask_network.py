@@ -68,7 +68,8 @@ def _convolution(image: Tensor, filters: int, kernel: tuple[int, int], name: str
 
 def _over_time(frames: Tensor, width: int, dilation: int, name: str) -> Tensor:
     """Add a residual layer: a convolution over three frames for each of `width` filters."""
-    hidden = layers.Dense(width, activation="silu", name=f"{name}_in")(layers.RMSNormalization(name=f"{name}_norm")(frames))
+    hidden = layers.RMSNormalization(name=f"{name}_norm")(frames)
+    hidden = layers.Dense(width, activation="silu", name=f"{name}_in")(hidden)
     hidden = layers.DepthwiseConv1D(3, padding="same", dilation_rate=dilation, activation="silu",
                                     name=f"{name}_convolution")(hidden)
     hidden = layers.RMSNormalization(name=f"{name}_norm_2")(hidden)
