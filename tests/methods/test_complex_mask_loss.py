@@ -81,6 +81,7 @@ def test_training_and_separation_compute_the_same_masks(method):
     np.testing.assert_allclose(found, method.model.final_masks(spectrogram, soft), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_learns_to_separate_two_harmonic_voices(method):
     batch = harmonic_batch()
     method.compile(optimizer=keras.optimizers.Adam(0.01))
