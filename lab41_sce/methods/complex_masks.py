@@ -184,7 +184,7 @@ def to_signals(front_end: FrontEnd, real: Tensor, imaginary: Tensor, length: int
         float32 `[..., N]`.
     """
     frame, hop = front_end.frame_length, front_end.hop_length
-    frames = ops.irfft((real, imaginary), frame) * front_end.dual_window()
+    frames = ops.irfft((real, imaginary), frame) * ops.convert_to_tensor(front_end.dual_window(), "float32")
     n_parts, lead = frame // hop, [(0, 0)] * (len(frames.shape) - 2)
     parts = [ops.pad(frames[..., part * hop : (part + 1) * hop], [*lead, (part, n_parts - 1 - part), (0, 0)])
              for part in range(n_parts)]  # the part-th hop of frame t lands in hop t + part of the signal
