@@ -10,6 +10,7 @@ import soundfile
 
 from lab41_sce.audio import write
 from lab41_sce.commands import benchmark
+from lab41_sce.data.datasets import MixtureDataset
 from lab41_sce.data.librimix import load_librimix
 from lab41_sce.errors import UserError
 from lab41_sce.runs import benchmark_systems
@@ -155,6 +156,16 @@ def test_a_function_is_run_again_only_if_its_voices_change(root, monkeypatch):
     after = run(root, systems=("unprocessed", "mine=my_system:separate"))
     assert len(module.calls) == 5 + 4 and not after.equals(before)
     assert set(run(root, systems=("my_system:separate",), out="other")["system"]) == {"separate"}
+
+
+def test_a_published_set_is_a_dataset(root):
+    loaded = load_librimix(root / "libri2mix_test-clean.csv", root, None, 2)
+    dataset = MixtureDataset(loaded)
+    assert len(dataset) == 3 and dataset.sample_rate_hz == 8000 and dataset[2]["kind"] == "FF"
+    for item, listed in zip(dataset, loaded.mixtures, strict=True):
+        mixture = listed.read()
+        np.testing.assert_array_equal(item["mixture"], mixture.signal)
+        np.testing.assert_array_equal(item["sources"], mixture.sources)
 
 
 def test_the_shipped_model(root):
