@@ -236,7 +236,8 @@ def separate_files(paths: list[Path], options: argparse.Namespace, inputs: Colle
         possible_names = [*map(str, range(1, MAX_VOICES + 1)), *filter(None, people)]
         outputs = output_paths(path, options).all(possible_names)
         in_the_way = [places[place] for place in map(os.path.realpath, outputs) if place in places]
-        return delayed(separate_file)(path, options, in_the_way, people, existing=[*filter(os.path.exists, outputs)])
+        existing = [*filter(os.path.exists, outputs)]
+        return delayed(separate_file)(path, options, in_the_way, {**people}, existing=existing)  # can be pickled
 
     try:
         with workers(options.parallel_backend, options.jobs) as run:
