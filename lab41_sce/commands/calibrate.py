@@ -1,13 +1,17 @@
-"""`lab41-sce calibrate`: a model learns to count speakers, from speech that it was not trained on.
+"""`lab41-sce calibrate`: a model learns to count speakers and to recognise people, from speech that it does not know.
 
     lab41-sce calibrate runs/reproduce LibriSpeech
 
-writes `model.counting.json` beside the model. `lab41-sce separate` then reports how sure the number is.
+writes `model.counting.json` and `model.verification.json` beside the model. `lab41-sce separate` then reports how sure
+the number of speakers is, and whether an enrolled person is present.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -28,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 if the file is in place, 1 after an error, 130 after an interruption.
     """
     parser = Parser(
-        "lab41-sce calibrate", description="Fit the classifier that counts speakers to a model, with mixtures of "
-        "speakers that the model was not trained on. It is written as JSON beside the model.",
+        "lab41-sce calibrate", description="Fit the classifier that counts speakers and the verification of enrolled "
+        "people to a model, with mixtures of speakers that the model was not trained on. They are written as JSON "
+        "beside the model.",
         epilog="Repeat an interrupted command to continue. Exit status: 0 calibrated, 1 error, 2 wrong arguments, "
                "130 interrupted.")
     parser.add_argument("model", metavar="MODEL", help="folder of a run, a .keras file, or pretrained: the model of "
@@ -42,23 +47,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--noise", type=Path, metavar="DIR",
                         help="folder with recordings of noise, used beside white, pink and speech-shaped noise")
     parser.add_argument("--mixtures", type=int, default=2000, metavar="N",
-                        help="number of mixtures (default: %(default)s)")
+                        help="number of mixtures for counting; a fifth of it for verification (default: %(default)s)")
+    parser.add_argument("--only", choices=("counting", "verification"), help="calibrate one of the two")
     parser.add_argument("--numbers", type=Path, metavar="CSV",
                         help="file that keeps the numbers of the mixtures, so that an interrupted command continues "
                              "(default: MODEL.counting.csv in the current folder)")
     options = parser.parse_args(arguments)
     if options.mixtures < MIN_MIXTURES:
         raise UserError(f"--mixtures {options.mixtures} are too few to calibrate with; give at least {MIN_MIXTURES}.")
-    from lab41_sce.evaluation.count_calibration import (  # TensorFlow is not needed for the help
-        fit,
-        load_speech,
-        measure,
-    )
+    from lab41_sce.evaluation.count_calibration import load_speech  # TensorFlow is not needed for the help
     from lab41_sce.models.embedding_model import EmbeddingModel
     from lab41_sce.models.loading import load_model
     from lab41_sce.models.model_file import model_file
     from lab41_sce.pretrained import MODEL
-    from lab41_sce.separation.count_classifier import weights_checksum
     from lab41_sce.separation.separator import Separator
 
     file = MODEL if options.model == "pretrained" else model_file(options.model)
@@ -70,15 +71,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not splits:
         print(f"{file} has no splits.csv: make sure that it was not trained on this speech", file=sys.stderr)
     utterances = load_speech(options.speech, splits[0] if splits else None, options.speakers)
+    if options.only != "verification":
+        calibrate_counting(Separator(model), file, utterances, options)
+    if options.only != "counting":
+        calibrate_verification(Separator(model), file, utterances, splits[0] if splits else None, options)
+    return 0
+
+
+def calibrate_counting(separator: Any, file: Path, utterances: Any, options: argparse.Namespace) -> None:
+    """Fit the classifier that counts, and write it beside the file of the model."""
+    from lab41_sce.evaluation.count_calibration import fit, measure
+    from lab41_sce.separation.count_classifier import weights_checksum
+
     numbers = options.numbers or Path(f"{file.stem}.counting.csv")
     with tqdm(total=options.mixtures, desc="mixtures", disable=None) as bar:
-        rows = measure(Separator(model), utterances, options.mixtures, numbers, options.noise, bar.update)
-    classifier = fit(rows, weights_checksum(model))
+        rows = measure(separator, utterances, options.mixtures, numbers, options.noise, bar.update)
+    classifier = fit(rows, weights_checksum(separator.model))
     path = classifier.write(file)
     right = ", ".join(f"{n}: {share:.0%}" for n, share in classifier.calibration["correct"].items())
     print(f"{path}: right for held-out speakers: {right}; expected calibration error "
           f"{classifier.calibration['expected_calibration_error']:.3f}")
-    return 0
+
+
+def calibrate_verification(separator: Any, file: Path, utterances: Any, splits: Path | None,
+                           options: argparse.Namespace) -> None:
+    """Fit the verification of enrolled people, and write it beside the file of the model."""
+    from lab41_sce.evaluation.count_calibration import NOISE_KINDS
+    from lab41_sce.evaluation.verification_calibration import (
+        draw_trials,
+        fit_background,
+        fit_probability,
+        load_background,
+    )
+
+    kinds, n_mixtures = [*NOISE_KINDS, *(["folder"] if options.noise else [])], options.mixtures // 5
+    background, others = load_background(options.speech, splits, utterances)
+    with tqdm(total=n_mixtures, desc="people in mixtures", disable=None) as bar:
+        try:
+            separator.verification = fit_background(separator, background)
+            trials = draw_trials(separator, others, n_mixtures, kinds, options.noise, bar.update)
+        except UserError as error:
+            if options.only:
+                raise
+            print(f"enrolled people will not be recognised: {error}", file=sys.stderr)
+            return
+    slope, bias, found = fit_probability(trials)
+    path = replace(separator.verification, slope=slope, bias=bias, calibration=found).write(file)
+    right = ", ".join(f"{name.replace('_', ', ')}: {share:.0%}" for name, share in found["correct"].items())
+    print(f"{path}: right for held-out people: {right}")
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ speak, at the rate of the input. FLAC files give FLAC files, all other recording
 import argparse
 import contextlib
 import functools
+import itertools
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,7 +69,7 @@ def open_recording(path: Path, options: argparse.Namespace) -> Recording:
     return recording
 
 
-def open_stream(recording: Recording, options: argparse.Namespace, enrolled: np.ndarray | None,
+def open_stream(recording: Recording, options: argparse.Namespace, people: Mapping[str, Any],
                 progress: Callable[[float], object]) -> Any:
     """Return the stream of a recording's voices: separated ones, or its channels."""
     if options.channels == SPEAKERS:
@@ -75,11 +77,11 @@ def open_stream(recording: Recording, options: argparse.Namespace, enrolled: np.
 
         return ChannelStream(recording, progress)
     separator = load_separator(options.model, options.runtime, options.call)
-    return separator.open(recording, options.speakers, enrolled, progress=progress)
+    return separator.open(recording, options.speakers, enroll=people, progress=progress)
 
 
 def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Path],
-                  enrolled: np.ndarray | None = None, recording: Recording | None = None,
+                  people: Mapping[str, Any] = MappingProxyType({}), recording: Recording | None = None,
                   existing: Collection[Path] | None = None) -> Outcome:
     """Separate one file, in any process.
 
@@ -87,13 +89,13 @@ def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Pa
         path: file of the recording.
         options: the parsed command line.
         inputs: files that no voice may replace.
-        enrolled: embedding of the enrolled speaker (`Separator.speaker_embedding`).
+        people: descriptions of the enrolled people by name (`Separator.describe_person`).
         recording: the recording, if it is open already.
         existing: of several recordings, the outputs of this one that existed before the call. Other outputs may be
             replaced if they are equal: a first attempt in a lost process wrote them. None: there is only one recording.
     """
     try:
-        return separate_recording(recording or open_recording(path, options), options, inputs, enrolled, existing)
+        return separate_recording(recording or open_recording(path, options), options, inputs, people, existing)
     except UserError as error:
         return Outcome([], [], str(error))
     except Exception as error:  # the other recordings are separated nevertheless
@@ -104,8 +106,9 @@ def separate_file(path: Path, options: argparse.Namespace, inputs: Collection[Pa
 
 
 def separate_recording(recording: Recording, options: argparse.Namespace, inputs: Collection[Path],
-                       enrolled: np.ndarray | None, existing: Collection[Path] | None) -> Outcome:
+                       people: Mapping[str, Any], existing: Collection[Path] | None) -> Outcome:
     """Separate an opened recording and write the files; arguments as in `separate_file`."""
+    from lab41_sce.separation.people import voice_names
     from lab41_sce.separation.voice_files import summarise, write_voice_files
 
     path = Path(recording.name)
@@ -113,8 +116,8 @@ def separate_recording(recording: Recording, options: argparse.Namespace, inputs
     check_rate(paths.voices(1)[0], rate_hz)
     no_bar = recording.seconds < MIN_BAR_SECONDS or options.jobs != 1  # bars of several processes would overlap
     with tqdm(total=1 + 1e-9, desc=path.name, bar_format=BAR, leave=False, disable=no_bar or None) as bar:
-        stream = open_stream(recording, options, enrolled, bar.update)
-        outputs = paths.all(stream.speakers.n_speakers)
+        stream = open_stream(recording, options, people, bar.update)
+        outputs = paths.all(voice_names(stream.speakers.people, stream.speakers.n_speakers))
         retried = existing is not None and not {*outputs} & {*existing}
         check_outputs(inputs, outputs, options.force or retried)
 
@@ -125,7 +128,7 @@ def separate_recording(recording: Recording, options: argparse.Namespace, inputs
 
         separation, peak = write_voice_files(stream, recording, paths, draw_extras, check_again, rate_hz)
     sentences = [*recording.notes,
-                 *summarise(separation, outputs[0], peak, paths.leftovers(separation.n_speakers))]
+                 *summarise(separation, outputs[0], peak, paths.leftovers(separation.names, [*people]))]
     return Outcome(outputs, [f"{path.name}: {sentence}" for sentence in sentences])
 
 
@@ -155,26 +158,32 @@ def separate_all(options: argparse.Namespace) -> bool:
     """
     paths = list_recordings(options.files)
     several = paths != options.files or len(paths) > 1
-    inputs = [*paths, *([options.enroll] if options.enroll else [])]
+    inputs = [*paths, *itertools.chain.from_iterable(options.people.values())]
     at_least = 2 if options.channels == SPEAKERS else 1
     min_speakers = at_least if options.speakers == "auto" else int(np.min(options.speakers))
-    outputs = {path: output_paths(path, options).all(min_speakers) for path in paths}
+    outputs = {path: certain_outputs(path, options, min_speakers) for path in paths}
     possible = _without_conflicts(paths, outputs, inputs, options.force or several)
     all_possible = possible == paths
-    paths = _without_finished(possible, outputs) if several and not options.force else possible
+    paths = _without_finished(possible, options, min_speakers) if several and not options.force else possible
     if not paths:
         return all_possible
     # A recording that cannot be read is reported before the model is loaded; one of several must not stop the others.
-    person = Recording.open(options.enroll, "mix") if options.enroll else None
+    opened = {name: [Recording.open(file, "mix") for file in files] for name, files in options.people.items()}
     only = None if several else open_recording(paths[0], options)
-    enrolled = None
+    people = {}
     if options.channels != SPEAKERS:
         # A mistake is reported once, not for each recording.
         separator = load_separator(options.model, options.runtime, options.call)
-        enrolled = separator.speaker_embedding(person) if person else None
+        people = {name: separator.describe_person(recordings) for name, recordings in opened.items()}
     if only:
-        return report(separate_file(paths[0], options, inputs, enrolled, only))
-    return separate_files(paths, options, inputs, enrolled) and all_possible
+        return report(separate_file(paths[0], options, inputs, people, only))
+    return separate_files(paths, options, inputs, people) and all_possible
+
+
+def certain_outputs(path: Path, options: argparse.Namespace, n_speakers: int) -> list[Path]:
+    """List the outputs of a recording that a call writes in any case; the other voices may have names."""
+    n_names = sum(name != "" for name in options.people)
+    return output_paths(path, options).all([str(number) for number in range(n_names + 1, n_speakers + 1)])
 
 
 def _without_conflicts(paths: list[Path], outputs: Mapping[Path, list[Path]], inputs: Collection[Path],
@@ -193,9 +202,15 @@ def _without_conflicts(paths: list[Path], outputs: Mapping[Path, list[Path]], in
     return possible
 
 
-def _without_finished(paths: list[Path], outputs: Mapping[Path, list[Path]]) -> list[Path]:
+def _without_finished(paths: list[Path], options: argparse.Namespace, n_speakers: int) -> list[Path]:
     """Print and leave out the recordings that an earlier, perhaps interrupted, call has separated."""
-    finished = [path for path in paths if all(output.exists() for output in outputs[path])]
+    def is_finished(path: Path) -> bool:
+        outputs = output_paths(path, options)
+        voices = outputs.named([*map(str, range(1, n_speakers + 1)), *filter(None, options.people)])
+        return (sum(voice.exists() for voice in voices) >= n_speakers
+                and all(extra.exists() for extra in outputs.extras.values()))
+
+    finished = [*filter(is_finished, paths)]
     if finished:
         names = f"{finished[0]}" if len(finished) == 1 else f"{finished[0]} to {finished[-1]}"
         print(f"skipped, because their voices exist: {len(finished)} of {len(paths)} recordings ({names}); "
@@ -204,7 +219,7 @@ def _without_finished(paths: list[Path], outputs: Mapping[Path, list[Path]]) -> 
 
 
 def separate_files(paths: list[Path], options: argparse.Namespace, inputs: Collection[Path],
-                   enrolled: np.ndarray | None = None) -> bool:
+                   people: Mapping[str, Any] = MappingProxyType({})) -> bool:
     """Separate several files in one or several processes, report each outcome, and return whether all succeeded.
 
     Raises:
@@ -218,9 +233,11 @@ def separate_files(paths: list[Path], options: argparse.Namespace, inputs: Colle
     places = {os.path.realpath(path): path for path in inputs}
 
     def job(path: Path) -> Any:
-        outputs = output_paths(path, options).all(MAX_VOICES)
+        possible_names = [*map(str, range(1, MAX_VOICES + 1)), *filter(None, people)]
+        outputs = output_paths(path, options).all(possible_names)
         in_the_way = [places[place] for place in map(os.path.realpath, outputs) if place in places]
-        return delayed(separate_file)(path, options, in_the_way, enrolled, existing=[*filter(os.path.exists, outputs)])
+        existing = [*filter(os.path.exists, outputs)]
+        return delayed(separate_file)(path, options, in_the_way, {**people}, existing=existing)  # can be pickled
 
     try:
         with workers(options.parallel_backend, options.jobs) as run:

@@ -9,6 +9,7 @@ from lab41_sce.audio.decoder import MAX_RATE_HZ, MIN_RATE_HZ
 from lab41_sce.audio.pipe import STDIN
 from lab41_sce.audio.writing import SUFFIXES
 from lab41_sce.command_line import Parser
+from lab41_sce.commands.enrolment_options import parse_people
 from lab41_sce.errors import UserError
 from lab41_sce.separation.output_paths import ACTIVITY, JSON, MAX_VOICES, RTTM, SPECTROGRAMS, OutputPaths
 
@@ -26,8 +27,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--runtime", choices=("onnx", "keras"), default="onnx", help="default: onnx, it loads faster")
     parser.add_argument("--speakers", default="auto", metavar="auto|N|N-M",
                         help="number of speakers, or the range to count in, such as 2-4 (default: counted, up to 5)")
-    parser.add_argument("--enroll", type=Path, metavar="FILE",
-                        help="recording of one person who talks alone; the voice of this person comes first")
+    parser.add_argument("--enroll", action="append", default=[], metavar="[NAME=]FILE",
+                        help="recording of one person who talks alone; the voice of this person comes first and gets "
+                             "the name. Can be given several times, for several people or several files of a person")
     parser.add_argument("--out-dir", default=Path("."), type=Path, metavar="DIR",
                         help="folder for the voices (default: the current folder)")
     parser.add_argument("--format", choices=[suffix[1:] for suffix in SUFFIXES], metavar="|".join(
@@ -60,6 +62,7 @@ def check_choices(options: argparse.Namespace) -> None:
     if "" in options.files:
         raise UserError("an empty name was given for a file; give the path of a recording.")
     options.files = [Path(file) for file in options.files]
+    options.people = parse_people(options.enroll)
     if options.stream < 1:
         raise UserError(f"--stream {options.stream} is not possible; give 1 for the first stream of sound.")
     if options.rate is not None and not MIN_RATE_HZ <= options.rate <= MAX_RATE_HZ:
@@ -86,8 +89,8 @@ def check_choices(options: argparse.Namespace) -> None:
         raise UserError("standard input (-) cannot be read on a cluster; save the recording to a file.")
     if on_cluster:  # its processes may have other working folders
         options.files = [file.absolute() for file in options.files]
-        options.out_dir, options.model, options.enroll = (
-            path and path.absolute() for path in (options.out_dir, options.model, options.enroll))
+        options.out_dir, options.model = (path and path.absolute() for path in (options.out_dir, options.model))
+        options.people = {name: [file.absolute() for file in files] for name, files in options.people.items()}
     options.call = uuid.uuid4().hex
     if options.out_dir.exists() and not options.out_dir.is_dir():
         raise UserError(f"--out-dir {options.out_dir} is a file; choose another folder.")

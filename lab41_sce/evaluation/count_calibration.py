@@ -127,7 +127,7 @@ def measure(separator: Separator, utterances: pd.DataFrame, n_mixtures: int, fil
 def _numbers(separator: Separator, signal: np.ndarray) -> dict[str, float]:
     """Compute the numbers of a mixture `[N]` at the model's rate."""
     recording = Recording.of(signal, separator.model.front_end.sample_rate_hz)
-    stream = VoiceStream(separator.model, recording, 1, None, False, 0.0, separator.window_seconds, lambda share: None)
+    stream = VoiceStream(separator.model, recording, 1, {}, False, 0.0, separator.window_seconds, lambda share: None)
     return count_features(stream.counting_bins())
 
 

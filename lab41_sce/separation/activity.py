@@ -12,12 +12,14 @@ single voice has no confidence, because no other voice competes with it.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lab41_sce.separation.frame_levels import sustained_level
 from lab41_sce.separation.smoothing import bridge_gaps, gaussian_mean, remove_short
+from lab41_sce.separation.voice_names import rttm_field
 
 RANGE_DB = 25.0  # an active voice is at most this far below its usual loud level, ...
 FLOOR_DB = 12.0  # ... this far above its noise floor, which its quiet frames have, ...
@@ -123,18 +125,21 @@ class SpeakerActivity:
         return segments
 
 
-def rttm(name: str, segments: Segments) -> str:
+def rttm(name: str, segments: Segments, names: Sequence[str] = ()) -> str:
     """Format segments as Rich Transcription Time Marked text (NIST), one line each, ordered by start.
 
     Args:
         name: of the recording; blanks, which separate the fields of the format, become underscores.
         segments: see `SpeakerActivity.segments`.
+        names: of the voices; a number becomes "voice_1" and so on. Without names, the voices are numbered.
 
     Returns:
         The text.
     """
-    rows = sorted((start, end, f"voice_{number}") for number, of_voice in enumerate(segments, 1)
+    voices = [f"voice_{given}" if given.isdecimal() else rttm_field(given)
+              for given in names or map(str, range(1, len(segments) + 1))]
+    rows = sorted((start, end, voice) for voice, of_voice in zip(voices, segments, strict=True)
                   for start, end in of_voice)
-    name = "_".join(name.split())
+    name = rttm_field(name)
     return "".join(f"SPEAKER {name} 1 {start:.3f} {end - start:.3f} <NA> <NA> {voice} <NA> <NA>\n"
                    for start, end, voice in rows)

@@ -2,7 +2,6 @@
 
 import contextlib
 import filecmp
-import itertools
 import logging
 import os
 from collections.abc import Collection, Sequence
@@ -54,21 +53,31 @@ class OutputPaths:
         return {ending: self.folder / f"{self.recording.stem}{ending}" for ending in self.wanted}
 
     def voices(self, n_speakers: int) -> list[Path]:
-        """Return the file of each voice."""
+        """Return the file of each voice without a name."""
+        return self.named([str(number) for number in range(1, n_speakers + 1)])
+
+    def named(self, names: Sequence[str]) -> list[Path]:
+        """Return the file of each voice, by the names of the voices."""
         own = self.recording.suffix.lower()
         suffix = self.suffix or (own if own in LOSSLESS_SUFFIXES else ".wav")
-        return [self.folder / f"{self.recording.stem}_{number}{suffix}" for number in range(1, n_speakers + 1)]
+        return [self.folder / f"{self.recording.stem}_{name}{suffix}" for name in names]
 
-    def all(self, n_speakers: int) -> list[Path]:
-        """Return every file."""
-        return [*self.voices(n_speakers), *self.extras.values()]
+    def all(self, names: Sequence[str]) -> list[Path]:
+        """Return every file, by the names of the voices."""
+        return [*self.named(names), *self.extras.values()]
 
-    def leftovers(self, n_speakers: int) -> list[Path]:
-        """List existing files that an earlier call wrote for this recording and that this call does not replace."""
-        # Unlike Path.exists, os.path.exists accepts names that are too long for the system.
-        further_voices = itertools.takewhile(os.path.exists, self.voices(MAX_VOICES)[n_speakers:])
+    def leftovers(self, names: Sequence[str], people: Sequence[str] = ()) -> list[Path]:
+        """List existing files that an earlier call wrote for this recording and that this call does not replace.
+
+        Args:
+            names: of the voices that this call writes.
+            people: names of all enrolled people.
+        """
+        written = self.named(names)
+        other_voices = [voice for voice in (*self.voices(MAX_VOICES), *self.named(people)) if voice not in written]
         unwanted = [self.folder / f"{self.recording.stem}{ending}" for ending in EXTRAS if ending not in self.wanted]
-        return [*further_voices, *filter(os.path.exists, unwanted)]
+        # Unlike Path.exists, os.path.exists accepts names that are too long for the system.
+        return [*filter(os.path.exists, [*other_voices, *unwanted])]
 
 
 def list_recordings(paths: Sequence[Path]) -> list[Path]:
@@ -90,11 +99,16 @@ def list_recordings(paths: Sequence[Path]) -> list[Path]:
         if os.path.isdir(path):
             recordings += _recordings_of(path)
         else:
-            (voices if path.stem.rpartition("_")[0] in stems and is_voice(path) else recordings).append(path)
+            (voices if _begins_with_one(path.stem, stems) and is_voice(path) else recordings).append(path)
     if voices:
         logger.warning("left out are %d voices of the other recordings, such as %s; give a voice alone to separate "
                        "it.", len(voices), voices[0])
     return recordings
+
+
+def _begins_with_one(stem: str, stems: Collection[str]) -> bool:
+    """Return whether a stem is one of `stems`, an underscore and more."""
+    return any(stem[:place] in stems for place, letter in enumerate(stem) if letter == "_")
 
 
 def is_voice(path: Path) -> bool:

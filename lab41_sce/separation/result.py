@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lab41_sce.separation.activity import SpeakerActivity
+from lab41_sce.separation.people import EnrolledPerson, voice_names
 from lab41_sce.separation.speaker_count import SpeakerCount
 
 
@@ -19,10 +20,9 @@ class FoundSpeakers:
         n_speakers: S.
         count: the decision on the number of speakers; None if the caller gave the number.
         centroids: float32 `[S, K]`, in the order of the voices; None of a model that estimates masks directly.
-        similarity: cosine between each centroid and the enrolled speaker, `[S]`, in descending order; None without an
-            enrolled speaker.
-        enrolled_found: whether the first voice is the enrolled speaker's, that is, whether its similarity reaches the
-            model's verification threshold; None without an enrolled speaker.
+        similarity: cosine between each centroid and that of the first enrolled person, `[S]`; None without one.
+        enrolled_found: whether the first enrolled person is present; None without one.
+        people: the enrolled people, in the order of the caller. Their voices come first.
     """
 
     n_speakers: int
@@ -30,6 +30,7 @@ class FoundSpeakers:
     centroids: np.ndarray | None = None
     similarity: np.ndarray | None = None
     enrolled_found: bool | None = None
+    people: tuple[EnrolledPerson, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Separation:
         sample_rate_hz: of the voices, which is that of the recording.
         voices: float32 `[S, N]`, or `[S, C, N]` of several channels; None if they were written part by part. They sum
             to the recording if the model's masks sum to one.
-        n_speakers, count, centroids, similarity, enrolled_found: see `FoundSpeakers`.
+        n_speakers, count, centroids, similarity, enrolled_found, people: see `FoundSpeakers`.
         activity: when each speaker is active.
         confidence: 0 to 1, see `SpeakerActivity.confidence`; NaN for silence and for a single voice.
         details: masks, magnitudes and embeddings of the first seconds, if they were requested.
@@ -74,15 +75,22 @@ class Separation:
     confidence: float
     details: SpectralDetails | None
     low_confidence: bool | None = None
+    people: tuple[EnrolledPerson, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Return the name of each voice, S: that of an enrolled person, or else the number of the voice from 1 on."""
+        return voice_names(self.people, self.n_speakers)
 
     def order_of_speech(self) -> list[int]:
         """List the indices of the voices in the order in which they first speak, silent ones last.
 
-        An enrolled speaker's voice, or the one most similar to it, stays the first.
+        The voices of enrolled people who are present stay the first. If nobody is, the most similar voice does.
         """
         starts = [segments[0][0] if segments else float("inf") for segments in self.activity.segments()]
         if self.similarity is not None:
-            starts[0] = -1.0
+            n_first = max(1, sum(person.present for person in self.people))
+            starts[:n_first] = [-1.0] * n_first
         return sorted(range(self.n_speakers), key=starts.__getitem__)
 
     def reordered(self, order: list[int]) -> "Separation":
@@ -96,4 +104,5 @@ class Separation:
 
         details = self.details and replace(self.details, masks=self.details.masks[order])
         return replace(self, voices=of(self.voices), centroids=of(self.centroids), similarity=of(self.similarity),
-                       activity=replace(self.activity, powers=self.activity.powers[order]), details=details)
+                       activity=replace(self.activity, powers=self.activity.powers[order]), details=details,
+                       people=tuple(person.reordered(order) for person in self.people))

@@ -19,7 +19,7 @@ the threads of the runtime do not exist there, and its first operation would nev
 import logging
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,9 +34,12 @@ from lab41_sce.models.onnx_network import load_onnx_model
 from lab41_sce.pretrained import MODEL
 from lab41_sce.separation.confidence import ConfidenceThresholds, read_thresholds
 from lab41_sce.separation.count_classifier import CountClassifier, read_classifier
+from lab41_sce.separation.enrolment import describe_people
 from lab41_sce.separation.result import Separation
 from lab41_sce.separation.speaker_count import MAX_SPEAKERS as MAX_COUNTED_BY_THRESHOLD
 from lab41_sce.separation.streaming import VoiceStream
+from lab41_sce.separation.verification import Verification, read_verification
+from lab41_sce.separation.voice_description import VoiceDescription, join_descriptions
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +48,8 @@ RUNTIMES = ("onnx", "keras")
 
 
 def separate(source: str | Path | np.ndarray | Recording, sample_rate_hz: int | None = None,
-             speakers: int | str | tuple[int, int] = "auto", model: str | Path | None = None) -> Separation:
+             speakers: int | str | tuple[int, int] = "auto", model: str | Path | None = None,
+             enroll: Mapping[str, Any] | None = None) -> Separation:
     """Separate a recording into one voice for each speaker.
 
     Args:
@@ -56,6 +60,8 @@ def separate(source: str | Path | np.ndarray | Recording, sample_rate_hz: int | 
         speakers: number of speakers, 1 to 100; "auto" to count them; or the smallest and the largest possible number to
             count between, such as `(2, 4)`. The shipped model counts up to five.
         model: a `.keras` file or the folder of a run; None for the shipped model.
+        enroll: people to find, by name, each with a list of recordings in which the person talks alone
+            (`Separator.open`), such as `{"Ann": ["ann.wav"]}`.
 
     Returns:
         The result; its `voices` are float32 `[S, N]`, or `[S, C, N]` of a signal `[C, N]` or a `Recording`, at the
@@ -69,7 +75,7 @@ def separate(source: str | Path | np.ndarray | Recording, sample_rate_hz: int | 
         >>> voices = sce.separate("talk.wav").voices  # doctest: +SKIP
     """
     separator = Separator.from_pretrained() if model is None else Separator.load(model)
-    return separator.separate(source, sample_rate_hz, speakers)
+    return separator.separate(source, sample_rate_hz, speakers, enroll=enroll)
 
 
 class Separator:
@@ -81,15 +87,16 @@ class Separator:
         window_seconds: approximate length of the windows of a long recording.
         counting: classifier that counts the speakers for this model; None to count by the model's threshold.
         confidence_thresholds: decide whether a confidence is low; None if they were not measured for this model.
+        verification: recognises enrolled people, with a probability; None to use the model's threshold.
     """
 
     _process: ClassVar[int | None] = None  # id of the process that made the first separator; a fork inherits it
 
     def __init__(self, model: Any, window_seconds: float = WINDOW_SECONDS, counting: CountClassifier | None = None,
-                 confidence_thresholds: ConfidenceThresholds | None = None):
+                 confidence_thresholds: ConfidenceThresholds | None = None, verification: Verification | None = None):
         self._refuse_forks()
         self.model, self.window_seconds, self.counting = model, window_seconds, counting
-        self.confidence_thresholds = confidence_thresholds
+        self.confidence_thresholds, self.verification = confidence_thresholds, verification
         self._file: Path | None = None  # of the model, if it was loaded
 
     @classmethod
@@ -117,7 +124,7 @@ class Separator:
         if model is None:
             model = _load_keras_model(file)
         separator = cls(model, counting=read_classifier(file, model),
-                        confidence_thresholds=read_thresholds(file, model))
+                        confidence_thresholds=read_thresholds(file, model), verification=read_verification(file, model))
         separator._file = file
         return separator
 
@@ -126,7 +133,7 @@ class Separator:
         """Separate a recording; arguments, result and errors as in the function `separate`.
 
         Args:
-            **options: `enrolled`, `binary_masks`, `keep_seconds` and `progress`, see `open`.
+            **options: `enroll`, `enrolled`, `binary_masks`, `keep_seconds` and `progress`, see `open`.
         """
         if isinstance(source, (str, Path)):
             recording, one_channel = Recording.open(source, "mix"), True
@@ -143,8 +150,9 @@ class Separator:
         return stream.result(voices[:, 0] if one_channel else voices)
 
     def open(self, recording: Recording, n_speakers: int | str | tuple[int, int] = "auto",
-             enrolled: np.ndarray | None = None, *, binary_masks: bool = False,
-             keep_seconds: float = 0.0, progress: Callable[[float], object] | None = None) -> VoiceStream:
+             enrolled: np.ndarray | None = None, *, enroll: Mapping[str, Any] | None = None,
+             binary_masks: bool = False, keep_seconds: float = 0.0,
+             progress: Callable[[float], object] | None = None) -> VoiceStream:
         """Find the speakers of a recording, and return a stream of their voices.
 
         Memory does not grow with the length of the recording if the caller writes each part of the stream.
@@ -153,7 +161,10 @@ class Separator:
             recording: the recording to separate.
             n_speakers: S, 1 to 100; or "auto" or a range such as `(2, 4)` to count, see the function `separate`.
             enrolled: embedding `[K]` of a speaker (`speaker_embedding`), or a mean of several, of any length; the most
-                similar voice comes first.
+                similar voice comes first. `enroll` recognises people better.
+            enroll: people by name, each with recordings in which the person talks alone: a list of files, of
+                `Recording`, or of signals at the rate of the recording; or the result of `describe_person`. The voices
+                of people who are present come first.
             binary_masks: assign each bin to the voice with the largest mask.
             keep_seconds: seconds from the start of the recording for which `Separation.details` keeps masks,
                 magnitudes and embeddings.
@@ -165,11 +176,14 @@ class Separator:
         """
         self._refuse_forks()
         possible_numbers = self._possible_numbers(n_speakers)
+        if enroll or enrolled is not None:
+            self._require_verification()
+        people = describe_people(enroll or {}, recording.sample_rate_hz, self.describe_person)
         if enrolled is not None:
-            self._require_verification_threshold()
-        stream = VoiceStream(self.model, recording, possible_numbers, enrolled, binary_masks, keep_seconds,
+            people[""] = VoiceDescription(np.asarray(enrolled))
+        stream = VoiceStream(self.model, recording, possible_numbers, people, binary_masks, keep_seconds,
                              self.window_seconds, progress or (lambda share: None), self.counting,
-                             self.confidence_thresholds)
+                             self.confidence_thresholds, self.verification)
         _ = stream.speakers  # found now, so that mistakes are reported before anything is written
         return stream
 
@@ -182,14 +196,21 @@ class Separator:
         Raises:
             UserError: the recording is silent, or the model's verification threshold was not measured.
         """
-        self._require_verification_threshold()
-        centroids = self.open(recording, 1).speakers.centroids
-        _log_notes(recording)
-        assert centroids is not None  # a model with a verification threshold has embeddings
-        [centroid] = centroids
-        if not centroid.any():
-            raise UserError(f"{recording.name} is silent; give a few seconds of one person who talks alone.")
-        return centroid / np.linalg.norm(centroid)
+        return self.describe_person([recording]).centroid
+
+    def describe_person(self, recordings: Sequence[Recording]) -> VoiceDescription:
+        """Describe the voice of a person who talks alone in some recordings, for `enroll`; errors as above."""
+        self._require_verification()
+        descriptions = []
+        for recording in recordings:
+            stream = self.open(recording, 1)
+            centroids = stream.speakers.centroids
+            _log_notes(recording)
+            assert centroids is not None  # a model that recognises people has embeddings
+            if not centroids.any():
+                raise UserError(f"{recording.name} is silent; give a few seconds of one person who talks alone.")
+            descriptions += stream.describe(centroids / np.linalg.norm(centroids))
+        return join_descriptions(descriptions)
 
     def to_saved_model(self, folder: str | Path) -> None:
         """Export the model as a SavedModel, for TensorFlow programs without Keras and without this package.
@@ -252,9 +273,9 @@ class Separator:
         raise UserError(f"{n_speakers!r} speakers cannot be separated; give a number from 1 to {MAX_SPEAKERS}, a range "
                         "such as (2, 4), or \"auto\".")
 
-    def _require_verification_threshold(self) -> None:
+    def _require_verification(self) -> None:
         """Raise UserError if the model cannot recognise the speaker of another recording."""
-        if getattr(self.model, "verification_threshold", None) is None:
+        if self.verification is None and getattr(self.model, "verification_threshold", None) is None:
             raise UserError("this model cannot find a person, because its verification threshold was not measured; "
                             "use the shipped model.")
 

@@ -9,7 +9,7 @@ last. For the windows that determine the centroids, the outputs of the hidden la
 last layer computes the large embeddings from them again.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,6 @@ import numpy as np
 from lab41_sce.audio.mixing import mix
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.windows import Window, plan_windows
-from lab41_sce.errors import UserError
 from lab41_sce.models.clustering import active_bins
 from lab41_sce.models.mask_estimation import EmbeddingMasks
 from lab41_sce.separation.activity import SpeakerActivity
@@ -26,11 +25,14 @@ from lab41_sce.separation.chunked_inference import OWN_FRAMES, embeddings_of_hid
 from lab41_sce.separation.confidence import ConfidenceThresholds
 from lab41_sce.separation.count_classifier import CountClassifier
 from lab41_sce.separation.count_features import ActiveBins, thin_blocks
+from lab41_sce.separation.people import voice_order
 from lab41_sce.separation.result import FoundSpeakers, Separation, SpectralDetails
 from lab41_sce.separation.resynthesis import synthesise_voices
 from lab41_sce.separation.running_scaling import RunningScaling
 from lab41_sce.separation.speaker_count import RANGE_DB as COUNT_RANGE_DB
 from lab41_sce.separation.speaker_count import count_speakers, estimate_count
+from lab41_sce.separation.verification import Verification, find_people
+from lab41_sce.separation.voice_description import VoiceDescription
 from lab41_sce.separation.window_signals import (
     WindowReader,
     WindowSignals,
@@ -41,6 +43,7 @@ from lab41_sce.separation.window_signals import (
 
 FADE_SECONDS = 0.05  # of the cross-fade between windows
 MAX_CLUSTERING_WINDOWS, MAX_CLUSTERING_EMBEDDINGS = 24, 100_000
+MAX_DESCRIBED_WINDOWS = 4  # of a minute each: enough to recognise a voice
 # Computing time relative to that of the hidden layers, for the progress.
 MAGNITUDES_COST, HIDDEN_COST, VOICES_COST = 0.1, 1.0, 0.3
 
@@ -53,12 +56,13 @@ class VoiceStream:
     """
 
     def __init__(self, model: Any, recording: Recording, n_speakers: int | tuple[int, int],
-                 enrolled: np.ndarray | None, binary_masks: bool, keep_seconds: float, window_seconds: float,
+                 people: Mapping[str, VoiceDescription], binary_masks: bool, keep_seconds: float, window_seconds: float,
                  progress: Callable[[float], object], counting: CountClassifier | None = None,
-                 confidence_thresholds: ConfidenceThresholds | None = None):
+                 confidence_thresholds: ConfidenceThresholds | None = None,
+                 verification: Verification | None = None):
         self._model, self._recording, self._progress = model, recording, progress
-        self._n_speakers, self._enrolled, self._counting = n_speakers, enrolled, counting
-        self._thresholds = confidence_thresholds
+        self._n_speakers, self._people, self._counting = n_speakers, people, counting
+        self._thresholds, self._verification = confidence_thresholds, verification
         self._binary_masks, self._keep_seconds = binary_masks, keep_seconds
         self._front_end = model.front_end
         self._reader = WindowReader(recording, model.front_end)
@@ -99,13 +103,25 @@ class VoiceStream:
         embeddings, magnitudes = active.embeddings, active.magnitudes
         loud = active_bins(magnitudes, model.range_db, self._scaling.peak)
         centroids = model.centroids(embeddings[loud], magnitudes[loud], n_speakers)
-        if self._enrolled is None:
+        if not self._people:
             return FoundSpeakers(n_speakers, count, centroids)
-        enrolled = _direction(self._enrolled, centroids.shape[1])
-        similarity = centroids @ enrolled / np.maximum(np.linalg.norm(centroids, axis=1), 1e-12)
-        order = np.argsort(-similarity)
-        found = bool(similarity[order[0]] >= model.verification_threshold)
-        return FoundSpeakers(n_speakers, count, centroids[order], similarity[order], found)
+        people = find_people(self._people, self.describe(centroids), self._verification, model.verification_threshold)
+        order = voice_order(people, n_speakers)
+        people = [person.reordered(order) for person in people]
+        return FoundSpeakers(n_speakers, count, centroids[order], np.array(people[0].similarity), people[0].present,
+                             tuple(people))
+
+    def describe(self, centroids: np.ndarray) -> list[VoiceDescription]:
+        """Describe the voices of the windows that determined their centroids `[S, K]`, without separating them."""
+        if self._verification is None:
+            return [VoiceDescription(centroid) for centroid in centroids]
+        magnitudes = []  # of each window, [S, T, F]
+        for window in [*self._hidden][:: -(-len(self._hidden) // MAX_DESCRIBED_WINDOWS)]:
+            own, mixed = self._own_frames(window), self._reader.magnitudes(window)
+            embeddings = embeddings_of_hidden(self._model, self._hidden[window], len(mixed))[own]
+            magnitudes.append(self._model.masks_from_centroids(embeddings, centroids) * mixed[own])
+        return [self._verification.classes.describe(voice, centroid, self._front_end)
+                for voice, centroid in zip(np.concatenate(magnitudes, axis=1), centroids, strict=True)]
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Separate window by window; neighbouring windows are cross-faded."""
@@ -237,13 +253,3 @@ def choose_windows(loudness: np.ndarray, most: int = MAX_CLUSTERING_WINDOWS) -> 
     rest = np.sort(ranked[most // 2 :])
     spaced = rest[np.linspace(0, len(rest) - 1, most // 2).round().astype(int)]
     return sorted({*ranked[: most // 2].tolist(), *spaced.tolist()})
-
-
-def _direction(embedding: np.ndarray, size: int) -> np.ndarray:
-    """Scale the embedding of a speaker to length one; raise UserError if it is no embedding `[size]`."""
-    embedding = np.asarray(embedding)
-    length = np.linalg.norm(embedding)
-    if embedding.shape != (size,) or not 0 < length < np.inf:
-        raise UserError(f"an embedding of shape {embedding.shape} and length {length:g} is not that of a speaker; "
-                        f"give {size} numbers of Separator.speaker_embedding with this model.")
-    return embedding / length

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from lab41_sce.errors import UserError
 from lab41_sce.separation.activity import Segments, rttm
 from lab41_sce.separation.channel_voices import ChannelStream
 from lab41_sce.separation.output_paths import JSON, RTTM, VOICE_COMMENT, OutputPaths
+from lab41_sce.separation.people import voice_names
 from lab41_sce.separation.result import Separation
 from lab41_sce.separation.staging import CheckPlaces, staged
 from lab41_sce.separation.streaming import VoiceStream
@@ -41,14 +43,14 @@ def write_voice_files(stream: VoiceStream | ChannelStream, recording: Recording,
     Raises:
         UserError: the recording cannot be decoded, or a file cannot or may not be written.
     """
-    n_speakers = stream.speakers.n_speakers
+    names = voice_names(stream.speakers.people, stream.speakers.n_speakers)
     parts = audio.resample_parts(stream, recording.sample_rate_hz, rate_hz)
     n_samples = round(recording.n_samples * rate_hz / recording.sample_rate_hz)
     first = next(parts)  # a recording that cannot be decoded leaves no folder
     peak = 0.0
     try:
-        with staged(outputs.all(n_speakers), check) as temporary:
-            voices = [temporary[voice] for voice in outputs.voices(n_speakers)]
+        with staged(outputs.all(names), check) as temporary:
+            voices = [temporary[voice] for voice in outputs.named(names)]
             with audio.open_writers(voices, rate_hz, first.shape[1], n_samples, VOICE_COMMENT) as write:
                 for part in itertools.chain([first], parts):
                     write(part)
@@ -83,7 +85,7 @@ def write_extras(extras: Mapping[str, Path], separation: Separation, recording: 
     """
     segments = separation.activity.segments()
     if RTTM in extras:
-        atomic_write.write_text(extras[RTTM], rttm(Path(recording.name).stem, segments))
+        atomic_write.write_text(extras[RTTM], rttm(Path(recording.name).stem, segments, separation.names))
     if JSON in extras:
         described = _describe(separation, recording, voices, segments)
         atomic_write.write_text(extras[JSON], json.dumps(described, indent=2))
@@ -96,13 +98,16 @@ def _describe(separation: Separation, recording: Recording, voices: Sequence[Pat
     described = {
         "file": Path(recording.name).name, "seconds": recording.seconds, "speakers": separation.n_speakers,
         "confidence": confidence, "low_confidence": separation.low_confidence, "confidence_by_second": by_second,
-        "voices": [{"file": voice.name, "speaks": [[round(time, 3) for time in pair] for pair in of_voice]}
-                   for voice, of_voice in zip(voices, segments, strict=True)]}
+        "voices": [{"file": voice.name, **({} if name.isdecimal() else {"name": name}),
+                    "speaks": [[round(time, 3) for time in pair] for pair in of_voice]}
+                   for voice, name, of_voice in zip(voices, separation.names, segments, strict=True)]}
     if separation.count:
         described["count"] = {"why": str(separation.count), "cluster_variances": separation.count.cluster_variances,
                               "probabilities": separation.count.probabilities}
     if separation.similarity is not None:
         described["enrolled"] = {"found": separation.enrolled_found, "similarity": separation.similarity.tolist()}
+        described["people"] = [asdict(person) | {"voice": None if person.voice is None else voices[person.voice].name}
+                               for person in separation.people]
     return described
 
 
@@ -116,9 +121,12 @@ def summarise(separation: Separation, first_voice: Path, peak: float, leftovers:
         leftovers: see `OutputPaths.leftovers`.
     """
     sentences = [line] if (line := verdict(separation, "give --speakers {}")) else []
-    if separation.similarity is not None:
-        subject = "the first voice is" if separation.enrolled_found else "none of the voices is"
-        sentences.append(f"{subject} that of the enrolled person (similarity {separation.similarity[0]:.2f})")
+    for person in separation.people:
+        if person.name:
+            sentences.append(f"{person}")
+        else:
+            subject = "the first voice is" if person.present else "none of the voices is"
+            sentences.append(f"{subject} that of the enrolled person ({person.evidence})")
     if peak > 1:
         clipped = ("the file is clipped; give a WAV file to avoid clipping" if first_voice.suffix == ".flac"
                    else "players may clip it")

@@ -3,9 +3,10 @@
     python tools/model/score_enrolment.py $LIBRISPEECH RESULTS
     python tools/model/score_enrolment.py $LIBRISPEECH RESULTS --split validation --per-kind 40
 
-The speaker is enrolled by 5 seconds of another utterance, or of another part of the same one. With validation speakers,
-`thresholds.csv` holds the share of right decisions with each value of the model's `verification_threshold`, to choose
-it by.
+The speaker is enrolled by 5 seconds of another utterance, or of another part of the same one. In `summary.csv`, `low`
+and `high` are the 95 % interval of the share of the right answers; enrolled speakers are resampled, so the interval
+covers other speakers. With validation speakers, `thresholds.csv` holds the share of right decisions with each value of
+the model's `verification_threshold`, which only models without `sce.verification.json` use.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from lab41_sce.runs.run_directory import write_csv
 
 THRESHOLDS = np.round(np.arange(-0.5, 1.0, 0.02), 2)
 SECONDS = 5.0  # of a mixture, and of the enrolment
+N_RESAMPLES = 2000
 
 
 def draw_enrolment(rng: np.random.Generator, speech: Speech, names: Sequence[str], row: pd.Series) -> np.ndarray | None:
@@ -46,6 +48,19 @@ def draw_enrolment(rng: np.random.Generator, speech: Speech, names: Sequence[str
     return None
 
 
+def summarise(answers: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Count the right answers of each kind; the tables have the columns `speaker` and `right`."""
+    rows = []
+    for what, table in answers.items():
+        of_speaker = table.groupby("speaker")["right"].agg(["sum", "count"]).to_numpy()
+        drawn = of_speaker[np.random.default_rng(0).integers(len(of_speaker), size=(N_RESAMPLES, len(of_speaker)))]
+        sums, counts = np.moveaxis(drawn.sum(axis=1), -1, 0)
+        low, high = np.percentile(sums / counts, [2.5, 97.5])
+        rows.append({"what": what, "n": len(table), "right": int(table["right"].sum()), "low": round(low, 3),
+                     "high": round(high, 3)})
+    return pd.DataFrame(rows)
+
+
 def main() -> None:
     """Enrol and search; write a row for each mixture and speaker."""
     options = shipped.parser(__doc__, 20).parse_args()
@@ -64,18 +79,19 @@ def main() -> None:
             alone = draw_enrolment(rng, speech, names, row)
             if alone is None:
                 continue
-            embedding = separator.speaker_embedding(Recording.of(alone, rate_hz))
-            separation = separator.separate(sources.sum(axis=0), rate_hz, 2, enrolled=embedding)
+            description = separator.describe_person([Recording.of(alone, rate_hz)])
+            separation = separator.separate(sources.sum(axis=0), rate_hz, 2, enroll={"": description})
+            [person] = separation.people
             first, second = (abs(np.corrcoef(sources[0], voice)[0, 1]) for voice in separation.voices)
-            rows.append({"mixture": row["mixture"], "kind": row["kind"], "present": speaker == present[0],
-                         "similarity": float(separation.similarity[0]), "first": first > second,
-                         "found": separation.enrolled_found})
+            rows.append({"mixture": row["mixture"], "kind": row["kind"], "speaker": speaker,
+                         "present": speaker == present[0], "similarity": float(separation.similarity[0]),
+                         "probability": person.probability, "first": first > second, "found": person.present})
     scores = pd.DataFrame(rows)
     present, absent = scores[scores["present"]], scores[~scores["present"]]
-    summary = pd.DataFrame([
-        {"what": "present, first voice is the speaker's", "n": len(present), "right": present["first"].sum()},
-        {"what": "present, reported as found", "n": len(present), "right": present["found"].sum()},
-        {"what": "absent, reported as absent", "n": len(absent), "right": (~absent["found"]).sum()}])
+    summary = summarise({
+        "present: first voice is the enrolled speaker's": present.assign(right=present["first"]),
+        "present: reported as present": present.assign(right=present["found"]),
+        "absent: reported as not present": absent.assign(right=~absent["found"])})
     write_csv(scores.round(4), options.results / "mixtures.csv")
     shipped.write_summary(summary, options.results)
     if options.split == "validation":

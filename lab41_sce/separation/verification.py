@@ -1,0 +1,231 @@
+"""The description of an enrolled person and those of the voices become the probability that the person is present.
+
+    counts [M], sums [M, C] -> supervector [M C] -> speaker vector [D] of length one
+    cosines of two vectors, relative to those with a cohort of other speakers -> score -> probability
+
+The supervector is the mean cepstrum of each class of sounds relative to that of all speakers, divided by its standard
+deviation; classes with few frames count less. A linear discriminant analysis keeps the D directions in which speakers
+differ most. Noise and the separation lower all cosines of a voice. The score therefore states by how many standard
+deviations a cosine exceeds those with the most similar speakers of the cohort: adaptive s-norm (P. Matějka et al.,
+"Analysis of score normalization in multilingual speaker recognition", 2017).
+
+`lab41-sce calibrate` writes the verification as JSON beside the model: `sce.keras` and `sce.verification.json`. The
+probability depends on how well the network separates, so the file names the weights of the network.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lab41_sce.atomic_write import write_text
+from lab41_sce.errors import UserError
+from lab41_sce.models.numpy_front_end import NumpyFrontEnd
+from lab41_sce.plain_data import read_json
+from lab41_sce.separation.count_classifier import weights_checksum
+from lab41_sce.separation.people import EnrolledPerson, assign_voices
+from lab41_sce.separation.voice_description import N_CEPSTRA, VoiceDescription, cepstra
+
+SUFFIX = ".verification.json"
+RELEVANCE = 4.0  # frames of a class at which its mean has half of its weight
+TOP_COHORT = 60  # most similar speakers of the cohort, with whom a cosine is compared
+MAX_COMPONENTS, MAX_DIMENSIONS, MAX_COHORT = 256, 256, 1000  # larger files are refused
+
+
+@dataclass(frozen=True)
+class SoundClasses:
+    """Hold a Gaussian mixture model of the cepstra of all speakers: M components with diagonal covariances.
+
+    Attributes:
+        shares: M; they sum to one.
+        means: M rows of C.
+        deviations: standard deviations, M rows of C.
+    """
+
+    shares: list[float]
+    means: list[list[float]]
+    deviations: list[list[float]]
+
+    @cached_property
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return np.array(self.shares), np.array(self.means), np.array(self.deviations)
+
+    def describe(self, magnitudes: np.ndarray, centroid: np.ndarray, front_end: NumpyFrontEnd) -> VoiceDescription:
+        """Describe a voice.
+
+        Args:
+            magnitudes: of the voice, float32 `[T, F]`.
+            centroid: of its embeddings, `[K]`.
+            front_end: that of the magnitudes.
+        """
+        shares, means, deviations = self._arrays
+        frames = cepstra(magnitudes, front_end)
+        # The squares of (x - mean) / deviation, summed over C, without an array [n, M, C].
+        distances = ((frames**2) @ (deviations**-2).T - 2 * frames @ (means / deviations**2).T
+                     + ((means / deviations) ** 2).sum(axis=1))
+        logits = np.log(shares) - np.log(deviations).sum(axis=1) - 0.5 * distances
+        classes = np.exp(logits - logits.max(axis=1, initial=-np.inf, keepdims=True))
+        classes /= classes.sum(axis=1, keepdims=True)
+        return VoiceDescription(centroid, classes.sum(axis=0), classes.T @ frames)
+
+    def supervector(self, voice: VoiceDescription) -> np.ndarray:
+        """Return the supervector of a description with counts and sums, `[M C]`."""
+        _, means, deviations = self._arrays
+        assert voice.counts is not None and voice.sums is not None
+        counts = voice.counts[:, None]
+        return ((voice.sums - counts * means) / (counts + RELEVANCE) / deviations).ravel()
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Hold what recognises people by their voices.
+
+    Attributes:
+        network: checksum of the weights of the network (`weights_checksum`).
+        classes: the classes of sounds.
+        centre: mean of the supervectors of the cohort, M C.
+        projection: linear discriminant analysis, D rows of M C.
+        cohort: speaker vectors of other people, rows of D.
+        slope, bias: the probability is the logistic function of slope * score + bias.
+        calibration: what was measured by cross-validation, for the reader of the file.
+    """
+
+    network: int
+    classes: SoundClasses
+    centre: list[float]
+    projection: list[list[float]]
+    cohort: list[list[float]]
+    slope: float
+    bias: float
+    calibration: dict[str, Any]
+
+    @cached_property
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return np.array(self.centre), np.array(self.projection), np.array(self.cohort)
+
+    def logits(self, people: Sequence[VoiceDescription], voices: Sequence[VoiceDescription]) -> np.ndarray:
+        """Return the logits of the probabilities that the voices are those of the people, `[P, S]`."""
+        return self.slope * self.scores(people, voices) + self.bias
+
+    def scores(self, people: Sequence[VoiceDescription], voices: Sequence[VoiceDescription]) -> np.ndarray:
+        """Return the normalised scores of people and voices, `[P, S]`."""
+        of_people, of_voices = self.speaker_vectors(people), self.speaker_vectors(voices)
+        cosines = of_people @ of_voices.T
+        (person_mean, person_deviation), (voice_mean, voice_deviation) = map(self._like_cohort, (of_people, of_voices))
+        return 0.5 * ((cosines - person_mean[:, None]) / person_deviation[:, None]
+                      + (cosines - voice_mean) / voice_deviation)
+
+    def speaker_vectors(self, voices: Sequence[VoiceDescription]) -> np.ndarray:
+        """Return the speaker vectors `[n, D]` of descriptions; zeros for silence."""
+        centre, projection, _ = self._arrays
+        vectors = (np.stack([self.classes.supervector(voice) for voice in voices]) - centre) @ projection.T
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+    def _like_cohort(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation of the largest cosines of vectors `[n, D]` with the cohort, `[n]` each."""
+        largest = np.sort(vectors @ self._arrays[2].T, axis=1)[:, -TOP_COHORT:]
+        return largest.mean(axis=1), np.maximum(largest.std(axis=1), 1e-3)
+
+    def write(self, model_file: Path) -> Path:
+        """Write the verification beside a model file; return its path."""
+        path = beside(model_file)
+        write_text(path, json.dumps(asdict(self)) + "\n")
+        return path
+
+
+def find_people(people: Mapping[str, VoiceDescription], voices: Sequence[VoiceDescription],
+                verification: Verification | None, threshold: float | None) -> list[EnrolledPerson]:
+    """Assign the voices of a recording to the enrolled people, and decide who is present.
+
+    Args:
+        people: by name, in the order of the caller.
+        voices: of the recording, S.
+        verification: None to compare the centroids with `threshold`.
+        threshold: smallest cosine between the centroids of one speaker in two recordings.
+
+    Raises:
+        UserError: the centroid of a person is none of this model.
+    """
+    centroids = np.stack([voice.centroid for voice in voices])
+    enrolled = np.stack([_direction(person.centroid, centroids.shape[1]) for person in people.values()])
+    similarity = enrolled @ (centroids / np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-12)).T
+    described = all(person.counts is not None for person in people.values())
+    if verification is not None and described:
+        scores = verification.logits([*people.values()], voices)
+    elif threshold is not None:
+        verification, scores = None, similarity - threshold
+    else:
+        raise UserError("this model recognises people by more than an embedding; give recordings of the person "
+                        "(`enroll`) in place of an embedding (`enrolled`).")
+    found = []
+    for name, voice, of_person, cosines in zip(people, assign_voices(scores), scores, similarity, strict=True):
+        score = of_person.max() if voice is None else of_person[voice]
+        present = voice is not None and bool(score >= 0)
+        probability = None if verification is None else 1 / (1 + math.exp(-float(np.clip(score, -50, 50))))
+        if probability is not None and voice is None:  # the voice is more probably that of another person
+            probability = min(probability, 1 - probability)
+        found.append(EnrolledPerson(name, present, probability, voice, tuple(cosines.tolist())))
+    return found
+
+
+def beside(model_file: Path) -> Path:
+    """Return the path of the verification of a model file: `sce.verification.json` for `sce.keras`."""
+    return model_file.with_name(model_file.name.removesuffix(".keras") + SUFFIX)
+
+
+def read_verification(model_file: Path, model: Any) -> Verification | None:
+    """Read the verification beside a model file.
+
+    Args:
+        model_file: file of the model.
+        model: the model.
+
+    Returns:
+        The verification; None if the model has none.
+
+    Raises:
+        UserError: the file is damaged, or was made for another network.
+    """
+    path = beside(model_file)
+    if not path.exists():
+        return None
+    values = read_json(path)
+    try:
+        verification = Verification(**values | {"classes": SoundClasses(**values["classes"])})
+        fits = _fits(verification)
+    except (TypeError, ValueError, KeyError, OverflowError):
+        fits = False
+    repair = f"run lab41-sce calibrate again, or delete {path.name} to recognise nobody"
+    if not fits:
+        raise UserError(f"{path} is damaged: its tables of numbers do not fit together; {repair}.")
+    if verification.network != weights_checksum(model):
+        raise UserError(f"{path} was made for another network than that of {model_file.name}; {repair}.")
+    return verification
+
+
+def _fits(verification: Verification) -> bool:
+    """Return whether all numbers are finite and the shapes fit together; raise ValueError for ragged tables."""
+    classes = verification.classes
+    arrays = [np.array(values, float) for values in (classes.shares, classes.means, classes.deviations,
+                                                     verification.centre, verification.projection, verification.cohort)]
+    m, d, p = len(arrays[0]), len(arrays[4]), len(arrays[5])
+    shapes = [(m,), (m, N_CEPSTRA), (m, N_CEPSTRA), (m * N_CEPSTRA,), (d, m * N_CEPSTRA), (p, d)]
+    return ([array.shape for array in arrays] == shapes and all(np.isfinite(array).all() for array in arrays)
+            and 1 <= m <= MAX_COMPONENTS and 1 <= d <= MAX_DIMENSIONS and 2 <= p <= MAX_COHORT
+            and bool((arrays[0] > 0).all() and (arrays[2] > 0).all())
+            and math.isfinite(verification.slope) and math.isfinite(verification.bias))
+
+
+def _direction(embedding: np.ndarray, size: int) -> np.ndarray:
+    """Scale the embedding of a speaker to length one; raise UserError if it is no embedding `[size]`."""
+    embedding = np.asarray(embedding)
+    length = np.linalg.norm(embedding)
+    if embedding.shape != (size,) or not 0 < length < np.inf:
+        raise UserError(f"an embedding of shape {embedding.shape} and length {length:g} is not that of a speaker; "
+                        f"give {size} numbers of Separator.speaker_embedding with this model.")
+    return embedding / length
