@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import threading
 import weakref
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import CancelledError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
@@ -46,20 +46,25 @@ class DrawingProcesses:
         # Anonymous memory: the operating system frees the blocks even if all processes are killed.
         self._blocks = [context.RawArray("b", n_bytes) for _ in range(n_processes + SPARE_BLOCKS)]
         self._free = list(range(len(self._blocks)))
+        self._is_closed = False
         self._executor = ProcessPoolExecutor(n_processes, context, _start, (mixtures, self._blocks))
 
     def batch(self, index: int) -> dict[str, np.ndarray]:
         """Return batch number `index`; its memory is used again as soon as no array of the batch exists any more.
 
         Raises:
-            UserError: speech cannot be read, or a process was killed.
+            UserError: speech cannot be read, a process was killed, or `close` was called.
         """
+        if self._is_closed:
+            raise _ended()
         try:
             number: int | None = self._free.pop()
         except IndexError:  # all blocks are in use
             number = None
         try:
             drawn = self._executor.submit(_draw, index, number).result()
+        except CancelledError:
+            raise _ended() from None
         except BrokenProcessPool:
             raise UserError("a process that draws mixtures was killed, perhaps for lack of memory; start fewer "
                             "(mixtures.workers), and resume.") from None
@@ -72,7 +77,13 @@ class DrawingProcesses:
 
     def close(self) -> None:
         """End the processes."""
+        self._is_closed = True
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _ended() -> UserError:
+    """Return the error of batches that TensorFlow prefetches after the training."""
+    return UserError("the processes that draw mixtures were ended.")
 
 
 def _padded(n_bytes: int) -> int:

@@ -57,6 +57,8 @@ def test_memory_is_used_again_only_after_its_batch(monkeypatch):
             processes.batch(7)
     finally:
         processes.close()
+    with pytest.raises(UserError, match="were ended"):
+        processes.batch(8)
 
 
 def is_running(process):
