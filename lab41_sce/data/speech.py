@@ -31,7 +31,7 @@ class Speech:
         self._rows = {utterance: row for row, utterance in enumerate(utterances["utterance"])}
         self._paths = utterances["path"].to_numpy(object)
         self._speeds = utterances.get("speed", pd.Series(1.0, utterances.index)).to_numpy(float)
-        self._stored = StoredRecordings.locate(utterances) if "start" in utterances else None
+        self._stored = StoredRecordings(utterances) if "start" in utterances else None
         samples = utterances["seconds"].to_numpy(float) * sample_rate_hz
         # The durations of a store are exact multiples of the sample period, apart from rounding errors.
         self._lengths = (samples if self._stored is None else np.rint(samples)).astype(int)

@@ -4,10 +4,13 @@ A store holds the speech of a corpus in a few large files, so that the corpus ma
 `store_writer.py` describes the files.
 """
 
+import functools
+import io
+import os
 import wave
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +20,7 @@ from lab41_sce import audio
 from lab41_sce.data.store_tables import Shard, check_header, read_tables
 from lab41_sce.errors import UserError
 
+MAX_OPEN_FILES = 256  # shards that stay open; a process may open 1024 files
 N_SEARCHED = 32  # utterances of each shard that are searched for speech if only headers are checked
 
 
@@ -61,33 +65,31 @@ def load_store(folder: str | Path, check: str = "headers") -> pd.DataFrame:
     return table.assign(path=paths[table.pop("shard")], seconds=(table["stop"] - table["start"]) / sample_rate_hz)
 
 
-class StoredRecordings(NamedTuple):
-    """The places of utterances in the shards of stores.
+class StoredRecordings:
+    """Find the utterances of a table in the shards of stores, and read excerpts of them; threads may share it.
 
-    Attributes:
-        paths: the file of the shard of each utterance.
-        rates_hz: sample rates of the shards.
-        first_bytes: where the samples of each utterance begin in the file.
-        n_samples: their numbers.
+    Args:
+        utterances: table with the columns `path`, `start` and `stop`.
+
+    Raises:
+        UserError: a shard is missing or no WAV file.
     """
 
-    paths: list[str]
-    rates_hz: list[int]
-    first_bytes: list[int]
-    n_samples: list[int]
-
-    @classmethod
-    def locate(cls, utterances: pd.DataFrame) -> "StoredRecordings":
-        """Find the utterances of a table with the columns `path`, `start` and `stop`.
-
-        Raises:
-            UserError: a shard is missing or no WAV file.
-        """
+    def __init__(self, utterances: pd.DataFrame):
         numbers, paths = pd.factorize(utterances["path"])
         headers = np.array([_read_header(path) for path in paths], np.int64).reshape(-1, 2)
         starts, stops = utterances["start"].to_numpy(np.int64), utterances["stop"].to_numpy(np.int64)
-        return cls(utterances["path"].to_list(), headers[numbers, 0].tolist(),
-                   (headers[numbers, 1] + 2 * starts).tolist(), (stops - starts).tolist())
+        self._paths, self._rates_hz = utterances["path"].to_list(), headers[numbers, 0].tolist()
+        self._first_bytes, self._n_samples = (headers[numbers, 1] + 2 * starts).tolist(), (stops - starts).tolist()
+        self._open = functools.lru_cache(MAX_OPEN_FILES)(_OpenFile)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes for another process, which opens the files itself."""
+        return {name: value for name, value in self.__dict__.items() if name != "_open"}
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        """Receive the attributes of another process."""
+        self.__dict__.update(attributes, _open=functools.lru_cache(MAX_OPEN_FILES)(_OpenFile))
 
     def read(self, row: int, start: int, stop: int, sample_rate_hz: float) -> np.ndarray:
         """Read an excerpt of an utterance.
@@ -105,7 +107,7 @@ class StoredRecordings(NamedTuple):
         Raises:
             UserError: the shard is missing or ends too early.
         """
-        rate_hz, n_stored = self.rates_hz[row], self.n_samples[row]
+        rate_hz, n_stored = self._rates_hz[row], self._n_samples[row]
         if rate_hz == sample_rate_hz:
             return self._read_stored(row, min(start, n_stored), min(stop, n_stored))
         first = min(round(start / sample_rate_hz * rate_hz), n_stored)
@@ -116,18 +118,23 @@ class StoredRecordings(NamedTuple):
     def _read_stored(self, row: int, start: int, stop: int) -> np.ndarray:
         """Read samples `start` to `stop - 1` of an utterance at the rate of its shard, int16.
 
-        A memory map would not be faster, and would end the process if the file became shorter or its disk failed.
+        A memory map would end the process if the file became shorter or its disk failed.
         """
-        path, samples = self.paths[row], np.empty(stop - start, "<i2")
+        path, n_bytes = self._paths[row], 2 * (stop - start)
         try:
-            with open(path, "rb", buffering=0) as file:
-                file.seek(self.first_bytes[row] + 2 * start)
-                n_bytes = file.readinto(samples.data)
+            samples = os.pread(self._open(path).fileno(), n_bytes, self._first_bytes[row] + 2 * start)
         except OSError as error:
             raise _damaged(path, error) from None
-        if n_bytes < samples.nbytes:
+        if len(samples) < n_bytes:
             raise _damaged(path, "it ends too early")
-        return samples
+        return np.frombuffer(samples, "<i2")
+
+
+class _OpenFile(io.FileIO):
+    """An open file that closes itself, without a warning, when nobody uses it any more."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def _read_header(path: str) -> tuple[int, int]:
