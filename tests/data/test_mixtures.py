@@ -104,9 +104,11 @@ def test_responses_and_telephones_keep_the_levels(speech, utterances):
     assert (sources[..., frequencies_hz > 3600] ** 2).sum() < 1e-4 * (sources**2).sum()
 
 
-def test_batches_depend_on_seed_and_number_only(speech, utterances):
-    mixtures = make(speech, utterances, response_db=6.0, telephone=0.5)
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_batches_depend_on_seed_and_number_only(speech, utterances, workers):
+    mixtures = make(speech, utterances, response_db=6.0, telephone=0.5, workers=workers)
     stream = list(mixtures.dataset(start=3).take(3).as_numpy_iterator())
+    mixtures.close()
     for number, batch in enumerate(stream, start=3):
         for name, values in mixtures.batch(number).items():
             np.testing.assert_array_equal(batch[name], values)
