@@ -53,6 +53,7 @@ class Arguments:
     power: float = setting(1.0, "Exponent of the magnitudes in ratio masks", at_least=TINY)
     beta_loss: str = setting("frobenius", "Divergence to minimise", choices=("kullback-leibler", "frobenius"))
     seed: int = setting(0, "Seed", at_least=0)
+    function: str = setting("", "Function that separates, as package.module:name")
 
 
 def check_arguments(call: Mapping[str, Any], name: str) -> None:
