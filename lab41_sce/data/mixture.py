@@ -68,8 +68,8 @@ def normalise_into(out: np.ndarray, samples: np.ndarray, pre_emphasis: float, le
     # Sums of products give the deviation of the differences without computing them, in half of the time. They are
     # exact for samples of 16 bits, and so the same on every processor.
     wide, last, n_differences = samples.astype(np.float64), float(samples[-1]), len(samples) - 1
-    first, total, energy = float(wide[0]), float(wide.sum()), float(np.dot(wide, wide))
-    product = float(np.dot(wide[1:], wide[:-1]))
+    first, total, energy = float(wide[0]), float(wide.sum()), _dot(wide, wide)
+    product = _dot(wide[1:], wide[:-1])
     mean = (total - first - pre_emphasis * (total - last)) / n_differences
     power = energy - first**2 + pre_emphasis * (pre_emphasis * (energy - last**2) - 2 * product)
     deviation = max(power / n_differences - mean**2, 0.0) ** 0.5
@@ -79,6 +79,13 @@ def normalise_into(out: np.ndarray, samples: np.ndarray, pre_emphasis: float, le
     else:  # rounding errors count
         out[:] = centre(samples / np.float32(full_scale(samples)))
         out *= level_gains(out, pre_emphasis, level_db)
+
+
+def _dot(one: np.ndarray, other: np.ndarray) -> float:
+    """Add up the products of two signals."""
+    # OpenBLAS 0.3 starts threads for more than 10,000 products, which wait for each other in busy loops.
+    return sum(float(np.dot(one[start : start + 8192], other[start : start + 8192]))
+               for start in range(0, len(one), 8192))
 
 
 def full_scale(samples: np.ndarray) -> int:
