@@ -27,11 +27,11 @@ UNITS = {"seconds": "s", "cpu_seconds": "s", "peak_megabytes": "MB"}
 SEPARATE = "import sys; from lab41_sce.separate import main; sys.exit(main(sys.argv[1:]))"
 
 
-def measure(package: Path, options: list[str]) -> dict[str, float]:
-    """Separate the first example in a process that uses the package of a checkout."""
+def measure(package: Path, options: list[str], recording: Path = EXAMPLES[0]) -> dict[str, float]:
+    """Separate a recording in a process that uses the package of a checkout."""
     environment = os.environ | {"PYTHONPATH": str(package), "TF_CPP_MIN_LOG_LEVEL": "3"}
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-c", SEPARATE, str(EXAMPLES[0]), "--out-dir", folder, *options]
+        command = [sys.executable, "-c", SEPARATE, str(recording), "--out-dir", folder, *options]
         start = time.perf_counter()
         process = subprocess.Popen(command, env=environment, cwd=package, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)

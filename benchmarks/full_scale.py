@@ -9,7 +9,8 @@ the estimate:
     an update   = the larger one of the GPU's and the input's time
     the GPU     = an update of its rows, as measured (interpolated between measured numbers of rows)
                   + bytes of all gradients x 2 (n - 1) / n / transfer rate             (a ring all-reduce)
-    the input   = frames of its rows / frames a second that the worker, one process, draws from a store
+    the input   = frames of its rows / frames a second that its drawing processes (mixtures.workers) draw from a store,
+                  each on a core of its own
     hours       = updates x the time of an update, and validations, on the chief alone
 """
 
@@ -39,6 +40,7 @@ HOURS = {"train-clean-100": 100.6, "train-clean-360": 363.6, "train-other-500": 
 UPDATES = 92_000  # about those of the article's model
 UPDATES_PER_VALIDATION = 500
 RATE_HZ, HOP = 10_000, 256
+DRAWING_PROCESSES = 4  # of each GPU, as in the SLURM script of docs/scale.md
 GIGABYTES_PER_SECOND = 5.0  # assumed, between GPUs of one machine or several
 
 
@@ -68,7 +70,10 @@ def measure(corpus: Path, n_files: int, store_folder: Path) -> dict[str, tuple[f
                        setup=replace(prepared.setup, speakers=tuple(sorted(stored["speaker"].unique()))))
     megabytes = sum(Path(path).stat().st_size for path in files["path"]) / 1e6
     weights = sum(np.prod(weight.shape) for weight in trainee.method.trainable_variables)
-    drawn = input_rate(training_mixtures(of_store, batch, length), frames, 5)
+    mixtures = training_mixtures(of_store, batch, length)
+    mixtures.settings = replace(mixtures.settings, workers=1)
+    drawn = input_rate(mixtures, frames, 40)
+    mixtures.close()
     return {"frames of an update": (frames, "frames"), "frames of an excerpt": (length + 1, "frames"),
             "weights": (weights, "numbers"), "update on this machine": (update, "s"),
             "input of one process, from a store": (drawn, "frames/s"), "a validation": (validating, "s"),
@@ -94,7 +99,8 @@ def estimate(measured: dict[str, float], gigabytes_per_second: float, gpu: tuple
     rows = batch / n_gpus
     gradients_bytes = 4 * measured["weights"]
     on_gpu = np.interp(rows, *gpu) + 2 * (n_gpus - 1) / n_gpus * gradients_bytes / gigabytes_per_second / 1e9
-    drawing = rows * measured["frames of an excerpt"] / measured["input of one process, from a store"]
+    drawn = DRAWING_PROCESSES * measured["input of one process, from a store"]
+    drawing = rows * measured["frames of an excerpt"] / drawn
     update = max(on_gpu, drawing)
     validating_hours = UPDATES / UPDATES_PER_VALIDATION * measured["a validation"] / 3600
     hours = UPDATES * update / 3600
@@ -138,7 +144,8 @@ def main() -> None:
 
     tables = {
         "measured": table("measured here", measured),
-        "assumed": table("assumed", {"transfer rate between GPUs": (options.gigabytes_per_second, "GB/s")}),
+        "assumed": table("assumed", {"transfer rate between GPUs": (options.gigabytes_per_second, "GB/s"),
+                                     "drawing processes of each GPU": (DRAWING_PROCESSES, "processes")}),
         "storage": table("all training speech, 960 hours", storage(values)),
         "estimate": pd.DataFrame([estimate(values, options.gigabytes_per_second, gpu_seconds(on_gpu), count, batch)
                                   for count in GPUS for batch in sorted({ROWS, ROWS * count})])}

@@ -5,22 +5,26 @@ deviation *after pre-emphasis*, then to its level; at the default level of 0 dB 
 of arXiv 1705.04662). A batch holds waveforms `[B, S, N]`; spectrograms are computed inside the model. With noise
 (`noise.py`), the mixture is the sum of its sources and the noise.
 
-Batch number i of a seed is always the same, so an interrupted training continues by counting.
+Batch number i of a seed is always the same, so an interrupted training continues by counting. `STREAM` is the version
+of these batches, which a run records.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from lab41_sce.data.drawing_processes import DrawingProcesses
 from lab41_sce.data.frequency_response import TERMS, draw_responses
-from lab41_sce.data.mixture import normalise
+from lab41_sce.data.mixture import normalise_into
 from lab41_sce.data.noise import Noise, scale_to_snr
 from lab41_sce.data.settings import MixtureSettings
 from lab41_sce.data.speech import Speech
 from lab41_sce.data.splits import SpeakerIndex
 from lab41_sce.errors import UserError
+
+STREAM = 2  # since 2, levels are measured by sums of products: samples differ from those of 1 by rounding (1e-6)
 
 
 class TrainingMixtures:
@@ -54,13 +58,14 @@ class TrainingMixtures:
         self.n_speakers = max(self.speaker_shares)
         self.length = round(settings.seconds * speech.sample_rate_hz)
         self.error: UserError | None = None
+        self._processes: DrawingProcesses | None = None
         self._speakers = list(speakers)
         numbers = {speaker: number for number, speaker in enumerate(speakers)}
-        self._utterances = self._original_speed = _Pool(speech, utterances)
+        self._utterances = self._original_speed = _Pool(speech, utterances, self._speakers)
         if "speed" in utterances and (utterances["speed"] != 1).any():
             original = utterances["speed"] == 1
             only_changed = ~utterances["speaker"].isin(utterances.loc[original, "speaker"])
-            self._original_speed = _Pool(speech, utterances[original | only_changed])
+            self._original_speed = _Pool(speech, utterances[original | only_changed], self._speakers)
         first = utterances.drop_duplicates("speaker").sort_values("speaker")
         present, sexes = first["speaker"].map(numbers).to_numpy(int), first["sex"].to_numpy(str)
         self._everyone = np.sort(present)
@@ -75,8 +80,12 @@ class TrainingMixtures:
             raise UserError(f"mixtures.same_sex={share} needs speakers of both sexes, {self.n_speakers} of one of "
                             "them; set it to null.")
 
-    def batch(self, index: int) -> dict[str, np.ndarray]:
+    def batch(self, index: int, into: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
         """Make batch number `index`.
+
+        Args:
+            index: from 0.
+            into: arrays to fill, as `empty_batch` returns them; None for new ones.
 
         Returns:
             `sources`, float32 `[B, S, N]`, and `speaker_ids`, int32 `[B, S]`; with noise, `noise`, float32 `[B, N]`;
@@ -84,42 +93,55 @@ class TrainingMixtures:
             sources, each filtered by its response, and the noise. B is the number of `rows`: all rows of the batch are
             drawn, and only the speech of these is read.
         """
-        batch_size, settings = self.settings.batch_size, self.settings
-        mine = range(batch_size)[self.rows]
+        settings, batch = self.settings, self.empty_batch() if into is None else into
+        batch_size, mine = settings.batch_size, range(settings.batch_size)[self.rows]
         rng, easy = np.random.default_rng([self.seed, index]), index < settings.curriculum_batches
         usual_count = max(self.speaker_shares, key=lambda count: self.speaker_shares[count])
-        sources = np.zeros((batch_size, self.n_speakers, self.length), np.float32)
+        pool = self._original_speed if easy else self._utterances
         speaker_ids = np.empty((batch_size, self.n_speakers), np.int32)
+        excerpts: list[list[tuple[str, int]]] = []  # of each row: utterance and first sample
         for row in range(batch_size):
             speaker_ids[row] = self._draw_speakers(rng)
             count = usual_count if easy else self._draw_count(rng)
-            for place, number in enumerate(speaker_ids[row, :count]):
-                name = (self._original_speed if easy else self._utterances).draw(rng, self._speakers[number])
-                start = rng.integers(max(self.speech.length(name) - self.length, 0) + 1)
-                if row in mine:
-                    sources[row, place] = self.speech.excerpt(name, int(start), self.length)
+            excerpts.append([pool.draw(rng, number, self.length) for number in speaker_ids[row, :count].tolist()])
         levels_db = settings.level_range_db * (rng.random(speaker_ids.shape) - 0.5)
-        for row in mine:  # one by one, since a row fits into the processor's cache
-            sources[row] = normalise(sources[row], self.pre_emphasis, levels_db[row])
-        batch = {"sources": sources, "speaker_ids": speaker_ids}
-        if self.noise:
-            batch["noise"] = (np.zeros_like(sources[:, 0]) if easy else
-                              self._draw_noise(self.noise, rng, sources, speaker_ids))
-        if settings.response_db or settings.telephone:
+        batch["speaker_ids"][:] = speaker_ids[self.rows]
+        for place, row in enumerate(mine):
+            batch["sources"][place, len(excerpts[row]) :] = 0
+            for source, (name, start) in enumerate(excerpts[row]):
+                normalise_into(batch["sources"][place, source], self.speech.samples(name, start, self.length),
+                               self.pre_emphasis, float(levels_db[row, source]))
+        if self.noise and easy:
+            batch["noise"][:] = 0
+        elif self.noise:
+            self._draw_noise(self.noise, rng, batch, speaker_ids, mine)
+        if "responses" in batch:
             strengths = (0.0, 0.0) if easy else (settings.response_db, settings.telephone)
-            batch["responses"] = np.stack([draw_responses(rng, self.n_speakers, *strengths)
-                                           for _ in range(batch_size)])
-        return {name: values[self.rows] for name, values in batch.items()}
+            batch["responses"][:] = np.stack([draw_responses(rng, self.n_speakers, *strengths)
+                                              for _ in range(batch_size)])[self.rows]
+        return batch
 
-    def _draw_noise(self, noise: Noise, rng: np.random.Generator, sources: np.ndarray,
-                    speaker_ids: np.ndarray) -> np.ndarray:
-        """Draw noise for every mixture of a batch, float32 `[B, N]`."""
-        noises = []
-        for speech, numbers in zip(sources.sum(axis=1), speaker_ids, strict=True):
+    def empty_batch(self) -> dict[str, np.ndarray]:
+        """Return arrays for a batch, without values."""
+        n_rows = len(range(self.settings.batch_size)[self.rows])
+        batch = {"sources": np.empty((n_rows, self.n_speakers, self.length), np.float32),
+                 "speaker_ids": np.empty((n_rows, self.n_speakers), np.int32)}
+        if self.noise:
+            batch["noise"] = np.empty((n_rows, self.length), np.float32)
+        if self.settings.response_db or self.settings.telephone:
+            batch["responses"] = np.empty((n_rows, self.n_speakers, TERMS + 1), np.float32)
+        return batch
+
+    def _draw_noise(self, noise: Noise, rng: np.random.Generator, batch: dict[str, np.ndarray],
+                    speaker_ids: np.ndarray, mine: range) -> None:
+        """Draw noise for every mixture of a batch, and keep that of the rows `mine`."""
+        for row, numbers in enumerate(speaker_ids):
             kind = noise.kinds[rng.integers(len(noise.kinds))]
             drawn = noise.draw(kind, rng, self.length, "train", [self._speakers[number] for number in numbers])
-            noises.append(scale_to_snr(drawn, speech, rng.uniform(*self.snr_db)))
-        return np.stack(noises)
+            snr_db = rng.uniform(*self.snr_db)
+            if row in mine:
+                place = mine.index(row)
+                batch["noise"][place] = scale_to_snr(drawn, batch["sources"][place].sum(axis=0), snr_db)
 
     def _draw_count(self, rng: np.random.Generator) -> int:
         """Draw the number of active speakers of a mixture."""
@@ -145,40 +167,58 @@ class TrainingMixtures:
         import tensorflow as tf
 
         self.error = None
-        n_rows = len(range(self.settings.batch_size)[self.rows])
-        shapes = {"sources": (tf.float32, (n_rows, self.n_speakers, self.length)),
-                  "speaker_ids": (tf.int32, (n_rows, self.n_speakers))}
-        if self.noise:
-            shapes["noise"] = tf.float32, (n_rows, self.length)
-        if self.settings.response_db or self.settings.telephone:
-            shapes["responses"] = tf.float32, (n_rows, self.n_speakers, TERMS + 1)
+        batch_of: Callable[[int], dict[str, np.ndarray]] = self.batch
+        n_parallel = tf.data.AUTOTUNE
+        if self.settings.workers:
+            self._processes = self._processes or DrawingProcesses(self, self.settings.workers)
+            batch_of, n_parallel = self._processes.batch, self.settings.workers + 1
+        like = self.empty_batch()
 
         def draw(index: Any) -> list[np.ndarray]:
             try:
-                batch = self.batch(int(index))
+                batch = batch_of(int(index))
             except UserError as error:
                 self.error = error
-                return [np.zeros(shape, dtype.as_numpy_dtype) for dtype, shape in shapes.values()]
-            return [batch[name] for name in shapes]
+                return [np.zeros_like(values) for values in like.values()]
+            return [batch[name] for name in like]
 
         def make(index: Any) -> dict[str, Any]:
-            arrays = tf.numpy_function(draw, [index], [dtype for dtype, _ in shapes.values()])
-            return {name: tf.ensure_shape(array, shape)
-                    for array, (name, (_, shape)) in zip(arrays, shapes.items(), strict=True)}
+            arrays = tf.numpy_function(draw, [index], [values.dtype for values in like.values()])
+            return {name: tf.ensure_shape(array, values.shape)
+                    for array, (name, values) in zip(arrays, like.items(), strict=True)}
 
         indices = tf.data.Dataset.counter(start)
-        return indices.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(4)
+        return indices.map(make, num_parallel_calls=n_parallel, deterministic=True).prefetch(4)
+
+    def close(self) -> None:
+        """End the processes that draw mixtures, if there are some."""
+        if self._processes:
+            self._processes.close()
+            self._processes = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes for another process, which starts no further processes."""
+        return {**self.__dict__, "_processes": None}
 
 
 class _Pool:
     """Draw utterances of a speaker with probabilities proportional to their lengths."""
 
-    def __init__(self, speech: Speech, utterances: pd.DataFrame):
+    def __init__(self, speech: Speech, utterances: pd.DataFrame, speakers: Sequence[str]):
         self._index = SpeakerIndex(utterances)
-        self._lengths = speech.lengths(self._index.names).astype(float)
+        self._lengths = speech.lengths(self._index.names)
+        self._numbers = [self._index.number_of.get(speaker, -1) for speaker in speakers]
+        self._distributions: dict[int, np.ndarray] = {}
 
-    def draw(self, rng: np.random.Generator, speaker: str) -> str:
-        """Draw the name of an utterance of a speaker."""
-        rows = self._index.rows_of(self._index.number_of[speaker])
-        lengths = self._lengths[rows]
-        return self._index.names[rows[rng.choice(len(rows), p=lengths / lengths.sum())]]
+    def draw(self, rng: np.random.Generator, number: int, length: int) -> tuple[str, int]:
+        """Draw an excerpt of the speaker with that number: the name of the utterance, and the first sample."""
+        rows = self._index.rows_of(self._numbers[number])
+        distribution = self._distributions.get(number)
+        if distribution is None:
+            lengths = self._lengths[rows].astype(float)
+            distribution = (lengths / lengths.sum()).cumsum()
+            self._distributions[number] = distribution = distribution / distribution[-1]
+        # The draw of `rng.choice(len(rows), p=...)`, which computes the distribution anew in every call.
+        row = rows[distribution.searchsorted(rng.random(), side="right")]
+        start = rng.integers(max(self._lengths[row] - length, 0) + 1)
+        return self._index.names[row], int(start)

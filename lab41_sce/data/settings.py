@@ -73,6 +73,10 @@ class MixtureSettings:
                                      at_least=0.0, at_most=1.0)
     in_memory: bool = setting(True, "Whether to keep the decoded speech in memory; false: decode every excerpt from "
                               "disk")
+    workers: int = setting(0, "Number of processes that draw mixtures for each process that trains, each with a copy "
+                           "of the speech in memory; 0: threads of the process that trains. The mixtures do not depend "
+                           "on it",
+                           at_least=0, free_on_resume=True)
 
     def __post_init__(self) -> None:
         """Raise UserError where the values do not go together."""

@@ -9,7 +9,8 @@ from tqdm import tqdm
 
 from lab41_sce import audio
 from lab41_sce.data.librispeech import MAX_PEAK, level_problem
-from lab41_sce.data.store_reader import read_stored_excerpt
+from lab41_sce.data.mixture import full_scale
+from lab41_sce.data.store_reader import StoredRecordings
 from lab41_sce.errors import UserError
 
 
@@ -30,7 +31,7 @@ class Speech:
         self._rows = {utterance: row for row, utterance in enumerate(utterances["utterance"])}
         self._paths = utterances["path"].to_numpy(object)
         self._speeds = utterances.get("speed", pd.Series(1.0, utterances.index)).to_numpy(float)
-        self._stored = utterances[["start", "stop"]].to_numpy() if "start" in utterances else None
+        self._stored = StoredRecordings(utterances) if "start" in utterances else None
         samples = utterances["seconds"].to_numpy(float) * sample_rate_hz
         # The durations of a store are exact multiples of the sample period, apart from rounding errors.
         self._lengths = (samples if self._stored is None else np.rint(samples)).astype(int)
@@ -71,29 +72,40 @@ class Speech:
         Raises:
             UserError: the corpus has no such utterance, or its file cannot be read any more.
         """
+        samples = self.samples(utterance, start, length)
+        return samples if samples.dtype == np.float32 else samples / np.float32(audio.FULL_SCALE)
+
+    def samples(self, utterance: str, start: int, length: int) -> np.ndarray:
+        """Return an excerpt as `excerpt` does, but as int16 where speech is kept so and the excerpt needs no zeros."""
+        parts = self._parts(utterance)
+        if len(parts) == 1 and start + length <= self._lengths[parts[0]]:
+            samples = self._read(parts[0], start, start + length)
+            if len(samples) == length:
+                return samples
         excerpt, begin = np.zeros(length, np.float32), 0  # `begin`: first sample of the part in the joined utterance
-        for row in self._parts(utterance):
+        for row in parts:
             first, last = max(start, begin), min(start + length, begin + self._lengths[row])
             if first < last:
-                signal = self._read(row, first - begin, last - begin)
-                excerpt[first - start : first - start + len(signal)] = signal
+                samples = self._read(row, first - begin, last - begin)
+                excerpt[first - start : first - start + len(samples)] = samples / np.float32(full_scale(samples))
             begin += self._lengths[row]
         return excerpt
 
     def _parts(self, utterance: str) -> list[int]:
         """Return the row of an utterance, or the rows of joined utterances."""
-        parts = [utterance] if utterance in self._rows else str(utterance).split("+")
+        if utterance in self._rows:
+            return [self._rows[utterance]]
+        parts = str(utterance).split("+")
         if unknown := [part for part in parts if part not in self._rows]:
             raise UserError(f"there is no utterance {unknown[0]!r} in this corpus; use the corpus that the evaluation "
                             "set was drawn from.")
         return [self._rows[part] for part in parts]
 
     def _read(self, row: int, start: int, stop: int) -> np.ndarray:
-        """Return the samples `start` to `stop - 1` of an utterance; fewer if the file ends earlier."""
+        """Return samples `start` to `stop - 1` of an utterance, int16 or float32; fewer if the file ends earlier."""
         if self._signals:
-            return self._signals[row][start:stop] / np.float32(audio.FULL_SCALE)
+            return self._signals[row][start:stop]
         rate = self.sample_rate_hz / self._speeds[row]
         if self._stored is not None:
-            first, end = self._stored[row]
-            return read_stored_excerpt(self._paths[row], first, end, start / rate, (stop - start) / rate, rate)
+            return self._stored.read(row, start, stop, rate)
         return audio.read_excerpt(self._paths[row], start / rate, (stop - start) / rate, rate)

@@ -10,11 +10,9 @@ the ratios are those of the whole signals, and memory does not grow with their l
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
-from scipy.linalg import toeplitz
 
+from lab41_sce.evaluation.bss_eval import TAPS, distortion_filters
 from lab41_sce.evaluation.metrics import COPY_TOLERANCE, LIMIT_DB, SILENCE_DB
-
-TAPS = 512  # of the distortion filter, as in mir_eval
 
 
 class Correlations:
@@ -102,24 +100,17 @@ class Correlations:
         Returns:
             Three arrays `[S, 1 + E]` in dB; NaN if the equations of the distortion filters have no solution.
         """
-        among = self._lagged[self._references]  # [S, S, TAPS]
-        grams = np.block([[toeplitz(column, row) for column, row in zip(among[:, place], among[place], strict=True)]
-                          for place in range(len(among))])
-        shared = self._lagged[self._others].reshape(len(self._others), -1)  # [1 + E, S TAPS]
+        shared = self._lagged[self._others]  # [1 + E, S, TAPS]
         energies = np.diag(self._products)[self._others]
         try:
-            of_all = np.sum(shared * np.linalg.solve(grams, shared.T).T, axis=1)
-            of_each = []
-            for place in range(len(among)):
-                part = slice(place * TAPS, (place + 1) * TAPS)
-                filters = np.linalg.solve(grams[part, part], shared[:, part].T).T
-                of_each.append(np.sum(shared[:, part] * filters, axis=1))
+            of_all, of_each = distortion_filters(self._lagged[self._references], shared)
         except np.linalg.LinAlgError:
-            unsolved = np.full((len(among), len(self._others)), np.nan)
+            unsolved = np.full(shared.shape[1::-1], np.nan)
             return unsolved, unsolved, unsolved
-        targets = np.stack(of_each)  # [S, 1 + E], energies of the projections onto one reference
-        sar = np.broadcast_to(_decibels(of_all, energies - of_all), targets.shape)
-        return _decibels(targets, energies - targets), _decibels(targets, of_all - targets), sar
+        together = np.sum(shared * of_all, axis=(1, 2))  # energies of the projections onto all references
+        targets = np.sum(shared * of_each, axis=2).T  # [S, 1 + E], onto one reference
+        sar = np.broadcast_to(_decibels(together, energies - together), targets.shape)
+        return _decibels(targets, energies - targets), _decibels(targets, together - targets), sar
 
 
 def _decibels(wanted: np.ndarray, unwanted: np.ndarray) -> np.ndarray:

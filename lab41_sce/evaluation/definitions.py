@@ -12,7 +12,7 @@ ALL_METRICS = ENERGY_METRICS + PERCEPTUAL_METRICS
 PACKAGES = {"STOI": "pystoi", "ESTOI": "pystoi", "PESQ-NB": "pesq", "PESQ-WB": "pesq",
             "WAcc": "pocketsphinx"}
 _BSS_EVAL = ("{names}: BSS Eval of sources with a distortion filter of 512 taps (Vincent et al. 2006), in dB, at the "
-             "sample rate of the mixture; mir_eval {mir_eval}.")
+             "sample rate of the mixture, as mir_eval {mir_eval} computes them.")
 _STOI = "from 0 to 1, at 10 kHz; pystoi {pystoi}."
 _PESQ = "mean over windows of at most 19 s; pesq {pesq}."
 DEFINITIONS = {

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from lab41_sce.atomic_write import make_folder, write_csv, write_text
+from lab41_sce.data.sampler import STREAM
 from lab41_sce.errors import UserError
 from lab41_sce.runs.recorded_speech import NAME as SPEECH
 from lab41_sce.runs.recorded_speech import NOISE, require_same_noise, require_same_speech, speech_table
@@ -160,10 +161,13 @@ def describe_run(config: DictConfig, folder: Path, about: dict[str, Any]) -> Non
     """
     # The settings first: a run that is killed between these files is resumed by its settings.
     write_text(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
-    path, about = folder / "version.json", about | {"speech": licences(config.corpus)}
+    path, about = folder / "version.json", about | {"mixture_stream": STREAM, "speech": licences(config.corpus)}
     if COMMAND_VARIABLE in os.environ:
         about = about | {"command_identifier": os.environ[COMMAND_VARIABLE]}
     if earlier := _read_json(path):
+        if (stream := earlier.get("mixture_stream", 1)) != STREAM:
+            logger.warning("%s began with version %s of the training mixtures, and continues with version %d: the same "
+                           "excerpts, with differences of rounding.", folder, stream, STREAM)
         about = earlier | {"resumed": [*earlier.get("resumed", []), about]}
     elif path.exists():
         logger.warning("%s cannot be read: it is written again, without the versions of the run's beginning.", path)

@@ -103,6 +103,7 @@ def train(
             raise UserError(f"{folder / 'tensorboard'} could not be written ({type(error).__name__}); free some space, "
                             "choose another folder, or set training.tensorboard=false.") from None
         finally:
+            mixtures.close()
             bar.close()
     if workers.is_chief:
         write_history(state.history, folder)

@@ -35,6 +35,30 @@ def test_measurements_are_compared_with_earlier_ones():
     assert table.loc["new", "value"] == 7 and table.loc["new", ["reference", "ratio"]].isna().all()
 
 
+def test_a_part_may_bring_its_own_reference(tmp_path, monkeypatch):
+    from benchmarks import __main__ as bench_command
+
+    row = pd.DataFrame([("input", 8.0, "1/s", 2.0, 4.0)], columns=["name", "value", "unit", "reference", "ratio"])
+    monkeypatch.setattr(bench_command, "run_part", lambda *_: row)
+    monkeypatch.setattr(sys, "argv", ["bench", str(tmp_path), "--parts", "reference"])
+    bench_command.main()
+    assert pd.read_csv(tmp_path / "summary.csv").loc[0, ["value", "reference", "ratio"]].to_list() == [8, 2, 4]
+
+
+@pytest.mark.slow
+def test_input_and_scoring_are_measured_beside_the_reference_commit(tmp_path):
+    from benchmarks.reference import BEFORE
+
+    if subprocess.run(["git", "cat-file", "-e", BEFORE], cwd=ROOT, stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("the clone lacks the reference commit")
+    out = tmp_path / "out.csv"
+    subprocess.run([sys.executable, "-m", "benchmarks.reference", out, "--rows", "input", "scoring", "--quick"],
+                   check=True, cwd=ROOT)
+    table = pd.read_csv(out).set_index("name")
+    assert table.index.to_list() == ["input from a store", "scoring six systems"] and (table["value"] > 0).all()
+    assert table.loc["scoring six systems", "ratio"] > 3
+
+
 def test_measured_rows_replace_earlier_ones(tmp_path):
     from benchmarks.__main__ import merge, write
 
@@ -92,7 +116,7 @@ def test_the_estimate_follows_its_model():
     gpu = gpu_seconds(table)
     assert gpu == ([20, 100], [0.1, 0.2])
     measured = {"frames of an excerpt": 41.0, "weights": 1e9, "a validation": 9.0,
-                "input of one process, from a store": 4100.0}
+                "input of one process, from a store": 1025.0}  # four for each GPU
     one = estimate(measured, 8.0, gpu, 1, 60)
     assert (one["GPU, ms"], one["input, ms"]) == pytest.approx((150, 600)) and one["update, ms"] == one["input, ms"]
     assert one["in all, hours"] == pytest.approx((92_000 * 0.6 + 184 * 9) / 3600)

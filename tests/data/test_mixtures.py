@@ -76,8 +76,8 @@ def test_a_curriculum_begins_with_easy_batches(speech, utterances, monkeypatch):
     speech = Speech(table, 10000)
     options["noise"] = Noise(speech, table, kinds=["white", "pink"])
     easy, hard = (make(speech, table, curriculum_batches=number, **options) for number in (2, 0))
-    excerpt, names = speech.excerpt, []
-    monkeypatch.setattr(speech, "excerpt", lambda name, *place: names.append(name) or excerpt(name, *place))
+    samples, names = speech.samples, []
+    monkeypatch.setattr(speech, "samples", lambda name, *place: names.append(name) or samples(name, *place))
     for number in (0, 1):
         batch = easy.batch(number)
         assert (batch["sources"].any(axis=-1).sum(axis=1) == 2).all()
@@ -104,15 +104,38 @@ def test_responses_and_telephones_keep_the_levels(speech, utterances):
     assert (sources[..., frequencies_hz > 3600] ** 2).sum() < 1e-4 * (sources**2).sum()
 
 
-def test_batches_depend_on_seed_and_number_only(speech, utterances):
-    mixtures = make(speech, utterances, response_db=6.0, telephone=0.5)
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_batches_depend_on_seed_and_number_only(speech, utterances, workers):
+    mixtures = make(speech, utterances, response_db=6.0, telephone=0.5, workers=workers)
     stream = list(mixtures.dataset(start=3).take(3).as_numpy_iterator())
+    mixtures.close()
     for number, batch in enumerate(stream, start=3):
         for name, values in mixtures.batch(number).items():
             np.testing.assert_array_equal(batch[name], values)
     assert not np.array_equal(stream[0]["sources"], stream[1]["sources"])
     assert stream[0]["responses"].shape == (16, 2, TERMS + 1)
     assert not np.array_equal(mixtures.batch(0)["sources"], make(speech, utterances, seed=1).batch(0)["sources"])
+
+
+def test_the_stream_of_a_seed_is_drawn_in_this_order(speech, utterances):
+    """Speakers, then an utterance by its share of the speech and a start for each, then all levels."""
+    drawn = make(speech, utterances, seed=3, level_range_db=6.0).batch(5)
+    table, rng = utterances[utterances["split"] == "train"], np.random.default_rng([3, 5])
+    speakers, excerpts = splits.trained_speakers(utterances), []
+    for row in range(16):
+        numbers = rng.choice(len(speakers), 2, replace=False)
+        np.testing.assert_array_equal(drawn["speaker_ids"][row], numbers)
+        for number in numbers:
+            names = table.loc[table["speaker"] == speakers[number], "utterance"].to_numpy()
+            lengths = speech.lengths(names)
+            name = names[rng.choice(len(names), p=lengths / lengths.sum())]
+            excerpts.append(speech.excerpt(name, rng.integers(max(speech.length(name) - 10000, 0) + 1), 10000))
+    levels = 6.0 * (rng.random((16, 2)) - 0.5)
+    expected = np.reshape(excerpts, (16, 2, 10000)).astype(float)
+    expected -= expected.mean(axis=-1, keepdims=True)
+    deviations = (expected[..., 1:] - 0.95 * expected[..., :-1]).std(axis=-1)
+    expected *= (10 ** (levels / 20) / deviations)[..., None]
+    np.testing.assert_allclose(drawn["sources"], expected, rtol=1e-6, atol=1e-5)
 
 
 def test_mixtures_of_one_sex_need_speakers_of_both(speech, utterances):

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import pickle
 import shutil
 import sys
 
@@ -19,7 +20,7 @@ from lab41_sce.data.evaluation_set import draw_evaluation_set
 from lab41_sce.data.sampler import TrainingMixtures
 from lab41_sce.data.settings import MixtureSettings
 from lab41_sce.data.speech import Speech
-from lab41_sce.data.store_reader import load_store, read_stored_excerpt
+from lab41_sce.data.store_reader import load_store
 from lab41_sce.errors import UserError
 from lab41_sce.runs import config_schema
 from lab41_sce.runs.prepare import load_speech_table
@@ -114,9 +115,17 @@ def test_a_damaged_store_is_an_error(store, tmp_path):
     assert len(load_corpus(store, ["train"], check="headers")) == 72
     with pytest.raises(UserError, match="shard_00001.wav is missing or damaged"):
         load_corpus(store, ["train"], check="samples")
-    with pytest.raises(UserError, match="can be decoded"):
-        path.write_bytes(damaged[:5000])
-        read_stored_excerpt(str(path), 100_000, 200_000, 0.0, 1.0, 10_000)
+    in_shard = load_corpus(store, ["train"], check="headers").query("path.str.endswith('shard_00001.wav')")
+    speech = Speech(in_shard, 10_000)
+    path.write_bytes(damaged[:5000])  # while an experiment runs
+    with pytest.raises(UserError, match="shard_00001.wav is not a shard of a store that can be read .*ends too early"):
+        speech.excerpt(in_shard.sort_values("start")["utterance"].iloc[-1], 0, 10_000)
+    path.unlink()
+    with pytest.raises(UserError, match="shard_00001.wav is not a shard .*No such file"):
+        pickle.loads(pickle.dumps(speech)).excerpt(in_shard["utterance"].iloc[0], 0, 10_000)  # as in another process
+    path.write_bytes(b"no WAV file")
+    with pytest.raises(UserError, match="shard_00001.wav is not a shard of a store that can be read"):
+        Speech(in_shard, 10_000)
     path.write_bytes(damaged[:-2000])
     with pytest.raises(UserError, match="shard_00001.wav is missing or damaged"):
         load_corpus(store, ["train"], check="headers")

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from lab41_sce import atomic_write
+from lab41_sce.data.sampler import STREAM
 from lab41_sce.errors import UserError
 from lab41_sce.runs import run_directory
 from lab41_sce.runs.config_schema import compose_config
@@ -51,6 +52,18 @@ def test_a_free_folder_is_described(begun):
     assert about["command"] == "the command" and about["tensorflow"] and "resumed" not in about
     assert "minutes: 60" in (begun / "config.yaml").read_text()
     assert pd.read_csv(begun / "splits.csv", dtype=str).equals(SPLITS[COLUMNS])
+
+
+def test_a_run_with_an_earlier_stream_of_mixtures_is_resumed_with_a_warning(begun, caplog):
+    file = begun / "version.json"
+    run_directory.open_folder(config("resume=true"), begun, SPLITS, "the command")
+    assert not caplog.messages
+    about = json.loads(file.read_text())
+    assert about.pop("mixture_stream") == STREAM == 2  # versions before 2 did not record it
+    file.write_text(json.dumps(about))
+    run_directory.open_folder(config("resume=true"), begun, SPLITS, "the command")
+    assert "began with version 1 of the training mixtures, and continues with version 2" in caplog.text
+    assert json.loads(file.read_text())["resumed"][-1]["mixture_stream"] == 2
 
 
 def test_an_added_corpus_is_part_of_a_run(begun, tmp_path):
