@@ -87,7 +87,7 @@ class Layout:
         self.verdict = gr.HTML(markup.IDLE)
         self.again = gr.Button("Try 2", visible=False, elem_id="again", size="md")
         self.sounds = gr.HTML(elem_id="sounds")
-        with gr.Accordion("Advanced: masks, embeddings, numbers", open=False, visible=False,
+        with gr.Accordion("Advanced: masks and numbers", open=False, visible=False,
                           elem_id="details") as self.details:
             self.numbers = gr.HTML()
             with gr.Column(visible=False) as self.space:

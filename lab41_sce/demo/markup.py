@@ -23,8 +23,9 @@ SIGNS = {"clear": "✓", "unsure": "⚠"}  # the colour is not the only differen
 
 def message(text: str, failed: bool = False) -> str:
     """Format a status message, also for screen readers."""
-    kind = 'class="status failed" role="alert"' if failed else 'class="status" role="status"'
-    return f"<div {kind}>{escape(text)}</div>"
+    if failed:
+        return f'<div class="status failed" role="alert"><b>Error:</b> {escape(text)}</div>'
+    return f'<div class="status" role="status">{escape(text)}</div>'
 
 
 def working(text: str, share: float) -> str:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ class Page:
                visitor: str) -> Sound:
         """Return the chosen sound."""
         if kind == EXAMPLE:
-            return open_sound(FOLDER / EXAMPLES[example], self.limits)
+            return replace(open_sound(FOLDER / EXAMPLES[example], self.limits), name=example)
         if kind == MIXTURE:
             return make_mixture(*mixture)
         return open_sound(self._upload(file if kind == OWN else recorded, visitor), self.limits)
