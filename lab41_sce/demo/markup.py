@@ -69,7 +69,7 @@ def preview(sound: Sound, folder: Path) -> str:
 def voices(result: Result, folder: Path) -> str:
     """Format the player of a sound, its voices and, if they are known, the true voices, and links to all files."""
     sound, names = result.sound, result.names
-    tracks = [Track("The recording", MIXTURE, sound.signal, muted=True)]
+    tracks = [Track("Recording", MIXTURE, sound.signal, muted=True)]
     true_voices, segments = result.true_voices(), result.separation.activity.segments()
     for index, (name, voice) in enumerate(zip(names, result.voices, strict=True)):
         colour, true = drawing.colour(index), true_voices[index]

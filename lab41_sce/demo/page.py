@@ -42,7 +42,7 @@ ROTATE_SCRIPT = """(degrees, plot) => {
 # On a telephone, the result is below the choices.
 SCROLL_SCRIPT = """() => {
     const result = document.getElementById("result");
-    if (result.offsetWidth > window.innerWidth / 2 + 100) result.scrollIntoView({behavior: "smooth"});
+    if (result.offsetWidth > window.innerWidth / 2 + 100) result.scrollIntoView();
 }"""
 
 logger = logging.getLogger(__name__)
