@@ -1,8 +1,9 @@
 """A result becomes files in the visitor's folder: sounds to play, and the files that the page offers for download.
 
     mixture.wav, voice_1.wav, ..., true_1.wav, ...    16 bits, one scale for all
-    separation.json, speakers.rttm, labels.txt        who speaks when: as `lab41-sce separate` writes it, and for Audacity
-    voices.zip                                        the voices and the three files above
+    separation.json, speakers.rttm                    who speaks when, as `lab41-sce separate` writes it
+    labels.txt                                        who speaks when, for Audacity
+    voices.zip                                        the voices and these three files
 """
 
 import zipfile

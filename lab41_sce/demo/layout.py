@@ -108,7 +108,8 @@ class Layout:
 
 def _recorder(sources: list, label: str, elem_id: str) -> gr.Audio:
     """Build a component that records a sound; Gradio's share button works on its own servers only."""
-    return gr.Audio(sources=sources, type="filepath", editable=False, label=label, elem_id=elem_id, buttons=["download"])
+    return gr.Audio(sources=sources, type="filepath", editable=False, label=label, elem_id=elem_id,
+                    buttons=["download"])
 
 
 def _path(payload: Any) -> str | None:

@@ -37,7 +37,6 @@ def working(text: str, share: float) -> str:
 def verdict(result: Result) -> str:
     """Describe in words and in a colour how many people talk, and whether to trust the voices."""
     separation = result.separation
-    count, person = separation.count, result.person
     line = verdict_in_words(separation, "press Try {}")
     if not line:
         voices = "1 voice" if separation.n_speakers == 1 else f"{separation.n_speakers} voices"
@@ -48,9 +47,10 @@ def verdict(result: Result) -> str:
     elif line.endswith("clear."):
         kind = "clear"
     found = ""
-    if person:
-        found = (f"<p>The first voice is that of {escape(person.name)}.</p>" if separation.enrolled_found else
-                 f"<p>{escape(person.name)} was not found: no voice is similar enough.</p>")
+    if result.person:
+        name = escape(result.person.name)
+        found = (f"<p>The first voice is that of {name}.</p>" if separation.enrolled_found else
+                 f"<p>{name} was not found: no voice is similar enough.</p>")
     sign = f'<span class="sign" aria-hidden="true">{SIGNS[kind]}</span> ' if kind else ""
     return (f'<div class="verdict {kind}" id="verdict" role="status"><p>{sign}{escape(line[0].upper() + line[1:])}</p>'
             f"{found}</div>")
@@ -113,8 +113,9 @@ def scores(table: pd.DataFrame | None) -> str:
                              for metric in METRICS) + "</tr>" for name in table.index)
     note = "" if table.iloc[0].notna().any() else (
         " The number of voices differs from the number of speakers, so the voices cannot be scored.")
-    return ('<table class="scores" id="scores"><caption>Means over the two speakers; larger is better. SDRi is the improvement of '
-            f"the SDR over the mixture. The ideal binary mask is computed from the sources.{note}</caption>"
+    return ('<table class="scores" id="scores"><caption>Means over the two speakers; larger is better. SDRi is the '
+            "improvement of the SDR over the mixture. The ideal binary mask is computed from the sources."
+            f"{note}</caption>"
             f'<thead><tr><th scope="col">signal</th>{heads}</tr></thead><tbody>{rows}</tbody></table>')
 
 

@@ -79,12 +79,12 @@ class Page:
             gr.on([layout.voices.input, layout.system.input, layout.masks.input, layout.name.input,
                    layout.person.change],
                   self.change, [layout.person], layout.outputs, trigger_mode="always_last", **at_once)
+            for button in (layout.go, layout.again):  # Gradio 6 runs the events of a button one after the other
+                button.click(None, js=SCROLL_SCRIPT)
             work: dict[str, Any] = quiet | {"concurrency_limit": 20}
             layout.go.click(self.separate, layout.inputs, layout.outputs, **work)
             layout.again.click(None, [layout.again], [layout.voices], js="(label) => label.match(/\\d+/)[0]").then(
                 self.separate, layout.inputs, layout.outputs, **work)
-            for button in (layout.go, layout.again):
-                button.click(None, js=SCROLL_SCRIPT)
             layout.stop.click(self.cancel, None, layout.outputs, **at_once)
             layout.turn.input(None, [layout.turn, layout.plot], [layout.plot], js=ROTATE_SCRIPT, **quiet)
             page.unload(self.leave)

@@ -56,13 +56,15 @@ def player(tracks: Sequence[Track], folder: Path, sample_rate_hz: int, label: st
 
 def _track(track: Track, address: str, seconds: float, peak: float, several: bool) -> str:
     """Format the row of a track."""
-    title, lower = escape(track.title), escape(track.title[0].lower() + track.title[1:])
+    title = escape(track.title)
     buttons = "" if not several else (
-        f'<button type="button" class="mute" aria-pressed="{str(track.muted).lower()}" aria-label="Mute {lower}">Mute'
-        f'</button><button type="button" class="solo" aria-pressed="false" aria-label="Solo: only {lower}">Solo</button>'
-        f'<a href="{address}/{track.file}" download="{track.file}" aria-label="Download {lower} (WAV)">WAV</a>')
-    speaks = "".join(f'<rect x="{COLUMNS * start / seconds:.1f}" y="0.92" width="{COLUMNS * (end - start) / seconds:.1f}"'
-                     ' height="0.08"/>' for start, end in track.segments)
+        f'<button type="button" class="mute" aria-pressed="{str(track.muted).lower()}" aria-label="Mute {title}">Mute'
+        f'</button><button type="button" class="solo" aria-pressed="false" aria-label="Solo: only {title}">Solo'
+        '</button>'
+        f'<a href="{address}/{track.file}" download="{track.file}" aria-label="Download {title} (WAV)">WAV</a>')
+    scale = COLUMNS / seconds
+    speaks = "".join(f'<rect x="{scale * start:.1f}" y="0.92" width="{scale * (end - start):.1f}" height="0.08"/>'
+                     for start, end in track.segments)
     return (f'<div class="track" role="group" aria-label="{title}" data-name="{Path(track.file).stem}" '
             f'data-source="{address}/{track.file}" style="--colour:{track.colour}"><span class="title">{title}</span>'
             f'<span class="buttons">{buttons}</span><span class="waveform"><svg viewBox="0 -1 {COLUMNS} 2" '

@@ -63,8 +63,8 @@ def make_app(page: Page, host: str, allowed_hosts: Iterable[str] = ()) -> Guard:
     # Gradio 6 checks paths, and keeps idle connections open, only of a page that its own `launch` has started.
     blocks.has_launched = blocks.is_running = True
     # Gradio's history would keep the voices in the browser.
-    gr.mount_gradio_app(app, blocks, "/", theme=theme, css=STYLE, head=SCRIPT, footer_links=[], run_history=False, ssr_mode=False,
-                        mcp_server=False, enable_monitoring=False, pwa=False, show_error=False,
+    gr.mount_gradio_app(app, blocks, "/", theme=theme, css=STYLE, head=SCRIPT, footer_links=[], run_history=False,
+                        ssr_mode=False, mcp_server=False, enable_monitoring=False, pwa=False, show_error=False,
                         max_file_size=round(page.limits.megabytes * 1e6))
     return Guard(OnlyUploads(app, page.visitors), host, allowed_hosts, round(page.limits.megabytes * 1e6) + FORM_BYTES)
 

@@ -76,7 +76,8 @@ def test_recordings_have_limits_and_messages_contain_no_folder(tmp_path):
     assert (sound.signal.shape, sound.sample_rate_hz, sound.seconds, sound.name) == ((16000,), 8000, 2, "talk")
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF and so on")
-    for path, limits, words in ((file, Limits(megabytes=0.01), "0.1 MB"), (file, Limits(seconds=1), "lasts 2 s.*lab41-sce separate"),
+    for path, limits, words in ((file, Limits(megabytes=0.01), "0.1 MB"),
+                                (file, Limits(seconds=1), "lasts 2 s.*lab41-sce separate"),
                                 (broken, Limits(), "not audio"), (tmp_path / "none.wav", Limits(), "no such file")):
         with pytest.raises(UserError, match=words) as raised:
             sounds.open_sound(path, limits)

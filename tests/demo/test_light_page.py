@@ -15,7 +15,8 @@ from lab41_sce.demo.systems import Systems
 
 systems = Systems()
 separate_sound(make_mixture("3 (woman)", "13 (man)", 0.0), Choices(systems.names[0]), systems)
-result = separate_sound(open_sound(FOLDER / EXAMPLES["A woman and a man"], Limits()), Choices(systems.names[0]), systems)
+example = open_sound(FOLDER / EXAMPLES["A woman and a man"], Limits())
+result = separate_sound(example, Choices(systems.names[0]), systems)
 print(len(result.voices), [name for name in ("keras", "tensorflow", "torch", "jax") if name in sys.modules])
 """
 

@@ -23,8 +23,6 @@ import soundfile
 HINT = "make test-browser installs it"
 pytest.importorskip("gradio", reason=f"the page needs Gradio; {HINT}")
 playwright = pytest.importorskip("playwright.sync_api", reason=f"Playwright drives the browser; {HINT}")
-from lab41_sce.demo.sounds import make_mixture
-
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 if BROWSER is None:
     pytest.skip(f"there is no Chromium here; {HINT}, where it may", allow_module_level=True)
@@ -245,20 +243,20 @@ def test_the_voices_play_in_step_alone_and_together(visit):
         page.get_by_role("button", name=name, exact=True).click()
 
     assert error_db(hear(page), one + two) < -60 and error_db(one + two, mixture) < -40
-    press("Solo: only voice 1")
+    press("Solo: only Voice 1")
     heard = hear(page)
     assert error_db(heard, one) < -60 and error_db(heard, two) > -10
-    press("Solo: only voice 2")
+    press("Solo: only Voice 2")
     assert error_db(hear(page), two) < -60
-    press("Solo: only recording")
+    press("Solo: only Recording")
     assert error_db(hear(page), mixture) < -60
-    press("Solo: only recording")
-    press("Mute voice 1")
+    press("Solo: only Recording")
+    press("Mute Voice 1")
     assert error_db(hear(page), two) < -60
-    press("Mute voice 2")
+    press("Mute Voice 2")
     assert np.abs(hear(page)).max() < 1e-6
     pressed = page.locator("#sounds [aria-pressed=true]").evaluate_all("all => all.map(one => one.ariaLabel)")
-    assert pressed == ["Mute recording", "Mute voice 1", "Mute voice 2"]
+    assert pressed == ["Mute Recording", "Mute Voice 1", "Mute Voice 2"]
 
 
 def test_the_player_works_with_the_keyboard(visit):
@@ -281,9 +279,9 @@ def test_the_player_works_with_the_keyboard(visit):
     for _ in range(4):
         page.keyboard.press("Tab")
         names.append(page.evaluate("document.activeElement.ariaLabel"))
-    assert names == ["Mute recording", "Solo: only recording", "Download recording (WAV)", "Mute voice 1"]
+    assert names == ["Mute Recording", "Solo: only Recording", "Download Recording (WAV)", "Mute Voice 1"]
     page.keyboard.press("Enter")
-    assert page.get_by_role("button", name="Mute voice 1").get_attribute("aria-pressed") == "true"
+    assert page.get_by_role("button", name="Mute Voice 1").get_attribute("aria-pressed") == "true"
 
 
 def test_the_result_has_a_verdict_downloads_and_details(visit, tmp_path):
@@ -294,7 +292,7 @@ def test_the_result_has_a_verdict_downloads_and_details(visit, tmp_path):
     green = page.locator("#verdict").evaluate("one => getComputedStyle(one).borderLeftColor")
     assert green == "rgb(22, 128, 60)" and not page.locator("#again").is_visible()
     files = {}
-    for name in ("All voices (ZIP)", "JSON", "RTTM", "Labels for Audacity", "Download voice 2 (WAV)"):
+    for name in ("All voices (ZIP)", "JSON", "RTTM", "Labels for Audacity", "Download Voice 2 (WAV)"):
         with page.expect_download() as download:
             page.get_by_role("link", name=name).click()
         files[name] = tmp_path / download.value.suggested_filename
@@ -303,7 +301,7 @@ def test_the_result_has_a_verdict_downloads_and_details(visit, tmp_path):
     assert json.loads(files["JSON"].read_text())["speakers"] == 2
     assert files["RTTM"].read_text().startswith("SPEAKER")
     assert re.fullmatch(r"([\d.]+\t[\d.]+\tVoice \d\n)+", files["Labels for Audacity"].read_text())
-    assert soundfile.info(files["Download voice 2 (WAV)"]).duration == pytest.approx(EXAMPLE_SECONDS, abs=0.05)
+    assert soundfile.info(files["Download Voice 2 (WAV)"]).duration == pytest.approx(EXAMPLE_SECONDS, abs=0.05)
 
     shown = page.locator("body").inner_text()
     assert not re.search("[Ee]mbedding|[Mm]asks? of|[Bb]inary|SDR|[Pp]robabilit", shown)
@@ -335,6 +333,8 @@ def test_an_uncertain_number_offers_another_one(visit):
 
 def test_a_person_is_found_and_named(visit, tmp_path):
     """The person is a synthetic speaker: the page is given another sentence of the second speaker of its mixture."""
+    from lab41_sce.demo.sounds import make_mixture
+
     file = tmp_path / "alone.wav"
     soundfile.write(file, make_mixture("3 (woman)", "13 (man)", 0, sentence=4).sources[1], 10_000)
     page = visit()
@@ -352,7 +352,7 @@ def test_a_person_is_found_and_named(visit, tmp_path):
                       "True voice 2: speaker 3 (woman)"]
     assert "The first voice is that of Anna ${1+1} {{x}} <b>." in page.locator("#verdict").inner_text()
     assert page.get_by_title("Share").count() == page.get_by_label("Share").count() == 0
-    page.get_by_role("button", name="Solo: only true voice 1").click()
+    page.get_by_role("button", name="Solo: only True voice 1").click()
     true = sound(page, [*tracks(page)][2])[1]
     page.locator("#sounds .play").click()
     page.wait_for_function("document.querySelector('#sounds input[type=range]').value > 1")
@@ -476,8 +476,9 @@ def test_it_makes_a_mixture_and_scores_it(visit):
 def test_it_fits_a_telephone(visit):
     """Nothing is wider than the screen, and no label is cut."""
     page = visit(390, 844)
-    cut = """[...document.querySelectorAll("label, .label-wrap, button, .title, .hint, h1, h2")].filter(
-        (one) => one.offsetParent && one.scrollWidth > one.clientWidth + 1 && one.clientWidth).map((one) => one.innerText)"""
+    cut = """[...document.querySelectorAll("label, button:not(.label-wrap), .label-wrap span, .title, .hint, h2")]
+        .filter((one) => one.offsetParent && one.clientWidth && one.scrollWidth > one.clientWidth + 1)
+        .map((one) => one.innerText)"""
     for kind in ("A mixture of two speakers", "A file of your own", "The microphone", "An example"):
         choose(page, kind)
         page.wait_for_timeout(500)

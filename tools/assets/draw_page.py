@@ -65,7 +65,8 @@ def main(folder: Path) -> None:
     """Draw every state in every size into a folder."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as driver:
-        server = subprocess.Popen([sys.executable, "-m", "lab41_sce.demo", "--port", "0"], stdout=subprocess.PIPE, text=True)
+        server = subprocess.Popen([sys.executable, "-m", "lab41_sce.demo", "--port", "0"], stdout=subprocess.PIPE,
+                                  text=True)
         try:
             [address] = re.findall(r"http://\S+", server.stdout.readline())
             browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
