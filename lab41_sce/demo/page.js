@@ -63,10 +63,9 @@ class VoicePlayer extends HTMLElement {
     }
     if (this.context !== context) return false;
     for (const track of this.tracks) {
-      track.gain = new GainNode(context);
+      track.gain = new GainNode(context, {gain: Number(track.audible)});
       track.gain.connect(context.destination);
     }
-    this.mix();
     return true;
   }
 
@@ -131,10 +130,10 @@ class VoicePlayer extends HTMLElement {
     const pressed = (element, kind) => element.querySelector(kind)?.getAttribute("aria-pressed") === "true";
     const solo = this.tracks.find(({element}) => pressed(element, ".solo"));
     for (const track of this.tracks) {
-      const audible = solo ? track === solo : !pressed(track.element, ".mute");
-      track.element.toggleAttribute("data-silent", !audible);
+      track.audible = solo ? track === solo : !pressed(track.element, ".mute");
+      track.element.toggleAttribute("data-silent", !track.audible);
       // A short ramp makes no click.
-      track.gain?.gain.setTargetAtTime(audible ? 1 : 0, this.context.currentTime, 0.005);
+      track.gain?.gain.setTargetAtTime(Number(track.audible), this.context.currentTime, 0.005);
     }
   }
 

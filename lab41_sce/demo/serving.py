@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterable
@@ -91,7 +92,10 @@ def serve(page: Page, host: str, port: int | None, allowed_hosts: Iterable[str] 
             shown = "localhost" if host in EVERY_ADDRESS else f"[{host}]" if ":" in host else host
             print(f"The page is at http://{shown}:{listener.getsockname()[1]}/ until you press Ctrl-C.", flush=True)
             config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=GOODBYE_SECONDS)
-            uvicorn.Server(config).run([listener])
+            server = uvicorn.Server(config)
+            # uvicorn 0.54 logs a traceback for each connection that a browser still has when the page ends.
+            logging.getLogger("uvicorn.error").addFilter(lambda record: not server.should_exit)
+            server.run([listener])
     finally:
         page.visitors.close()
 
