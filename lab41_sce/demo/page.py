@@ -76,9 +76,9 @@ class Page:
             page.load(self.choose, layout.sound, chosen, **at_once)
             gr.on([*(each.input for each in layout.sound[:-2]), layout.file.change, layout.recorded.change],
                   self.choose, layout.sound, chosen, trigger_mode="always_last", **at_once)
-            gr.on([layout.voices.input, layout.system.input, layout.masks.input, layout.name.input,
-                   layout.person.change],
-                  self.change, [layout.person], layout.outputs, trigger_mode="always_last", **at_once)
+            gr.on([layout.voices.input, layout.system.input, layout.masks.input, layout.name.input],
+                  self.change, None, layout.outputs, trigger_mode="always_last", **at_once)
+            layout.person.change(self.change_person, [layout.person], layout.outputs, **at_once)
             for button in (layout.go, layout.again):  # Gradio 6 runs the events of a button one after the other
                 button.click(None, js=SCROLL_SCRIPT)
             work: dict[str, Any] = quiet | {"concurrency_limit": 20}
@@ -115,16 +115,20 @@ class Page:
                 text, failed = str(error), True
         return self._ended(text, failed) | layout.no_result() | {layout.preview: player}
 
-    def change(self, person: str | None, request: gr.Request) -> dict:
+    def change(self, request: gr.Request) -> dict:
         """Clear a result, which had other settings."""
         self.visitors.cancel(request.session_hash, NEW_CHOICE)
-        text, failed = "Ready. Press Separate.", False
+        return self._ended("Ready. Press Separate.") | self.layout.no_result()
+
+    def change_person(self, person: str | None, request: gr.Request) -> dict:
+        """Check the recording of the person to find; clear a result."""
+        updates = self.change(request)
         try:
             if person is not None:
                 open_sound(self._upload(person, request.session_hash), self.limits)
         except UserError as error:
-            text, failed = str(error), True
-        return self._ended(text, failed) | self.layout.no_result()
+            updates |= self._ended(str(error), failed=True)
+        return updates
 
     def separate(self, kind: str, example: str, first: str, second: str, level_db: float, sentence: int,
                  file: str | None, recorded: str | None, voices: str, system: str, masks: str, person: str | None,

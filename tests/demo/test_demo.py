@@ -416,8 +416,8 @@ def test_the_page_shows_mistakes_as_sentences(systems, tmp_path):
     soundfile.write(file, np.ones(16000), 8000)
     chosen = page.choose(OWN, None, None, None, 0, 1, str(file), None, visitor)
     assert "lasts 2 s" in chosen[status] and not chosen[preview]
-    assert "lasts 2 s" in page.change(str(file), visitor)[status]  # the person's recording
-    assert "there is no recording" in page.change(str(tmp_path / "other.wav"), visitor)[status]
+    assert "lasts 2 s" in page.change_person(str(file), visitor)[status]  # the person's recording
+    assert "there is no recording" in page.change_person(str(tmp_path / "other.wav"), visitor)[status]
     page.limits = Limits()
     chosen = page.choose(EXAMPLE, next(iter(EXAMPLES)), None, None, 0, 1, None, None, visitor)
     assert "Press Separate" in chosen[status] and "<voice-player" in chosen[preview]
@@ -441,7 +441,7 @@ def test_a_new_choice_stops_the_separation_and_clears_the_result(systems, tmp_pa
     show = page._show
 
     def choose_meanwhile(*arguments):
-        cleared = page.change(None, visitor)
+        cleared = page.change(visitor)
         assert cleared[layout.sounds] == "" and cleared[layout.verdict] == markup.IDLE
         return show(*arguments)
 
