@@ -22,9 +22,11 @@ __version__ = "0.2.0"
 
 MODULES = {
     "Separator": "lab41_sce.separation.separator",
+    "evaluation_mixtures": "lab41_sce.runs.run_mixtures",
     "load_audio": "lab41_sce.audio",
     "score": "lab41_sce.evaluation.metrics",
     "separate": "lab41_sce.separation.separator",
+    "training_batches": "lab41_sce.runs.run_mixtures",
 }
 
 __all__ = ["__version__", *MODULES]

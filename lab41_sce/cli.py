@@ -21,7 +21,7 @@ COMMANDS = {
     "calibrate": "teach a trained model to count speakers, from other speech",
     "export": "write a trained model as ONNX or as a SavedModel",
     "store": "pack a corpus into a few large files that load fast",
-    "download": "download parts of LibriSpeech",
+    "download": "download parts of LibriSpeech, and metadata of LibriMix",
     "sweep": "summarise the runs of a sweep in one table",
     "demo": "open a page in the browser that separates recordings",
 }

@@ -8,6 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import absl.logging
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -72,3 +73,27 @@ def evaluation_set(corpus_root):
     utterances = splits.split(load_corpus(corpus_root, ["train"]), 2)
     speech = Speech(utterances, 10000)
     return speech, draw_evaluation_set(speech, utterances, "unseen", 2, 1, 1.5, 0.95)
+
+
+@pytest.fixture(scope="session")
+def scored_run(corpus_root, tmp_path_factory):
+    """Make the folder of a run with noise, as an experiment writes it, with its `Prepared` and its evaluation set."""
+    from lab41_sce.data.evaluation_set import add_noise_at
+    from lab41_sce.runs.config_schema import check, compose_config
+    from lab41_sce.runs.prepare import load_split_speech, prepare
+    from lab41_sce.runs.run_directory import describe_run
+
+    folder = tmp_path_factory.mktemp("run")
+    config = compose_config([f"corpus.root={corpus_root}", "corpus.subsets=[train]", "seed=3", "mixtures.batch_size=2",
+                             "mixtures.seconds=0.5", "mixtures.speeds=[0.9,1]", "noise.kinds=[white]",
+                             "noise.training_snr_db=[0,10]", "validation.per_kind=1", "validation.seconds=1",
+                             "training.updates=1"])
+    settings = check(config)
+    recorded = load_split_speech(settings)
+    describe_run(config, folder, {})
+    recorded[["utterance", "speaker", "subset", "split"]].to_csv(folder / "splits.csv", index=False)
+    prepared = prepare(config, settings, recorded)
+    clean = draw_evaluation_set(prepared.speech, recorded, "unseen", 2, 1, 1.5, 0.95)
+    mixtures = pd.concat([clean, add_noise_at(clean[:2], prepared.noise, 5.0)])
+    mixtures.to_csv(folder / "evaluation.csv", index=False)
+    return folder, prepared, mixtures

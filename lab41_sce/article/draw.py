@@ -150,7 +150,7 @@ def _of_model(run: Path, config: dict) -> dict[str, Callable[[], Figure]]:
     grid = spectrogram_figures.Grid.of(model.front_end)
 
     def masking() -> Figure:
-        masks = estimate_masks(model, mixture, len(sources))
+        masks = np.abs(estimate_masks(model, mixture, len(sources)))  # those with a phase are complex
         _, order = linear_sum_assignment(np.einsum("rtf,stf->rs", parts * levels, masks), maximize=True)
         return spectrogram_figures.masking(levels, masks[order], parts, grid)
 

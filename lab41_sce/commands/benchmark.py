@@ -3,6 +3,8 @@
     lab41-sce benchmark libri2mix --metadata libri2mix_test-clean.csv --librispeech LibriSpeech --out OUT
     lab41-sce benchmark libri2mix --root Libri2Mix --sexes SPEAKERS.TXT --out OUT
     lab41-sce benchmark whamr --root whamr --mixture mix_both_reverb --sexes spkrinfo.txt --out OUT
+    lab41-sce benchmark run --root runs/reproduce --systems pretrained mine=my_module:separate --out OUT
+    lab41-sce benchmark recordings --mixtures sessions --rttm turns.rttm --out OUT
     lab41-sce benchmark folders --mixtures mix --sources s1 s2 --systems pretrained other=voices --out OUT
 """
 
@@ -31,6 +33,7 @@ from lab41_sce.evaluation.definitions import ALL_METRICS, ENERGY_METRICS
 from lab41_sce.evaluation.perceptual import check_metrics
 from lab41_sce.process_pool import ENGINES
 
+BUSY = "another call writes scores to {}; wait for it, or choose another --out."
 SYSTEMS = ("pretrained", "unprocessed", "ideal_binary_mask", "ideal_ratio_mask")
 
 
@@ -50,6 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"--jobs {options.jobs} is not possible; give a number of processes, or -1 (one per core).")
     if options.first is not None and options.first < 1:
         raise UserError(f"--first {options.first} is not possible; give the number of mixtures to score, at least 1.")
+    given = shlex.join(["lab41-sce", "benchmark", *(sys.argv[1:] if arguments is None else arguments)])
+    if options.set == "recordings":
+        print(f"{_score_recordings(options, given)}\nScores: {options.out.resolve()}")
+        return 0
+    if options.rttm:
+        raise UserError(f"--rttm goes with recordings only; leave it out of {options.set}.")
     benchmark = load_set(options)
     metrics = [metric for metric in ALL_METRICS if metric in {"SI-SDR", *options.metrics}]
     check_metrics(metrics, benchmark.sample_rate_hz)
@@ -60,15 +69,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     systems = build_systems(options.systems, benchmark)
     make_folder(options.out)
-    busy = f"another call writes scores to {options.out}; wait for it, or choose another --out."
-    with lock(options.out / ".lock", busy):
-        given = sys.argv[1:] if arguments is None else arguments
-        open_benchmark(options.out, benchmark, shlex.join(["lab41-sce", "benchmark", *given]))
+    with lock(options.out / ".lock", BUSY.format(options.out)):
+        open_benchmark(options.out, benchmark, given)
         scores = score_benchmark(options.out, benchmark, systems, metrics, options.jobs, options.parallel_backend)
         summary, differences = summarise_benchmark(options.out, scores, systems[0].name)
         text = write_benchmark_report(options.out, summary, differences, systems[0].name, len(benchmark.mixtures))
     print(f"{text}\nScores: {options.out.resolve()}")
     return 0
+
+
+def _score_recordings(options: argparse.Namespace, command: str) -> str:
+    """Score systems on recordings without true voices, and return the table."""
+    _require(options, "mixtures", "rttm")
+    _refuse(options, "root", "metadata", "librispeech", "noise", "part", "rate", "mixture", "length", "references",
+            "sexes", "sources", "more_than_sources", "speaker_ids")
+    if options.metrics is not ENERGY_METRICS:
+        raise UserError("--metrics has no effect on recordings without true voices; leave it out.")
+    from lab41_sce.reporting.benchmark_report import write_recordings_report  # loads pandas
+    from lab41_sce.runs.benchmark import begin_folder
+    from lab41_sce.runs.recordings_benchmark import build_diarisation_systems, load_recordings, score_recordings
+
+    recordings = load_recordings(options.mixtures, options.rttm, options.files, options.first)
+    systems = build_diarisation_systems(["pretrained"] if options.systems is SYSTEMS else options.systems)
+    make_folder(options.out)
+    with lock(options.out / ".lock", BUSY.format(options.out)):
+        begin_folder(options.out, {"set": f"recordings {options.mixtures.name}"}, command)
+        _, summary = score_recordings(options.out, recordings, systems)
+        return write_recordings_report(options.out, summary)
 
 
 def load_set(options: argparse.Namespace) -> BenchmarkSet:
@@ -89,6 +116,13 @@ def load_set(options: argparse.Namespace) -> BenchmarkSet:
         parts = () if options.more_than_sources else (*options.sources, *([options.noise] if options.noise else []))
         folders = MixtureFolders(options.mixtures, tuple(options.sources), parts)
         return load_folders("folders", folders, rate_hz, sexes, options.speaker_ids, options.first, options.files)
+    if name == "run":
+        _require(options, "root")
+        _refuse(options, "metadata", "librispeech", "noise", "rate", "mixture", "length", "references", "sexes",
+                "mixtures", "sources", "more_than_sources", "speaker_ids")
+        from lab41_sce.runs.run_mixtures import load_run  # loads Keras
+
+        return load_run(options.root, options.part or "unseen", options.first)
     rate_hz, length = rate_hz or 8000, options.length or "min"
     mixture = options.mixture or ("mix_both_reverb" if name == "whamr" else MIXTURES[name][0])
     if mixture not in MIXTURES[name]:
@@ -138,20 +172,26 @@ def _parser() -> Parser:
                     "differences.",
         epilog="Repeat an interrupted command to continue. Exit status: 0 complete, 1 error, 2 wrong arguments, "
                "130 interrupted.")
-    parser.add_argument("set", choices=(*NUMBER_OF_SPEAKERS, "folders"), metavar="SET",
-                        help=f"one of {', '.join(NUMBER_OF_SPEAKERS)}; or folders, for any other mixtures")
+    parser.add_argument("set", metavar="SET",
+                        choices=(*NUMBER_OF_SPEAKERS, "folders", "run", "recordings"),
+                        help=f"one of {', '.join(NUMBER_OF_SPEAKERS)}; folders, for any other mixtures; run, for "
+                             "the mixtures that an experiment was scored on; or recordings without true voices, for "
+                             "counts and diarisation error rates")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder for scores and tables")
     parser.add_argument("--systems", nargs="+", default=SYSTEMS, metavar="SYSTEM",
-                        help="pretrained, the folder of a run, a .keras file, a folder of separated voices, "
-                             "unprocessed, ideal_binary_mask, ideal_ratio_mask, phase_sensitive_mask or nmf_blind; "
+                        help="pretrained, the folder of a run, a .keras file, a folder of separated voices, a function "
+                             "of your own as package.module:name, unprocessed, "
+                             "ideal_binary_mask, ideal_ratio_mask, phase_sensitive_mask or nmf_blind; "
                              "NAME=PATH gives a name; differences are from the first one "
                              f"(default: {' '.join(SYSTEMS)})")
-    parser.add_argument("--root", type=Path, metavar="FOLDER", help="root of the generated set")
+    parser.add_argument("--root", type=Path, metavar="FOLDER", help="root of the generated set; of run: the folder of "
+                                                                       "the run")
     parser.add_argument("--metadata", type=Path, metavar="CSV", help="metadata of LibriMix, instead of --root")
     parser.add_argument("--librispeech", type=Path, metavar="FOLDER", help="LibriSpeech, for --metadata")
     parser.add_argument("--noise", type=Path, metavar="FOLDER",
                         help="WHAM!'s folder wham_noise, for --metadata; of folders: the noise in the mixtures")
-    parser.add_argument("--part", metavar="NAME", help="test or dev of LibriMix, tt, cv or tr (default: test or tt)")
+    parser.add_argument("--part", metavar="NAME", help="test or dev of LibriMix, tt, cv or tr (default: test or "
+                                                       "tt); of run: the split (default: unseen)")
     parser.add_argument("--rate", type=int, choices=RATES_HZ, metavar="HZ", help="8000 (default) or 16000")
     parser.add_argument("--length", choices=LENGTHS, help="length of the mixtures: that of the shortest source (min, "
                                                           "the default), or of the longest")
@@ -161,7 +201,10 @@ def _parser() -> Parser:
                         help="true sources of whamr (default: anechoic)")
     parser.add_argument("--sexes", type=Path, metavar="FILE",
                         help="SPEAKERS.TXT of LibriSpeech or spkrinfo.txt of WSJ0, for scores by the sexes")
-    parser.add_argument("--mixtures", type=Path, metavar="FOLDER", help="of folders: the mixtures")
+    parser.add_argument("--mixtures", type=Path, metavar="FOLDER", help="of folders: the mixtures; of recordings: "
+                                                                           "these")
+    parser.add_argument("--rttm", type=Path, metavar="PATH",
+                        help="of recordings: RTTM file of the true turns, or folder of RTTM files")
     parser.add_argument("--sources", type=Path, nargs="+", metavar="FOLDER", help="of folders: one for each source")
     parser.add_argument("--more-than-sources", action="store_true",
                         help="of folders: the mixtures contain more than their sources and --noise, such as echoes")

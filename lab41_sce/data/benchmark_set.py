@@ -47,7 +47,7 @@ class BenchmarkSet:
         name: such as "libri2mix test mix_clean min 8000 Hz".
         sample_rate_hz: of all signals.
         mixtures: in the order of the set.
-        of_librispeech: whether the ids of the speakers are those of LibriSpeech.
+        corpus: corpus of the ids of the speakers, "librispeech" or "embedded"; empty for others.
 
     Raises:
         UserError: two mixtures have the same name.
@@ -56,7 +56,7 @@ class BenchmarkSet:
     name: str
     sample_rate_hz: int
     mixtures: tuple[BenchmarkMixture, ...]
-    of_librispeech: bool = False
+    corpus: str = ""
 
     def __post_init__(self) -> None:
         names = Counter(mixture.name for mixture in self.mixtures)

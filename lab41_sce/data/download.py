@@ -1,5 +1,7 @@
 """Names of LibriSpeech subsets become a tree of audio files (`librispeech.py`), downloaded from OpenSLR.
 
+Names of LibriMix's metadata become its CSV files (`librimix.py`).
+
 OpenSLR 12 has the full corpus, OpenSLR 31 has Mini LibriSpeech. Each archive passes through three states, so that an
 interrupted download continues: `<subset>.tar.gz.part` (incomplete), `<subset>.tar.gz` (complete, checksum verified),
 `<subset>/` (unpacked).
@@ -12,17 +14,14 @@ import gzip
 import logging
 import shutil
 import tarfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
-import pooch
-import requests
-import urllib3
 from tqdm import tqdm
 
 from lab41_sce.atomic_write import lock, make_folder, put_in_place
+from lab41_sce.data.transfer import file_size, has_checksum, obtain
 from lab41_sce.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -59,9 +58,15 @@ ARCHIVES = {
     "dev-clean-2": Archive(31, "md5:6d7ab67ac6a1d2c993d050e16d61080d", "126 MB"),
 }
 
-CHUNK_BYTES = 256 * 1024
-TIMEOUTS_SECONDS = (10, 60)  # to connect, and between two pieces of data
-MAX_RETRIES = 3
+# Of LibriMix (Cosentino et al. 2020, MIT licence), at the commit that `librimix.py` was compared with.
+LIBRIMIX_URL = "https://raw.githubusercontent.com/JorisCos/LibriMix/b898ca375c03e4039cdb3dbe3dd485aad58ec7d1/metadata"
+LIBRIMIX_METADATA = {  # SHA-256
+    "libri2mix_dev-clean": "43ad88e65ee8678be73a79920fba1dcf44fa87271ba95a57205707edc0b85f77",
+    "libri2mix_test-clean": "e3d4dc64a03fbbb00ba807a821df2994dbc0c3a9c6fe6a176cfa14949bd8624e",
+    "libri3mix_dev-clean": "28e95cd9fdcc7d5ba91772ee000ad3cdaa7b960f6b2b5051f0ba1e967d56ece6",
+    "libri3mix_test-clean": "83c7e053c6741b2d6268a4b03ca8344c5a23c51ea5560450baeed574fd59cbb8",
+}
+
 MAX_GROWTH, SMALL_BYTES = 4, 10_000_000  # an archive of speech unpacks to less than 4 times its size, or to 10 MB
 
 
@@ -108,13 +113,45 @@ def download_subsets(subsets: Sequence[str], root: Path, mirror: str | None = No
         archive = root / f"{subset}.tar.gz"
         try:
             root.mkdir(parents=True, exist_ok=True)
-            _obtain(url, archive, catalogue[subset].checksum, retry_wait_seconds)
+            obtain(url, archive, catalogue[subset].checksum, retry_wait_seconds,
+                   "use a folder that already holds the subset (corpus.root)")
             _unpack(archive, subset, root)
             archive.unlink()
         except OSError as error:
             raise UserError(f"{subset} could not be written to {root} ({error.strerror or error}): make room there or "
                             "choose another folder, then run again, which continues the download.") from error
         logger.info("%s is now in %s", subset, root)
+
+
+def download_metadata(names: Sequence[str], root: Path, mirror: str | None = None, *,
+                      catalogue: Mapping[str, str] = LIBRIMIX_METADATA, retry_wait_seconds: float = 1.0) -> None:
+    """Download metadata files of LibriMix, continuing where an earlier call stopped.
+
+    Args:
+        names: from `catalogue`, such as `["libri2mix_test-clean"]`.
+        root: folder for the files, made if it does not exist.
+        mirror: URL to which, for example, `/Libri2Mix/libri2mix_test-clean.csv` is added; None for GitHub.
+        catalogue: the SHA-256 checksum of each file.
+        retry_wait_seconds: pause before each retry after a dropped connection.
+
+    Raises:
+        UserError: the URL cannot be reached, the file has another checksum, or `root` cannot be written. A file in
+            `root` with other content stays as it is.
+    """
+    make_folder(root)
+    with lock(root / ".download.lock"):
+        for name in names:
+            file, checksum = root / f"{name}.csv", f"sha256:{catalogue[name]}"
+            if file.exists() and not has_checksum(file, checksum):
+                raise UserError(f"{file} is not the file of LibriMix; move it to another place, and run again.")
+            try:
+                folder = name.partition("_")[0].replace("libri", "Libri").replace("mix", "Mix")
+                obtain(f"{(mirror or LIBRIMIX_URL).rstrip('/')}/{folder}/{name}.csv", file, checksum,
+                       retry_wait_seconds)
+            except OSError as error:
+                raise UserError(f"{name} could not be written to {root} ({error.strerror or error}): make room there "
+                                "or choose another folder, then run again, which continues the download.") from error
+            logger.info("%s is now in %s", file.name, root)
 
 
 def _require_known(subsets: Sequence[str], catalogue: Mapping[str, Archive]) -> None:
@@ -125,76 +162,6 @@ def _require_known(subsets: Sequence[str], catalogue: Mapping[str, Archive]) -> 
                             f"{', '.join(catalogue)}.")
 
 
-def _obtain(url: str, archive: Path, checksum: str, retry_wait_seconds: float) -> None:
-    """Download the file at `url` to `archive`, and verify its checksum."""
-    if archive.exists():
-        _verify(archive, checksum)
-        return
-    part = archive.with_name(archive.name + ".part")
-    failures = 0
-    while True:
-        size_before = _size(part)
-        try:
-            _receive(url, part)
-            break
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            # A connection that delivered data resets the count: 30 GB may need many connections.
-            failures = 1 if _size(part) > size_before else failures + 1
-            response = getattr(error, "response", None)
-            refused = response is not None and response.status_code < 500
-            if refused or failures > MAX_RETRIES:
-                reason = type(error).__name__ if response is None else f"HTTP status {response.status_code}"
-                raise UserError(
-                    f"{url} could not be reached ({reason}): connect to the internet and run again, which continues "
-                    f"the download, or download the file by hand to {archive}, or use a folder that already holds the "
-                    "subset (corpus.root)."
-                ) from error
-            logger.warning("%s: no connection (%s), trying again", url, type(error).__name__)
-            time.sleep(retry_wait_seconds)
-    _verify(part, checksum)
-    put_in_place(part, archive)
-
-
-def _receive(url: str, part: Path) -> None:
-    """Append the missing bytes of the file at `url` to `part`, in one request."""
-    size = _size(part)
-    headers = {"Accept-Encoding": "identity"}
-    if size:
-        headers["Range"] = f"bytes={size}-"
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS_SECONDS) as response:
-        if size and response.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # the file has no further bytes; the checksum is verified later
-        response.raise_for_status()
-        if response.status_code != requests.codes.partial_content:
-            size = 0  # the server cannot resume: it sends the whole file
-        length = response.headers.get("Content-Length")
-        total = None if length is None else size + int(length)
-        progress = tqdm(desc=part.stem, total=total, initial=size, unit="B", unit_scale=True, disable=None)
-        with part.open("ab" if size else "wb") as file, progress:
-            # The raw stream: some servers declare .gz as a content encoding, and requests would decompress it.
-            while chunk := response.raw.read(CHUNK_BYTES):
-                file.write(chunk)
-                progress.update(len(chunk))
-    if total is not None and _size(part) < total:
-        raise requests.ConnectionError(f"{_size(part)} of {total} bytes arrived")
-
-
-def _size(path: Path) -> int:
-    """Return the size of a file in bytes, 0 if it does not exist."""
-    return path.stat().st_size if path.exists() else 0
-
-
-def _verify(path: Path, checksum: str) -> None:
-    """Delete a file and raise UserError if its checksum is wrong."""
-    logger.info("checking %s", path)
-    algorithm, expected = checksum.split(":")
-    found = pooch.file_hash(str(path), alg=algorithm)
-    if found != expected:
-        path.unlink()
-        raise UserError(f"{path} was damaged and has been deleted ({algorithm} {found}, expected {expected}): run "
-                        "again to download it again, from another mirror if this repeats.")
-
-
 def _unpack(archive: Path, subset: str, root: Path) -> None:
     """Unpack `archive` into a temporary folder, then move its text files and its subset to `root`."""
     unpacking = root / f"{subset}.unpacking"
@@ -203,7 +170,7 @@ def _unpack(archive: Path, subset: str, root: Path) -> None:
     # Python 3.10 before 3.10.12 and 3.11 before 3.11.4 have no filters; _refuse_unsafe is the only check there.
     safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
     try:
-        max_bytes = max(SMALL_BYTES, MAX_GROWTH * _size(archive))
+        max_bytes = max(SMALL_BYTES, MAX_GROWTH * file_size(archive))
         with _Bounded(archive, max_bytes) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tqdm(tar, desc=f"unpacking {subset}", unit=" files", disable=None):
                 _refuse_unsafe(member)
@@ -213,7 +180,7 @@ def _unpack(archive: Path, subset: str, root: Path) -> None:
             raise tarfile.ReadError(f"it has no folder LibriSpeech/{subset}")
         for text in corpus.glob("*.TXT"):
             # Every archive contains SPEAKERS.TXT; if two differ, the longer one lists more speakers.
-            if _size(text) > _size(root / text.name):
+            if file_size(text) > file_size(root / text.name):
                 put_in_place(text, root / text.name)
         put_in_place(corpus / subset, root / subset)  # last: this folder marks the subset as complete
     except Exception as error:  # tarfile raises exceptions of many types for a damaged or hostile archive

@@ -16,12 +16,14 @@ import itertools
 import logging
 import zlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
 
+from lab41_sce.data.benchmark_set import BenchmarkMixture, BenchmarkSet
 from lab41_sce.data.mixture import Mixture, centre, level_gains
 from lab41_sce.data.noise import Noise, scale_to_snr
 from lab41_sce.data.speech import Speech
@@ -122,7 +124,7 @@ def add_noise_at(mixtures: pd.DataFrame, noise: Noise, snr_db: float, seed: int 
     return noisy.assign(**renamed)
 
 
-def load_mixture(speech: Speech, row: Mapping[str, Any] | pd.Series, noise: Noise | None = None) -> Mixture:
+def load_mixture(speech: Speech, row: Mapping[Any, Any] | pd.Series, noise: Noise | None = None) -> Mixture:
     """Make the mixture that a row of an evaluation set defines.
 
     Raises:
@@ -151,6 +153,26 @@ def load_mixture(speech: Speech, row: Mapping[str, Any] | pd.Series, noise: Nois
     drawn = noise.draw(row["noise"], np.random.default_rng(int(row["noise_seed"])), sources.shape[1],
                        base_split(row["split"]), speakers)
     return Mixture(sources, tuple(speakers), scale_to_snr(drawn, sources.sum(axis=0), row["snr_db"]))
+
+
+def frozen_evaluation_set(name: str, speech: Speech, mixtures: pd.DataFrame, noise: Noise | None = None,
+                          corpus: str = "") -> BenchmarkSet:
+    """Return the mixtures of an evaluation set in the form of a published set.
+
+    Args:
+        name: of the set, for tables.
+        speech: the signals.
+        mixtures: evaluation set with one sample rate.
+        noise: its noise, if it has any.
+        corpus: see `BenchmarkSet`.
+    """
+    rows = mixtures.to_dict("records")
+    places = [int(column.removeprefix("utterance_")) for column in mixtures if str(column).startswith("utterance_")]
+    speakers = [tuple(str(row[f"speaker_{place}"]) for place in places if isinstance(row[f"utterance_{place}"], str))
+                for row in rows]
+    frozen = tuple(BenchmarkMixture(row["mixture"], row["kind"], of_row, partial(load_mixture, speech, row, noise))
+                   for row, of_row in zip(rows, speakers, strict=True))
+    return BenchmarkSet(name, speech.sample_rate_hz, frozen, corpus)
 
 
 def _draw_source(rng: np.random.Generator, speech: Speech, names: np.ndarray, length: int, pre_emphasis: float,

@@ -89,7 +89,7 @@ def load_librimix(metadata: Path, librispeech: Path, noise: Path | None, n_speak
         mixtures.append(BenchmarkMixture(row["mixture_ID"], table.kind(speakers), speakers, read))
     part = re.sub(r"^libri\dmix_", "", metadata.stem)
     return BenchmarkSet(f"libri{n_speakers}mix {part} {mixture} {length} {sample_rate_hz} Hz", sample_rate_hz,
-                        tuple(mixtures), of_librispeech=True)
+                        tuple(mixtures), corpus="librispeech")
 
 
 def _read_metadata(path: Path, n_speakers: int) -> list[dict[str, Any]]:

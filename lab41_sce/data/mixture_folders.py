@@ -130,7 +130,8 @@ def load_folders(name: str, folders: MixtureFolders, sample_rate_hz: int | None 
         speakers = speakers[: len(folders.sources)]
         read = partial(_read, path, folders, n_samples, speakers)
         mixtures.append(BenchmarkMixture(path.stem, table.kind(speakers), speakers, read))
-    return BenchmarkSet(name, sample_rate_hz, tuple(mixtures), of_librispeech=speaker_ids == LIBRISPEECH_IDS)
+    corpus = "librispeech" if speaker_ids == LIBRISPEECH_IDS else ""
+    return BenchmarkSet(name, sample_rate_hz, tuple(mixtures), corpus)
 
 
 def _read(path: Path, folders: MixtureFolders, n_samples: int, speakers: tuple[str, ...]) -> Mixture:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 ENERGY_METRICS = ("SDR", "SIR", "SAR", "SI-SDR")  # in dB
-PERCEPTUAL_METRICS = ("STOI", "ESTOI", "PESQ-NB", "PESQ-WB")  # of the packages in the extra `metrics`
+PERCEPTUAL_METRICS = ("STOI", "ESTOI", "PESQ-NB", "PESQ-WB", "WAcc")  # of the packages in the extra `metrics`
 ALL_METRICS = ENERGY_METRICS + PERCEPTUAL_METRICS
-PACKAGES = {"STOI": "pystoi", "ESTOI": "pystoi", "PESQ-NB": "pesq", "PESQ-WB": "pesq"}
+PACKAGES = {"STOI": "pystoi", "ESTOI": "pystoi", "PESQ-NB": "pesq", "PESQ-WB": "pesq",
+            "WAcc": "pocketsphinx"}
 _BSS_EVAL = ("{names}: BSS Eval of sources with a distortion filter of 512 taps (Vincent et al. 2006), in dB, at the "
              "sample rate of the mixture; mir_eval {mir_eval}.")
 _STOI = "from 0 to 1, at 10 kHz; pystoi {pystoi}."
@@ -21,6 +22,8 @@ DEFINITIONS = {
     "ESTOI": f"ESTOI: extended STOI (Jensen and Taal 2016), {_STOI}",
     "PESQ-NB": f"PESQ-NB: narrow-band PESQ (ITU-T P.862 with P.862.1), MOS-LQO from 1 to 4.5, at 8 kHz, {_PESQ}",
     "PESQ-WB": f"PESQ-WB: wide-band PESQ (ITU-T P.862.2), MOS-LQO from 1 to 4.6, at 16 kHz, {_PESQ}",
+    "WAcc": "WAcc: word accuracy, 1 minus the word error rate against the words that are recognised in the true voice, "
+            "American English, at 16 kHz; pocketsphinx {pocketsphinx}.",
 }
 
 
@@ -54,7 +57,7 @@ def caption(names: Iterable[str]) -> str:
     wanted = {base_metric(name) for name in names}
     bss_eval = [metric for metric in ENERGY_METRICS[:3] if metric in wanted]
     sentences = [_BSS_EVAL] * bool(bss_eval) + [text for metric, text in DEFINITIONS.items() if metric in wanted]
-    versions = {package: _version(package) for package in ("mir_eval", "pystoi", "pesq")}
+    versions = {package: _version(package) for package in ("mir_eval", *{*PACKAGES.values()})}
     return " ".join(sentence.format(names=", ".join(bss_eval), **versions) for sentence in sentences)
 
 

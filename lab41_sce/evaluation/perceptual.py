@@ -1,7 +1,8 @@
-"""True sources and their estimates `[S, N]` become STOI, ESTOI and PESQ of each source.
+"""True sources and their estimates `[S, N]` become STOI, ESTOI, PESQ and word accuracy of each source.
 
-STOI and ESTOI (pystoi) estimate how much of the speech is understood, PESQ (pesq) how good it sounds. The packages are
-in the extra `metrics`. A value is NaN if pystoi or pesq finds too little speech in the reference.
+STOI and ESTOI (pystoi) estimate how much of the speech is understood, PESQ (pesq) how good it sounds, and the word
+accuracy how much a recogniser understands (`words.py`). The packages are in the extra `metrics`. A value is NaN if its
+package finds too little speech in the reference.
 """
 
 import math
@@ -14,6 +15,7 @@ import numpy as np
 from lab41_sce import audio
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.definitions import PACKAGES, PERCEPTUAL_METRICS
+from lab41_sce.evaluation.words import word_accuracy
 
 PESQ_RATES_HZ = {"PESQ-NB": 8000, "PESQ-WB": 16000}
 # pesq 0.0.4 keeps at most 50 utterances, in memory of fixed size; each takes 0.4 s or more.
@@ -56,10 +58,10 @@ def perceptual_scores(references: np.ndarray, estimates: np.ndarray, sample_rate
     """
     wanted = [metric for metric in PERCEPTUAL_METRICS if metric in set(metrics)]
     check_metrics(wanted, sample_rate_hz)
-    functions = {metric: _pesq if metric in PESQ_RATES_HZ else _stoi for metric in wanted}
-    return {metric: np.array([function(metric, reference, estimate, sample_rate_hz)
+    functions = {"STOI": _stoi, "ESTOI": _stoi, "PESQ-NB": _pesq, "PESQ-WB": _pesq, "WAcc": _word_accuracy}
+    return {metric: np.array([functions[metric](metric, reference, estimate, sample_rate_hz)
                               for reference, estimate in zip(references, estimates, strict=True)])
-            for metric, function in functions.items()}
+            for metric in wanted}
 
 
 def _stoi(metric: str, reference: np.ndarray, estimate: np.ndarray, sample_rate_hz: int) -> float:
@@ -96,3 +98,8 @@ def _pesq(metric: str, reference: np.ndarray, estimate: np.ndarray, sample_rate_
         except (NoUtterancesError, BufferTooShortError):
             continue
     return float(np.mean(scores)) if scores else math.nan
+
+
+def _word_accuracy(metric: str, reference: np.ndarray, estimate: np.ndarray, sample_rate_hz: int) -> float:
+    """Compute the word accuracy."""
+    return word_accuracy(reference, estimate, sample_rate_hz)

@@ -2,7 +2,7 @@
 
 A system is a function that receives a `Mixture` and returns masks `[S, T, F]`. Systems that can separate a recording
 use only `mixture.signal` and `mixture.n_speakers`. Oracles also use `mixture.sources`. A system with another front end
-has it as the attribute `front_end`.
+has it as the attribute `front_end`. A `WaveformSystem` returns signals instead of masks.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ from lab41_sce.data.speech import Speech
 from lab41_sce.evaluation.definitions import ENERGY_METRICS
 from lab41_sce.evaluation.parallel_scoring import LABELS, score_mixtures
 from lab41_sce.methods.base import System
+from lab41_sce.methods.waveform import WaveformSystem
 from lab41_sce.models.clustering import oracle_centroid_masks
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
@@ -55,8 +56,8 @@ def apply_masks(front_end: FrontEnd, mixture: np.ndarray, masks: np.ndarray) -> 
     return front_end.synthesise(front_end.spectrogram(mixture) * masks, len(mixture))
 
 
-def score_systems(front_end: FrontEnd, systems: Mapping[str, System], speech: Speech, mixtures: pd.DataFrame,
-                  n_jobs: int = -1, keep: Callable | None = None, noise: Noise | None = None,
+def score_systems(front_end: FrontEnd, systems: Mapping[str, System | WaveformSystem], speech: Speech,
+                  mixtures: pd.DataFrame, n_jobs: int = -1, keep: Callable | None = None, noise: Noise | None = None,
                   engine: str = "loky", metrics: Sequence[str] = ENERGY_METRICS) -> pd.DataFrame:
     """Score every system on every mixture of an evaluation set.
 
@@ -80,6 +81,9 @@ def score_systems(front_end: FrontEnd, systems: Mapping[str, System], speech: Sp
             mixture = load_mixture(speech, row, noise)
             estimates = {}
             for name, system in systems.items():
+                if isinstance(system, WaveformSystem):
+                    estimates[name] = system.voices(mixture, front_end.sample_rate_hz)
+                    continue
                 own_front_end: Any = getattr(system, "front_end", front_end)
                 estimates[name] = apply_masks(own_front_end, mixture.signal, system(mixture))
             if keep is not None:

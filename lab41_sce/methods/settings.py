@@ -28,6 +28,9 @@ class Arguments:
     filters: list[int] = setting([1], "Filters in each stage", at_least=1)
     dense_units: int = setting(1, "Units of the layer before the last", at_least=1)
     dilations: list[int] = setting([1], "Frames between the taps of each layer", at_least=1)
+    hidden_width: int = setting(1, "Filters of the convolutions over time", at_least=1)
+    kmeans_iterations: int = setting(0, "Iterations of k-means in the loss", at_least=0)
+    max_snr_db: float = setting(30.0, "Largest signal-to-noise ratio in the loss", unit="dB", at_least=0.0)
     segment_frames: int | None = setting(None, "Frames in an input of the network", at_least=1)
     embedding_size: int = setting(1, "Numbers in the embedding of a bin", at_least=1)
     num_negatives: int = setting(0, "Speakers drawn from outside a mixture", at_least=0)
@@ -50,6 +53,7 @@ class Arguments:
     power: float = setting(1.0, "Exponent of the magnitudes in ratio masks", at_least=TINY)
     beta_loss: str = setting("frobenius", "Divergence to minimise", choices=("kullback-leibler", "frobenius"))
     seed: int = setting(0, "Seed", at_least=0)
+    function: str = setting("", "Function that separates, as package.module:name")
 
 
 def check_arguments(call: Mapping[str, Any], name: str) -> None:

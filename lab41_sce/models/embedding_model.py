@@ -19,6 +19,9 @@ from lab41_sce.models import Tensor
 from lab41_sce.models.front_end import FrontEnd, magnitude, refuse_onnx
 from lab41_sce.models.mask_estimation import EmbeddingMasks, renamed_arguments
 
+PARTS = ("front_end", "network", "mask_network")
+SETTINGS = ("unit_norm", "range_db", "soft_scale", "cluster_variance", "verification_threshold", "hop_reduction")
+
 
 @keras.saving.register_keras_serializable("lab41_sce")
 class EmbeddingModel(keras.Model, EmbeddingMasks):
@@ -38,16 +41,18 @@ class EmbeddingModel(keras.Model, EmbeddingMasks):
         hop_reduction: number of interleaved frame sequences. With 2, the hop is half of the hop in training, and the
             network processes the even and the odd frames separately. Every moment is then estimated twice, and the
             masks are smoother.
+        mask_network: network that makes soft masks complex (`mask_network.py`), or None.
     """
 
     front_end: FrontEnd
 
     def __init__(self, front_end: FrontEnd, network: keras.Model, unit_norm: bool = False, range_db: float = 25.0,
                  soft_scale: float | None = None, cluster_variance: float | None = None,
-                 verification_threshold: float | None = None, hop_reduction: int = 1, **kwargs: Any):
+                 verification_threshold: float | None = None, hop_reduction: int = 1,
+                 mask_network: keras.Model | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         EmbeddingMasks.__init__(self, front_end, network, unit_norm, range_db, soft_scale, cluster_variance,
-                                verification_threshold, hop_reduction)
+                                verification_threshold, hop_reduction, mask_network)
         self.built = True  # its parts are built
 
     @property
@@ -93,6 +98,10 @@ class EmbeddingModel(keras.Model, EmbeddingMasks):
         """Run the last layer of the network: float32 `[B, T, D]` to `[B, T, F, K]`."""
         return split_network(self.network)[1].predict_on_batch(hidden)
 
+    def run_mask_network(self, inputs: np.ndarray) -> np.ndarray:
+        """Run the mask network: float32 `[B, T, 4 F]` to `[B, T, F, 2]`."""
+        return self.mask_network.predict_on_batch(inputs)
+
     def export(self, filepath: str | Path, format: str = "tf_saved_model", **options: Any) -> None:
         """Export the model from waveforms on, as `keras.Model.export` does; `models/export.py` exports the network.
 
@@ -102,17 +111,23 @@ class EmbeddingModel(keras.Model, EmbeddingMasks):
         refuse_onnx(format)
         super().export(filepath, format, **options)
 
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        return {name: getattr(self, name) for name in (*PARTS, *SETTINGS)}
+
     def get_config(self) -> dict:
         """Return the arguments of the constructor, for serialisation."""
-        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("front_end", "network")}
-        names = ("unit_norm", "range_db", "soft_scale", "cluster_variance", "verification_threshold", "hop_reduction")
-        return super().get_config() | parts | {name: getattr(self, name) for name in names}
+        parts = {name: part and keras.saving.serialize_keras_object(part) for name, part in self.arguments().items()
+                 if name in PARTS}
+        if self.mask_network is None:
+            del parts["mask_network"]
+        return super().get_config() | parts | {name: getattr(self, name) for name in SETTINGS}
 
     @classmethod
     def from_config(cls, config: dict) -> "EmbeddingModel":
         """Make a model from the result of `get_config`, also from files of version 0.1 with its argument names."""
         config = renamed_arguments(config)
-        parts = {name: keras.saving.deserialize_keras_object(config.pop(name)) for name in ("front_end", "network")}
+        parts = {name: keras.saving.deserialize_keras_object(config.pop(name)) for name in PARTS if name in config}
         return cls(**parts, **config)
 
     def _normalise(self, embeddings: Tensor) -> Tensor:

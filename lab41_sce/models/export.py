@@ -1,7 +1,8 @@
 """A trained model becomes a file for other runtimes: ONNX, or TensorFlow's SavedModel.
 
 Exported is the network, from the scaled features `[B, T, F]` to embeddings `[B, T, F, K]` (of unit length where the
-model has them) or masks `[B, S, T, F]`. The transform of signals to features, clustering and resynthesis stay outside:
+model has them) or masks `[B, S, T, F]`; or the mask network of a model that has one, `[B, T, 4 F]` to `[B, T, F, 2]`
+(`complex_masks.py`). The transform of signals to features, clustering and resynthesis stay outside:
 they are a few lines of NumPy, and their settings are in the exported file (`settings`).
 
 The exported file is loaded again and computes outputs for features of several seeds and lengths. It is put in place
@@ -25,11 +26,13 @@ from lab41_sce.models.attractor_model import AttractorModel
 from lab41_sce.models.embedding_model import unit_length
 from lab41_sce.models.loading import SeparationModel
 from lab41_sce.models.mask_model import MASKS, MaskModel
+from lab41_sce.models.mask_network import INPUTS
 from lab41_sce.models.onnx_network import session_function
 from lab41_sce.models.saved_network import SavedNetwork, read_network
 from lab41_sce.models.settings import FrontEndSettings
 
 FORMATS = ("onnx", "saved_model")
+PARTS = ("network", "mask_network")
 TOLERANCE = 1e-4  # largest difference from the Keras model, relative to the range of its outputs
 COMPARED = ((1, 1), (3, 2), (2, 37), (1, 250), (1, 1000))  # B and T of the features that are compared
 SETTINGS = "lab41_sce.json"  # in a SavedModel; ONNX has the same text as metadata "lab41_sce"
@@ -37,23 +40,27 @@ SETTINGS = "lab41_sce.json"  # in a SavedModel; ONNX has the same text as metada
 Run = Callable[[np.ndarray], np.ndarray]
 
 
-def export(model: SeparationModel, path: str | Path, format: str) -> float:
-    """Write the network of a model for another runtime, if the outputs are those of the Keras model.
+def export(model: SeparationModel, path: str | Path, format: str, part: str = "network") -> float:
+    """Write a network of a model for another runtime, if the outputs are those of the Keras model.
 
     Args:
         model: the trained model.
         path: the file (ONNX) or folder (SavedModel) to create.
         format: "onnx" or "saved_model".
+        part: "network", or "mask_network" for the network that makes soft masks complex.
 
     Returns:
         The largest difference from the Keras model that was found, relative to the range of its outputs.
 
     Raises:
-        UserError: `path` exists or cannot be written, a package is missing, the network cannot be converted, or the
-            outputs differ by more than `TOLERANCE`. Nothing is written then.
+        UserError: `path` exists or cannot be written, a package is missing, the model has no such network, the network
+            cannot be converted, or the outputs differ by more than `TOLERANCE`. Nothing is written then.
     """
-    if format not in FORMATS:
-        raise UserError(f"the format {format} is unknown; choose from {', '.join(FORMATS)}.")
+    for value, possible, name in ((format, FORMATS, "format"), (part, PARTS, "part")):
+        if value not in possible:
+            raise UserError(f"the {name} {value} is unknown; choose from {', '.join(possible)}.")
+    if part == "mask_network" and getattr(model, "mask_network", None) is None:
+        raise UserError("this model has no mask network; export the part network.")
     require_packages(format)
     path = Path(path)
     write, load = (_write_onnx, _load_onnx) if format == "onnx" else (_write_saved_model, _load_saved_model)
@@ -63,8 +70,8 @@ def export(model: SeparationModel, path: str | Path, format: str) -> float:
         _refuse_existing(path)  # another process may have written it meanwhile
         try:
             _remove(temporary)  # left by a process that was killed
-            write(model, temporary)
-            difference = largest_difference(model, load(temporary))
+            write(model, part, temporary)
+            difference = largest_difference(model, load(temporary), part)
             put_in_place(temporary, path)
         except OSError as error:
             raise UserError(f"{path} could not be written ({error.strerror or error}); free some space or choose "
@@ -82,8 +89,10 @@ def require_packages(format: str) -> None:
                         "pip install onnx onnxruntime, or export to saved_model.")
 
 
-def network_to_export(model: SeparationModel) -> keras.Model:
-    """Return the Keras model that is exported: features `[B, T, F]` to embeddings or masks."""
+def network_to_export(model: SeparationModel, part: str = "network") -> keras.Model:
+    """Return the Keras model that is exported; its arguments are as in `export`."""
+    if part == "mask_network":
+        return model.mask_network
     outputs = model.network.output
     if isinstance(model, MaskModel):
         outputs = MASKS[model.mask](outputs)
@@ -105,7 +114,7 @@ def saved_network(network: keras.Model) -> SavedNetwork:
 
 def settings(model: SeparationModel) -> dict[str, Any]:
     """Return what separation needs besides the network: class, front end, and the other arguments of the model."""
-    left_out = ("name", "trainable", "dtype", "network", "front_end")
+    left_out = ("name", "trainable", "dtype", "network", "mask_network", "front_end")
     arguments = {name: value for name, value in model.get_config().items() if name not in left_out}
     if isinstance(model, AttractorModel):
         arguments["fixed_attractors"] = keras.ops.convert_to_numpy(model.fixed_attractors).tolist()  # [S, K]
@@ -113,12 +122,13 @@ def settings(model: SeparationModel) -> dict[str, Any]:
     return {"model": type(model).__name__, "front_end": front_end, **arguments}
 
 
-def largest_difference(model: SeparationModel, run: Run) -> float:
+def largest_difference(model: SeparationModel, run: Run, part: str = "network") -> float:
     """Compare an exported network with the Keras model.
 
     Args:
         model: the trained model.
-        run: maps features, float32 `[B, T, F]`, to the outputs of the exported network.
+        run: maps the inputs of the exported network to its outputs, float32.
+        part: as in `export`.
 
     Returns:
         The largest difference, relative to the range of the outputs of the Keras model.
@@ -126,11 +136,13 @@ def largest_difference(model: SeparationModel, run: Run) -> float:
     Raises:
         UserError: the difference is larger than `TOLERANCE`, or the model returns values that are not finite.
     """
-    reference, fixed_frames, largest = network_to_export(model), model.network.input_shape[1], 0.0
+    reference, fixed_frames, largest = network_to_export(model, part), model.network.input_shape[1], 0.0
     for seed, (batch, frames) in enumerate(COMPARED):
         shape = (batch, fixed_frames or frames, model.front_end.n_bins)
         magnitudes = np.exp(2 * np.random.default_rng(seed).standard_normal(shape))  # levels as uneven as in speech
         features = keras.ops.convert_to_numpy(model.front_end(magnitudes.astype(np.float32)))
+        if part == "mask_network":
+            features = np.repeat(features, INPUTS, axis=2)
         expected, found = reference.predict_on_batch(features), run(features)
         if not np.isfinite(expected).all():
             raise UserError("the Keras model returns values that are not finite, so it cannot be exported; train it "
@@ -149,13 +161,15 @@ def largest_difference(model: SeparationModel, run: Run) -> float:
     return largest
 
 
-def _write_onnx(model: SeparationModel, path: Path) -> None:
+def _write_onnx(model: SeparationModel, part: str, path: Path) -> None:
     """Write an ONNX file with the settings as metadata."""
     import onnx
 
     from lab41_sce.models.onnx_graph import onnx_model  # onnx is optional
 
-    if isinstance(model, MaskModel):
+    if part == "mask_network":
+        converted = onnx_model(saved_network(model.mask_network), "changes")
+    elif isinstance(model, MaskModel):
         converted = onnx_model(saved_network(model.network), "masks", mask=model.mask)
     else:
         converted = onnx_model(saved_network(model.network), "embeddings", unit_norm=model.unit_norm)
@@ -178,11 +192,11 @@ def _load_onnx(path: Path) -> Run:
                         "saved_model.") from None
 
 
-def _write_saved_model(model: SeparationModel, folder: Path) -> None:
+def _write_saved_model(model: SeparationModel, part: str, folder: Path) -> None:
     """Write a SavedModel with the settings in its folder `assets.extra`."""
     import tensorflow as tf
 
-    network = network_to_export(model)
+    network = network_to_export(model, part)
     signature = [keras.InputSpec(dtype="float32", shape=network.input_shape)]
     try:
         network.export(str(folder), format="tf_saved_model", verbose=False, input_signature=signature)

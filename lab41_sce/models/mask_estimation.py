@@ -11,6 +11,7 @@ import numpy as np
 
 from lab41_sce.errors import UserError
 from lab41_sce.models.clustering import fit_centroids, masks_from_centroids
+from lab41_sce.models.complex_masks import complex_masks
 from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 from lab41_sce.models.segments import join, overlapping_starts, segment_indices
 
@@ -33,7 +34,7 @@ class EmbeddingMasks:
 
     def __init__(self, front_end: NumpyFrontEnd, network: Any, unit_norm: bool = False, range_db: float = 25.0,
                  soft_scale: float | None = None, cluster_variance: float | None = None,
-                 verification_threshold: float | None = None, hop_reduction: int = 1):
+                 verification_threshold: float | None = None, hop_reduction: int = 1, mask_network: Any = None):
         self.front_end = front_end
         self.network = network
         self.unit_norm = unit_norm
@@ -42,6 +43,7 @@ class EmbeddingMasks:
         self.cluster_variance = cluster_variance
         self.verification_threshold = verification_threshold
         self.hop_reduction = hop_reduction
+        self.mask_network = mask_network
 
     def hidden_layers(self, features: np.ndarray) -> np.ndarray:
         """Run all layers of the network but the last: float32 `[B, T, F]` to `[B, T, D]`."""
@@ -77,6 +79,22 @@ class EmbeddingMasks:
         if not centroids.any():
             return np.full((len(centroids), *embeddings.shape[:2]), 1.0 / len(centroids), np.float32)
         return masks_from_centroids(embeddings, centroids, self.soft_scale)
+
+    def run_mask_network(self, inputs: np.ndarray) -> np.ndarray:
+        """Run the mask network: float32 `[B, T, 4 F]` to `[B, T, F, 2]`."""
+        return self.mask_network(inputs)
+
+    def final_masks(self, spectrogram: np.ndarray, masks: np.ndarray) -> np.ndarray:
+        """Make soft masks complex, if the model has a network for this.
+
+        Args:
+            spectrogram: of the mixture, complex64 `[T, F]`.
+            masks: soft masks, float32 `[S, T, F]`.
+
+        Returns:
+            complex64 `[S, T, F]`, or the soft masks.
+        """
+        return masks if self.mask_network is None else complex_masks(self.run_mask_network, spectrogram, masks)
 
 
 class AttractorMasks(EmbeddingMasks):

@@ -74,9 +74,7 @@ class NumpyFrontEnd:
             float32 array `[..., N]`.
         """
         frame, hop = self.frame_length, self.hop_length
-        window = self._window()
-        overlap = (window**2).reshape(-1, hop).sum(axis=0)  # the same at each hop
-        frames = np.fft.irfft(spectrogram, frame) * (window / np.tile(overlap, frame // hop))
+        frames = np.fft.irfft(spectrogram, frame) * self.dual_window()
         n_frames = frames.shape[-2]
         signals = np.zeros((*frames.shape[:-2], n_frames + frame // hop - 1, hop))
         for part in range(frame // hop):  # the part-th hop of frame t lands in hop t + part of the signal
@@ -105,6 +103,12 @@ class NumpyFrontEnd:
         if self.compression == "sqrt":
             return np.sqrt(relative)
         return np.float32(20) * np.log10(np.maximum(relative, np.float32(10 ** (-self.range_db / 20))))
+
+    def dual_window(self) -> np.ndarray:
+        """Return the window of the synthesis, float64 `[frame_length]`."""
+        window = self._window()
+        overlap = (window**2).reshape(-1, self.hop_length).sum(axis=0)  # the same at each hop
+        return window / np.tile(overlap, self.frame_length // self.hop_length)
 
     def _window(self) -> np.ndarray:
         """Return the periodic Hann window, float64 `[frame_length]`."""

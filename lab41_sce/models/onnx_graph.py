@@ -37,14 +37,17 @@ def onnx_model(network: SavedNetwork, output: str, unit_norm: bool = False, mask
         `[B, S, T, F]` for masks.
 
     Raises:
-        UserError: a layer is of an unknown kind, or the layers are no chain.
+        UserError: a layer is of an unknown kind, or a layer has an input that is no output of a layer before it.
     """
     graph, name = _Graph(), "features"
+    outputs_of = {network.input_name: name}
     batch, frames = "batch", network.n_frames or "frames"
     for layer in network.layers:
-        name = _add_layer(graph, name, layer)
+        name = outputs_of[layer.name] = _add_layer(graph, outputs_of, layer)
     *_, bins, size = network.layers[-1].settings.get("target_shape", (None, None))
     shape = [batch, frames, bins, size]
+    if network.layers[-1].kind == "Conv2D":
+        shape = [batch, frames, "bins", "numbers"]
     if mask:
         shape = [batch, size, frames, bins]
         name = _add_masks(graph, name, mask, size)
@@ -52,7 +55,7 @@ def onnx_model(network: SavedNetwork, output: str, unit_norm: bool = False, mask
         name = _add_unit_length(graph, name)
     graph.add("Identity", name, output=output)
     inputs = helper.make_tensor_value_info("features", TensorProto.FLOAT, [batch, frames, network.n_inputs])
-    outputs = helper.make_tensor_value_info(output, TensorProto.FLOAT, shape if size else None)
+    outputs = helper.make_tensor_value_info(output, TensorProto.FLOAT, shape if shape[-1] else None)
     proto = helper.make_graph(graph.nodes, network.name, [inputs], [outputs], graph.constants)
     return helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
                              producer_name="lab41_sce")
@@ -84,18 +87,28 @@ class _Graph:
         return output
 
 
-def _add_layer(graph: _Graph, name: str, layer: SavedLayer) -> str:
-    """Add a layer of a network, and return the name of its output: that of the layer."""
+def _add_layer(graph: _Graph, outputs_of: dict[str, str], layer: SavedLayer) -> str:
+    """Add a layer of a network, and return the name of its output: that of the layer.
+
+    Args:
+        graph: the graph so far.
+        outputs_of: names of the outputs in the graph, by the name of the layer.
+        layer: the layer.
+    """
+    if unknown := [name for name in layer.inputs if name not in outputs_of]:
+        raise UserError(f"the layer {layer.name} has the input {unknown[0]}, which is no layer before it, so this "
+                        "network cannot be exported to ONNX; export to saved_model.")
+    names = [outputs_of[name] for name in layer.inputs]
     if layer.kind in WITHOUT_EFFECT:
-        return name
-    add = ADDED_AS.get(layer.kind)
-    if add is None:
+        return names[0]
+    if layer.kind in JOINED_AS:
+        output = JOINED_AS[layer.kind](graph, names, layer)
+    elif layer.kind in ADDED_AS and len(names) == 1:
+        output = ADDED_AS[layer.kind](graph, names[0], layer)
+    else:
         raise UserError(f"the layer {layer.name} is of the kind {layer.kind}, which cannot be exported to ONNX; export "
                         "to saved_model.")
-    if not layer.follows:
-        raise UserError(f"the layer {layer.name} has another input than the output of the layer before, so this "
-                        "network cannot be exported to ONNX; export to saved_model.")
-    return graph.add("Identity", add(graph, name, layer), output=layer.name)
+    return graph.add("Identity", output, output=layer.name)
 
 
 def _add_dense(graph: _Graph, name: str, layer: SavedLayer) -> str:
@@ -113,9 +126,11 @@ def _add_product(graph: _Graph, name: str, kernel: np.ndarray, bias: np.ndarray 
 def _add_activation(graph: _Graph, name: str, layer: SavedLayer) -> str:
     """Add the activation of a layer."""
     function = layer.settings["activation"]
-    if function not in ("linear", "relu"):
+    if function not in ("linear", "relu", "silu"):
         raise UserError(f"the layer {layer.name} has the activation {function}, which cannot be exported to ONNX; "
                         "export to saved_model.")
+    if function == "silu":
+        return graph.add("Mul", name, graph.add("Sigmoid", name))
     return graph.add("Relu", name) if function == "relu" else name
 
 
@@ -174,12 +189,66 @@ def _add_flatten(graph: _Graph, name: str, layer: SavedLayer) -> str:
 
 
 def _add_convolution(graph: _Graph, name: str, layer: SavedLayer) -> str:
-    """Add a convolution; Keras has the channels last, ONNX first."""
-    kernel, bias = layer.weights
+    """Add a convolution over an image; Keras has the channels last, ONNX first."""
+    kernel, *bias = layer.weights
     outputs = graph.add("Conv", graph.add("Transpose", name, perm=(0, 3, 1, 2)),
-                        graph.weights(np.transpose(kernel, (3, 2, 0, 1))), graph.weights(bias),
+                        *map(graph.weights, (np.transpose(kernel, (3, 2, 0, 1)), *bias)),
                         strides=layer.settings["strides"], auto_pad=PADDINGS[layer.settings["padding"]])
     return _add_activation(graph, graph.add("Transpose", outputs, perm=(0, 2, 3, 1)), layer)
+
+
+def _add_convolution_over_time(graph: _Graph, name: str, layer: SavedLayer) -> str:
+    """Add a convolution over frames, of all channels together or, for a depthwise layer, of each channel alone."""
+    settings, (kernel, *bias) = layer.settings, layer.weights
+    depthwise = layer.kind == "DepthwiseConv1D"
+    usual = (settings["strides"], settings["padding"], settings.get("groups", 1), settings.get("depth_multiplier", 1))
+    if usual not in (([1], "same", 1, 1), (1, "same", 1, 1)):
+        raise UserError(f"the layer {layer.name} has strides, groups, several filters for each channel, or another "
+                        "padding than \"same\", which cannot be exported to ONNX; export to saved_model.")
+    kernel = np.transpose(kernel, (1, 2, 0) if depthwise else (2, 1, 0))
+    [dilation] = settings["dilation_rate"]
+    padding = (kernel.shape[2] - 1) * dilation  # onnxruntime 1.32 has no automatic padding of a dilated convolution
+    outputs = graph.add("Conv", graph.add("Transpose", name, perm=(0, 2, 1)), *map(graph.weights, (kernel, *bias)),
+                        dilations=[dilation], pads=[padding // 2, padding - padding // 2],
+                        group=len(kernel) if depthwise else 1)
+    return _add_activation(graph, graph.add("Transpose", outputs, perm=(0, 2, 1)), layer)
+
+
+def _add_batch_norm(graph: _Graph, name: str, layer: SavedLayer) -> str:
+    """Add the linear function that the norm is outside of training."""
+    scale, offset, mean, variance = (weights.astype(np.float32) for weights in layer.weights)
+    factor = scale / np.sqrt(variance + layer.settings["epsilon"])
+    return graph.add("Add", graph.add("Mul", name, graph.constant(factor)), graph.constant(offset - mean * factor))
+
+
+def _add_doubling(graph: _Graph, name: str, layer: SavedLayer) -> str:
+    """Repeat the elements of an image along both axes."""
+    if layer.settings["interpolation"] != "nearest":
+        raise UserError(f"the layer {layer.name} interpolates, which cannot be exported to ONNX; export to "
+                        "saved_model.")
+    return graph.add("Resize", name, "", graph.constant((1, *layer.settings["size"], 1)), mode="nearest",
+                     coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+
+
+def _add_cropping(graph: _Graph, name: str, layer: SavedLayer) -> str:
+    """Remove elements at the ends of both axes of an image."""
+    starts, stops = zip(*layer.settings["cropping"], strict=True)
+    last = np.iinfo(np.int64).max
+    return graph.add("Slice", name, graph.constant(starts, np.int64),
+                     graph.constant([-stop if stop else last for stop in stops], np.int64),
+                     graph.constant((1, 2), np.int64))
+
+
+def _join(graph: _Graph, names: list[str], layer: SavedLayer) -> str:
+    """Join several inputs along their last axis."""
+    if layer.settings["axis"] != -1:
+        raise UserError(f"the layer {layer.name} has the axis {layer.settings['axis']}, which cannot be exported to "
+                        "ONNX; export to saved_model.")
+    return graph.add("Concat", *names, axis=-1)
+
+
+def _sum(graph: _Graph, names: list[str], layer: SavedLayer) -> str:
+    return graph.add("Sum", *names)
 
 
 def _add_pooling(graph: _Graph, name: str, layer: SavedLayer) -> str:
@@ -192,8 +261,11 @@ def _add_pooling(graph: _Graph, name: str, layer: SavedLayer) -> str:
 ADDED_AS: dict[str, Any] = {
     "Dense": _add_dense, "RMSNormalization": _add_rms_norm, "Reshape": _add_reshape, "Flatten": _add_flatten,
     "Conv2D": _add_convolution, "MaxPooling2D": _add_pooling, "lab41_sce>BidirectionalLSTM": _add_lstm,
-    "lab41_sce>ResidualBLSTM": _add_residual,
+    "lab41_sce>ResidualBLSTM": _add_residual, "Conv1D": _add_convolution_over_time,
+    "DepthwiseConv1D": _add_convolution_over_time, "BatchNormalization": _add_batch_norm,
+    "Activation": _add_activation, "UpSampling2D": _add_doubling, "Cropping2D": _add_cropping,
 }
+JOINED_AS: dict[str, Any] = {"Concatenate": _join, "Add": _sum}  # layers with several inputs
 
 
 def _add_unit_length(graph: _Graph, name: str) -> str:

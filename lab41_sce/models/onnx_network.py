@@ -54,7 +54,8 @@ def _load(file: Path) -> OnnxModel:
     model: OnnxModel
     if saved.kind == "lab41_sce>EmbeddingModel":
         network = EmbeddingNetwork(saved.network)
-        model = EmbeddingMasks(front_end, network, **renamed_arguments(saved.arguments))
+        mask_network = saved.mask_network and MaskNetwork(saved.mask_network, None)
+        model = EmbeddingMasks(front_end, network, mask_network=mask_network, **renamed_arguments(saved.arguments))
     elif saved.kind == "lab41_sce>AttractorModel":
         network, (fixed_attractors,) = EmbeddingNetwork(saved.network), saved.own_weights
         model = AttractorMasks(front_end, network, fixed_attractors=fixed_attractors, **saved.arguments)
@@ -108,12 +109,16 @@ class MaskNetwork:
 
     Args:
         saved: the network.
-        mask: kind of the masks, "softmax" or "ratio".
+        mask: kind of the masks, "softmax" or "ratio"; None for the outputs of the network.
     """
 
-    def __init__(self, saved: SavedNetwork, mask: str):
+    def __init__(self, saved: SavedNetwork, mask: str | None):
         self.saved, self.mask = saved, mask
         self.run = onnx_function(saved, mask)
+
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        """Compute the outputs, see `run`."""
+        return self.run(inputs)
 
     def get_weights(self) -> list[np.ndarray]:
         """Return all weights, in the order of Keras."""

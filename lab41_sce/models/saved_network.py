@@ -34,14 +34,14 @@ class SavedLayer:
     Attributes:
         kind: class, such as "Dense" or "lab41_sce>ResidualBLSTM".
         name: of the layer.
-        follows: whether the output of the layer before is its only input.
+        inputs: names of the layers whose outputs are its inputs, in their order.
         settings: arguments of the class.
         weights: arrays in the order of Keras.
     """
 
     kind: str
     name: str
-    follows: bool
+    inputs: tuple[str, ...]
     settings: dict[str, Any]
     weights: list[np.ndarray]
 
@@ -54,12 +54,14 @@ class SavedNetwork:
         name: of the network.
         n_inputs: numbers of each input frame: F of a whole network.
         n_frames: T of a network for a fixed number of frames; None for any number.
+        input_name: name of the layer of the inputs.
         layers: in the order of computation, without the layer of the inputs.
     """
 
     name: str
     n_inputs: int
     n_frames: int | None
+    input_name: str
     layers: list[SavedLayer]
 
     def get_weights(self) -> list[np.ndarray]:
@@ -69,9 +71,9 @@ class SavedNetwork:
     def split(self) -> tuple["SavedNetwork", "SavedNetwork"]:
         """Split before the last layer with weights, which has a large output."""
         place = max(number for number, layer in enumerate(self.layers) if layer.weights)
-        n_hidden = self.layers[place].weights[0].shape[0]
-        return (SavedNetwork(self.name, self.n_inputs, self.n_frames, self.layers[:place]),
-                SavedNetwork(self.name, n_hidden, self.n_frames, self.layers[place:]))
+        last = self.layers[place]
+        return (SavedNetwork(self.name, self.n_inputs, self.n_frames, self.input_name, self.layers[:place]),
+                SavedNetwork(self.name, last.weights[0].shape[0], self.n_frames, last.inputs[0], self.layers[place:]))
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,15 @@ class SavedModel:
         front_end: arguments of the front end.
         arguments: other arguments of the model.
         network: the network.
-        own_weights: weights of the model itself, besides those of its network.
+        mask_network: the network that makes the masks complex (`mask_network.py`), or None.
+        own_weights: weights of the model itself, besides those of its networks.
     """
 
     kind: str
     front_end: dict[str, Any]
     arguments: dict[str, Any]
     network: SavedNetwork
+    mask_network: SavedNetwork | None
     own_weights: list[np.ndarray]
 
 
@@ -104,18 +108,26 @@ def read_model(file: Path) -> SavedModel:
         config = json.loads(_member(archive, "config.json", MAX_CONFIG_BYTES))
         weights = io.BytesIO(_member(archive, "model.weights.h5", MAX_WEIGHTS_BYTES))
     arguments = dict(config["config"])
-    front_end, network = arguments.pop("front_end")["config"], arguments.pop("network")
+    front_end = arguments.pop("front_end")["config"]
+    described = [arguments.pop("network"), arguments.pop("mask_network", None)]
     for name in ("name", "trainable", "dtype"):
         arguments.pop(name, None)
     with h5py.File(weights) as store:
-        place, names = f"layers/{_unique_name(network, Counter())}", Counter[str]()
+        names = Counter[str]()
+        network, mask_network = [_read_stored(store, item, names) if item else None for item in described]
+        assert network is not None
+        return SavedModel(_kind(config), front_end, arguments, network, mask_network, _arrays(store, ""))
 
-        def weights_of(layer: dict[str, Any]) -> list[np.ndarray]:
-            group = f"{place}/layers/{_unique_name(layer, names)}"
-            return [array for part in GROUPS.get(_kind(layer), ("",)) for array in _arrays(store, f"{group}/{part}")]
 
-        layers = read_network(network, weights_of)
-        return SavedModel(_kind(config), front_end, arguments, layers, _arrays(store, ""))
+def _read_stored(store: h5py.File, network: dict[str, Any], names: Counter[str]) -> SavedNetwork:
+    """Read a network of a model from the file of its weights; `names` counts the networks before."""
+    place, names_of_layers = f"layers/{_unique_name(network, names)}", Counter[str]()
+
+    def weights_of(layer: dict[str, Any]) -> list[np.ndarray]:
+        group = f"{place}/layers/{_unique_name(layer, names_of_layers)}"
+        return [array for part in GROUPS.get(_kind(layer), ("",)) for array in _arrays(store, f"{group}/{part}")]
+
+    return read_network(network, weights_of)
 
 
 def read_network(network: dict[str, Any], weights_of: Callable[[dict[str, Any]], list[np.ndarray]]) -> SavedNetwork:
@@ -139,10 +151,9 @@ def read_network(network: dict[str, Any], weights_of: Callable[[dict[str, Any]],
         if _dtype(layer) != "float32":
             raise UserError(f"the layer {name} computes in {_dtype(layer)}, which cannot be exported to ONNX; "
                             "export to saved_model.")
-        follows = _sources(layer) in ([before], None)
-        layers.append(SavedLayer(_kind(layer), name, follows, layer["config"], weights_of(layer)))
+        layers.append(SavedLayer(_kind(layer), name, _sources(layer) or (before,), layer["config"], weights_of(layer)))
         before = name
-    return SavedNetwork(settings["name"], n_inputs, n_frames, layers)
+    return SavedNetwork(settings["name"], n_inputs, n_frames, inputs["config"]["name"], layers)
 
 
 def _member(archive: zipfile.ZipFile, name: str, max_bytes: int) -> bytes:
@@ -188,11 +199,9 @@ def _inner(group: Any, name: str) -> Any:
     return group[name]
 
 
-def _sources(layer: dict[str, Any]) -> list[str] | None:
-    """Return the names of the layers whose outputs a layer receives; None in a sequential network."""
-    if "inbound_nodes" not in layer:
-        return None
-    return re.findall(r'"keras_history": \["([^"]*)"', json.dumps(layer["inbound_nodes"]))
+def _sources(layer: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of the layers whose outputs a layer receives; none in a sequential network."""
+    return tuple(re.findall(r'"keras_history": \["([^"]*)"', json.dumps(layer.get("inbound_nodes", []))))
 
 
 def _dtype(layer: dict[str, Any]) -> str:

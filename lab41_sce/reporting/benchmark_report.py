@@ -1,4 +1,4 @@
-"""The summary and the paired differences of a benchmark set become `table.md`.
+"""The summary and the paired differences of a benchmark set become `table.md` and `table.tex`.
 
     summary.csv, differences.csv -> a table of SI-SDRi by kind, one of SDRi, and the differences from the first system
 """
@@ -18,7 +18,7 @@ MAIN_METRIC, SECOND_METRIC = "SI-SDRi", "SDRi"
 
 def write_benchmark_report(folder: Path, summary: pd.DataFrame, differences: pd.DataFrame, baseline: str,
                            n_mixtures: int) -> str:
-    """Write `table.md`.
+    """Write the tables in Markdown and in LaTeX.
 
     Args:
         folder: of the benchmark.
@@ -28,7 +28,7 @@ def write_benchmark_report(folder: Path, summary: pd.DataFrame, differences: pd.
         n_mixtures: number of mixtures of the set.
 
     Returns:
-        The text of the file.
+        The text of `table.md`.
     """
     shown = set(summary["metric"]) - {MAIN_METRIC, SECOND_METRIC, "SARi"}  # SARi is SAR minus a constant
     others = [metric for metric in METRICS_IN_ORDER if metric in shown]
@@ -36,7 +36,7 @@ def write_benchmark_report(folder: Path, summary: pd.DataFrame, differences: pd.
              f"them. {definitions.caption({MAIN_METRIC, *others})}")
     parts = [("Scores", tables.scores(summary, (MAIN_METRIC, *others)), about)]
     if SECOND_METRIC in set(summary["metric"]):
-        parts.append(("SDR", tables.scores(summary, (SECOND_METRIC,)), "As above."))
+        parts.append(("SDR", tables.scores(summary, (SECOND_METRIC,)), f"{SECOND_METRIC}, as above."))
     if not differences["system"].map(is_reference).all():  # references are not shown
         parts.append((f"Differences from {baseline}", tables.differences(differences, MAIN_METRIC),
                       f"Mean {MAIN_METRIC} of each system minus that of {baseline} on the same mixtures, in dB, with "
@@ -44,4 +44,29 @@ def write_benchmark_report(folder: Path, summary: pd.DataFrame, differences: pd.
     text = "\n".join(f"### {tables.escape_markdown(title)}\n\n{tables.markdown(table)}\n\n"
                      f"{tables.escape_markdown(about)}\n" for title, table, about in parts)
     write_text(folder / "table.md", text)
+    write_text(folder / "table.tex", "\n".join(tables.latex(table, about) for _, table, about in parts))
+    return text
+
+
+def write_recordings_report(folder: Path, summary: pd.DataFrame) -> str:
+    """Write `table.md` and `table.tex` of recordings without true voices.
+
+    Args:
+        folder: of the benchmark.
+        summary: result of `recordings_benchmark.score_recordings`.
+
+    Returns:
+        The text of `table.md`.
+    """
+    rows = [[row.system, f"{row.collar_seconds:g}", f"{100 * row.der:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]",
+             f"{100 * row.jer:.1f}", f"{row.right:.0f}", f"{row.within_one:.0f}", f"{row.n:.0f}"]
+            for row in summary.itertuples()]
+    table = tables.Table(["system", "collar (s)", "DER (%)", "JER (%)", "right count", "within one", "n"], rows)
+    about = ("Diarisation error rate (DER) of all speech of n recordings, overlapping speech included, with its 95 % "
+             "interval over recordings; mean Jaccard error rate (JER). Nothing within the collar of a boundary of a "
+             "true turn is scored. The number of speakers is counted by each system: how often it is right, and how "
+             "often it differs by at most one.")
+    text = f"### Recordings\n\n{tables.markdown(table)}\n\n{tables.escape_markdown(about)}\n"
+    write_text(folder / "table.md", text)
+    write_text(folder / "table.tex", tables.latex(table, about))
     return text

@@ -14,8 +14,9 @@ import json
 import logging
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
@@ -44,18 +45,32 @@ def open_benchmark(folder: Path, benchmark: BenchmarkSet, command: str) -> None:
     Raises:
         UserError: the folder holds another set or the run of an experiment, or cannot be written.
     """
-    if (folder / "config.yaml").exists():
-        raise UserError(f"{folder} holds the run of an experiment; choose another --out.")
-    about = json.dumps({"set": benchmark.name, "sample_rate_hz": benchmark.sample_rate_hz}, indent=2)
-    if (folder / SET).exists() and (folder / SET).read_text("utf-8", "replace") != about:
-        raise UserError(f"{folder} holds the scores of another set ({SET}); choose another --out.")
-    write_text(folder / SET, about)
-    write_text(folder / "version.json", json.dumps(versions(command), indent=2))
+    begin_folder(folder, {"set": benchmark.name, "sample_rate_hz": benchmark.sample_rate_hz}, command)
     rows = [{"mixture": mixture.name, "split": benchmark.name, "kind": mixture.kind,
              "sample_rate_hz": benchmark.sample_rate_hz,
              **{f"speaker_{place}": speaker for place, speaker in enumerate(mixture.speakers, start=1)}}
             for mixture in benchmark.mixtures]
     write_csv(pd.DataFrame(rows), folder / "evaluation.csv")
+
+
+def begin_folder(folder: Path, about: Mapping[str, Any], command: str) -> None:
+    """Write `benchmark.json` and `version.json` into a folder, which exists.
+
+    Args:
+        folder: of the benchmark.
+        about: identifies the set; a later call must have the same.
+        command: of this call.
+
+    Raises:
+        UserError: the folder holds another set or the run of an experiment, or cannot be written.
+    """
+    if (folder / "config.yaml").exists():
+        raise UserError(f"{folder} holds the run of an experiment; choose another --out.")
+    text = json.dumps(about, indent=2)
+    if (folder / SET).exists() and (folder / SET).read_text("utf-8", "replace") != text:
+        raise UserError(f"{folder} holds the scores of another set ({SET}); choose another --out.")
+    write_text(folder / SET, text)
+    write_text(folder / "version.json", json.dumps(versions(command), indent=2))
 
 
 def score_benchmark(folder: Path, benchmark: BenchmarkSet, systems: Sequence[BenchmarkSystem], metrics: Sequence[str],

@@ -5,6 +5,7 @@
 | `pretrained` | the shipped model |
 | one of `WITHOUT_TRAINING` | that system of this package, such as an oracle |
 | a `.keras` file, or the folder of a run | its model |
+| `package.module:name` | a function that returns voices at its own sample rate (`methods/waveform.py`) |
 | any other folder | voices that another program has separated: `s1/NAME.wav` or `NAME_1.wav` |
 
 `NAME=` before a path names the system in tables. A model works at its own sample rate and returns voices at the rate of
@@ -12,6 +13,7 @@ the mixture, as `lab41-sce separate` does. Systems without training have frames 
 set.
 """
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ import numpy as np
 from lab41_sce import audio
 from lab41_sce.data.benchmark_set import BenchmarkSet
 from lab41_sce.data.checksums import file_checksum, text_checksum
+from lab41_sce.data.corpus import id_in_corpus
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.folder_layout import Layout
@@ -28,6 +31,7 @@ from lab41_sce.evaluation.mixture_files import MAX_DIFFERENCE_SECONDS
 from lab41_sce.evaluation.saved_model import is_embedded_corpus, speakers_of_training, splits_of_model
 from lab41_sce.evaluation.scoring import apply_masks
 from lab41_sce.methods.base import Setup
+from lab41_sce.methods.waveform import WaveformSystem, load_function
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.models.loading import model_file
 from lab41_sce.pretrained import MODEL
@@ -81,18 +85,20 @@ def _build(given: str, benchmark: BenchmarkSet) -> BenchmarkSystem:
         return _model(name, path, benchmark)
     if path.is_dir():
         return _voices(name, path, benchmark.sample_rate_hz)
+    if ":" in str(path):
+        return _function(name if sign else str(path).rpartition(":")[2], str(path), benchmark)
     if str(path) in WITHOUT_TRAINING:
         return _without_training(name, str(path), benchmark.sample_rate_hz)
     raise UserError(f"{path} is neither a system nor a file or folder; give pretrained, the folder of a run, a folder "
-                    f"of voices, or one of {', '.join(WITHOUT_TRAINING)}.")
+                    f"of voices, a function as package.module:name, or one of {', '.join(WITHOUT_TRAINING)}.")
 
 
 def _model(name: str, path: Path, benchmark: BenchmarkSet) -> BenchmarkSystem:
     """Return the system of a trained model."""
     separator, checksum = Separator.load(path), file_checksum(model_file(path))
     splits = splits_of_model(path)
-    if splits is not None and benchmark.of_librispeech and not is_embedded_corpus(splits):
-        speakers = {speaker for mixture in benchmark.mixtures for speaker in mixture.speakers}
+    if splits is not None and benchmark.corpus and is_embedded_corpus(splits) == (benchmark.corpus == "embedded"):
+        speakers = {id_in_corpus(speaker) for mixture in benchmark.mixtures for speaker in mixture.speakers}
         if known := speakers & speakers_of_training(splits):
             raise UserError(f"the model at {path} was trained or selected with speaker {min(known)} of this set; score "
                             "it on a set of other speakers.")
@@ -103,6 +109,15 @@ def _model(name: str, path: Path, benchmark: BenchmarkSet) -> BenchmarkSystem:
         return voices
 
     return BenchmarkSystem(name, separate, lambda _: checksum)
+
+
+def _function(name: str, place: str, benchmark: BenchmarkSet) -> BenchmarkSystem:
+    """Return the system of a function; it separates the first mixture now, to notice mistakes and changes."""
+    system, first = WaveformSystem(load_function(place), place), benchmark.mixtures[0].read()
+    voices = system.voices(first, benchmark.sample_rate_hz)
+    checksum = text_checksum(f"{place} {system.sample_rate_hz} {zlib.crc32(voices.tobytes())}")
+    return BenchmarkSystem(name, lambda _, mixture: system.voices(mixture, benchmark.sample_rate_hz),
+                           lambda _: checksum)
 
 
 def _without_training(name: str, method: str, sample_rate_hz: int) -> BenchmarkSystem:

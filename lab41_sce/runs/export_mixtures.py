@@ -10,11 +10,9 @@ In every file, a mixture is exactly the sum of its sources and its noise:
 | `16` | all signals times one factor for each mixture: the largest sample becomes half of full scale |
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,18 +20,10 @@ from tqdm import tqdm
 
 from lab41_sce import audio
 from lab41_sce.atomic_write import lock, make_folder, write_text
-from lab41_sce.data import splits
 from lab41_sce.data.evaluation_set import load_mixture
 from lab41_sce.data.mixture import Mixture
-from lab41_sce.data.noise import Noise, source_split
-from lab41_sce.data.settings import CorpusSettings
-from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
-from lab41_sce.runs import recorded_speech
-from lab41_sce.runs.config_schema import GROUPS, Settings
-from lab41_sce.runs.prepare import load_split_speech
-from lab41_sce.runs.renamed_settings import load_config
-from lab41_sce.setting import check_fields, defaults
+from lab41_sce.runs.run_mixtures import load_evaluation_speech, read_evaluation_set, read_settings
 
 ENCODINGS = {"float": "FLOAT", "16": "PCM_16"}
 LIST = "mixtures.csv"  # in the folder of the files: the evaluation set and the encoding
@@ -55,12 +45,8 @@ def export_mixtures(run: Path, folder: Path, encoding: str = "float") -> tuple[i
         UserError: the run has no evaluation set, its speech is missing, the folder holds the mixtures of another list,
             or a file cannot be written.
     """
-    mixtures = _read_evaluation_set(run)
-    speech, noise = _speech(run, mixtures)
-    noise_files = {*mixtures["noise_files"].dropna()} if "noise_files" in mixtures else set()
-    if noise is not None and noise_files - {str(noise.fingerprint)}:
-        raise UserError(f"the noise of {run} was drawn from other files than those in its noise.folder now; restore "
-                        "these files.")
+    mixtures = read_evaluation_set(run)
+    speech, noise = load_evaluation_speech(run, read_settings(run), mixtures)
     rate_hz = speech.sample_rate_hz
     make_folder(folder)
     n_kept = 0
@@ -75,55 +61,6 @@ def export_mixtures(run: Path, folder: Path, encoding: str = "float") -> tuple[i
                 make_folder(place / part)
                 audio.write(place / part / name, signal, rate_hz, ENCODINGS[encoding])
     return len(mixtures), n_kept
-
-
-def _read_evaluation_set(run: Path) -> pd.DataFrame:
-    """Read evaluation.csv of a run."""
-    path = run / "evaluation.csv"
-    try:
-        names = {name: str for name in pd.read_csv(path, nrows=0) if re.fullmatch(r"(utterance|speaker)_\d+", name)}
-        types = {"mixture": str, "split": str, "sample_rate_hz": int, "noise_files": str, **names}
-        return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}); give the folder of a run whose systems "
-                        "were scored.") from None
-
-
-def _speech(run: Path, mixtures: pd.DataFrame) -> tuple[Speech, Noise | None]:
-    """Return the speech and the noise that an evaluation set refers to, from the settings of the run."""
-    settings = _settings(run)
-    utterances = load_split_speech(settings)
-    if (run / recorded_speech.NAME).exists():
-        recorded = recorded_speech.speech_table(utterances, settings.corpus.check)
-        recorded_speech.require_same_speech(recorded, run / recorded_speech.NAME)
-    has_noise = "noise" in mixtures
-    named = {part for names in mixtures.filter(regex=r"^utterance_\d+$").stack() for part in (names, *names.split("+"))}
-    if has_noise:  # drawn from all speech of some splits, at all speeds of the training
-        scored = {*map(splits.base_split, mixtures["split"])}
-        utterances = splits.perturb_speed(utterances, settings.mixtures.speeds)
-        needed = utterances[utterances["split"].isin(scored | {*map(source_split, scored)})]
-    else:
-        needed = utterances[utterances["utterance"].isin(named)]
-    speech = Speech(needed, int(mixtures["sample_rate_hz"].iloc[0]), settings.mixtures.in_memory)
-    return speech, Noise(speech, needed, settings.noise.kinds, settings.noise.folder) if has_noise else None
-
-
-def _settings(run: Path) -> Settings:
-    """Return the settings of a run; a setting that did not exist when the run began has its default."""
-    kept = load_config(run)
-    groups = {name: _group(settings, kept.get(name), name) for name, settings in GROUPS.items()}
-    groups["corpus"].added = {name: _group(CorpusSettings, corpus, f"corpus.added.{name}")
-                              for name, corpus in groups["corpus"].added.items()}
-    return Settings(**groups)
-
-
-def _group(settings: type, kept: object, name: str) -> Any:
-    """Return the settings of a group that a run has kept."""
-    if not isinstance(kept, dict | None):
-        raise UserError(f"{name}={kept} in config.yaml is no group of settings; restore the file from a copy.")
-    values = {key: (kept or {}).get(key, value) for key, value in defaults(settings).items()}
-    check_fields(settings, values, name)
-    return settings(**values)
 
 
 def _signals(mixture: Mixture, encoding: str) -> dict[str, np.ndarray]:

@@ -74,9 +74,9 @@ def score_systems(config: DictConfig, systems: Systems, prepared: Prepared, mixt
     examples = Examples(folder, method, evaluation.examples_per_kind, front_end.sample_rate_hz)
     scores, kept_examples = files.read()
     examples.rows = kept_examples.to_dict("records")
-    # Saved models are scored again in every call: their files may have changed since.
+    # Saved models and functions of the user are scored again in every call: they may have changed since.
     saved = [name for name, system in configured_systems(config).items()
-             if system.build._target_.endswith(".saved_model.build")]
+             if system.build._target_.endswith((".saved_model.build", ".waveform.build"))]
     scores = scores[~scores["system"].isin(saved)]
     scores = with_metrics(scores, with_improvements(evaluation.metrics))
     files.write(scores, examples.table())

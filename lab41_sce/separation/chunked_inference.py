@@ -11,6 +11,7 @@ import numpy as np
 
 from lab41_sce.models.clustering import active_bins
 from lab41_sce.models.mask_estimation import EmbeddingMasks
+from lab41_sce.models.numpy_front_end import MIN_MAGNITUDE
 
 OWN_FRAMES, EXCERPT_FRAMES = 125, 250
 MAX_BATCH_EXCERPTS = 64  # that the network processes at once
@@ -25,18 +26,20 @@ def estimate_masks(model: Any, mixture: np.ndarray, n_speakers: int) -> np.ndarr
         n_speakers: S.
 
     Returns:
-        float32 `[S, T, F]`. They sum to one over S, except the sigmoid masks of an `AttractorModel`.
+        float32 `[S, T, F]`, or complex64 of a model with a mask network. They sum to one over S, except the sigmoid
+        masks of an `AttractorModel`.
 
     Raises:
         UserError: the model separates another number of speakers.
     """
     if not isinstance(model, EmbeddingMasks):
         return model.masks(mixture, n_speakers)
-    magnitudes = model.front_end.magnitudes(mixture)
+    spectrogram = model.front_end.spectrogram(mixture)
+    magnitudes = np.maximum(np.abs(spectrogram), np.float32(MIN_MAGNITUDE))
     embeddings = _embed_magnitudes(model, magnitudes)
     active = active_bins(magnitudes, model.range_db)
     centroids = model.centroids(embeddings[active], magnitudes[active], n_speakers)
-    return model.masks_from_centroids(embeddings, centroids)
+    return model.final_masks(spectrogram, model.masks_from_centroids(embeddings, centroids))
 
 
 def embed(model: EmbeddingMasks, mixture: np.ndarray) -> np.ndarray:

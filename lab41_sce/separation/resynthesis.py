@@ -14,13 +14,14 @@ from lab41_sce.separation.window_signals import WindowSignals, first_frame_secon
 HIGH_BINS = 0.7  # bins above this share of the model's band determine the shares of the remainder
 
 
-def synthesise_voices(front_end: NumpyFrontEnd, masks: np.ndarray, signals: WindowSignals,
+def synthesise_voices(front_end: NumpyFrontEnd, masks: np.ndarray, shares: np.ndarray, signals: WindowSignals,
                       sample_rate_hz: int) -> np.ndarray:
     """Apply masks to the spectrograms of a window.
 
     Args:
         front_end: front end of the model.
-        masks: float32 `[S, T, F]`.
+        masks: float32 or complex64 `[S, T, F]`.
+        shares: masks that divide the remainder, float32 `[S, T, F]`, at least 0.
         signals: the window, C channels of n samples.
         sample_rate_hz: sample rate of the recording.
 
@@ -32,8 +33,8 @@ def synthesise_voices(front_end: NumpyFrontEnd, masks: np.ndarray, signals: Wind
     rates = front_end.sample_rate_hz, sample_rate_hz
     voices = np.stack([_resample_to_length(voice, *rates, n_samples) for voice in voices])
     remainder = signals.samples - _resample_to_length(signals.resampled, *rates, n_samples)
-    shares = _high_band_shares(front_end, masks, signals.spectrograms, n_samples, sample_rate_hz)
-    return voices + shares[:, None] * remainder
+    high = _high_band_shares(front_end, shares, signals.spectrograms, n_samples, sample_rate_hz)
+    return voices + high[:, None] * remainder
 
 
 def _resample_to_length(signals: np.ndarray, from_hz: float, to_hz: float, length: int) -> np.ndarray:

@@ -184,7 +184,11 @@ class VoiceStream:
             self._details.append(SpectralDetails(
                 masks[:, own][:, :missing].copy(), signals.magnitudes[own][:missing].copy(),
                 None if embeddings is None else embeddings[own][:missing].copy()))
-        return synthesise_voices(self._front_end, masks, signals, self._recording.sample_rate_hz)
+        if self._embeds and not self._binary_masks:
+            final = self._model.final_masks(self._reader.mixed_spectrogram(signals), masks)
+        else:
+            final = masks
+        return synthesise_voices(self._front_end, final, masks, signals, self._recording.sample_rate_hz)
 
     def _masks(self, window: Window, signals: WindowSignals) -> tuple[np.ndarray, np.ndarray | None]:
         """Return masks `[S, T, F]` of a window and the embeddings `[T, F, K]` that they come from, if any."""

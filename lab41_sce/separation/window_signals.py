@@ -63,6 +63,12 @@ class WindowReader:
             return self.read(window).magnitudes
         return self._mixed_magnitudes(self._samples(window))
 
+    def mixed_spectrogram(self, signals: WindowSignals) -> np.ndarray:
+        """Return the spectrogram of the mixed channels of a window, complex64 `[T, F]`."""
+        if len(signals.samples) == 1:
+            return signals.spectrograms[0]
+        return np.tensordot(mixing_weights([signals.samples.T]), signals.spectrograms, 1).astype(np.complex64)
+
     def forget(self, window: Window) -> None:
         """Free the memory of a window that is not needed again."""
         if self._kept.pop(window, None):

@@ -1,6 +1,7 @@
 """The benchmark command: a set from metadata or folders becomes scores and tables; what was scored is not repeated."""
 
 import json
+import sys
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import soundfile
 
 from lab41_sce.audio import write
 from lab41_sce.commands import benchmark
+from lab41_sce.data.datasets import MixtureDataset
 from lab41_sce.data.librimix import load_librimix
 from lab41_sce.errors import UserError
 from lab41_sce.runs import benchmark_systems
@@ -82,6 +84,8 @@ def test_the_tables_have_a_column_for_each_kind_and_the_mean_over_all_mixtures(r
     assert text in capsys.readouterr().out
     assert all(f"SI-SDRi {kind}" in text for kind in ("FF", "FM", "All")) and "SI-SDRi MM" not in text
     assert "SDRi FM" in text and "Differences" not in text
+    latex = (root / "out/table.tex").read_text("utf-8")
+    assert latex.count(r"\begin{table}") == 2 and "ideal\\_binary\\_mask" in latex and "SI-SDRi FM" in latex
     summary = pd.read_csv(root / "out/summary.csv").set_index(["system", "kind", "metric"])
     values = scores[(scores["system"] == "ideal_binary_mask") & (scores["metric"] == "SI-SDRi")]["value"]
     # The mean of an experiment would be (FF + 2 FM) / 3 of the means.
@@ -135,6 +139,35 @@ def test_voices_of_another_program(root, capsys):
         root, capsys, systems=(f"other={root / 'est'}",), out="again")
 
 
+def test_a_function_is_run_again_only_if_its_voices_change(root, monkeypatch):
+    monkeypatch.chdir(root)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    (root / "my_system.py").write_text(
+        "import numpy as np\ncalls, gain = [], 0.0\n"
+        "def separate(signal, n_speakers):\n    calls.append(len(signal))\n"
+        "    return np.stack([signal, signal ** 2 * gain])\nseparate.sample_rate_hz = 16000\n")
+    before = run(root, systems=("unprocessed", "mine=my_system:separate"))
+    module = sys.modules["my_system"]
+    assert len(module.calls) == 1 + 3 and set(module.calls) == {16000}
+    assert {*before["system"]} == {"unprocessed", "mine"}
+    pd.testing.assert_frame_equal(run(root, systems=("unprocessed", "mine=my_system:separate")), before)
+    assert len(module.calls) == 4 + 1  # only the first mixture, to compare
+    module.gain = 1.0
+    after = run(root, systems=("unprocessed", "mine=my_system:separate"))
+    assert len(module.calls) == 5 + 4 and not after.equals(before)
+    assert set(run(root, systems=("my_system:separate",), out="other")["system"]) == {"separate"}
+
+
+def test_a_published_set_is_a_dataset(root):
+    loaded = load_librimix(root / "libri2mix_test-clean.csv", root, None, 2)
+    dataset = MixtureDataset(loaded)
+    assert len(dataset) == 3 and dataset.sample_rate_hz == 8000 and dataset[2]["kind"] == "FF"
+    for item, listed in zip(dataset, loaded.mixtures, strict=True):
+        mixture = listed.read()
+        np.testing.assert_array_equal(item["mixture"], mixture.signal)
+        np.testing.assert_array_equal(item["sources"], mixture.sources)
+
+
 def test_the_shipped_model(root):
     scores = run(root, systems=("pretrained",))
     assert len(scores) == 3 * 2 and np.isfinite(scores["value"]).all()
@@ -162,6 +195,14 @@ def test_a_model_is_not_scored_on_its_training_speakers(root):
     (("folders", "--mixtures", "x", "--sources", "y", "--length", "max"), "--length has no effect"),
     (("folders", "--mixtures", "x", "--sources", "y", "--speaker-ids", "("), "is no regular expression"),
     (("folders", "--mixtures", "absent", "--sources", "y"), "there is no folder absent"),
+    (("run",), "run needs --root;"),
+    (("run", "--root", "x", "--rate", "8000"), "--rate has no effect on this run"),
+    (("run", "--root", "x"), "evaluation.csv cannot be read"),
+    (("recordings", "--mixtures", "x"), "recordings needs --rttm;"),
+    (("recordings", "--mixtures", "x", "--rttm", "y", "--sources", "z"), "--sources has no effect on this recordings"),
+    (("recordings", "--mixtures", "x", "--rttm", "y", "--metrics", "SDR"), "--metrics has no effect on recordings"),
+    (("recordings", "--mixtures", "x", "--rttm", "absent.rttm"), "absent.rttm cannot be read as RTTM"),
+    (("wham", "--root", "x", "--rttm", "y"), "--rttm goes with recordings only"),
     (("libri2mix", "--first", "0"), "--first 0 is not possible"),
     (("libri2mix", "--jobs", "0"), "--jobs 0 is not possible"),
 ])
@@ -175,6 +216,7 @@ def test_mistakes_leave_nothing_behind(tmp_path, monkeypatch, capsys, options, m
 
 @pytest.mark.parametrize(("systems", "message"), [
     (("absent",), "absent is neither a system nor a file or folder"),
+    (("absent:name",), "absent:name cannot be imported"),
     (("unprocessed", "unprocessed"), "two systems have the name unprocessed"),
 ])
 def test_mistakes_in_systems(root, capsys, systems, message):

@@ -6,14 +6,14 @@ import sys
 import pytest
 
 from lab41_sce.commands import download as command
-from lab41_sce.data.download import ARCHIVES
+from lab41_sce.data.download import ARCHIVES, LIBRIMIX_METADATA
 
 
-def test_list_prints_every_known_subset_with_its_size(capsys):
+def test_list_prints_everything_with_its_size(capsys):
     assert command.main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == [*ARCHIVES]
-    assert all(archive.size and archive.size in line for line, archive in zip(lines, ARCHIVES.values(), strict=True))
+    assert [line.split()[0] for line in lines] == [*ARCHIVES, *LIBRIMIX_METADATA]
+    assert all(archive.size and archive.size in line for line, archive in zip(lines, ARCHIVES.values()))
 
 
 @pytest.mark.parametrize("arguments", [[], ["train-clean-5"], ["--root", "x"]])
@@ -48,7 +48,7 @@ def test_the_mirror_and_the_root_reach_the_download_and_an_interruption_has_its_
         raise KeyboardInterrupt
 
     monkeypatch.setattr("lab41_sce.data.download.download_subsets", interrupt)
-    arguments = ["dev-clean", "test-clean", "--root", str(tmp_path / "new"), "--mirror", "https://example.org/slr"]
+    arguments = ["dev-clean", "libri2mix_test-clean", "test-clean", "--root", str(tmp_path / "new"), "--mirror", "https://example.org/slr"]
     assert command.main(arguments) == 130
     assert requests == [(["dev-clean", "test-clean"], tmp_path / "new", "https://example.org/slr")]
     assert capsys.readouterr().err == "interrupted: the downloaded part is kept; repeat the command to continue\n"
@@ -59,3 +59,11 @@ def test_help_works_as_a_module(name):
     printed = subprocess.run([sys.executable, "-m", f"lab41_sce.commands.{name}", "--help"], capture_output=True,
                              text=True, check=True).stdout
     assert f"usage: lab41-sce {name}" in printed and "130 interrupted" in " ".join(printed.split())
+
+
+def test_metadata_goes_to_the_root(tmp_path, monkeypatch, capsys):
+    requests = []
+    monkeypatch.setattr(command, "download_metadata", lambda *arguments: requests.append(arguments))
+    assert command.main(["libri3mix_dev-clean", "--root", str(tmp_path)]) == 0
+    assert requests == [(["libri3mix_dev-clean"], tmp_path, None)]
+    assert f"{tmp_path} holds libri3mix_dev-clean" in capsys.readouterr().out

@@ -11,7 +11,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from lab41_sce.data.download import ARCHIVES, Archive, download_subsets
+from lab41_sce.data.download import (
+    ARCHIVES,
+    LIBRIMIX_METADATA,
+    LIBRIMIX_URL,
+    Archive,
+    download_metadata,
+    download_subsets,
+)
 from lab41_sce.errors import UserError
 
 SUBSET = "train-clean-5"
@@ -311,3 +318,44 @@ def test_failing_write_keeps_the_part(server, tmp_path):
     assert (tmp_path / f"{SUBSET}.tar.gz.part").stat().st_size == 100_000
     fetch(server, tmp_path, archive)
     assert tree(tmp_path) == COMPLETE
+
+
+METADATA = b"mixture_ID,source_1_path\n"
+
+
+def fetch_metadata(server, root, content=METADATA, name="libri2mix_test-clean"):
+    """Serve `content` as a metadata file of LibriMix and download it; the checksum is that of `METADATA`."""
+    server.files["/Libri2Mix/libri2mix_test-clean.csv"] = content
+    download_metadata([name], root, server.url, catalogue={name: hashlib.sha256(METADATA).hexdigest()},
+                      retry_wait_seconds=0.0)
+
+
+def test_metadata_is_downloaded_once(server, tmp_path):
+    server.cuts = [5]
+    fetch_metadata(server, tmp_path / "new")
+    assert (tmp_path / "new" / "libri2mix_test-clean.csv").read_bytes() == METADATA
+    fetch_metadata(server, tmp_path / "new")
+    assert server.requested_ranges == [None, "bytes=5-"]
+    assert [path.name for path in (tmp_path / "new").glob("libri*")] == ["libri2mix_test-clean.csv"]
+
+
+def test_other_metadata_is_refused(server, tmp_path):
+    with pytest.raises(UserError, match="libri2mix_test-clean.csv.part was damaged and has been deleted"):
+        fetch_metadata(server, tmp_path, b"other")
+    assert not [*tmp_path.glob("libri*")]
+    (tmp_path / "libri2mix_test-clean.csv").write_bytes(b"of the user")
+    with pytest.raises(UserError, match="is not the file of LibriMix; move it to another place"):
+        fetch_metadata(server, tmp_path)
+    assert (tmp_path / "libri2mix_test-clean.csv").read_bytes() == b"of the user"
+
+
+def test_missing_metadata_is_one_sentence(server, tmp_path):
+    with pytest.raises(UserError, match=r"Libri3Mix/libri3mix_dev-clean.csv could not be reached \(HTTP status 404\).*"
+                                        r"by hand to .*libri3mix_dev-clean.csv\.$"):
+        fetch_metadata(server, tmp_path, name="libri3mix_dev-clean")
+
+
+def test_the_metadata_are_those_of_one_commit():
+    assert LIBRIMIX_URL.count("b898ca375c03e4039cdb3dbe3dd485aad58ec7d1") == 1
+    assert {*LIBRIMIX_METADATA} == {f"libri{n}mix_{part}-clean" for n in (2, 3) for part in ("dev", "test")}
+    assert all(len(bytes.fromhex(checksum)) == 32 for checksum in LIBRIMIX_METADATA.values())

@@ -3,6 +3,7 @@
 `test_readme.py` compares their tables of results with the files of the results.
 """
 
+import csv
 import doctest
 import importlib.util
 import re
@@ -80,6 +81,17 @@ def test_the_citation_has_the_version_of_the_package():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     assert citation["version"] == lab41_sce.__version__
     assert f"## {lab41_sce.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_the_leaderboard_shows_every_published_figure():
+    """`test_readme.py` compares its rows with the file; here none is missing."""
+    page = (ROOT / "docs" / "leaderboard.md").read_text("utf-8")
+    with (ROOT / "results/comparisons/published/summary.csv").open(encoding="utf-8", newline="") as file:
+        rows = [*csv.DictReader(file)]
+    assert rows and all(row["url"].startswith("https://") for row in rows)
+    columns = ("system", "training", "SI-SDRi", "SDRi", "source")
+    assert not [row for row in rows if "| " + " | ".join(row[name] for name in columns).replace("|  |", "| |") + " |"
+                not in page]
 
 
 @pytest.mark.slow

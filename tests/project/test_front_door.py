@@ -34,7 +34,8 @@ def test_every_public_name_is_what_its_module_defines(name):
 
 
 def test_the_listed_names_are_the_public_ones():
-    assert set(dir(sce)) == {"Separator", "separate", "load_audio", "score", "__version__"}
+    assert set(dir(sce)) == {"Separator", "separate", "load_audio", "score", "evaluation_mixtures", "training_batches",
+                             "__version__"}
     with pytest.raises(AttributeError, match="no attribute 'seperate'"):
         _ = sce.seperate
 

@@ -136,7 +136,7 @@ def test_every_argument_of_a_system_has_a_range():
         described = yaml.safe_load(file.read_text("utf-8"))
         for call in (described.get("build", described), described.get("build", {}).get("network") or {}):
             names = {name for name in call if not name.startswith("_")}
-            assert names - {"network", "path", "changes", "name", "about", "defaults"} <= declared, file
+            assert names - {"network", "path", "embedder", "changes", "name", "about", "defaults"} <= declared, file
 
 
 def test_every_experiment_composes():

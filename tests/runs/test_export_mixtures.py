@@ -88,7 +88,7 @@ def test_names_may_be_numbers(run, tmp_path, corpus_root, monkeypatch):
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(path)
     (folder / "config.yaml").write_text(CONFIG.format(root=tmp_path / "corpus"))
-    monkeypatch.setattr("lab41_sce.runs.export_mixtures.load_split_speech",
+    monkeypatch.setattr("lab41_sce.runs.run_mixtures.load_split_speech",
                         lambda settings: splits.split(load_corpus(settings.corpus.root, ["train"]), 2).assign(
                             split="unseen"))
     evaluation.replace(names)[:1].to_csv(folder / "evaluation.csv", index=False)

@@ -1,0 +1,77 @@
+"""Soft masks `[S, T, F]` become complex masks `[S, T, F]` by a network (`mask_network.py`), in NumPy.
+
+For each voice, the network receives four numbers for each bin (`network_input`) and returns the real and the imaginary
+part of what is added to the soft mask. The sum of all that is added is divided among the voices in proportion to their
+soft masks and subtracted, so that the masks of a bin still sum to one:
+
+    m_s = p_s + d_s - p_s sum_j d_j
+
+`methods/complex_masks.py` computes the same with Keras, for training.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+COMPRESSION = 0.3  # exponent of the magnitudes
+ACTIVE_FRACTION = 0.01  # of the largest magnitude; frames whose bins are all below it do not count for the scale
+CHUNK_FRAMES, CONTEXT_FRAMES = 512, 48  # the network sees 41 frames on each side of a frame
+
+
+def complex_masks(run: Callable[[np.ndarray], np.ndarray], spectrogram: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Make soft masks complex.
+
+    Args:
+        run: the network, float32 `[B, T, 4 F]` to `[B, T, F, 2]`.
+        spectrogram: of the mixture, complex64 `[T, F]`.
+        masks: soft masks, float32 `[S, T, F]`, which sum to one over S.
+
+    Returns:
+        complex64 `[S, T, F]`, which sum to one over S.
+    """
+    if len(masks) == 1:
+        return masks.astype(np.complex64)
+    compressed = compress(spectrogram)
+    added = np.empty(masks.shape, np.complex64)
+    for start in range(0, masks.shape[1], CHUNK_FRAMES):
+        context_start = max(start - CONTEXT_FRAMES, 0)
+        own = slice(start - context_start, start - context_start + CHUNK_FRAMES)
+        part = slice(context_start, start + CHUNK_FRAMES + CONTEXT_FRAMES)
+        for added_to_voice, mask in zip(added, masks, strict=True):
+            outputs = run(network_input(compressed[part], mask[part])[None])[0]
+            added_to_voice[start : start + CHUNK_FRAMES] = (outputs[..., 0] + 1j * outputs[..., 1])[own]
+    return masks + added - masks * added.sum(axis=0)
+
+
+def compress(spectrogram: np.ndarray) -> np.ndarray:
+    """Compress the magnitudes of a spectrogram, and scale it so that its active frames have a mean square of one.
+
+    Args:
+        spectrogram: complex64 `[T, F]`.
+
+    Returns:
+        complex64 `[T, F]`, zeros for silence.
+    """
+    magnitudes = np.abs(spectrogram)
+    loudest = magnitudes.max(axis=1)
+    active = loudest > ACTIVE_FRACTION * loudest.max()
+    powers = np.float32(COMPRESSION) * np.log(np.maximum(magnitudes, 1e-8))
+    powers = np.exp(powers)
+    scale = 1.0 / np.sqrt(np.mean(powers[active] ** 2)) if active.any() else 0.0
+    return (spectrogram / np.maximum(magnitudes, 1e-8) * powers * scale).astype(np.complex64)
+
+
+def network_input(compressed: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the input of the network for a voice.
+
+    Args:
+        compressed: from `compress`, complex64 `[T, F]`.
+        mask: soft mask of the voice, float32 `[T, F]`.
+
+    Returns:
+        float32 `[T, 4 F]`; for each bin the real and the imaginary part of the voice, the magnitude of the mixture,
+        and the mask.
+    """
+    voice = compressed * mask
+    bins = np.stack([voice.real, voice.imag, np.abs(compressed), mask], axis=-1)
+    return bins.reshape(len(bins), -1).astype(np.float32)

@@ -1,0 +1,218 @@
+"""Recordings without true voices become counts of speakers and diarisation error rates, such as LibriCSS or AMI.
+
+    recordings, RTTM of the true turns, systems -> rows of `COLUMNS`, two for each recording and system
+
+Only the times of the true speakers are needed. A system is a model, which counts the speakers, or a folder of RTTM
+files that another program has written. The scores are those of `evaluation/diarisation.py`, without a collar and with
+one of 0.25 s. `recordings.csv` keeps the scores of an interrupted call; those with the same checksums are used again.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from lab41_sce import audio
+from lab41_sce.atomic_write import write_csv
+from lab41_sce.audio.recording import Recording
+from lab41_sce.data.checksums import file_checksum, text_checksum
+from lab41_sce.errors import UserError
+from lab41_sce.evaluation.diarisation import Turn, read_turns, score_turns, summarise_turns, voice_turns
+from lab41_sce.models.loading import model_file
+from lab41_sce.pretrained import MODEL
+from lab41_sce.separation.separator import Separator
+
+FILE = "recordings.csv"
+ERRORS = ("total", "missed", "false_alarm", "confusion", "der", "jer")  # in seconds, the last two shares
+COLUMNS = ("recording", "system", "collar_seconds", "speakers", "counted", *ERRORS, "checksum")
+COLLARS_SECONDS = (0.0, 0.25)
+MAX_EXCESS_SECONDS = 1.0  # of true turns after the end of a recording
+
+
+@dataclass(frozen=True)
+class TimedRecording:
+    """Hold a recording whose true turns are known.
+
+    Attributes:
+        path: of the file.
+        seconds: its duration.
+        turns: its true turns.
+    """
+
+    path: Path
+    seconds: float
+    turns: tuple[Turn, ...]
+
+    @property
+    def n_speakers(self) -> int:
+        """The true number of speakers."""
+        return len({speaker for speaker, _, _ in self.turns})
+
+
+@dataclass(frozen=True)
+class DiarisationSystem:
+    """Hold a system that finds who speaks when.
+
+    Attributes:
+        name: in tables.
+        find: receives the path of a recording, and returns the number of speakers and their turns.
+        checksum: receives the path, and returns a text that changes if the turns may change.
+    """
+
+    name: str
+    find: Callable[[Path], tuple[int, list[Turn]]]
+    checksum: Callable[[Path], str]
+
+
+def load_recordings(folder: Path, rttm: Path, files: str = "*.wav", first: int | None = None) -> list[TimedRecording]:
+    """Find recordings and their true turns.
+
+    Args:
+        folder: of the recordings.
+        rttm: an RTTM file with the turns of all recordings, or a folder of such files.
+        files: pattern of the names of the recordings.
+        first: number of recordings to load; None loads all.
+
+    Raises:
+        UserError: there is no recording, or one has no turns, or turns after its end.
+    """
+    turns, recordings = _all_turns(rttm), []
+    for path in sorted(path for path in folder.glob(files) if path.is_file())[:first]:
+        with audio.Decoder(path, whole=False) as decoder:
+            seconds = decoder.n_samples / decoder.sample_rate_hz
+        of_path = tuple(turns.get(path.stem, ()))
+        if not of_path:
+            raise UserError(f"{rttm} has no turns of {path.name}; give RTTM in which they have the name {path.stem}.")
+        if (last := max(end for _, _, end in of_path)) > seconds + MAX_EXCESS_SECONDS:
+            raise UserError(f"{path} has {seconds:.1f} s, but its last true turn ends at {last:.1f} s; give the turns "
+                            "of this recording.")
+        recordings.append(TimedRecording(path, seconds, of_path))
+    if not recordings:
+        raise UserError(f"{folder} contains no file {files}; give a folder of recordings.")
+    return recordings
+
+
+def build_diarisation_systems(given: Sequence[str]) -> list[DiarisationSystem]:
+    """Build systems from "pretrained", a `.keras` file, the folder of a run, or a folder of RTTM files.
+
+    Args:
+        given: names and paths; `NAME=` before a path names the system in tables.
+
+    Raises:
+        UserError: there is no such system, or two have the same name.
+    """
+    systems = []
+    for one in given:
+        name, sign, place = one.partition("=")
+        path = Path(place if sign else one)
+        name = name if sign else path.resolve().stem
+        if str(path) == "pretrained":
+            systems.append(_model(name, MODEL))
+        elif path.is_dir() and any(path.glob("*.rttm")):
+            systems.append(_turns_of_files(name, path))
+        elif path.exists():
+            systems.append(_model(name, path))
+        else:
+            raise UserError(f"{path} is no file or folder; give pretrained, the folder of a run, a .keras file, or a "
+                            "folder of RTTM files.")
+        if name in [system.name for system in systems[:-1]]:
+            raise UserError(f"two systems have the name {name}; name one of them, like this: OTHER={one}.")
+    return systems
+
+
+def score_recordings(folder: Path, recordings: Sequence[TimedRecording],
+                     systems: Sequence[DiarisationSystem]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score systems on recordings, and write `recordings.csv` and `summary.csv`.
+
+    Args:
+        folder: of the benchmark.
+        recordings: with their true turns.
+        systems: the systems.
+
+    Returns:
+        The scores, with `COLUMNS`, and their summary by system and collar: `der` of all speech with its 95 % interval
+        (`low`, `high`), mean `jer`, `n` recordings, and how many of them are counted `right` and `within_one`.
+
+    Raises:
+        UserError: a recording or a file cannot be read, or pyannote.metrics is not installed.
+    """
+    score_turns([("somebody", 0.0, 1.0)], [], 1.0, 0.0)  # raises before any work if the package is missing
+    scores = _read_scores(folder / FILE)
+    for recording in tqdm(recordings, "scoring", unit=" recordings", disable=None):
+        of_truth = f"{file_checksum(recording.path)} {recording.turns}"
+        for system in systems:
+            key = recording.path.stem, system.name
+            checksum = text_checksum(f"{of_truth} {system.checksum(recording.path)}")
+            if [row[-1] for row in scores.get(key, [])] == [checksum] * len(COLLARS_SECONDS):
+                continue
+            counted, found = system.find(recording.path)
+            scores[key] = []
+            for collar in COLLARS_SECONDS:
+                errors = score_turns(recording.turns, found, recording.seconds, collar)
+                scores[key].append((*key, collar, recording.n_speakers, counted, *(errors[name] for name in ERRORS),
+                                    checksum))
+            write_csv(_table(recordings, systems, scores), folder / FILE)
+    table = _table(recordings, systems, scores)
+    write_csv(table, folder / FILE)
+    summary = summarise_turns(table.rename(columns={"system": "set"})).rename(columns={"set": "system"})
+    off = (table["counted"] - table["speakers"]).abs()
+    counts = table.assign(right=off == 0, within_one=off <= 1)[table["collar_seconds"] == 0]
+    summary = summary.merge(counts.groupby("system")[["right", "within_one"]].sum().reset_index(), on="system")
+    write_csv(summary, folder / "summary.csv")
+    return table, summary
+
+
+def _table(recordings: Sequence[TimedRecording], systems: Sequence[DiarisationSystem],
+           scores: dict[tuple[str, str], list[tuple]]) -> pd.DataFrame:
+    """Return the rows of some recordings and systems in their order."""
+    return pd.DataFrame([row for recording in recordings for system in systems
+                         for row in scores.get((recording.path.stem, system.name), [])], columns=[*COLUMNS])
+
+
+def _read_scores(path: Path) -> dict[tuple[str, str], list[tuple]]:
+    """Read the rows of `recordings.csv` by recording and system; none if there is no such file, or it is damaged."""
+    try:
+        table = pd.read_csv(path, dtype={"recording": str, "system": str, "checksum": str})[[*COLUMNS]]
+    except (OSError, KeyError, ValueError):
+        return {}
+    rows: dict[tuple[str, str], list[tuple]] = {}
+    for row in table.itertuples(index=False, name=None):
+        rows.setdefault((row[0], row[1]), []).append(row)
+    return rows
+
+
+def _model(name: str, path: Path) -> DiarisationSystem:
+    """Return the system of a trained model, which counts the speakers."""
+    separator, checksum = Separator.load(path), file_checksum(model_file(path))
+
+    def find(recording: Path) -> tuple[int, list[Turn]]:
+        stream = separator.open(Recording.open(recording, "mix"))
+        for _ in stream:  # the voices are not kept, so that memory does not grow with the recording
+            pass
+        separation = stream.result()
+        return separation.n_speakers, voice_turns(separation.activity.segments())
+
+    return DiarisationSystem(name, find, lambda _: checksum)
+
+
+def _turns_of_files(name: str, folder: Path) -> DiarisationSystem:
+    """Return the system whose turns are RTTM files in a folder."""
+    turns = _all_turns(folder)
+
+    def find(recording: Path) -> tuple[int, list[Turn]]:
+        if recording.stem not in turns:
+            raise UserError(f"{folder} has no turns of {recording.stem}; give RTTM with this name.")
+        return len({speaker for speaker, _, _ in turns[recording.stem]}), turns[recording.stem]
+
+    return DiarisationSystem(name, find, lambda recording: text_checksum(str(turns.get(recording.stem))))
+
+
+def _all_turns(place: Path) -> dict[str, list[Turn]]:
+    """Read the turns of an RTTM file, or of all RTTM files of a folder, by the name of the recording."""
+    turns: dict[str, list[Turn]] = {}
+    for path in sorted(place.glob("*.rttm")) if place.is_dir() else [place]:
+        for recording, of_recording in read_turns(path).items():
+            turns.setdefault(recording, []).extend(of_recording)
+    return turns

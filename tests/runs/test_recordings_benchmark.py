@@ -1,0 +1,115 @@
+"""Recordings without true voices are scored by their turns: error rates and counts, each recording once."""
+
+import pandas as pd
+import pytest
+import soundfile
+
+from lab41_sce.commands import benchmark
+from lab41_sce.errors import UserError
+from lab41_sce.examples import FOLDER
+from lab41_sce.runs import recordings_benchmark
+from lab41_sce.runs.recordings_benchmark import (
+    DiarisationSystem,
+    build_diarisation_systems,
+    load_recordings,
+    score_recordings,
+)
+from lab41_sce.separation.activity import rttm
+
+TRUE = {"first": [[(0.0, 2.0)], [(2.0, 4.0)]], "second": [[(0.0, 1.0)], [(1.0, 2.0)], [(2.0, 4.0)]]}
+
+
+@pytest.fixture(autouse=True)
+def counts_errors():
+    pytest.importorskip("pyannote.metrics")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Make two recordings of 4 s with two and three speakers, and the turns of another program for both."""
+    signal, rate_hz = soundfile.read(FOLDER / "mixture.wav")
+    (tmp_path / "sessions").mkdir()
+    (tmp_path / "found").mkdir()
+    for name, true in TRUE.items():
+        soundfile.write(tmp_path / f"sessions/{name}.wav", signal[: 4 * rate_hz], rate_hz)
+        # The first two speakers are found, the third is not.
+        (tmp_path / f"found/{name}.rttm").write_text(rttm(name, true[:2]))
+    (tmp_path / "true.rttm").write_text("".join(rttm(name, true) for name, true in TRUE.items()))
+    return tmp_path
+
+
+def test_turns_of_another_program_are_scored(folder):
+    recordings = load_recordings(folder / "sessions", folder / "true.rttm")
+    assert [recording.n_speakers for recording in recordings] == [2, 3]
+    scores, summary = score_recordings(folder, recordings, build_diarisation_systems([f"other={folder / 'found'}"]))
+    exact = scores[scores["collar_seconds"] == 0].set_index("recording")
+    assert exact.loc["first", "der"] == 0 and exact.loc["second", "der"] == pytest.approx(0.5)
+    assert list(exact["speakers"]) == [2, 3] and list(exact["counted"]) == [2, 2]
+    row = summary[summary["collar_seconds"] == 0].iloc[0]
+    assert (row["system"], row["n"], row["right"], row["within_one"]) == ("other", 2, 1, 2)
+    assert row["der"] == pytest.approx(0.25)  # 2 of 8 s
+
+
+def test_a_recording_is_not_separated_twice(folder):
+    recordings, calls = load_recordings(folder / "sessions", folder / "true.rttm"), []
+
+    def find(path):
+        calls.append(path.stem)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return 1, [("somebody", 0.0, 4.0)]
+
+    def score(version):
+        return score_recordings(folder, recordings, [DiarisationSystem("mine", find, lambda _: version)])[0]
+
+    with pytest.raises(KeyboardInterrupt):
+        score("1")
+    first = score("1")
+    assert calls == ["first", "second", "second"]
+    pd.testing.assert_frame_equal(score("1"), first)
+    assert len(calls) == 3
+    score("2")
+    assert calls[3:] == ["first", "second"]
+
+
+def test_the_command_counts_with_the_shipped_model(folder, capsys):
+    command = ["recordings", "--mixtures", str(folder / "sessions"), "--rttm", str(folder / "true.rttm"), "--systems",
+               "pretrained", f"other={folder / 'found'}", "--first", "1", "--out", str(folder / "out")]
+    assert benchmark.main(command) == 0
+    text = (folder / "out/table.md").read_text("utf-8")
+    assert text in capsys.readouterr().out
+    scores = pd.read_csv(folder / "out/recordings.csv").set_index(["system", "collar_seconds"])
+    assert scores.loc[("pretrained", 0.0), "counted"] >= 1 and 0 <= scores.loc[("pretrained", 0.0), "der"] < 1
+    assert {path.name for path in (folder / "out").glob("*.*")} >= {"summary.csv", "table.tex", "version.json"}
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    (rttm("first", TRUE["first"]), "true.rttm has no turns of second.wav"),
+    (rttm("first", [[(0.0, 9.0)]]), "first.wav has 4.0 s, but its last true turn ends at 9.0 s"),
+])
+def test_other_turns_are_refused(folder, text, message):
+    (folder / "true.rttm").write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_recordings(folder / "sessions", folder / "true.rttm")
+
+
+def test_an_empty_folder_is_refused(folder):
+    with pytest.raises(UserError, match="found contains no file"):
+        load_recordings(folder / "found", folder / "true.rttm")
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    (["absent"], "absent is no file or folder"), (["found", "found"], "two systems have the name found"),
+])
+def test_mistakes_in_systems(folder, monkeypatch, given, message):
+    monkeypatch.chdir(folder)
+    with pytest.raises(UserError, match=message):
+        build_diarisation_systems(given)
+
+
+def test_missing_turns_of_a_system_are_reported(folder):
+    (folder / "found/second.rttm").unlink()
+    with pytest.raises(UserError, match="found has no turns of second"):
+        score_recordings(folder, load_recordings(folder / "sessions", folder / "true.rttm"),
+                         build_diarisation_systems([str(folder / "found")]))
+    assert len(pd.read_csv(folder / recordings_benchmark.FILE)) == 2  # the first recording is kept
