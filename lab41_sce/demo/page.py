@@ -64,6 +64,7 @@ class Page:
 
     def __init__(self, systems: Systems, limits: Limits, visitors: Visitors):
         self.systems, self.limits, self.visitors = systems, limits, visitors
+        self._separated: dict[str, tuple[tuple, tuple]] = {}  # sound and settings of each visitor's last separation
 
     def build(self) -> gr.Blocks:
         """Build the page."""
@@ -77,8 +78,8 @@ class Page:
             gr.on([*(each.input for each in layout.sound[:-2]), layout.file.change, layout.recorded.change],
                   self.choose, layout.sound, chosen, trigger_mode="always_last", **at_once)
             gr.on([layout.voices.input, layout.system.input, layout.masks.input, layout.name.input],
-                  self.change, None, layout.outputs, trigger_mode="always_last", **at_once)
-            layout.person.change(self.change_person, [layout.person], layout.outputs, **at_once)
+                  self.change, layout.settings, layout.outputs, trigger_mode="always_last", **at_once)
+            layout.person.change(self.change_person, layout.settings, layout.outputs, **at_once)
             for button in (layout.go, layout.again):  # Gradio 6 runs the events of a button one after the other
                 button.click(None, js=SCROLL_SCRIPT)
             work: dict[str, Any] = quiet | {"concurrency_limit": 20}
@@ -97,9 +98,12 @@ class Page:
 
     def choose(self, kind: str, example: str, first: str, second: str, level_db: float, sentence: int,
                file: str | None, recorded: str | None, request: gr.Request) -> dict:
-        """Check the chosen sound and let the visitor hear it; clear the result of an earlier one."""
+        """Check the chosen sound and let the visitor hear it; clear the result of another one."""
         visitor, layout = request.session_hash, self.layout
-        self.visitors.cancel(visitor, NEW_CHOICE)
+        chosen = kind, example, first, second, level_db, sentence, file, recorded
+        late = self._separated.get(visitor, ((), ()))[0] == chosen  # this event was slower than that of the button
+        if not late:
+            self._forget_result(visitor)
         text, failed, player = "Ready.", False, ""
         if (kind, file) == (OWN, None) or (kind, recorded) == (MICROPHONE, None):
             text = "Choose a file." if kind == OWN else "Record a sound."
@@ -113,16 +117,21 @@ class Page:
                 text = f"{sound.name}: {sound.seconds:.1f} s.{notes} Press Separate."
             except UserError as error:
                 text, failed = str(error), True
-        return self._ended(text, failed) | layout.no_result() | {layout.preview: player}
+        return {layout.preview: player} | ({} if late else self._ended(text, failed) | layout.no_result())
 
-    def change(self, request: gr.Request) -> dict:
+    def change(self, voices: str, system: str, masks: str, person: str | None, name: str | None,
+               request: gr.Request) -> dict:
         """Clear a result, which had other settings."""
-        self.visitors.cancel(request.session_hash, NEW_CHOICE)
+        visitor = request.session_hash
+        if self._separated.get(visitor, ((), ()))[1] == (voices, system, masks, person, name):
+            return {}  # this event was slower than that of the button
+        self._forget_result(visitor)
         return self._ended("Ready. Press Separate.") | self.layout.no_result()
 
-    def change_person(self, person: str | None, request: gr.Request) -> dict:
-        """Check the recording of the person to find; clear a result."""
-        updates = self.change(request)
+    def change_person(self, voices: str, system: str, masks: str, person: str | None, name: str | None,
+                      request: gr.Request) -> dict:
+        """Check the recording of the person to find; clear a result, which had other settings."""
+        updates = self.change(voices, system, masks, person, name, request)
         try:
             if person is not None:
                 open_sound(self._upload(person, request.session_hash), self.limits)
@@ -144,6 +153,8 @@ class Page:
             choices = Choices(system, VOICES[voices], masks == BINARY, enrolled or None)
             return separate_sound(sound, choices, self.systems, progress)
 
+        self._separated[visitor] = ((kind, example, first, second, level_db, sentence, file, recorded),
+                                    (voices, system, masks, person, name))
         job = self.visitors.start(visitor, work)
         try:
             yield layout.no_result() | {layout.verdict: markup.working("", 0.0)}
@@ -175,7 +186,13 @@ class Page:
 
     def leave(self, request: gr.Request) -> None:
         """Delete the data of a visitor who has closed the page."""
+        self._separated.pop(request.session_hash, None)
         self.visitors.leave(request.session_hash)
+
+    def _forget_result(self, visitor: str) -> None:
+        """Stop the visitor's separation, if it still runs."""
+        self._separated.pop(visitor, None)
+        self.visitors.cancel(visitor, NEW_CHOICE)
 
     def _ended(self, text: str, failed: bool = False) -> dict:
         """Return the updates that show a status, with nothing to cancel."""

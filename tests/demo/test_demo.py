@@ -416,8 +416,8 @@ def test_the_page_shows_mistakes_as_sentences(systems, tmp_path):
     soundfile.write(file, np.ones(16000), 8000)
     chosen = page.choose(OWN, None, None, None, 0, 1, str(file), None, visitor)
     assert "lasts 2 s" in chosen[status] and not chosen[preview]
-    assert "lasts 2 s" in page.change_person(str(file), visitor)[status]  # the person's recording
-    assert "there is no recording" in page.change_person(str(tmp_path / "other.wav"), visitor)[status]
+    assert "lasts 2 s" in page.change_person(*settings, str(file), "", visitor)[status]  # the person's recording
+    assert "there is no recording" in page.change_person(*settings, str(tmp_path / "other.wav"), "", visitor)[status]
     page.limits = Limits()
     chosen = page.choose(EXAMPLE, next(iter(EXAMPLES)), None, None, 0, 1, None, None, visitor)
     assert "Press Separate" in chosen[status] and "<voice-player" in chosen[preview]
@@ -438,17 +438,24 @@ def test_a_new_choice_stops_the_separation_and_clears_the_result(systems, tmp_pa
     page.build()
     layout = page.layout
     sound = MIXTURE, None, WOMAN, MAN, 0, 1, None, None
-    show = page._show
+    settings, show = ("2", systems.names[0], SOFT, None, ""), page._show
 
     def choose_meanwhile(*arguments):
-        cleared = page.change(visitor)
+        cleared = page.change("3", *settings[1:], visitor)
         assert cleared[layout.sounds] == "" and cleared[layout.verdict] == markup.IDLE
         return show(*arguments)
 
     monkeypatch.setattr(page, "_show", choose_meanwhile)
-    steps = [*page.separate(*sound, "2", systems.names[0], SOFT, None, "", visitor)]
+    steps = [*page.separate(*sound, *settings, visitor)]
     assert "Working" in steps[0][layout.verdict] and steps[0][layout.sounds] == ""
     assert "you chose something else" in steps[-1][layout.status] and steps[-1][layout.sounds] == ""
-    monkeypatch.undo()
-    *_, last = page.separate(*sound, "2", systems.names[0], SOFT, None, "", visitor)
+
+    def choose_the_same_meanwhile(*arguments):
+        """The event of a choice can be slower than that of the button, which was pressed later."""
+        assert page.choose(*sound, visitor).keys() == {layout.preview} and page.change(*settings, visitor) == {}
+        return show(*arguments)
+
+    monkeypatch.setattr(page, "_show", choose_the_same_meanwhile)
+    *_, last = page.separate(*sound, *settings, visitor)
     assert "Done in" in last[layout.status] and "<voice-player" in last[layout.sounds]
+    assert page.choose(*sound[:2], MAN, WOMAN, *sound[4:], visitor)[layout.sounds] == ""
