@@ -124,7 +124,7 @@ class Page:
         """Clear a result, which had other settings."""
         visitor = request.session_hash
         if self._separated.get(visitor, ((), ()))[1] == (voices, system, masks, person, name):
-            return {}  # this event was slower than that of the button
+            return {self.layout.status: gr.skip()}  # this event was slower than that of the button
         self._forget_result(visitor)
         return self._ended("Ready. Press Separate.") | self.layout.no_result()
 
