@@ -193,7 +193,7 @@ def test_a_person_comes_first_under_the_own_name(shipped, index, tmp_path):
     found = separate_sound(mixture, Choices(shipped.names[0], 2, person=Person(name, alone)), shipped)
     assert found.names == [name, "Voice 2"] and found.true_voices() == [index, 1 - index]
     assert mixture.source_names[index] == f"speaker {speaker}"
-    assert "The first voice is that of &lt;Anna&gt; &amp; co." in markup.verdict(found)
+    assert "&lt;Anna&gt; &amp; co is the first voice." in markup.verdict(found)
     assert 'aria-label="&lt;Anna&gt; &amp; co"' in markup.voices(found, tmp_path)
     lost = replace(found, separation=replace(found.separation, enrolled_found=False))
     assert lost.names == ["Voice 1", "Voice 2"] and "&lt;Anna&gt; &amp; co was not found" in markup.verdict(lost)

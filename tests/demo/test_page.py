@@ -354,7 +354,7 @@ def test_a_person_is_found_and_named(visit, tmp_path):
     titles = [title for _, title in tracks(page).values()]
     assert titles == ["Recording", "Anna ${1+1} {{x}} <b>", "True voice 1: speaker 13 (man)", "Voice 2",
                       "True voice 2: speaker 3 (woman)"]
-    assert "The first voice is that of Anna ${1+1} {{x}} <b>." in page.locator("#verdict").inner_text()
+    assert "Anna ${1+1} {{x}} <b> is the first voice." in page.locator("#verdict").inner_text()
     assert page.get_by_title("Share").count() == page.get_by_label("Share").count() == 0
     page.get_by_role("button", name="Solo: only True voice 1").click()
     true = sound(page, [*tracks(page)][2])[1]
