@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 from lab41_sce.reporting.figures import RANGE_DB, new_figure
 
 SPEAKER_COLOURS = np.array([to_rgb(colour) for colour in ("#0072B2", "#E69F00", "#CC79A7")])
@@ -29,7 +29,7 @@ class Grid(NamedTuple):
     hz_per_bin: float
 
     @classmethod
-    def of(cls, front_end: FrontEnd) -> "Grid":
+    def of(cls, front_end: NumpyFrontEnd) -> "Grid":
         """Return the spacing in the spectrograms of a front end."""
         return cls(front_end.hop_length / front_end.sample_rate_hz, front_end.sample_rate_hz / front_end.frame_length)
 

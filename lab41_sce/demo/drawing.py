@@ -4,7 +4,8 @@
     activity          -> times when each voice speaks, and the confidence
     projection        -> embeddings in three dimensions, for plotly in the browser
 
-Figures are narrow, so that their text is readable on a telephone. The colours are those of the article's figures.
+Figures are narrow, so that their text is readable on a telephone. The colours are those of Okabe and Ito, the first
+three in the order of the article's figures.
 """
 
 import io
@@ -15,28 +16,34 @@ from typing import Any
 import numpy as np
 from matplotlib import cm, colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize, to_hex
+from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from lab41_sce.article.spectrogram_figures import COLOUR_STEPS, LEVEL, SPEAKER_COLOURS, Grid
+from lab41_sce.article.spectrogram_figures import COLOUR_STEPS, LEVEL, Grid
 from lab41_sce.demo.results import PROJECTION_RANGE_DB, Projection, Result
 from lab41_sce.models.clustering import active_bins
 from lab41_sce.reporting import figures, sound_figures
 from lab41_sce.separation.activity import SpeakerActivity
 
 WIDTH_INCHES, PIXELS_PER_INCH = 5.2, 140
-COLOUR_NAMES = ("blue", "orange", "pink")  # of SPEAKER_COLOURS
-BRIGHT_COLOURS = SPEAKER_COLOURS / SPEAKER_COLOURS.max(axis=1, keepdims=True)  # for a black background
+COLOURS = {"blue": "#0072B2", "orange": "#E69F00", "pink": "#CC79A7", "green": "#009E73", "red": "#D55E00"}
+_RGB = np.array([to_rgb(colour) for colour in COLOURS.values()])
+BRIGHT_COLOURS = _RGB / _RGB.max(axis=1, keepdims=True)  # for a black background
 GREY = "#888888"  # readable on white and on black
 CLEAR_MASK = 0.8  # a bin with a larger mask belongs clearly to one voice
+
+
+def colour(index: int) -> str:
+    """Return the colour of a voice, by its index from 0, as in CSS; a sixth voice has the colour of the first."""
+    return [*COLOURS.values()][index % len(COLOURS)]
 
 
 def spectrogram(result: Result) -> tuple[Figure, str]:
     """Draw the spectrogram of the sound, every bin in the mixture of the voices' colours that its masks give.
 
     Args:
-        result: with at most three voices.
+        result: the result to draw.
 
     Returns:
         The figure and its caption.
@@ -44,7 +51,7 @@ def spectrogram(result: Result) -> tuple[Figure, str]:
     magnitudes, masks = result.details.magnitudes, result.details.masks
     level_db = 20 * np.log10(np.maximum(magnitudes / max(magnitudes.max(), 1e-8), 1e-6))
     brightness = np.clip(1 + level_db / figures.RANGE_DB, 0, 1)
-    colours = np.einsum("stf,sc->tfc", masks, BRIGHT_COLOURS[: len(masks)])
+    colours = np.einsum("stf,sc->tfc", masks, np.resize(BRIGHT_COLOURS, (len(masks), 3)))
     figure = _figure(2.9)
     panel = figure.subplots()
     _show(panel, np.clip(colours, 0, 1) * brightness[..., None], result)
@@ -86,7 +93,7 @@ def masks(result: Result) -> tuple[Figure, str]:
 
 def who_speaks_when(activity: SpeakerActivity) -> tuple[Figure, str]:
     """Draw when each voice speaks, and the confidence of each second; returns the figure and its caption."""
-    figure = sound_figures.who_speaks_when(activity, [to_hex(colour) for colour in SPEAKER_COLOURS])
+    figure = sound_figures.who_speaks_when(activity, [*COLOURS.values()])
     figure.set_size_inches(WIDTH_INCHES, figure.get_size_inches()[1] + 0.3)
     parts = []
     for number, segments in enumerate(activity.segments()):
@@ -116,7 +123,7 @@ def embeddings(projection: Projection, n_voices: int) -> tuple[str, str]:
     for number, of_voice in enumerate(points):
         x, y, z = (axis.round(3).tolist() for axis in of_voice.T)
         traces.append({"type": "scatter3d", "mode": "markers", "name": f"voice {number + 1}", "hoverinfo": "name",
-                       "x": x, "y": y, "z": z, "marker": {"size": 2, "color": to_hex(SPEAKER_COLOURS[number])}})
+                       "x": x, "y": y, "z": z, "marker": {"size": 2, "color": colour(number)}})
     axis = {"showticklabels": False, "showbackground": False, "color": GREY, "gridcolor": GREY, "zerolinecolor": GREY,
             "showspikes": False}
     scene = {f"{name}axis": axis | {"title": {"text": f"PC {place} ({share:.0%})"}}
@@ -162,7 +169,7 @@ def _show(panel: Axes, image: np.ndarray, result: Result, **options: Any) -> Axe
 
 def _voice(number: int) -> str:
     """Name a voice and its colour."""
-    return f"voice {number + 1} ({COLOUR_NAMES[number]})"
+    return f"voice {number + 1} ({[*COLOURS][number % len(COLOURS)]})"
 
 
 def _list(parts: list[str]) -> str:

@@ -27,7 +27,7 @@ MAX_BODY_SECONDS = 300.0  # until a request is complete: 20 MB at 0.6 Mbit/s
 LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
 EVERY_ADDRESS = {"", "0.0.0.0", "::"}  # a server with this address listens at all addresses of the computer
 ROUTES = {
-    "GET": re.compile(r"/(config|theme\.css|favicon\.ico|manifest\.json|(static|assets|voices)/.+"
+    "GET": re.compile(r"/(help|config|theme\.css|favicon\.ico|manifest\.json|(static|assets|voices)/.+"
                       r"|gradio_api/(info|upload_progress|queue/data|heartbeat/[^/]+|file=.+))?"),
     "POST": re.compile(r"/gradio_api/(upload|queue/join|run/predict|cancel)"),
 }

@@ -10,17 +10,14 @@ import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from lab41_sce.data.mixture import Mixture
+from lab41_sce.audio.recording import Recording
 from lab41_sce.demo.sounds import Sound
 from lab41_sce.demo.systems import Systems
-from lab41_sce.evaluation.metrics import score_mixture
-from lab41_sce.evaluation.scoring import apply_masks
-from lab41_sce.methods import oracles
-from lab41_sce.methods.base import Setup
+from lab41_sce.evaluation.metrics import best_pairs, score_mixture, si_sdr_matrix
 from lab41_sce.models.clustering import active_bins
-from lab41_sce.models.front_end import FrontEnd
-from lab41_sce.models.networks import blstm
+from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 from lab41_sce.separation.result import Separation, SpectralDetails
+from lab41_sce.separation.separator import Separator
 
 DRAWN_SECONDS = 60.0  # of masks and embeddings
 MAX_POINTS = 3000  # embeddings in the plot; more would hide each other
@@ -31,18 +28,28 @@ PROGRESS_SHARES = (0.9, 0.05, 0.05)  # of separation, projection, scores
 
 
 @dataclass(frozen=True)
+class Person:
+    """Hold the name of a person to find, and a sound in which this person talks alone."""
+
+    name: str
+    sound: Sound
+
+
+@dataclass(frozen=True)
 class Choices:
     """Select how to separate.
 
     Attributes:
         system: name of the system.
-        n_voices: number of voices, or the smallest and the largest number to count between.
+        n_voices: number of voices, or "auto" to count them.
         binary: use binary masks.
+        person: the person whose voice comes first; None to find nobody.
     """
 
     system: str
-    n_voices: int | tuple[int, int] = (1, 3)
+    n_voices: int | str = "auto"
     binary: bool = False
+    person: Person | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,9 @@ class Result:
 
     Attributes:
         sound: the separated sound.
-        separation: the result; its voices are float32 `[S, N]` and sum to the sound.
+        person: the person to find, if any.
+        separation: the result, with the voices in the order in which they first speak, after that of the person. They
+            are float32 `[S, N]` and sum to the sound.
         details: masks, magnitudes and embeddings of the first `DRAWN_SECONDS`.
         front_end: defines their frames and bins.
         projection: of the embeddings; None of a system without embeddings, or if there are too few active bins.
@@ -77,9 +86,10 @@ class Result:
     """
 
     sound: Sound
+    person: Person | None
     separation: Separation
     details: SpectralDetails
-    front_end: FrontEnd
+    front_end: NumpyFrontEnd
     projection: Projection | None
     scores: pd.DataFrame | None
 
@@ -89,6 +99,22 @@ class Result:
         assert self.separation.voices is not None  # they were not streamed
         return self.separation.voices
 
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the voices: "Voice 1" and so on, and the name of the person who was found."""
+        names = [f"Voice {number}" for number in range(1, len(self.voices) + 1)]
+        if self.person and self.separation.enrolled_found:
+            names[0] = self.person.name
+        return names
+
+    def true_voices(self) -> list[int | None]:
+        """Return the index of the source that each voice estimates; None for a further voice, or without sources."""
+        indices: list[int | None] = [None] * len(self.voices)
+        if self.sound.sources is not None:
+            for source, voice in zip(*best_pairs(si_sdr_matrix(self.sound.sources, self.voices)), strict=True):
+                indices[voice] = int(source)
+        return indices
+
 
 def separate_sound(sound: Sound, choices: Choices, systems: Systems,
                    progress: Callable[[float], object] = lambda share: None) -> Result:
@@ -96,26 +122,28 @@ def separate_sound(sound: Sound, choices: Choices, systems: Systems,
 
     Args:
         sound: the sound to separate.
-        choices: system, number of voices and kind of masks.
+        choices: system, number of voices, kind of masks and person to find.
         systems: available systems.
         progress: called with the share of the work done since the last call; an exception that it raises stops the
             work.
 
     Raises:
-        UserError: the system does not exist, or cannot separate this number of voices.
+        UserError: the system does not exist, or cannot separate this number of voices or find a person.
     """
     progress(0.0)
     separator = systems.load(choices.system)
     separation = separator.separate(
-        sound.signal, sound.sample_rate_hz, choices.n_voices, binary_masks=choices.binary, keep_seconds=DRAWN_SECONDS,
+        sound.signal, sound.sample_rate_hz, choices.n_voices, enrolled=_speaker_embedding(separator, choices.person),
+        binary_masks=choices.binary, keep_seconds=DRAWN_SECONDS,
         progress=lambda share: progress(PROGRESS_SHARES[0] * share))
+    separation = separation.reordered(separation.order_of_speech())
     details, front_end = separation.details, separator.model.front_end
     assert details is not None and separation.voices is not None  # both were requested
     projection = None if details.embeddings is None else _project(details)
     progress(PROGRESS_SHARES[1])
-    scores = None if sound.sources is None else _scores(Mixture(sound.sources), separation.voices, front_end)
+    scores = None if sound.sources is None else _scores(sound.sources, sound.signal, separation.voices, front_end)
     progress(PROGRESS_SHARES[2])
-    return Result(sound, separation, details, front_end, projection, scores)
+    return Result(sound, choices.person, separation, details, front_end, projection, scores)
 
 
 def _project(details: SpectralDetails) -> Projection | None:
@@ -129,14 +157,23 @@ def _project(details: SpectralDetails) -> Projection | None:
     return Projection(pca.transform(embeddings[some]), voices[some], pca.explained_variance_ratio_, len(embeddings))
 
 
-def _scores(mixture: Mixture, voices: np.ndarray, front_end: FrontEnd) -> pd.DataFrame:
+def _speaker_embedding(separator: Separator, person: Person | None) -> np.ndarray | None:
+    """Compute the embedding `[K]` of the person to find."""
+    if person is None:
+        return None
+    name = f"the recording of {person.name}"
+    return separator.speaker_embedding(Recording(person.sound.signal[None], person.sound.sample_rate_hz, name))
+
+
+def _scores(sources: np.ndarray, mixture: np.ndarray, voices: np.ndarray, front_end: NumpyFrontEnd) -> pd.DataFrame:
     """Score the voices, the ideal binary mask and the mixture itself."""
-    ideal = oracles.ideal_binary_mask(Setup(front_end, blstm, mixture.n_speakers))(mixture)
-    unprocessed = np.broadcast_to(mixture.signal, mixture.sources.shape)
-    estimates = dict(zip(SCORED, (voices, apply_masks(front_end, mixture.signal, ideal), unprocessed), strict=True))
-    if voices.shape != mixture.sources.shape:
+    loudest = front_end.magnitudes(sources).argmax(axis=0)
+    ideal = (loudest == np.arange(len(sources))[:, None, None]) * front_end.spectrogram(mixture)
+    unprocessed = np.broadcast_to(mixture, sources.shape)
+    estimates = dict(zip(SCORED, (voices, front_end.synthesise(ideal, len(mixture)), unprocessed), strict=True))
+    if voices.shape != sources.shape:
         del estimates[SCORED[0]]
-    rows = score_mixture(mixture.sources, mixture.signal, estimates)
+    rows = score_mixture(sources, mixture, estimates)
     table = pd.DataFrame(rows, columns=["system", "metric", "value"]).pivot(index="system", columns="metric",
                                                                             values="value")
     return table.reindex(index=SCORED, columns=METRICS)

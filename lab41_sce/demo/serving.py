@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterable
@@ -10,17 +11,26 @@ from pathlib import Path
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from markdown import markdown
 from starlette.concurrency import run_in_threadpool
 from starlette.staticfiles import StaticFiles
 
 from lab41_sce.demo.guard import EVERY_ADDRESS, Guard, is_loopback
 from lab41_sce.demo.page import Page
+from lab41_sce.demo.player import VOICES_ROUTE
 from lab41_sce.demo.sessions import Visitors
 from lab41_sce.demo.uploads import OnlyUploads, add_routes
 from lab41_sce.errors import UserError
 
 SYSTEM_FONTS = ["system-ui", "sans-serif"]
-STYLE = (Path(__file__).parent / "page.css").read_text("utf-8")
+FOLDER = Path(__file__).parent
+STYLE = (FOLDER / "page.css").read_text("utf-8")
+SCRIPT = f"<script>{(FOLDER / 'page.js').read_text('utf-8')}</script>"
+HELP = ('<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        "<title>Help: separate voices</title><style>:root { color-scheme: light dark; } body { font-family: system-ui; "
+        "line-height: 1.5; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }</style>"
+        f"{markdown((FOLDER / 'help.md').read_text('utf-8'), extensions=['tables'])}</html>")
 PORTS = range(7860, 7960)  # the first free one is used
 FORM_BYTES = 2**16  # of a request, around the file in it
 CHECKS_PER_AGE = 60  # how often the visitors' files are checked while they may be stored
@@ -48,13 +58,14 @@ def make_app(page: Page, host: str, allowed_hosts: Iterable[str] = ()) -> Guard:
 
     app = FastAPI(openapi_url=None, lifespan=lifespan)
     add_routes(app, page.visitors, page.limits)
-    app.mount("/voices", StaticFiles(directory=page.visitors.voices))
+    app.get("/help")(lambda: HTMLResponse(HELP))
+    app.mount(f"/{VOICES_ROUTE}", StaticFiles(directory=page.visitors.voices))
     theme = gr.themes.Default(font=SYSTEM_FONTS, font_mono=["ui-monospace", "monospace"])
     # Gradio 6 checks paths, and keeps idle connections open, only of a page that its own `launch` has started.
     blocks.has_launched = blocks.is_running = True
     # Gradio's history would keep the voices in the browser.
-    gr.mount_gradio_app(app, blocks, "/", theme=theme, css=STYLE, footer_links=[], run_history=False, ssr_mode=False,
-                        mcp_server=False, enable_monitoring=False, pwa=False, show_error=False,
+    gr.mount_gradio_app(app, blocks, "/", theme=theme, css=STYLE, head=SCRIPT, footer_links=[], run_history=False,
+                        ssr_mode=False, mcp_server=False, enable_monitoring=False, pwa=False, show_error=False,
                         max_file_size=round(page.limits.megabytes * 1e6))
     return Guard(OnlyUploads(app, page.visitors), host, allowed_hosts, round(page.limits.megabytes * 1e6) + FORM_BYTES)
 
@@ -81,7 +92,10 @@ def serve(page: Page, host: str, port: int | None, allowed_hosts: Iterable[str] 
             shown = "localhost" if host in EVERY_ADDRESS else f"[{host}]" if ":" in host else host
             print(f"The page is at http://{shown}:{listener.getsockname()[1]}/ until you press Ctrl-C.", flush=True)
             config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=GOODBYE_SECONDS)
-            uvicorn.Server(config).run([listener])
+            server = uvicorn.Server(config)
+            # uvicorn 0.54 logs a traceback for each connection that a browser still has when the page ends.
+            logging.getLogger("uvicorn.error").addFilter(lambda record: not server.should_exit)
+            server.run([listener])
     finally:
         page.visitors.close()
 

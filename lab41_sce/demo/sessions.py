@@ -1,6 +1,6 @@
 """Every visitor has a private folder and one job at a time; both are deleted when the visitor leaves.
 
-    root/voices/TOKEN/   the voices of a visitor
+    root/voices/TOKEN/   the voices of a visitor, or the preview of the chosen sound
     root/uploads/TOKEN/  one upload
 
 A token cannot be guessed, and only the user who runs this program can read the folders. Each folder is deleted after
@@ -23,7 +23,7 @@ _ONE_AT_A_TIME = threading.Lock()  # one separation uses all cores
 
 
 class Stopped(Exception):
-    """The visitor has stopped the job."""
+    """The visitor has stopped the job; the message states how."""
 
 
 class Job:
@@ -41,12 +41,13 @@ class Job:
         self.share: float | None = None
         self.result: Any = None
         self._error: Exception | None = None
-        self._stop = threading.Event()
+        self._stop, self._reason = threading.Event(), ""
         self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Stop the work at its next progress report."""
+    def stop(self, reason: str = "Cancelled.") -> None:
+        """Stop the work at its next progress report; the first reason counts."""
+        self._reason = self._reason or reason
         self._stop.set()
 
     def watch(self, seconds: float = 0.2) -> Iterator[float | None]:
@@ -62,16 +63,20 @@ class Job:
         while self._thread.is_alive() and not self._stop.is_set():
             yield self.share
             self._thread.join(seconds)
-        if self._stop.is_set():
-            raise Stopped
+        self.raise_if_stopped()
         if self._error:
             raise self._error
+
+    def raise_if_stopped(self) -> None:
+        """Raise `Stopped` if the job was stopped."""
+        if self._stop.is_set():
+            raise Stopped(self._reason)
 
     def _run(self, work: Callable[[Callable[[float], None]], object]) -> None:
         """Wait for other jobs, then run the work."""
         try:
             while not _ONE_AT_A_TIME.acquire(timeout=0.1):
-                self._raise_if_stopped()
+                self.raise_if_stopped()
             try:
                 self.share = 0.0
                 self.result = work(self._advance)
@@ -82,13 +87,8 @@ class Job:
 
     def _advance(self, share: float) -> None:
         """Add to the share of the work that is done."""
-        self._raise_if_stopped()
+        self.raise_if_stopped()
         self.share = min((self.share or 0.0) + share, 1.0)
-
-    def _raise_if_stopped(self) -> None:
-        if self._stop.is_set():
-            raise Stopped
-
 
 class Visitors:
     """Keep the folder, the job and the uploads of each visitor.
@@ -104,20 +104,21 @@ class Visitors:
         for folder in (self.root, self.voices, self.uploads):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._made: dict[Path, float] = {}  # times by a clock that is never set, of all folders
-        self._folders: dict[str, Path] = {}
+        self._folders: dict[str, dict[str, Path]] = {}  # of each visitor, by purpose
         self._jobs: dict[str, Job] = {}
         self._uploads: dict[str, set[Path]] = {}
         self._lock = threading.RLock()
 
-    def folder(self, visitor: str) -> Path:
-        """Return a new, empty folder for a visitor's voices; the old one is deleted.
+    def folder(self, visitor: str, purpose: str = "voices") -> Path:
+        """Return a new, empty folder for a visitor's voices, or for another purpose; the old one is deleted.
 
         Raises:
             UserError: the visitors' files take too much space.
         """
         with self._lock:
-            self._delete(self._folders.pop(visitor, None))
-            self._folders[visitor] = folder = self._make_folder(self.voices)
+            folders = self._folders.setdefault(visitor, {})
+            self._delete(folders.pop(purpose, None))
+            folders[purpose] = folder = self._make_folder(self.voices)
             return folder
 
     def new_upload(self, name: str) -> Path:
@@ -137,7 +138,7 @@ class Visitors:
     def start(self, visitor: str, work: Callable) -> Job:
         """Stop a visitor's job and start a new one (see `Job`)."""
         with self._lock:
-            self.cancel(visitor)
+            self.cancel(visitor, "Started again.")
             self._jobs[visitor] = job = Job(work)
             return job
 
@@ -148,12 +149,12 @@ class Visitors:
             if self._jobs.get(visitor) is job:
                 del self._jobs[visitor]
 
-    def cancel(self, visitor: str) -> bool:
-        """Stop a visitor's job; return whether there was one."""
+    def cancel(self, visitor: str, reason: str = "Cancelled.") -> bool:
+        """Stop a visitor's job for a reason; return whether there was one."""
         with self._lock:
             job = self._jobs.pop(visitor, None)
         if job:
-            job.stop()
+            job.stop(reason)
         return job is not None
 
     def hold(self, visitor: str, upload: str | Path) -> None:
@@ -165,7 +166,8 @@ class Visitors:
         """Stop a visitor's job and delete the visitor's folder and uploads."""
         self.cancel(visitor)
         with self._lock:
-            self._delete(self._folders.pop(visitor, None))
+            for folder in self._folders.pop(visitor, {}).values():
+                self._delete(folder)
             for upload in self._uploads.pop(visitor, set()):
                 if not any(upload in others for others in self._uploads.values()):
                     self.delete_upload(upload)

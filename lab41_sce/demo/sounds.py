@@ -11,7 +11,7 @@ from lab41_sce.audio.recording import Recording
 from lab41_sce.data.corpus import EMBEDDED_ROOT, EMBEDDED_SUBSET, load_corpus
 from lab41_sce.data.mixture import normalise
 from lab41_sce.errors import UserError
-from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.numpy_front_end import ARTICLE
 
 MIXTURE_PEAK = 0.9  # of full scale
 MAX_RATE_HZ = 192_000
@@ -44,6 +44,7 @@ class Sound:
         sample_rate_hz: of the signal.
         name: the name to display.
         sources: float32 `[S, N]` of a generated mixture; None if they are unknown.
+        source_names: names of the sources.
         notes: sentences about what is unusual in the file (`Decoder.notes`).
     """
 
@@ -51,6 +52,7 @@ class Sound:
     sample_rate_hz: int
     name: str
     sources: np.ndarray | None = None
+    source_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -78,9 +80,7 @@ def check_sound(path: str | Path, limits: Limits) -> None:
             raise UserError(f"{path.name} has a sample rate of {rate_hz:,} Hz, and this page accepts at most "
                             f"{MAX_RATE_HZ:,} Hz; resample it.")
         if n_samples > limits.seconds * rate_hz:
-            raise UserError(f"{path.name} lasts {n_samples / rate_hz:.0f} s, and this page accepts at most "
-                            f"{limits.seconds:g} s; cut it, or use the command lab41-sce separate, which accepts any "
-                            "length.")
+            raise UserError(_too_long(path.name, n_samples / rate_hz, limits))
         if n_samples * n_channels > limits.samples:
             raise UserError(f"{path.name} has {n_channels} channels of {n_samples:,} samples, and this page accepts "
                             f"at most {limits.samples:,} samples of all channels together; keep fewer channels, or "
@@ -100,12 +100,17 @@ def open_sound(path: str | Path, limits: Limits) -> Sound:
     try:
         recording = Recording.open(path, "mix")
         if recording.seconds > limits.seconds:  # more than its header states
-            raise UserError(f"{path.name} lasts {recording.seconds:.0f} s, and this page accepts at most "
-                            f"{limits.seconds:g} s; cut it.")
+            raise UserError(_too_long(path.name, recording.seconds, limits))
         return Sound(recording.read(0, recording.n_samples)[0], recording.sample_rate_hz, path.stem,
                      notes=tuple(recording.notes))
     except UserError as error:
         raise UserError(str(error).replace(str(path), path.name)) from None
+
+
+def _too_long(name: str, seconds: float, limits: Limits) -> str:
+    """Describe a recording that is too long."""
+    return (f"{name} lasts {seconds:.0f} s, and this page accepts at most {limits.seconds:g} s; cut it, or run the "
+            "command lab41-sce separate FILE, which accepts any length.")
 
 
 @cache
@@ -144,6 +149,7 @@ def make_mixture(first: str, second: str, level_db: float, sentence: int = 1, sa
         excerpts.append(audio.read_mono(files[(int(sentence) - 1) % len(files)], sample_rate_hz))
     length = min(map(len, excerpts))
     levels_db = np.array([level_db / 2, -level_db / 2])
-    sources = normalise(np.stack([excerpt[:length] for excerpt in excerpts]), FrontEnd().pre_emphasis, levels_db)
+    sources = normalise(np.stack([excerpt[:length] for excerpt in excerpts]), ARTICLE.pre_emphasis, levels_db)
     sources *= MIXTURE_PEAK / np.abs(sources.sum(axis=0)).max()
-    return Sound(sources.sum(axis=0), sample_rate_hz, f"speakers {first} and {second}", sources)
+    return Sound(sources.sum(axis=0), sample_rate_hz, f"speakers {first} and {second}", sources,
+                 (f"speaker {first}", f"speaker {second}"))

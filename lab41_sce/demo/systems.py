@@ -12,9 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lab41_sce.errors import UserError
-from lab41_sce.methods.base import Setup
-from lab41_sce.models.front_end import FrontEnd
-from lab41_sce.models.networks import blstm
+from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 from lab41_sce.separation.separator import Separator
 from lab41_sce.yaml_defaults import with_yaml_defaults
 
@@ -70,12 +68,19 @@ class Factorisation:
     """Give blind factorisation (`methods/nmf.py`) the interface of a model: a front end, and masks of a signal."""
 
     def __init__(self) -> None:
-        self.front_end = FrontEnd()
-        self._masks = with_yaml_defaults("method/nmf_blind", seed=0)(Setup(self.front_end, blstm, 2))
+        self.front_end = NumpyFrontEnd()
+        # This call imports `methods/nmf.py`, and with it Keras; the page without this system does not need them.
+        self._masks = with_yaml_defaults("method/nmf_blind", seed=0)(_OnlyFrontEnd(self.front_end))
 
     def masks(self, mixture: np.ndarray, n_speakers: int) -> np.ndarray:
         """Estimate the masks of a signal `[N]`: float32 `[S, T, F]`."""
         return self._masks(_UnknownMixture(mixture, n_speakers))
+
+
+class _OnlyFrontEnd(NamedTuple):
+    """Provide the only attribute of a `Setup` that blind factorisation needs."""
+
+    front_end: NumpyFrontEnd
 
 
 class _UnknownMixture(NamedTuple):

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from lab41_sce.demo import drawing, markup, results, sounds
-from lab41_sce.demo.results import Choices, separate_sound
+from lab41_sce.demo import downloads, drawing, markup, player, results, sounds
+from lab41_sce.demo.results import Choices, Person, separate_sound
 from lab41_sce.demo.sessions import Job, Stopped, Visitors
 from lab41_sce.demo.sounds import Limits, Sound, make_mixture
 from lab41_sce.demo.systems import FACTORISATION, Systems
@@ -75,7 +76,8 @@ def test_recordings_have_limits_and_messages_contain_no_folder(tmp_path):
     assert (sound.signal.shape, sound.sample_rate_hz, sound.seconds, sound.name) == ((16000,), 8000, 2, "talk")
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF and so on")
-    for path, limits, words in ((file, Limits(megabytes=0.01), "0.1 MB"), (file, Limits(seconds=1), "lasts 2 s"),
+    for path, limits, words in ((file, Limits(megabytes=0.01), "0.1 MB"),
+                                (file, Limits(seconds=1), "lasts 2 s.*lab41-sce separate"),
                                 (broken, Limits(), "not audio"), (tmp_path / "none.wav", Limits(), "no such file")):
         with pytest.raises(UserError, match=words) as raised:
             sounds.open_sound(path, limits)
@@ -83,8 +85,11 @@ def test_recordings_have_limits_and_messages_contain_no_folder(tmp_path):
 
 
 def test_a_result_contains_the_voices_of_the_separator(systems, model_file, result):
-    voices = Separator.load(model_file).separate(result.sound.signal, 10000, 2).voices
-    np.testing.assert_allclose(result.voices, voices, atol=1e-5)
+    """The voice that speaks first is the first."""
+    separation = Separator.load(model_file).separate(result.sound.signal, 10000, 2)
+    np.testing.assert_allclose(result.voices, separation.voices[separation.order_of_speech()], atol=1e-5)
+    starts = [[*segments, (np.inf, np.inf)][0][0] for segments in result.separation.activity.segments()]
+    assert starts == sorted(starts)
     masks = result.details.masks
     np.testing.assert_allclose(masks.sum(axis=0), 1, atol=1e-5)
     assert masks.shape[1:] == result.details.magnitudes.shape and 0.01 < masks.max(axis=0).min() < 0.9  # soft
@@ -93,7 +98,8 @@ def test_a_result_contains_the_voices_of_the_separator(systems, model_file, resu
 def test_binary_masks_are_zero_or_one(systems, result):
     binary = separate_sound(result.sound, Choices(systems.names[0], 2, binary=True), systems)
     assert set(np.unique(binary.details.masks)) == {0.0, 1.0}
-    np.testing.assert_array_equal(binary.details.masks.argmax(axis=0), result.details.masks.argmax(axis=0))
+    owners = [each.details.masks.argmax(axis=0) for each in (binary, result)]
+    assert np.array_equal(*owners) or np.array_equal(owners[0], 1 - owners[1])  # the order of speech may change
     np.testing.assert_allclose(binary.voices.sum(axis=0), result.sound.signal, atol=1e-4)
 
 
@@ -146,19 +152,57 @@ def test_every_figure_has_a_caption_with_its_content(result):
     assert html.count("<img alt=") == html.count("<figcaption>") == 3
 
 
-@pytest.mark.parametrize(("low", "probabilities", "expected"), [
-    (False, {1: 0.1, 2: 0.9}, '<p class="status" id="verdict">2 people, clear.</p>'),
-    (True, {1: 0.1, 2: 0.9}, '<p class="status unsure" id="verdict">2 people, but these voices may each hold parts of '
-                             "the other: listen to them.</p>"),
-    (False, {1: 0.4, 2: 0.6}, '<p class="status unsure" id="verdict">2 people, unsure (1 is almost as likely): listen, '
-                              "or choose 1 as the number of voices.</p>"),
-    (True, None, '<p class="status unsure" id="verdict">These voices may each hold parts of the other: listen to '
-                 "them.</p>"),
-    (False, None, "")])
-def test_the_verdict_is_shown_in_words(result, low, probabilities, expected):
+def test_six_voices_have_colours(systems):
+    """There are five colours."""
+    six = separate_sound(make_mixture(WOMAN, MAN, 0.0), Choices(systems.names[0], 6), systems)
+    assert "voice 6 (blue) has" in drawing.spectrogram(six)[1] and drawing.colour(5) == drawing.colour(0)
+
+
+@pytest.mark.parametrize(("low", "probabilities", "kind", "words"), [
+    (False, {1: 0.1, 2: 0.9}, "clear", "2 people, clear."),
+    (True, {1: 0.1, 2: 0.9}, "unsure", "2 people, but these voices may each hold parts of the other: listen to them."),
+    (False, {1: 0.4, 2: 0.6}, "unsure", "2 people, unsure (1 is almost as likely): listen, or press Try 1."),
+    (None, {1: 0.1, 2: 0.9}, "", "2 people."),
+    (True, None, "unsure", "These voices may each hold parts of the other: listen to them."),
+    (False, None, "clear", "2 voices, as chosen: clear."), (None, None, "", "2 voices, as chosen.")])
+def test_the_verdict_has_words_and_a_kind(result, low, probabilities, kind, words):
+    """The kind is the colour, and a sign that needs no colour."""
     count = probabilities and SpeakerCount(2, probabilities=probabilities)
     changed = replace(result, separation=replace(result.separation, low_confidence=low, count=count))
-    assert markup.summary(changed, "sce").startswith(expected + "<p>")
+    html = markup.verdict(changed)
+    assert f'class="verdict {kind}"' in html and f"{words}</p>" in html
+    assert [sign in html for sign in markup.SIGNS.values()] == [kind == name for name in markup.SIGNS]
+    assert markup.alternative(changed) == (1 if "Try 1" in words else None)
+    table = markup.details(changed, "sce")
+    assert ('id="probabilities"' in table) == bool(probabilities)
+    if probabilities:
+        assert f"<td>{probabilities[1]:.0%}</td><td>{probabilities[2]:.0%}</td>" in table
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return Systems()
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_person_comes_first_under_the_own_name(shipped, index, tmp_path):
+    """The sound in which a person talks alone is another sentence."""
+    speaker, name = (WOMAN, MAN)[index], "<Anna> & co"
+    alone = Sound(make_mixture(WOMAN, MAN, 0.0, sentence=4).sources[index], 10000, "alone")
+    mixture = make_mixture(WOMAN, MAN, 0.0, sentence=1)
+    found = separate_sound(mixture, Choices(shipped.names[0], 2, person=Person(name, alone)), shipped)
+    assert found.names == [name, "Voice 2"] and found.true_voices() == [index, 1 - index]
+    assert mixture.source_names[index] == f"speaker {speaker}"
+    assert "&lt;Anna&gt; &amp; co is the first voice." in markup.verdict(found)
+    assert 'aria-label="&lt;Anna&gt; &amp; co"' in markup.voices(found, tmp_path)
+    lost = replace(found, separation=replace(found.separation, enrolled_found=False))
+    assert lost.names == ["Voice 1", "Voice 2"] and "&lt;Anna&gt; &amp; co was not found" in markup.verdict(lost)
+
+
+def test_a_person_who_is_silent_is_refused(shipped):
+    silent = Person("Anna", Sound(np.zeros(20000, np.float32), 10000, "silence"))
+    with pytest.raises(UserError, match="the recording of Anna is silent; give a few seconds"):
+        separate_sound(make_mixture(WOMAN, MAN, 0.0), Choices(shipped.names[0], 2, person=silent), shipped)
 
 
 def test_one_voice_has_captions_too(systems):
@@ -182,12 +226,62 @@ def test_the_plot_contains_the_embeddings_of_active_bins(result):
     assert "nearest centroids" in caption and f"{result.projection.n_bins:,}" in caption
 
 
-def test_players_play_the_voices(result, tmp_path):
-    html = markup.players(result, tmp_path)
-    assert html.count("<audio") == html.count("download=") == 3
-    mixture, voice = (soundfile.read(tmp_path / f"{name}.wav")[0] for name in ("mixture", "voice_1"))
-    scale = np.abs(mixture).max() / np.abs(result.sound.signal).max()
-    np.testing.assert_allclose(voice, scale * result.voices[0], atol=1e-3)
+def test_true_voices_are_beside_their_estimates(result, systems):
+    """An estimate and its true voice have the largest SI-SDR, also if there are more voices than sources."""
+    swapped = replace(result, separation=result.separation.reordered([1, 0]))
+    assert [*reversed(swapped.true_voices())] == result.true_voices()
+    assert {*result.true_voices()} == {0, 1}
+    three = separate_sound(result.sound, Choices(systems.names[0], 3), systems)
+    assert sorted(three.true_voices(), key=str) == [0, 1, None]
+    unknown = replace(result, sound=Sound(result.sound.signal, 10000, "unknown sources"))
+    assert unknown.true_voices() == [None, None]
+
+
+def test_all_files_of_a_result_are_written(result, tmp_path):
+    downloads.write_result(result, tmp_path)
+    signals = {file.stem: soundfile.read(file)[0] for file in tmp_path.glob("*.wav")}
+    assert sorted(signals) == ["mixture", "true_1", "true_2", "voice_1", "voice_2"]
+    scale = np.abs(signals["mixture"]).max() / np.abs(result.sound.signal).max()
+    for number in (1, 2):
+        np.testing.assert_allclose(signals[f"voice_{number}"], scale * result.voices[number - 1], atol=1e-3)
+        np.testing.assert_allclose(signals[f"true_{number}"], scale * result.sound.sources[number - 1], atol=1e-3)
+    described = json.loads((tmp_path / "separation.json").read_text())
+    assert [voice["file"] for voice in described["voices"]] == ["voice_1.wav", "voice_2.wav"]
+    segments = result.separation.activity.segments()
+    assert (tmp_path / "speakers.rttm").read_text().count("SPEAKER") == sum(map(len, segments))
+    labels = [line.split("\t") for line in (tmp_path / "labels.txt").read_text().splitlines()]
+    assert sorted(labels) == sorted([f"{start:.3f}", f"{end:.3f}", f"Voice {number}"]
+                                    for number, of_voice in enumerate(segments, 1) for start, end in of_voice)
+    with zipfile.ZipFile(tmp_path / "voices.zip") as archive:
+        assert archive.testzip() is None
+        assert {*archive.namelist()} == {"voice_1.wav", "voice_2.wav", "separation.json", "speakers.rttm", "labels.txt"}
+        assert archive.read("voice_2.wav") == (tmp_path / "voice_2.wav").read_bytes()
+
+
+def test_labels_are_ordered_by_their_start():
+    labels = downloads.audacity_labels([[(0.5, 1.25), (3.0, 4.0)], [(0.0, 2.0)]], ["Anna", "Voice 2"])
+    assert labels == "0.000\t2.000\tVoice 2\n0.500\t1.250\tAnna\n3.000\t4.000\tAnna\n"
+
+
+def test_the_player_has_a_track_for_each_sound(result, tmp_path):
+    html = markup.voices(result, tmp_path)
+    assert html.count("<voice-player") == 1 and html.count('class="track"') == 5
+    assert html.count('class="mute" aria-pressed="true"') == 3  # all voices together are the recording
+    true = result.true_voices()[0]
+    assert html.index('data-name="voice_1"') < html.index(f'data-name="true_{true + 1}"') < html.index(
+        'data-name="voice_2"')
+    assert f"True voice 1: {result.sound.source_names[true]}" in html
+    for file, title in downloads.DOWNLOADS.items():
+        assert f'<a href="voices/{tmp_path.name}/{file}" download="{file}">{title}</a>' in html
+    assert 'class="mute"' not in markup.preview(result.sound, tmp_path)
+
+
+def test_a_waveform_shows_the_peaks():
+    signal = np.zeros(1000)
+    signal[500] = -0.75
+    path = player.waveform(signal)
+    assert path.count("0.75") == 2 and "L200 -0.75" in path and path.count("L") == 2 * player.COLUMNS - 1
+    assert player.waveform(np.ones(3)).count("1.00") == 2 * player.COLUMNS  # shorter than the picture is wide
 
 
 def test_messages_are_escaped():
@@ -309,15 +403,60 @@ def test_the_page_shows_mistakes_as_sentences(systems, tmp_path):
     pytest.importorskip("gradio", reason="the page needs Gradio; make test-browser installs it")
     from types import SimpleNamespace
 
-    from lab41_sce.demo.page import OWN, SOFT, Page
+    from lab41_sce.demo.layout import EXAMPLE, EXAMPLES, OWN, SOFT
+    from lab41_sce.demo.page import Page
 
     page, visitor = Page(systems, Limits(seconds=1), Visitors(tmp_path / "root")), SimpleNamespace(session_hash="one")
     page.build()
-    *_, last = page.separate(OWN, None, None, None, 0, 1, None, "2", systems.names[0], SOFT, visitor)
-    assert "there is no recording" in last[0]
+    status, preview = page.layout.status, page.layout.preview
+    settings = "2", systems.names[0], SOFT
+    *_, last = page.separate(OWN, None, None, None, 0, 1, None, None, *settings, None, "", visitor)
+    assert "there is no recording" in last[status]
     file = page.visitors.new_upload("talk.wav")
     soundfile.write(file, np.ones(16000), 8000)
-    assert "lasts 2 s" in page.check(str(file), visitor)
-    assert "nothing to cancel" in page.cancel(SimpleNamespace(session_hash="two"))[0]
+    chosen = page.choose(OWN, None, None, None, 0, 1, str(file), None, visitor)
+    assert "lasts 2 s" in chosen[status] and not chosen[preview]
+    assert "lasts 2 s" in page.change_person(*settings, str(file), "", visitor)[status]  # the person's recording
+    assert "there is no recording" in page.change_person(*settings, str(tmp_path / "other.wav"), "", visitor)[status]
+    page.limits = Limits()
+    chosen = page.choose(EXAMPLE, next(iter(EXAMPLES)), None, None, 0, 1, None, None, visitor)
+    assert "Press Separate" in chosen[status] and "<voice-player" in chosen[preview]
+    assert "nothing to cancel" in page.cancel(SimpleNamespace(session_hash="two"))[status]
     page.leave(visitor)
     assert not Path(file).exists()  # uploads are deleted when the visitor leaves
+    assert not [*page.visitors.voices.iterdir()]  # previews, too
+
+
+def test_a_new_choice_stops_the_separation_and_clears_the_result(systems, tmp_path, monkeypatch):
+    gr = pytest.importorskip("gradio", reason="the page needs Gradio; make test-browser installs it")
+    from types import SimpleNamespace
+
+    from lab41_sce.demo import page as module
+    from lab41_sce.demo.layout import MIXTURE, SOFT
+
+    page, visitor = module.Page(systems, Limits(), Visitors(tmp_path / "root")), SimpleNamespace(session_hash="one")
+    page.build()
+    layout = page.layout
+    sound = MIXTURE, None, WOMAN, MAN, 0, 1, None, None
+    settings, show = ("2", systems.names[0], SOFT, None, ""), page._show
+
+    def choose_meanwhile(*arguments):
+        cleared = page.change("3", *settings[1:], visitor)
+        assert cleared[layout.sounds] == "" and cleared[layout.verdict] == markup.IDLE
+        return show(*arguments)
+
+    monkeypatch.setattr(page, "_show", choose_meanwhile)
+    steps = [*page.separate(*sound, *settings, visitor)]
+    assert "Working" in steps[0][layout.verdict] and steps[0][layout.sounds] == ""
+    assert "you chose something else" in steps[-1][layout.status] and steps[-1][layout.sounds] == ""
+
+    def choose_the_same_meanwhile(*arguments):
+        """The event of a choice can be slower than that of the button, which was pressed later."""
+        assert page.choose(*sound, visitor).keys() == {layout.preview} and page.change(*settings, visitor) == {
+            layout.status: gr.skip()}
+        return show(*arguments)
+
+    monkeypatch.setattr(page, "_show", choose_the_same_meanwhile)
+    *_, last = page.separate(*sound, *settings, visitor)
+    assert "Done in" in last[layout.status] and "<voice-player" in last[layout.sounds]
+    assert page.choose(*sound[:2], MAN, WOMAN, *sound[4:], visitor)[layout.sounds] == ""

@@ -17,7 +17,8 @@ import uvicorn
 from reliability.page_client import PageClient
 
 from lab41_sce.demo import __main__ as command
-from lab41_sce.demo.page import OWN, SOFT, Page
+from lab41_sce.demo.layout import OWN, SOFT
+from lab41_sce.demo.page import Page
 from lab41_sce.demo.serving import listen, make_app, serve
 from lab41_sce.demo.sessions import Visitors
 from lab41_sce.demo.sounds import Limits
@@ -161,8 +162,10 @@ def test_a_recording_is_an_upload_and_no_other_file(served, tmp_path):
                  f"{upload}/../../x", "relative.wav", "", 7):
         assert "Press Separate" not in client.check(path)
         recording = {"path": path, "meta": {"_type": "gradio.FileData"}}
-        outputs = client.call("separate", OWN, None, None, None, 0, 1, recording, "2", FACTORISATION, SOFT)
-        assert "upload it again" in outputs[0] or "no request of the page" in outputs[0]
+        for own, person in ((recording, None), (None, recording)):
+            outputs = client.call("separate", OWN, None, None, None, 0, 1, own, None, "2", FACTORISATION, SOFT, person,
+                                  "Anna")
+            assert "upload it again" in outputs[0] or "no request of the page" in outputs[0]
         assert stored(visitors) == before
     assert "Press Separate" in client.check(upload)
     client.call("leave")
@@ -189,6 +192,12 @@ def test_recordings_at_the_limits_are_accepted(served):
         assert client.upload("sound.flac", content).ok
 
 
+def test_the_page_has_help(served):
+    answer = served[1].request("GET", "/help")
+    assert answer.headers["Content-Type"].startswith("text/html") and "<h1>Separate voices" in answer.text
+    assert "lab41-sce separate FILE" in answer.text and "frame-ancestors" in answer.headers["Content-Security-Policy"]
+
+
 def test_two_visitors_have_voices_of_their_own(served):
     visitors, _ = served
     clients = [PageClient(served[1].url) for _ in range(2)]
@@ -197,9 +206,10 @@ def test_two_visitors_have_voices_of_their_own(served):
         [path] = client.upload("talk.wav", sound(0.5 + 0.5 * number)).json()
         recording = {"path": path, "meta": {"_type": "gradio.FileData"}}
         assert f"{0.5 + 0.5 * number:.1f} s. Press Separate" in client.check(path)
-        outputs = client.call("separate", OWN, None, None, None, 0, 1, recording, "2", FACTORISATION, SOFT)
+        outputs = client.call("separate", OWN, None, None, None, 0, 1, recording, None, "2", FACTORISATION, SOFT, None,
+                              "")
         assert "Done in" in outputs[0]
-        voices.append(re.findall(r'<audio[^>]* src="([^"]+)"', outputs[2]))
+        voices.append(re.findall(r'data-source="([^"]+)"', outputs[4]))
     assert len({*voices[0], *voices[1]}) == 6
     for number, (client, addresses) in enumerate(zip(clients, voices, strict=True)):
         for address in addresses:

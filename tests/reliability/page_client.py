@@ -108,4 +108,8 @@ class PageClient:
 
     def check(self, path: str, **more: object) -> str:
         """Let the page look at an uploaded recording; return its status message."""
-        return str(self.call("check", {"path": path, "meta": {"_type": "gradio.FileData"}} | more)[0])
+        from lab41_sce.demo.layout import OWN  # needs Gradio
+
+        file = {"path": path, "meta": {"_type": "gradio.FileData"}} | more
+        outputs = self.call("choose", OWN, None, None, None, 0, 1, file, None)
+        return str(outputs[1 if len(outputs) > 1 else 0])

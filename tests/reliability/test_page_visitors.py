@@ -76,7 +76,7 @@ class Visitor:
         """Separate for a time."""
         from gradio_client import Client, handle_file
 
-        from lab41_sce.demo.page import EXAMPLE, OWN, SOFT
+        from lab41_sce.demo.layout import EXAMPLE, OWN, SOFT
 
         client = Client(self._url, verbose=False)
         system = next(component["props"]["value"] for component in client.config["components"]
@@ -90,8 +90,8 @@ class Visitor:
                     answer = PageClient(self._url).upload("garbage.wav", self._garbage).text
                 else:
                     kind, file = (OWN, handle_file(RECORDING)) if self._uploads else (EXAMPLE, None)
-                    job = client.submit(kind, "A woman and a man", "3 (woman)", "13 (man)", 0, 1, file, "2", system,
-                                        SOFT, api_name="/separate")
+                    job = client.submit(kind, "A woman and a man", "3 (woman)", "13 (man)", 0, 1, file, None, "2",
+                                        system, SOFT, None, "", api_name="/separate")
                     if self.rude:
                         client.predict(api_name="/cancel")
                     expected = ("Cancelled", "Done in") if self.rude else ("Done in",)
@@ -325,7 +325,7 @@ def test_uploads_that_are_no_sound(campaign, page):
 
 def test_visitors_at_once_have_files_of_their_own(campaign, page, quick):
     """Each gets voices as long as the own recording, at addresses that no other visitor has."""
-    from lab41_sce.demo.page import OWN, SOFT
+    from lab41_sce.demo.layout import OWN, SOFT
     from lab41_sce.demo.systems import SHIPPED
 
     def separate(number: int) -> tuple[list[str], list[float]]:
@@ -334,8 +334,8 @@ def test_visitors_at_once_have_files_of_their_own(campaign, page, quick):
         soundfile.write(sound, noise, 8000, format="WAV")
         [path] = client.upload("talk.wav", sound.getvalue()).json()
         recording = {"path": path, "meta": {"_type": "gradio.FileData"}}
-        html = client.call("separate", OWN, None, None, None, 0, 1, recording, "2", SHIPPED, SOFT)[2]
-        addresses = re.findall(r'<audio[^>]* src="([^"]+)"', html)
+        html = client.call("separate", OWN, None, None, None, 0, 1, recording, None, "2", SHIPPED, SOFT, None, "")[4]
+        addresses = re.findall(r'data-source="([^"]+)"', html)
         answers = [client.request("GET", f"/{address}") for address in addresses]
         return addresses, [soundfile.info(io.BytesIO(answer.content)).duration for answer in answers]
 
