@@ -25,7 +25,7 @@ from lab41_sce.yaml_defaults import CONFIG_PATH, with_yaml_defaults
 
 REASON = "the export to ONNX is an extra"
 WITHOUT_NETWORK = {"ideal_binary_mask", "ideal_ratio_mask", "phase_sensitive_mask", "nmf_blind", "nmf_supervised",
-                   "unprocessed"}
+                   "unprocessed", "waveform"}
 OF_A_SAVED_MODEL = {"pretrained", "saved", "complex_masks"}
 METHODS = {"sce": {"embedding_size": 3, "seed": 0}, "sce_article": {"embedding_size": 3, "seed": 0},
            "deep_clustering": {"embedding_size": 3}, "attractor": {"embedding_size": 3},
@@ -141,12 +141,12 @@ def test_a_network_that_is_exported_wrongly_is_refused(format, name, tmp_path, m
     model, write = trained("sce"), f"_write_{format}"
     right = getattr(module, write)
 
-    def write_wrongly(model, path):
+    def write_wrongly(model, part, path):
         """Write a network with the backward direction reversed in one weight."""
         kernel = model.network.get_layer("blstm_1").backward_layer.cell.kernel
         value = kernel.numpy()
         kernel.assign(value[::-1])
-        right(model, path)
+        right(model, part, path)
         kernel.assign(value)
 
     monkeypatch.setattr(module, write, write_wrongly)
