@@ -10,7 +10,7 @@ the estimate:
     the GPU     = an update of its rows, as measured (interpolated between measured numbers of rows)
                   + bytes of all gradients x 2 (n - 1) / n / transfer rate             (a ring all-reduce)
     the input   = frames of its rows / frames a second that its drawing processes (mixtures.workers) draw from a store,
-                  each on a core of its own
+                  each on its own core
     hours       = updates x the time of an update, and validations, on the chief alone
 """
 

@@ -42,7 +42,7 @@ class Layout:
                 self._build_result()
 
     def _build_sound(self, limits: Limits) -> None:
-        """Build the choice of the sound, and the player to hear it."""
+        """Build the choice of the sound, and its player."""
         gr.HTML("<h2>Sound</h2>")
         self.kind = gr.Radio([EXAMPLE, MIXTURE, OWN, MICROPHONE], value=EXAMPLE, label="Source")
         with gr.Group() as examples:

@@ -98,7 +98,7 @@ class Page:
 
     def choose(self, kind: str, example: str, first: str, second: str, level_db: float, sentence: int,
                file: str | None, recorded: str | None, request: gr.Request) -> dict:
-        """Check the chosen sound and let the visitor hear it; clear the result of another one."""
+        """Check the chosen sound and show it in the player; clear the result of another one."""
         visitor, layout = request.session_hash, self.layout
         chosen = kind, example, first, second, level_db, sentence, file, recorded
         late = self._separated.get(visitor, ((), ()))[0] == chosen  # this event was slower than that of the button

@@ -1,4 +1,4 @@
-"""A function that returns voices at a sample rate of its own becomes a system; models of other programs are such.
+"""A function that returns voices at its own sample rate becomes a system, such as a model of another program.
 
     "package.module:name" -> function(signal [N'], n_speakers) -> voices [S, N'], at the rate `function.sample_rate_hz`
 
