@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def calibrate_counting(separator: Any, file: Path, utterances: Any, options: argparse.Namespace) -> None:
     """Fit the classifier that counts, and write it beside the file of the model."""
     from lab41_sce.evaluation.count_calibration import fit, measure
-    from lab41_sce.separation.count_classifier import weights_checksum
+    from lab41_sce.separation.calibration_file import weights_checksum
 
     numbers = options.numbers or Path(f"{file.stem}.counting.csv")
     with tqdm(total=options.mixtures, desc="mixtures", disable=None) as bar:

@@ -22,7 +22,8 @@ from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.counted_mixtures import draw_mixture
-from lab41_sce.separation.count_classifier import CLIP, CountClassifier, weights_checksum
+from lab41_sce.separation.calibration_file import weights_checksum
+from lab41_sce.separation.count_classifier import CLIP, CountClassifier
 from lab41_sce.separation.count_features import count_features, feature_names
 from lab41_sce.separation.separator import Separator
 from lab41_sce.separation.streaming import VoiceStream

@@ -22,7 +22,7 @@ from lab41_sce.data.mixture import centre, normalise
 from lab41_sce.data.noise import Noise, scale_to_snr
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
-from lab41_sce.separation.count_classifier import weights_checksum
+from lab41_sce.separation.calibration_file import weights_checksum
 from lab41_sce.separation.separator import Separator
 from lab41_sce.separation.verification import SoundClasses, Verification
 from lab41_sce.separation.voice_description import cepstra

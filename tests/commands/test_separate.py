@@ -17,8 +17,9 @@ from lab41_sce.commands import separate
 from lab41_sce.errors import UserError
 from lab41_sce.separation import voice_files
 from lab41_sce.separation.activity import SpeakerActivity
+from lab41_sce.separation.calibration_file import weights_checksum
 from lab41_sce.separation.confidence import ConfidenceThresholds
-from lab41_sce.separation.count_classifier import CountClassifier, weights_checksum
+from lab41_sce.separation.count_classifier import CountClassifier
 from lab41_sce.separation.separator import Separator
 from lab41_sce.separation.staging import PREFIX, SUFFIX
 

@@ -10,7 +10,7 @@ from scipy.fft import dct
 from lab41_sce.audio.recording import Recording
 from lab41_sce.errors import UserError
 from lab41_sce.models.numpy_front_end import NumpyFrontEnd
-from lab41_sce.separation.count_classifier import weights_checksum
+from lab41_sce.separation.calibration_file import weights_checksum
 from lab41_sce.separation.separator import Separator
 from lab41_sce.separation.verification import SoundClasses, Verification, find_people, read_verification
 from lab41_sce.separation.voice_description import N_CEPSTRA, VoiceDescription, cepstra, join_descriptions, mel_bands
@@ -134,5 +134,5 @@ def test_the_file_belongs_to_one_network(tiny_model, verification, tmp_path):
 def test_a_damaged_file_is_refused(tiny_model, verification, tmp_path, change):
     path = verification.write(tmp_path / "model.keras")
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(UserError, match="is damaged: its tables of numbers do not fit together; run lab41-sce"):
+    with pytest.raises(UserError, match="is damaged.*; calibrate .*, or delete model.verification.json"):
         read_verification(tmp_path / "model.keras", tiny_model)
