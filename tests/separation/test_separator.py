@@ -90,7 +90,7 @@ def test_a_file_with_channels_of_opposite_signs_is_separated_as_one_of_them(tiny
 
 
 def test_a_person_is_enrolled_from_channels_of_opposite_signs(tiny_model):
-    tiny_model.verification_threshold, signal = 0.5, noise(2, 10000)[:, 0]
+    tiny_model.verification_threshold, signal = 0.5, hum(150, 2, 10000, np.random.default_rng(0))
     separator = Separator(tiny_model)
     expected, found = (separator.speaker_embedding(Recording.of(channels, 10000))
                        for channels in (signal, np.stack([signal, -signal])))
@@ -100,7 +100,7 @@ def test_a_person_is_enrolled_from_channels_of_opposite_signs(tiny_model):
 @pytest.mark.parametrize("factor", [0.5, 3.0])
 def test_the_length_of_an_embedding_does_not_matter(tiny_model, factor):
     """Such as that of the mean of two embeddings: similarities are cosines."""
-    tiny_model.verification_threshold, signal = 0.5, noise(2, 10000)[:, 0]
+    tiny_model.verification_threshold, signal = 0.5, hum(150, 2, 10000, np.random.default_rng(0))
     separator = Separator(tiny_model)
     embedding = separator.speaker_embedding(Recording.of(signal, 10000))
     expected, found = (separator.separate(signal, 10000, 2, enrolled=enrolled)
