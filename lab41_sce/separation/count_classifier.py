@@ -84,5 +84,5 @@ def _build(values: dict[str, Any]) -> CountClassifier:
             and all(np.isfinite(row).all() for row in (*matrix, bias)) and min(classifier.scale) > 0):
         raise ValueError("the tables do not hold finite numbers for each feature")
     if unknown := set(classifier.features) - feature_names():
-        raise ValueError(f"unknown features: {', '.join(sorted(map(str, unknown)))}")
+        raise ValueError(f"{len(unknown)} unknown features, such as {min(map(str, unknown))}")
     return classifier

@@ -88,7 +88,8 @@ class Verification:
         centre: mean of the supervectors of the cohort, M C.
         projection: linear discriminant analysis, D rows of M C.
         cohort: speaker vectors of other people, rows of D.
-        slope, bias: the probability is the logistic function of slope * score + bias.
+        slope, voices_slope, bias: the probability is the logistic function of slope * score + voices_slope * S + bias,
+            where S is the number of voices. The more voices, the higher the largest score of somebody else.
         calibration: what was measured by cross-validation, for the reader of the file.
     """
 
@@ -98,6 +99,7 @@ class Verification:
     projection: list[list[float]]
     cohort: list[list[float]]
     slope: float
+    voices_slope: float
     bias: float
     calibration: dict[str, Any]
 
@@ -107,7 +109,7 @@ class Verification:
 
     def logits(self, people: Sequence[VoiceDescription], voices: Sequence[VoiceDescription]) -> np.ndarray:
         """Return the logits of the probabilities that the voices are those of the people, `[P, S]`."""
-        return self.slope * self.scores(people, voices) + self.bias
+        return self.slope * self.scores(people, voices) + self.voices_slope * len(voices) + self.bias
 
     def scores(self, people: Sequence[VoiceDescription], voices: Sequence[VoiceDescription]) -> np.ndarray:
         """Return the normalised scores of people and voices, `[P, S]`."""
@@ -185,7 +187,7 @@ def _build(values: dict[str, Any]) -> Verification:
     if not ([array.shape for array in arrays] == shapes and all(np.isfinite(array).all() for array in arrays)
             and 1 <= m <= MAX_COMPONENTS and 1 <= d <= MAX_DIMENSIONS and 2 <= p <= MAX_COHORT
             and (arrays[0] > 0).all() and (arrays[2] > 0).all()
-            and math.isfinite(verification.slope) and math.isfinite(verification.bias)):
+            and all(map(math.isfinite, (verification.slope, verification.voices_slope, verification.bias)))):
         raise ValueError("the tables of numbers do not fit together")
     return verification
 

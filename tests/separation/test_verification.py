@@ -39,7 +39,7 @@ def verification():
     every = np.concatenate(frames)
     classes = SoundClasses([1.0], [every.mean(axis=0).tolist()], [every.std(axis=0).tolist()])
     zeros, identity = [0.0] * N_CEPSTRA, np.eye(N_CEPSTRA).tolist()
-    made = Verification(0, classes, zeros, identity, [zeros, zeros], 2.0, -3.0, {})
+    made = Verification(0, classes, zeros, identity, [zeros, zeros], 2.0, 0.0, -3.0, {})
     cohort = made.speaker_vectors([classes.describe(magnitudes(voice(tilt)), np.ones(3), FRONT_END) for tilt in TILTS])
     return replace(made, cohort=cohort.tolist())
 
@@ -83,6 +83,13 @@ def test_people_are_recognised_whatever_the_level(verification):
     assert [person.present for person in found] == [True] * 3 + [False] * 3
     assert [person.voice for person in found] == [0, 1, 2, None, None, None]
     assert min(person.probability for person in found[:3]) > 0.5 > max(person.probability for person in found[3:])
+
+
+def test_more_voices_need_a_higher_score(verification):
+    strict = replace(verification, voices_slope=-1.0)
+    person, other = (describe(verification, voice(tilt)) for tilt in TILTS[:2])
+    difference = verification.logits([person], [other] * 3) - strict.logits([person], [other] * 3)
+    np.testing.assert_allclose(difference, 3.0)
 
 
 def test_an_embedding_is_compared_by_the_threshold(verification):
@@ -131,7 +138,7 @@ def test_the_file_belongs_to_one_network(tiny_model, verification, tmp_path):
 
 
 @pytest.mark.parametrize("change", [
-    {"slope": float("nan")}, {"slope": "1"}, {"cohort": [[1.0], [2.0]]}, {"centre": [0.0]}, {"cohort": [[1.0], 2]},
+    {"slope": float("nan")}, {"slope": "1"}, {"voices_slope": float("inf")}, {"cohort": [[1.0], [2.0]]}, {"centre": [0.0]}, {"cohort": [[1.0], 2]},
     {"classes": {}}, {"classes": None}, {"more": 1}, {"projection": []}, {"centre": [None] * N_CEPSTRA}])
 def test_a_damaged_file_is_refused(tiny_model, verification, tmp_path, change):
     path = verification.write(tmp_path / "model.keras")
