@@ -81,14 +81,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def calibrate_counting(separator: Any, file: Path, utterances: Any, options: argparse.Namespace) -> None:
     """Fit the classifier that counts, and write it beside the file of the model."""
-    from lab41_sce.evaluation.count_calibration import fit, measure
+    from lab41_sce.evaluation.count_calibration import fit, measure, noise_kinds
     from lab41_sce.separation.calibration_file import weights_checksum
 
     numbers = options.numbers or Path(f"{file.stem}.counting.csv")
     with tqdm(total=options.mixtures, desc="mixtures", disable=None) as bar:
         rows = measure(separator, utterances, options.mixtures, numbers, options.noise, bar.update)
     classifier = fit(rows, weights_checksum(separator.model))
-    path = classifier.write(file)
+    path = replace(classifier, calibration=classifier.calibration | {"noise": noise_kinds(options.noise)}).write(file)
     right = ", ".join(f"{n}: {share:.0%}" for n, share in classifier.calibration["correct"].items())
     print(f"{path}: right for held-out speakers: {right}; expected calibration error "
           f"{classifier.calibration['expected_calibration_error']:.3f}")
@@ -97,7 +97,7 @@ def calibrate_counting(separator: Any, file: Path, utterances: Any, options: arg
 def calibrate_verification(separator: Any, file: Path, utterances: Any, splits: Path | None,
                            options: argparse.Namespace) -> None:
     """Fit the verification of enrolled people, and write it beside the file of the model."""
-    from lab41_sce.evaluation.count_calibration import NOISE_KINDS
+    from lab41_sce.evaluation.count_calibration import noise_kinds
     from lab41_sce.evaluation.verification_calibration import (
         draw_trials,
         fit_background,
@@ -105,7 +105,7 @@ def calibrate_verification(separator: Any, file: Path, utterances: Any, splits: 
         load_background,
     )
 
-    kinds, n_mixtures = [*NOISE_KINDS, *(["folder"] if options.noise else [])], options.mixtures // 5
+    kinds, n_mixtures = noise_kinds(options.noise), options.mixtures // 5
     background, others = load_background(options.speech, splits, utterances)
     with tqdm(total=n_mixtures, desc="people in mixtures", disable=None) as bar:
         try:
@@ -118,7 +118,8 @@ def calibrate_verification(separator: Any, file: Path, utterances: Any, splits: 
             return
     weights, found = fit_probability(trials)
     path = replace(separator.verification, **weights, calibration=found | {"noise": kinds}).write(file)
-    right = ", ".join(f"{name.replace('_', ', ', 1).replace('_', ' ')}: {share:.0%}" for name, share in found["correct"].items())
+    right = ", ".join(f"{name.replace('_', ', ', 1).replace('_', ' ')}: {share:.0%}"
+                      for name, share in found["correct"].items())
     print(f"{path}: right for held-out people: {right}")
 
 

@@ -64,7 +64,8 @@ def test_the_probability_is_that_of_a_person_who_is_as_often_present_as_not():
     rng = np.random.default_rng(0)
     present = np.arange(5000) % 5 == 0
     trials = pd.DataFrame({"score": 4.0 * present + rng.standard_normal(5000), "present": present,
-                           "speaker": rng.integers(20, size=5000).astype(str), "snr_db": [np.inf, 10.0] * 2500, "n_voices": rng.integers(2, 4, 5000)})
+                           "speaker": rng.integers(20, size=5000).astype(str), "snr_db": [np.inf, 10.0] * 2500,
+                           "n_voices": rng.integers(2, 4, 5000)})
     weights, found = calibration.fit_probability(trials)
     slope, bias = weights["slope"], weights["bias"] + 2.5 * weights["voices_slope"]
     assert slope == pytest.approx(4, rel=0.15) and -bias / slope == pytest.approx(2, abs=0.1)

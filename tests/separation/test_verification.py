@@ -138,7 +138,8 @@ def test_the_file_belongs_to_one_network(tiny_model, verification, tmp_path):
 
 
 @pytest.mark.parametrize("change", [
-    {"slope": float("nan")}, {"slope": "1"}, {"voices_slope": float("inf")}, {"cohort": [[1.0], [2.0]]}, {"centre": [0.0]}, {"cohort": [[1.0], 2]},
+    {"slope": float("nan")}, {"slope": "1"}, {"voices_slope": float("inf")},
+    {"cohort": [[1.0], [2.0]]}, {"centre": [0.0]}, {"cohort": [[1.0], 2]},
     {"classes": {}}, {"classes": None}, {"more": 1}, {"projection": []}, {"centre": [None] * N_CEPSTRA}])
 def test_a_damaged_file_is_refused(tiny_model, verification, tmp_path, change):
     path = verification.write(tmp_path / "model.keras")
