@@ -31,6 +31,7 @@ from lab41_sce.separation.voice_description import N_CEPSTRA, VoiceDescription, 
 KIND = "verification"
 RELEVANCE = 4.0  # frames of a class at which its mean has half of its weight
 TOP_COHORT = 60  # most similar speakers of the cohort, with whom a cosine is compared
+MEASURED_VOICES = (2, 3)  # smallest and largest number of voices in the mixtures of the calibration
 MAX_COMPONENTS, MAX_DIMENSIONS, MAX_COHORT = 256, 256, 1000  # larger files are refused
 
 
@@ -89,7 +90,7 @@ class Verification:
         projection: linear discriminant analysis, D rows of M C.
         cohort: speaker vectors of other people, rows of D.
         slope, voices_slope, bias: the probability is the logistic function of slope * score + voices_slope * S + bias,
-            where S is the number of voices. The more voices, the higher the largest score of somebody else.
+            where S is the number of voices, limited to `MEASURED_VOICES`. The more voices, the worse each is separated.
         calibration: what was measured by cross-validation, for the reader of the file.
     """
 
@@ -109,7 +110,8 @@ class Verification:
 
     def logits(self, people: Sequence[VoiceDescription], voices: Sequence[VoiceDescription]) -> np.ndarray:
         """Return the logits of the probabilities that the voices are those of the people, `[P, S]`."""
-        return self.slope * self.scores(people, voices) + self.voices_slope * len(voices) + self.bias
+        n_voices = float(np.clip(len(voices), *MEASURED_VOICES))
+        return self.slope * self.scores(people, voices) + self.voices_slope * n_voices + self.bias
 
     def scores(self, people: Sequence[VoiceDescription], voices: Sequence[VoiceDescription]) -> np.ndarray:
         """Return the normalised scores of people and voices, `[P, S]`."""

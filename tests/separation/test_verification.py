@@ -85,11 +85,13 @@ def test_people_are_recognised_whatever_the_level(verification):
     assert min(person.probability for person in found[:3]) > 0.5 > max(person.probability for person in found[3:])
 
 
-def test_more_voices_need_a_higher_score(verification):
-    strict = replace(verification, voices_slope=-1.0)
+@pytest.mark.parametrize(("n_voices", "counted"), [(1, 2), (2, 2), (3, 3), (5, 3)])
+def test_the_probability_depends_on_the_number_of_voices_that_was_measured(verification, n_voices, counted):
     person, other = (describe(verification, voice(tilt)) for tilt in TILTS[:2])
-    difference = verification.logits([person], [other] * 3) - strict.logits([person], [other] * 3)
-    np.testing.assert_allclose(difference, 3.0)
+    changed = replace(verification, voices_slope=0.5)
+    voices = [other] * n_voices
+    difference = changed.logits([person], voices) - verification.logits([person], voices)
+    np.testing.assert_allclose(difference, 0.5 * counted)
 
 
 def test_an_embedding_is_compared_by_the_threshold(verification):
