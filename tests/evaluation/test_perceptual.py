@@ -39,6 +39,15 @@ def test_scores_equal_stored_ones_at_any_level(packages, speech):
         assert {name: value for name, [value] in scores.items()} == pytest.approx(NOISY, abs=1e-3)
 
 
+def test_scores_repeat_and_leave_the_generator_of_numpy_alone(packages, speech):
+    """pystoi 0.4.1 adds noise to a muted part, drawn from NumPy's global generator."""
+    estimate, state = speech.copy(), np.random.get_state()[1].copy()
+    estimate[:, 8000:24000] = 0
+    first, second = (perceptual_scores(speech, estimate, RATE_HZ, ["ESTOI"]) for _ in range(2))
+    np.testing.assert_array_equal(first["ESTOI"], second["ESTOI"])
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
+
+
 def test_a_mixture_has_improvements_of_every_metric(packages, speech):
     sources = np.concatenate([speech, speech[:, ::-1]])
     estimates = (sources + 0.1 * sources[::-1])[::-1]  # not in the order of the sources
