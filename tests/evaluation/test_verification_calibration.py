@@ -91,7 +91,7 @@ def test_the_command_writes_the_verification(utterances, tiny_model, tmp_path, m
     assert capsys.readouterr().out.startswith(
         f"{tmp_path / 'model.verification.json'}: right for held-out people: present, quiet: ")
     verification = Separator.load(tmp_path / "model.keras").verification
-    assert len(verification.cohort) == 14
+    assert len(verification.cohort) == 14 and verification.calibration["noise"] == ["white", "pink", "speech_shaped"]
     assert verification.calibration["trials"] == (4 * 2 + 4 * 3) * 5
     monkeypatch.setattr(calibration, "MIN_BACKGROUND_SPEAKERS", 50)
     assert calibrate.main(arguments) == 1 and "but 50 are needed" in capsys.readouterr().err
