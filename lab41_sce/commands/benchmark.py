@@ -94,8 +94,8 @@ def _score_recordings(options: argparse.Namespace, command: str) -> str:
     make_folder(options.out)
     with lock(options.out / ".lock", BUSY.format(options.out)):
         begin_folder(options.out, {"set": f"recordings {options.mixtures.name}"}, command)
-        _, summary = score_recordings(options.out, recordings, systems)
-        return write_recordings_report(options.out, summary)
+        _, summary, differences = score_recordings(options.out, recordings, systems)
+        return write_recordings_report(options.out, summary, differences, systems[0].name)
 
 
 def load_set(options: argparse.Namespace) -> BenchmarkSet:
