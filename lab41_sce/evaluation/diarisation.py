@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason
 
 Turn = tuple[str, float, float]  # speaker, start and end in seconds
 
@@ -48,8 +48,9 @@ def read_turns(path: str | Path) -> dict[str, list[Turn]]:
                     raise ValueError(f"a turn begins at {start} s and lasts {seconds} s")
                 turns.setdefault(fields[1], []).append((fields[7], start, start + seconds))
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{path} cannot be read as {'JSON' if path.suffix == '.json' else 'RTTM'} with turns of "
-                        f"speakers ({error!r}); give a file of `lab41-sce separate --rttm` or `--json`.") from error
+        kind = "JSON" if path.suffix == ".json" else "RTTM"
+        raise UserError(f"{path} cannot be read as {kind} with turns of speakers ({reason(error)}); give a file of "
+                        "`lab41-sce separate --rttm` or `--json`.") from error
     return turns
 
 

@@ -97,5 +97,6 @@ def test_files_of_both_formats_give_the_same_turns(tmp_path):
 def test_other_files_are_refused_in_a_sentence(tmp_path, name, text):
     if text is not None:
         (tmp_path / name).write_text(text, "utf-8")
-    with pytest.raises(UserError, match="cannot be read as"):
+    with pytest.raises(UserError, match="cannot be read as") as caught:
         read_turns(tmp_path / name)
+    assert "Error(" not in str(caught.value)
