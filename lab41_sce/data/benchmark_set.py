@@ -105,6 +105,8 @@ def stated_length(path: Path, sample_rate_hz: int) -> int:
     Raises:
         UserError: the file is missing, has another sample rate, or is no sound file.
     """
+    if not path.exists():
+        raise UserError(f"{path} is missing; restore the file, or leave out its mixture.")
     with audio.Decoder(path, whole=False) as decoder:
         if decoder.sample_rate_hz != sample_rate_hz:
             raise UserError(f"{path} has a sample rate of {decoder.sample_rate_hz} Hz, not {sample_rate_hz} Hz; give "

@@ -42,7 +42,8 @@ def write_benchmark_report(folder: Path, summary: pd.DataFrame, differences: pd.
     if not differences["system"].map(is_reference).all():  # references are not shown
         parts.append((f"Differences from {baseline}", tables.differences(differences, MAIN_METRIC),
                       f"Mean {MAIN_METRIC} of each system minus that of {baseline} on the same mixtures, in dB, with "
-                      "95 % intervals over mixtures. Bold: the interval excludes 0."))
+                      f"95 % intervals over mixtures. Bold: the interval excludes 0, and n is at least "
+                      f"{tables.MIN_MIXTURES}."))
     text = "\n".join(f"### {tables.escape_markdown(title)}\n\n{tables.markdown(table)}\n\n"
                      f"{tables.escape_markdown(about)}\n" for title, table, about in parts)
     write_text(folder / "table.md", text)
@@ -76,7 +77,7 @@ def write_recordings_report(folder: Path, summary: pd.DataFrame, differences: pd
         parts.append((f"Differences from {baseline}", tables.Table([*rates, "n"], rows),
                       f"DER and JER of each system minus those of {baseline} on the same recordings, in percentage "
                       "points, with the 95 % interval of the DER over recordings; negative is better. Bold: the "
-                      f"interval excludes 0, with at least {tables.MIN_MIXTURES} recordings."))
+                      f"interval excludes 0, and n is at least {tables.MIN_MIXTURES}."))
     text = "\n".join(f"### {tables.escape_markdown(title)}\n\n{tables.markdown(table)}\n\n"
                      f"{tables.escape_markdown(about)}\n" for title, table, about in parts)
     write_text(folder / "table.md", text)

@@ -115,7 +115,7 @@ def test_the_published_metadata_are_read(tmp_path, n_speakers):
 
 def test_a_missing_utterance_is_named(librispeech):
     (librispeech / "test-clean/202/1/202-1-0001.flac").unlink()
-    with pytest.raises(UserError, match=r"202-1-0001\.flac"):
+    with pytest.raises(UserError, match=r"202-1-0001\.flac is missing; restore the file, or leave out its mixture"):
         load(librispeech)
 
 
