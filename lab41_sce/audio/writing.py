@@ -27,6 +27,7 @@ MAX_RATES_HZ = {".ogg": 200_000, ".flac": 655_350}  # libvorbis crashes at 768 k
 MAX_LOSSY_LEVEL = 100.0  # times full scale, in MP3, OGG and M4A: LAME aborts at larger samples
 MAX_WAV_BYTES = 2**32 - 2**12  # a WAV header cannot state more
 BLOCK_SAMPLES = 2**16  # encoded at once
+VOICE_SUBTYPES = {".wav": "FLOAT", ".flac": "PCM_24"}  # a voice can exceed the mixture's peak
 
 
 def to_int16(signal: np.ndarray) -> np.ndarray:
@@ -50,12 +51,13 @@ def write(path: str | Path, signal: np.ndarray, sample_rate_hz: int, subtype: st
     path, channels = Path(path), np.atleast_2d(signal)
 
     def encode(temporary: Path) -> None:
-        with contextlib.ExitStack() as opened:
-            file = (M4AEncoder(opened.enter_context(open(temporary, "wb+")), sample_rate_hz, len(channels))
-                    if path.suffix.lower() == ".m4a"
-                    else soundfile.SoundFile(temporary, "w", sample_rate_hz, len(channels), subtype))
-            opened.callback(file.close)
-            _write_blocks(file, channels)
+        with _RawFile(temporary) as raw_file, _delayed_interrupt():
+            try:
+                with contextlib.closing(_open_encoder(raw_file, sample_rate_hz, *channels.shape, subtype)) as encoder:
+                    _write_blocks(encoder, channels)
+            finally:  # closing writes the last samples
+                if raw_file.error:
+                    raise raw_file.error
 
     check_rate(path, sample_rate_hz)
 
@@ -96,7 +98,8 @@ def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, n_
             with _user_errors(paths[0], raw_files), _delayed_interrupt():
                 for temporary in temporary_files:
                     raw_files.append(_RawFile(temporary))
-                    encoders.append(_open_encoder(raw_files[-1], sample_rate_hz, n_channels, n_samples))
+                    encoders.append(_open_encoder(raw_files[-1], sample_rate_hz, n_channels, n_samples,
+                                                  VOICE_SUBTYPES.get(temporary.suffix.lower())))
                     if comment:  # libsndfile refuses an empty one in OGG
                         encoders[-1].comment = comment
             yield write_part
@@ -166,14 +169,13 @@ def check_rate(path: Path, sample_rate_hz: int) -> None:
                         f"({suffix[1:].upper()}: {possible} Hz), or another format with --format.")
 
 
-def _open_encoder(raw_file: _RawFile, sample_rate_hz: int, n_channels: int,
-                  n_samples: int) -> soundfile.SoundFile | M4AEncoder:
-    """Open an encoder: WAV as floats, since a voice can exceed the mixture's peak, FLAC with 24 bits."""
+def _open_encoder(raw_file: _RawFile, sample_rate_hz: int, n_channels: int, n_samples: int,
+                  subtype: str | None) -> soundfile.SoundFile | M4AEncoder:
+    """Open the encoder of a file by its suffix; arguments as in `write`."""
     suffix = raw_file.path.suffix.lower()
     if suffix == ".m4a":
         return M4AEncoder(raw_file, sample_rate_hz, n_channels)
     large = 4 * n_samples * n_channels > MAX_WAV_BYTES
-    subtype = {".wav": "FLOAT", ".flac": "PCM_24"}.get(suffix)
     return soundfile.SoundFile(raw_file, "w", sample_rate_hz, n_channels, subtype,
                                format="RF64" if large and suffix == ".wav" else suffix[1:].upper())
 
