@@ -85,9 +85,10 @@ def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, n_
     """
     check_rate(paths[0], sample_rate_hz)
     temporary_files = [temporary_name(path) for path in paths]
+    name = Path(paths[0].name)  # for messages: the folder may be a temporary one
 
     def write_part(signals: np.ndarray) -> None:
-        with _user_errors(paths[0], raw_files), _delayed_interrupt():
+        with _user_errors(name, raw_files), _delayed_interrupt():
             for encoder, signal in zip(encoders, signals, strict=True):
                 _write_blocks(encoder, signal)
 
@@ -95,7 +96,7 @@ def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, n_
     encoders: list[soundfile.SoundFile | M4AEncoder] = []
     try:
         try:
-            with _user_errors(paths[0], raw_files), _delayed_interrupt():
+            with _user_errors(name, raw_files), _delayed_interrupt():
                 for temporary in temporary_files:
                     raw_files.append(_RawFile(temporary))
                     encoders.append(_open_encoder(raw_files[-1], sample_rate_hz, n_channels, n_samples,
@@ -104,10 +105,10 @@ def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, n_
                         encoders[-1].comment = comment
             yield write_part
         finally:
-            with _user_errors(paths[0], raw_files), _delayed_interrupt():  # closing writes the last samples
+            with _user_errors(name, raw_files), _delayed_interrupt():  # closing writes the last samples
                 for file in [*encoders, *raw_files]:
                     file.close()
-        with _user_errors(paths[0]):
+        with _user_errors(name):
             for temporary, path in reversed([*zip(temporary_files, paths, strict=True)]):  # the first file comes last
                 temporary.replace(path)
     finally:
