@@ -53,7 +53,8 @@ def write(path: str | Path, signal: np.ndarray, sample_rate_hz: int, subtype: st
     def encode(temporary: Path) -> None:
         with _RawFile(temporary) as raw_file, _delayed_interrupt():
             try:
-                with contextlib.closing(_open_encoder(raw_file, sample_rate_hz, *channels.shape, subtype)) as encoder:
+                encoder = _open_encoder(raw_file, sample_rate_hz, len(channels), channels.shape[1], subtype)
+                with contextlib.closing(encoder):
                     _write_blocks(encoder, channels)
             finally:  # closing writes the last samples
                 if raw_file.error:
