@@ -53,7 +53,7 @@ def training_batches(run: str | Path, n_batches: int) -> TrainingBatches:
         UserError: the run cannot be read, its speech is missing, or its mixtures have no signals (`TrainingBatches`).
     """
     folder, settings = Path(run), read_settings(Path(run))
-    recorded = load_split_speech(settings)
+    recorded = _load_speech(folder, settings)
     if (folder / "splits.csv").exists():
         recorded = load_listed_speech(settings, _read_splits(folder / "splits.csv"))
     _require_recorded(recorded, settings, folder)
@@ -118,7 +118,7 @@ def load_evaluation_speech(run: Path, settings: Settings, mixtures: pd.DataFrame
     Raises:
         UserError: speech is missing, or the speech or the noise has changed.
     """
-    utterances = load_split_speech(settings)
+    utterances = _load_speech(run, settings)
     _require_recorded(utterances, settings, run)
     has_noise = "noise" in mixtures
     named = {part for names in mixtures.filter(regex=r"^utterance_\d+$").stack() for part in (names, *names.split("+"))}
@@ -137,6 +137,14 @@ def load_evaluation_speech(run: Path, settings: Settings, mixtures: pd.DataFrame
         raise UserError(f"the noise of {run} was drawn from other files than those in its noise.folder now; restore "
                         "these files.")
     return speech, noise
+
+
+def _load_speech(run: Path, settings: Settings) -> pd.DataFrame:
+    """Load the utterances of a run with their splits; a message names the file that states their place."""
+    try:
+        return load_split_speech(settings)
+    except UserError as error:
+        raise UserError(f"{run / 'config.yaml'}: {error}") from None
 
 
 def read_settings(run: Path) -> Settings:
