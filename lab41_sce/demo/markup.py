@@ -46,11 +46,7 @@ def verdict(result: Result) -> str:
         kind = "unsure"
     elif line.endswith("clear."):
         kind = "clear"
-    found = ""
-    if result.person:
-        name = escape(result.person.name)
-        found = (f"<p>{name} is the first voice.</p>" if separation.enrolled_found else
-                 f"<p>{name} was not found: no voice is similar enough.</p>")
+    found = "".join(f"<p>{escape(str(person))}.</p>" for person in separation.people)
     sign = f'<span class="sign" aria-hidden="true">{SIGNS[kind]}</span> ' if kind else ""
     return (f'<div class="verdict {kind}" id="verdict" role="status"><p>{sign}{escape(line[0].upper() + line[1:])}</p>'
             f"{found}</div>")

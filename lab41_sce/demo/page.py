@@ -23,7 +23,7 @@ from lab41_sce.demo.layout import (
     VOICES,
     Layout,
 )
-from lab41_sce.demo.results import Choices, Person, Result, separate_sound
+from lab41_sce.demo.results import Choices, Result, separate_sound
 from lab41_sce.demo.sessions import Stopped, Visitors
 from lab41_sce.demo.sounds import Limits, Sound, make_mixture, open_sound
 from lab41_sce.demo.systems import Systems
@@ -147,10 +147,11 @@ class Page:
 
         def work(progress: Callable[[float], None]) -> Result:
             sound = self._sound(kind, example, (first, second, level_db, sentence), file, recorded, visitor)
-            enrolled = person and Person(
-                " ".join((name or "").split())[:MAX_NAME_LENGTH] or "The person",
-                open_sound(self._upload(person, visitor), self.limits))
-            choices = Choices(system, VOICES[voices], masks == BINARY, enrolled or None)
+            people = {}
+            if person:
+                called = " ".join((name or "").split())[:MAX_NAME_LENGTH] or "The person"
+                people[called] = open_sound(self._upload(person, visitor), self.limits)
+            choices = Choices(system, VOICES[voices], masks == BINARY, people)
             return separate_sound(sound, choices, self.systems, progress)
 
         self._separated[visitor] = ((kind, example, first, second, level_db, sentence, file, recorded),
