@@ -38,6 +38,8 @@ class Layout:
                         self.stop = gr.Button("Cancel", variant="stop", interactive=False, elem_id="cancel",
                                               min_width=100)
                     self.status = gr.HTML(markup.message("Ready."), elem_id="status")
+                    # `page.js` presses this button when Gradio shows a refused upload.
+                    self.refusal = gr.Button(visible="hidden", elem_id="refusal")
             with gr.Column(scale=3, min_width=320, elem_id="result"):
                 self._build_result()
 

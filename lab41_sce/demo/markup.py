@@ -28,6 +28,11 @@ def message(text: str, failed: bool = False) -> str:
     return f'<div class="status" role="status">{escape(text)}</div>'
 
 
+def failure(text: str) -> str:
+    """Format an error for the place where the result would be; `message` reports it to screen readers."""
+    return f'<div class="verdict failed"><p><b>Error:</b> {escape(text)}</p></div>'
+
+
 def working(text: str, share: float) -> str:
     """Format the progress of a separation, for the place where its result will be."""
     return (f'<div class="working"><b>Working</b> <span>{escape(text)}</span>'

@@ -150,3 +150,16 @@ class VoicePlayer extends HTMLElement {
 }
 
 if (!customElements.get("voice-player")) customElements.define("voice-player", VoicePlayer);
+
+// Gradio shows a refused upload as "HTTP 415: sentence" in a corner of the screen. `Page.refuse` shows it as a status.
+new MutationObserver(() => {
+  const button = document.getElementById("refusal");
+  for (const toast of button ? document.querySelectorAll("[data-testid=toast-body]:not([data-moved])") : []) {
+    const message = toast.querySelector("[data-testid=toast-text]").innerText.trim();
+    if (!/^HTTP \d+: |exceed the maximum allowed size/.test(message)) continue;
+    toast.dataset.moved = true;
+    toast.querySelector("[data-testid=toast-close]").click();
+    button.dataset.message = message;
+    button.click();
+  }
+}).observe(document.documentElement, {childList: true, subtree: true});
