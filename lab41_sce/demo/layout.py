@@ -38,7 +38,7 @@ class Layout:
                         self.stop = gr.Button("Cancel", variant="stop", interactive=False, elem_id="cancel",
                                               min_width=100)
                     self.status = gr.HTML(markup.message("Ready."), elem_id="status")
-                    # `page.js` presses this button when Gradio shows a refused upload.
+                    # `page.js` presses this button when Gradio shows that a request was refused.
                     self.refusal = gr.Button(visible="hidden", elem_id="refusal")
             with gr.Column(scale=3, min_width=320, elem_id="result"):
                 self._build_result()

@@ -45,6 +45,7 @@ SCROLL_SCRIPT = """() => {
     const result = document.getElementById("result");
     if (result.offsetWidth > window.innerWidth / 2 + 100) result.scrollIntoView();
 }"""
+# `page.js` has written the message there.
 REFUSAL_SCRIPT = "(button) => document.getElementById('refusal').dataset.message"
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class Page:
                   self.choose, layout.sound, chosen, trigger_mode="always_last", **at_once)
             gr.on([layout.voices.input, layout.system.input, layout.masks.input, layout.name.input],
                   self.change, layout.settings, layout.outputs, trigger_mode="always_last", **at_once)
-            layout.refusal.click(self.refuse, [layout.refusal], [layout.status], js=REFUSAL_SCRIPT, **at_once)
+            layout.refusal.click(self.refuse, [layout.refusal], layout.outputs, js=REFUSAL_SCRIPT, **at_once)
             layout.person.change(self.change_person, layout.settings, layout.outputs, **at_once)
             for button in (layout.go, layout.again):  # Gradio 6 runs the events of a button one after the other
                 button.click(None, js=SCROLL_SCRIPT)
@@ -142,18 +143,20 @@ class Page:
             updates |= self._ended(str(error), failed=True)
         return updates
 
-    def refuse(self, message: str) -> dict:
-        """Show why an upload was refused, in one sentence.
+    def refuse(self, message: str, request: gr.Request) -> dict:
+        """Show in one sentence why a request was refused, such as an upload; clear the result.
 
         Args:
-            message: of Gradio in the browser: "HTTP 415: " and the sentence of the server, or a list of names of files
-                that are too large, which the browser does not send.
+            message: of Gradio in the browser: the sentence of the server, for an upload after "HTTP 415: ", or names of
+                files that are too large, which the browser does not send.
+            request: names the visitor.
         """
         sentence = re.sub(r"^HTTP \d+: ", "", message)
         if "exceed the maximum allowed size" in sentence:
             name = sentence.partition(": ")[2].strip('"') or "the file"
             sentence = too_large(name, f"more than {self.limits.megabytes:g}", self.limits)
-        return {self.layout.status: markup.message(sentence, failed=True)}
+        self._forget_result(request.session_hash, sentence)
+        return self._failed(sentence)
 
     def separate(self, kind: str, example: str, first: str, second: str, level_db: float, sentence: int,
                  file: str | None, recorded: str | None, voices: str, system: str, masks: str, person: str | None,
@@ -206,10 +209,10 @@ class Page:
         self._separated.pop(request.session_hash, None)
         self.visitors.leave(request.session_hash)
 
-    def _forget_result(self, visitor: str) -> None:
-        """Stop the visitor's separation, if it still runs."""
+    def _forget_result(self, visitor: str, reason: str = NEW_CHOICE) -> None:
+        """Stop the visitor's separation, if it still runs; the reason becomes its status."""
         self._separated.pop(visitor, None)
-        self.visitors.cancel(visitor, NEW_CHOICE)
+        self.visitors.cancel(visitor, reason)
 
     def _ended(self, text: str, failed: bool = False) -> dict:
         """Return the updates that show a status, with nothing to cancel."""
