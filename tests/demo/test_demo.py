@@ -423,7 +423,8 @@ def test_the_page_shows_mistakes_as_sentences(systems, tmp_path):
                               ('File(s) exceed the maximum allowed size of 19 MB: "a.wav"',
                                "</b> a.wav has more than 20 MB, and this page accepts at most 20 MB; shorten it")):
         refused = page.refuse(message, visitor)
-        assert sentence in refused[status] and sentence in refused[page.layout.verdict] and not refused[page.layout.sounds]
+        assert sentence in refused[status] and sentence in refused[page.layout.verdict]
+        assert not refused[page.layout.sounds]
     file = page.visitors.new_upload("talk.wav")
     soundfile.write(file, np.ones(16000), 8000)
     chosen = page.choose(OWN, None, None, None, 0, 1, str(file), None, visitor)

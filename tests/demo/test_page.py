@@ -517,7 +517,8 @@ def test_unusable_recordings_give_a_sentence(visit, server, tmp_path):
     page.wait_for_function("scrollY > 0")
     assert in_view(page, "#result .failed") and in_view(page, "#status")
 
-    upload(page, write_sound(tmp_path / "old.wav", 2))
+    page.locator("#file input[type=file]").set_input_files(str(write_sound(tmp_path / "old.wav", 2)))
+    page.locator("#status", has_text="old: 2.0 s. Press Separate").wait_for()
     for file in server[1].rglob("old.wav"):  # as after an hour
         file.unlink()
     separate(page)
