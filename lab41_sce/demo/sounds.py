@@ -108,8 +108,8 @@ def open_sound(path: str | Path, limits: Limits) -> Sound:
 
 def too_large(name: str, megabytes: str, limits: Limits) -> str:
     """Describe a file that is too large."""
-    return (f"{name} has {megabytes} MB, and this page accepts at most {limits.megabytes:g} MB; shorten it, or save it as "
-            "FLAC or MP3.")
+    return (f"{name} has {megabytes} MB, and this page accepts at most {limits.megabytes:g} MB; shorten it, or save it "
+            "as FLAC or MP3.")
 
 
 def _too_long(name: str, seconds: float, limits: Limits) -> str:
