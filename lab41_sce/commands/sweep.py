@@ -3,8 +3,9 @@
     python -m lab41_sce.sweep runs/two_speaker_embedded
 
 after `python -m lab41_sce.experiment -m +exp=two_speaker seed=0,1,2` prints one row for each run in the folder: the
-settings that differ, and the SDR improvement of the run's method by kind of mixture with its interval. It also writes
-sweep.csv and sweep.md into the folder.
+settings that differ, and the SDR improvement of the run's method by kind of mixture with its interval. A second table
+has the mean and the standard deviation over runs that differ only in the seed. The command also writes sweep.csv,
+sweep_seeds.csv and sweep.md into the folder.
 """
 
 import sys
@@ -31,10 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from lab41_sce.reporting import sweep, tables  # pandas is not needed for the help
 
     scores, unfinished = sweep.collect(options.folder)
-    text = tables.markdown(sweep.table(scores))
+    text, over_seeds = tables.markdown(sweep.table(scores)), sweep.over_seeds(options.folder, scores)
+    if over_seeds is not None:
+        text += ("\n\nMean ± standard deviation over seeds, on the same mixtures:\n\n"
+                 + tables.markdown(sweep.seeds_table(over_seeds)))
     with lock(options.folder / ".sweep.lock", f"another process writes the table of {options.folder}; repeat the "
               "command when it has finished."):
         write_csv(sweep.without_formulas(scores), options.folder / "sweep.csv")
+        if over_seeds is not None:
+            write_csv(sweep.without_formulas(over_seeds), options.folder / "sweep_seeds.csv")
         write_text(options.folder / "sweep.md", text + "\n")
     if unfinished:
         print(f"without scores yet: {', '.join(unfinished)}", file=sys.stderr)

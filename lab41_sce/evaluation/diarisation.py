@@ -72,15 +72,25 @@ def score_turns(true: Sequence[Turn], found: Sequence[Turn], seconds: float, col
         raise UserError("scoring of turns needs pyannote.metrics; install it: pip install pyannote.metrics") from error
     reference, hypothesis = Annotation(), Annotation()
     for annotation, turns in ((reference, true), (hypothesis, found)):
-        for number, (speaker, start, end) in enumerate(turns):
-            if end > start:
-                annotation[Segment(start, end), number] = speaker
+        for number, (speaker, start, end) in enumerate(join_overlapping(turns)):
+            annotation[Segment(start, end), number] = speaker
     whole = Timeline([Segment(0, seconds)])
     width = 2 * collar_seconds  # pyannote.metrics 4.2 takes the whole width of the collar, of which half lies before
     parts = DiarizationErrorRate(collar=width)(reference, hypothesis, uem=whole, detailed=True)
     jaccard = JaccardErrorRate(collar=width)(reference, hypothesis, uem=whole)
     return {"total": parts["total"], "missed": parts["missed detection"], "false_alarm": parts["false alarm"],
             "confusion": parts["confusion"], "der": parts["diarization error rate"], "jer": jaccard}
+
+
+def join_overlapping(turns: Sequence[Turn]) -> list[Turn]:
+    """Join overlapping turns of a speaker, which pyannote.metrics 4.2 would count twice; leave out empty turns."""
+    joined: list[Turn] = []
+    for speaker, start, end in sorted(turn for turn in turns if turn[2] > turn[1]):
+        if joined and joined[-1][0] == speaker and start < joined[-1][2]:
+            joined[-1] = (speaker, joined[-1][1], max(joined[-1][2], end))
+        else:
+            joined.append((speaker, start, end))
+    return joined
 
 
 def summarise_turns(scores: pd.DataFrame, seed: int = 0, n_resamples: int = 2000) -> pd.DataFrame:

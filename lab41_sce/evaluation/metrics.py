@@ -14,8 +14,8 @@ where the mixture stands in for the estimate of each speaker.
 
 Metrics
 -------
-- SDR, SIR, SAR: BSS Eval 3 (Vincent et al. 2006), which allows a distortion filter of 512 taps, by `bss_eval.py`; equal
-  to `mir_eval.separation.bss_eval_sources` to 1e-6 dB. The best permutation has the largest mean SIR.
+- SDR, SIR, SAR: BSS Eval 3 (Vincent et al. 2006), which allows a distortion filter of 512 taps, as `mir_eval` computes
+  them (`bss_eval.py`). The best permutation has the largest mean SIR.
 - SI-SDR: scale-invariant SDR of zero-mean signals (Le Roux et al. 2019, arXiv 1811.02508, Equation 3). The best
   permutation has the largest mean SI-SDR.
 
@@ -38,7 +38,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from lab41_sce.audio.samples import as_floats
-from lab41_sce.evaluation.bss_eval import bss_eval
+from lab41_sce.evaluation.bss_eval import judged_bss_eval
 from lab41_sce.evaluation.definitions import ENERGY_METRICS, PERCEPTUAL_METRICS, with_improvements
 from lab41_sce.evaluation.perceptual import perceptual_scores
 
@@ -96,7 +96,7 @@ def best_bss_eval(references: np.ndarray, estimates: np.ndarray,
 def _bss_eval(references: np.ndarray, systems: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Compute SDR, SIR and SAR of each reference and each estimate `[E, N]` of each system: `[3, S, E]`, or NaN."""
     try:
-        ratios_db = np.stack(bss_eval(references, np.concatenate(systems)))
+        ratios_db = np.stack(judged_bss_eval(references, np.concatenate(systems)))
     except np.linalg.LinAlgError:
         return [np.full((3, len(references), len(estimates)), np.nan) for estimates in systems]
     return np.split(ratios_db, np.cumsum([len(estimates) for estimates in systems])[:-1], axis=2)

@@ -70,13 +70,17 @@ def _stoi(metric: str, reference: np.ndarray, estimate: np.ndarray, sample_rate_
 
     if not np.ptp(reference):
         return math.nan
+    state = np.random.get_state()  # pystoi 0.4.1 draws from NumPy's global generator for ESTOI
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "Not enough STFT frames", RuntimeWarning)
+        np.random.seed(0)
         try:
             return float(stoi(np.asarray(reference, np.float64), np.asarray(estimate, np.float64), sample_rate_hz,
                               extended=metric == "ESTOI"))
         except RuntimeWarning:
             return math.nan
+        finally:
+            np.random.set_state(state)
 
 
 def _pesq(metric: str, reference: np.ndarray, estimate: np.ndarray, sample_rate_hz: int) -> float:

@@ -27,6 +27,7 @@ class EvaluationSettings:
     splits: list[str] = setting(["unseen", "in-set"], "Splits to score on", choices=SPLITS)
     per_kind: int = setting(40, "Number of mixtures of each kind (FF, FM, MF, MM) and split", at_least=1)
     seconds: float = setting(3.84, "Length of a mixture; the default is 150 hops", unit="seconds", at_least=0.01)
+    seed: int = setting(0, "Seed of the draw of the mixtures, also of those of validation", at_least=0)
     level_range_db: float = setting(0.0, "Width of the range from which the level of each speaker is drawn", unit="dB",
                                     at_least=0.0)
     join: bool = setting(False, "Whether to join all utterances of a speaker, for mixtures longer than an utterance")

@@ -52,7 +52,9 @@ class FrontEnd(keras.layers.Layer, NumpyFrontEnd):
         signals = signals - self.pre_emphasis * padded[..., :-1]
         # Every sample lies in frame_length / hop_length frames, those at the edges included.
         signals = ops.pad(signals, lead + [(self.frame_length - self.hop_length, self.frame_length - 1)])
-        return ops.stft(signals, self.frame_length, self.hop_length, self.frame_length, window="hann", center=False)
+        # Keras 3.15 on TensorFlow takes the symmetric window for "hann" if the length is odd.
+        window = ops.convert_to_tensor(self._window(), "float32")
+        return ops.stft(signals, self.frame_length, self.hop_length, self.frame_length, window=window, center=False)
 
     def call(self, magnitude: Tensor) -> Tensor:
         """Compress and scale magnitudes `[B, T, F]`, as `features` does in NumPy: float32 `[B, T, F]`."""

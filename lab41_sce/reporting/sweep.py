@@ -1,6 +1,7 @@
 """The runs of a sweep become one table: the settings that differ, and the scores of each run.
 
     */config.yaml and */summary.csv of a folder -> scores with one column for each setting that differs -> table
+    scores of runs that differ only in the seed -> mean and standard deviation over the seeds
 """
 
 from collections.abc import Sequence
@@ -9,9 +10,12 @@ from typing import Any
 
 import pandas as pd
 
+from lab41_sce.data.checksums import file_checksum
 from lab41_sce.errors import UserError
+from lab41_sce.evaluation.metrics import MAIN_METRIC
 from lab41_sce.plain_data import flatten
 from lab41_sce.reporting import tables
+from lab41_sce.reporting.ordering import ordered_kinds, ordered_splits
 from lab41_sce.reporting.run_files import read_table
 from lab41_sce.runs.config_schema import setting_names
 from lab41_sce.runs.kept_scores import scored_its_model
@@ -104,3 +108,52 @@ def table(scores: pd.DataFrame) -> tables.Table:
     by_run = tables.scores(scores.assign(system=scores["run"]))
     return tables.Table(["split", *settings, *by_run.heads[2:]],
                         [[split, *rows[run], *cells] for split, run, *cells in by_run.rows])
+
+
+def over_seeds(folder: Path, scores: pd.DataFrame) -> pd.DataFrame | None:
+    """Compute mean and standard deviation over the runs that differ only in the seed and have the same mixtures.
+
+    Args:
+        folder: folder of the sweep.
+        scores: rows that `collect` returns.
+
+    Returns:
+        One row for each group of runs, split, kind and metric, with the columns `runs` (their names), the settings that
+        differ, `split`, `kind`, `metric`, `mean`, `deviation` (of a single run, dB) and `seeds` (their number); None
+        if no group has two runs.
+    """
+    settings = list(scores.columns[1 : scores.columns.get_loc("system")])
+    if "seed" not in settings:
+        return None
+    mixtures = {run: file_checksum(folder / run / "evaluation.csv") or run for run in scores["run"].unique()}
+    keys = [*(name for name in settings if name != "seed"), "split", "kind", "metric"]
+    grouped = scores.assign(mixtures=scores["run"].map(mixtures)).groupby([*keys, "mixtures"], sort=False, dropna=False)
+    table = grouped.agg(runs=("run", ", ".join), mean=("mean", "mean"), deviation=("mean", "std"),
+                        seeds=("seed", "nunique")).reset_index().drop(columns="mixtures")
+    repeated = table[table["seeds"] > 1]
+    return repeated[["runs", *keys, "mean", "deviation", "seeds"]].reset_index(drop=True) if len(repeated) else None
+
+
+def seeds_table(means: pd.DataFrame) -> tables.Table:
+    """Arrange means over seeds as a table: one row for each split and group of runs, the best group first.
+
+    Args:
+        means: rows that `over_seeds` returns.
+
+    Returns:
+        Columns split, runs, the settings that differ, the main metric by kind of mixture as `5.3 ± 0.2`, seeds.
+    """
+    main = means[means["metric"] == MAIN_METRIC]
+    settings = list(means.columns[1 : means.columns.get_loc("split")])
+    kinds = ordered_kinds(main["kind"])
+    rows = []
+    for split in ordered_splits(main["split"]):
+        groups = {runs: group.set_index("kind") for runs, group in main[main["split"] == split].groupby("runs")}
+        for runs in sorted(groups, key=lambda runs: -groups[runs].loc["All", "mean"]):
+            group = groups[runs]
+            values = ["" if pd.isna(value) else str(value) for value in group.iloc[0][settings]]
+            cells = [f"{tables.decibels(group.loc[kind, 'mean'])} ± {group.loc[kind, 'deviation']:.2f}"
+                     for kind in kinds]
+            rows.append([split, runs, *(value or tables.ABSENT for value in values), *cells,
+                         str(group.iloc[0]["seeds"])])
+    return tables.Table(["split", "runs", *settings, *(f"{MAIN_METRIC} {kind}" for kind in kinds), "seeds"], rows)

@@ -69,7 +69,7 @@ class Settings:
                            free_on_resume=True, is_location=True)
     overwrite: bool = setting(False, "Whether to delete the run in run_dir first", free_on_resume=True,
                               is_location=True)
-    seed: int = setting(0, "Seed of splits, mixtures, weights and confidence intervals", at_least=0)
+    seed: int = setting(0, "Seed of the training mixtures, the weights and the confidence intervals", at_least=0)
     deterministic: bool = setting(False, "Whether TensorFlow adds up in a fixed order, so that the same seed gives the "
                                   "same bits", free_on_resume=True)
     embedding_size: int = setting(40, "Size of the embedding of a bin (K), for systems that cluster", at_least=1)

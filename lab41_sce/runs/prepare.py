@@ -84,16 +84,18 @@ class Prepared:
             UserError: a split has too few speakers or too little speech, or a metric cannot be computed.
         """
         check_metrics(self.settings.evaluation.metrics, self.setup.front_end.sample_rate_hz)
-        evaluation, noise_settings, seed = self.settings.evaluation, self.settings.noise, self.settings.seed
+        evaluation, noise_settings = self.settings.evaluation, self.settings.noise
         if noise_settings.evaluation_snr_db:
             self.noise.require(evaluation.splits, self.setup.n_speakers)
         clean = pd.concat([
             draw_evaluation_set(self.speech, self.utterances, split, n_speakers=self.setup.n_speakers,
                                 n_per_kind=evaluation.per_kind, seconds=evaluation.seconds,
                                 pre_emphasis=self.setup.front_end.pre_emphasis,
-                                level_range_db=evaluation.level_range_db, seed=seed, join=evaluation.join)
+                                level_range_db=evaluation.level_range_db, seed=evaluation.seed,
+                                join=evaluation.join)
             for split in evaluation.splits])
-        noisy = [add_noise_at(clean, self.noise, snr_db, seed) for snr_db in noise_settings.evaluation_snr_db]
+        noisy = [add_noise_at(clean, self.noise, snr_db, evaluation.seed)
+                 for snr_db in noise_settings.evaluation_snr_db]
         return pd.concat([clean, *noisy])
 
 
@@ -194,9 +196,9 @@ def prepare(config: DictConfig, settings: Settings, recorded: pd.DataFrame, fold
     noise = Noise(speech, utterances, settings.noise.kinds, settings.noise.folder, settings.corpus.check)
     validation = draw_evaluation_set(speech, utterances, "validation", n_speakers=setup.n_speakers,
                                      n_per_kind=settings.validation.per_kind, seconds=settings.validation.seconds,
-                                     pre_emphasis=front_end.pre_emphasis, seed=settings.seed)
+                                     pre_emphasis=front_end.pre_emphasis, seed=settings.evaluation.seed)
     snr_db = settings.noise.training_snr_db
     if snr_db is not None:
         noise.require(["train"], max(settings.mixtures.shares))
-        validation = add_noise(validation, noise, (snr_db[0], snr_db[1]), settings.seed)
+        validation = add_noise(validation, noise, (snr_db[0], snr_db[1]), settings.evaluation.seed)
     return Prepared(settings, setup, speech, utterances, noise, validation)

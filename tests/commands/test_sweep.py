@@ -42,6 +42,31 @@ def test_differing_settings_and_scores_are_in_one_table(tmp_path, capsys):
     assert set(table["system"]) == {"sce"} and table["mean"].to_list() == [1, 2, 3, 4, 2, 3]
 
 
+def test_seeds_with_the_same_mixtures_are_averaged(tmp_path, capsys):
+    """Runs 0 and 2 differ only in the seed; run 1 has another rate, run 3 other mixtures, run 4 no list of them."""
+    changes = [["seed=0"], ["seed=0", "training.learning_rate=0.5"], ["seed=1"], ["seed=2"], ["seed=3"]]
+    for number, overrides in enumerate(changes):
+        write_run(tmp_path / str(number), overrides, (number + 1.0, number + 2.0))
+        if number < 4:
+            (tmp_path / str(number) / "evaluation.csv").write_text("others" if number == 3 else "mixtures")
+    assert sweep.main([str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert (tmp_path / "sweep.md").read_text("utf-8") == printed
+    first, text, second = printed.split("\n\n")
+    assert len(first.splitlines()) == 7 and text == "Mean ± standard deviation over seeds, on the same mixtures:"
+    heads, _, row = ([cell.strip() for cell in line.strip("|").split("|")] for line in second.splitlines())
+    assert heads == ["split", "runs", "training.learning_rate", "SDRi FF", "SDRi All", "seeds"]
+    assert row == ["unseen", "0, 2", "0.0015", "2.0 ± 1.41", "3.0 ± 1.41", "2"]
+    table = pd.read_csv(tmp_path / "sweep_seeds.csv")
+    assert table["mean"].to_list() == [2.0, 3.0] and table["deviation"].to_list() == pytest.approx([2**0.5] * 2)
+
+
+def test_the_seed_changes_neither_speakers_nor_evaluation():
+    with initialize_config_dir(str(config_schema.CONFIG_PATH), version_base="1.3"):
+        config = compose("config", ["seed=3"])
+    assert (config.splits.seed, config.evaluation.seed, config.method.build.seed) == (0, 0, 3)
+
+
 def test_scores_of_an_earlier_model_are_not_shown(tmp_path, capsys):
     """A resumed run has the new settings and the old scores until its end."""
     for name, mean in (("0", 3.0), ("1", 2.0)):

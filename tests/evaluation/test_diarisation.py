@@ -35,6 +35,15 @@ def test_overlapping_speech_counts_for_each_speaker():
     assert scores["total"] == pytest.approx(12) and scores["missed"] == pytest.approx(2)
 
 
+def test_overlapping_turns_of_one_speaker_count_once():
+    """As some annotations have them; turns that touch remain two, with a boundary between them."""
+    true = [("ann", 0.0, 6.0), ("ann", 4.0, 10.0)]
+    scores = score_turns(true, [("1", 0.0, 10.0)], 10.0, 0.0)
+    assert scores["der"] == scores["jer"] == 0 and scores["total"] == pytest.approx(10)
+    touching = score_turns([("ann", 0.0, 5.0), ("ann", 5.0, 10.0)], [("1", 0.0, 10.0)], 10.0, 0.25)
+    assert touching["total"] == pytest.approx(9.0)
+
+
 def test_nothing_within_a_collar_on_either_side_of_a_boundary_is_scored():
     found = [("1", 0.0, 5.2), ("2", 5.2, 10.0)]
     assert score_turns(TRUE, found, 10.0, 0.0)["confusion"] == pytest.approx(0.2)

@@ -13,7 +13,8 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("length", [1, 300, 5000])
-@pytest.mark.parametrize(("frame", "hop", "pre_emphasis"), [(512, 128, 0.95), (512, 256, 0.0), (400, 100, 0.5)])
+@pytest.mark.parametrize(("frame", "hop", "pre_emphasis"), [(512, 128, 0.95), (512, 256, 0.0), (400, 100, 0.5),
+                                                          (255, 85, 0.95)])
 def test_spectrograms_and_magnitudes(length, frame, hop, pre_emphasis):
     front_end = FrontEnd(frame_length=frame, hop_length=hop, pre_emphasis=pre_emphasis)
     signals = RNG.standard_normal((2, 3, length)).astype(np.float32)
