@@ -123,8 +123,7 @@ class VoiceStream:
         people = find_people(self._people, self.describe(centroids), self._verification, model.verification_threshold)
         order = voice_order(people, n_speakers)
         people = [person.reordered(order) for person in people]
-        return FoundSpeakers(n_speakers, count, centroids[order], np.array(people[0].similarity), people[0].present,
-                             tuple(people))
+        return FoundSpeakers(n_speakers, count, centroids[order], tuple(people))
 
     def describe(self, centroids: np.ndarray) -> list[VoiceDescription]:
         """Describe the voices of the windows that determined their centroids `[S, K]`, without separating them."""
