@@ -56,15 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.mixtures < MIN_MIXTURES:
         raise UserError(f"--mixtures {options.mixtures} are too few to calibrate with; give at least {MIN_MIXTURES}.")
     from lab41_sce.evaluation.count_calibration import load_speech  # TensorFlow is not needed for the help
-    from lab41_sce.models.embedding_model import EmbeddingModel
     from lab41_sce.models.loading import load_model
+    from lab41_sce.models.mask_estimation import EmbeddingMasks
     from lab41_sce.models.model_file import model_file
+    from lab41_sce.models.onnx_network import load_onnx_model
     from lab41_sce.pretrained import MODEL
     from lab41_sce.separation.separator import Separator
 
     file = MODEL if options.model == "pretrained" else model_file(options.model)
-    model = load_model(file)
-    if not isinstance(model, EmbeddingModel):
+    model = load_onnx_model(file) or load_model(file)  # as `Separator.load`, without the files to calibrate
+    if not isinstance(model, EmbeddingMasks):
         raise UserError(f"{file} has no embeddings to count speakers by; give a model that clusters embeddings.")
     # A run keeps its splits two folders above the model; the shipped model has them beside it.
     splits = [folder / "splits.csv" for folder in [*file.resolve().parents][:3] if (folder / "splits.csv").is_file()]
@@ -80,14 +81,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def calibrate_counting(separator: Any, file: Path, utterances: Any, options: argparse.Namespace) -> None:
     """Fit the classifier that counts, and write it beside the file of the model."""
-    from lab41_sce.evaluation.count_calibration import fit, measure
-    from lab41_sce.separation.count_classifier import weights_checksum
+    from lab41_sce.evaluation.count_calibration import fit, measure, noise_kinds
+    from lab41_sce.separation.calibration_file import weights_checksum
 
     numbers = options.numbers or Path(f"{file.stem}.counting.csv")
     with tqdm(total=options.mixtures, desc="mixtures", disable=None) as bar:
         rows = measure(separator, utterances, options.mixtures, numbers, options.noise, bar.update)
     classifier = fit(rows, weights_checksum(separator.model))
-    path = classifier.write(file)
+    path = replace(classifier, calibration=classifier.calibration | {"noise": noise_kinds(options.noise)}).write(file)
     right = ", ".join(f"{n}: {share:.0%}" for n, share in classifier.calibration["correct"].items())
     print(f"{path}: right for held-out speakers: {right}; expected calibration error "
           f"{classifier.calibration['expected_calibration_error']:.3f}")
@@ -96,7 +97,7 @@ def calibrate_counting(separator: Any, file: Path, utterances: Any, options: arg
 def calibrate_verification(separator: Any, file: Path, utterances: Any, splits: Path | None,
                            options: argparse.Namespace) -> None:
     """Fit the verification of enrolled people, and write it beside the file of the model."""
-    from lab41_sce.evaluation.count_calibration import NOISE_KINDS
+    from lab41_sce.evaluation.count_calibration import noise_kinds
     from lab41_sce.evaluation.verification_calibration import (
         draw_trials,
         fit_background,
@@ -104,20 +105,21 @@ def calibrate_verification(separator: Any, file: Path, utterances: Any, splits: 
         load_background,
     )
 
-    kinds, n_mixtures = [*NOISE_KINDS, *(["folder"] if options.noise else [])], options.mixtures // 5
+    kinds, n_mixtures = noise_kinds(options.noise), options.mixtures // 5
     background, others = load_background(options.speech, splits, utterances)
     with tqdm(total=n_mixtures, desc="people in mixtures", disable=None) as bar:
         try:
-            separator.verification = fit_background(separator, background)
+            separator.verification = fit_background(separator, background, kinds, options.noise)
             trials = draw_trials(separator, others, n_mixtures, kinds, options.noise, bar.update)
         except UserError as error:
             if options.only:
                 raise
             print(f"enrolled people will not be recognised: {error}", file=sys.stderr)
             return
-    slope, bias, found = fit_probability(trials)
-    path = replace(separator.verification, slope=slope, bias=bias, calibration=found).write(file)
-    right = ", ".join(f"{name.replace('_', ', ')}: {share:.0%}" for name, share in found["correct"].items())
+    weights, found = fit_probability(trials)
+    path = replace(separator.verification, **weights, calibration=found | {"noise": kinds}).write(file)
+    right = ", ".join(f"{name.replace('_', ', ', 1).replace('_', ' ')}: {share:.0%}"
+                      for name, share in found["correct"].items())
     print(f"{path}: right for held-out people: {right}")
 
 

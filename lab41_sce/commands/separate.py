@@ -128,7 +128,7 @@ def separate_recording(recording: Recording, options: argparse.Namespace, inputs
 
         separation, peak = write_voice_files(stream, recording, paths, draw_extras, check_again, rate_hz)
     sentences = [*recording.notes,
-                 *summarise(separation, outputs[0], peak, paths.leftovers(separation.names, [*people]))]
+                 *summarise(separation, outputs[0], peak, paths.leftovers(separation.names))]
     return Outcome(outputs, [f"{path.name}: {sentence}" for sentence in sentences])
 
 

@@ -22,7 +22,8 @@ from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.counted_mixtures import draw_mixture
-from lab41_sce.separation.count_classifier import CLIP, CountClassifier, weights_checksum
+from lab41_sce.separation.calibration_file import weights_checksum
+from lab41_sce.separation.count_classifier import CLIP, CountClassifier
 from lab41_sce.separation.count_features import count_features, feature_names
 from lab41_sce.separation.separator import Separator
 from lab41_sce.separation.streaming import VoiceStream
@@ -79,6 +80,11 @@ def _folds(table: pd.DataFrame) -> pd.Series:
     return table["speaker"].map(dict(zip(ordered, np.arange(len(ordered)) % N_FOLDS, strict=True)))
 
 
+def noise_kinds(folder: Path | None) -> list[str]:
+    """Return the kinds of noise in the mixtures, with or without a folder of recordings."""
+    return [*NOISE_KINDS, *(["folder"] if folder else [])]
+
+
 def measure(separator: Separator, utterances: pd.DataFrame, n_mixtures: int, file: Path, noise_folder: Path | None,
             progress: Callable[[int], object]) -> pd.DataFrame:
     """Draw mixtures and compute their numbers; continue an interrupted call.
@@ -100,7 +106,7 @@ def measure(separator: Separator, utterances: pd.DataFrame, n_mixtures: int, fil
     """
     model = separator.model
     speech = Speech(utterances, model.front_end.sample_rate_hz)
-    kinds = [*NOISE_KINDS, *(["folder"] if noise_folder else [])]
+    kinds = noise_kinds(noise_folder)
     noise = Noise(speech, utterances, kinds, noise_folder)
     made_for = zlib.crc32("\n".join([*utterances["utterance"], *kinds, str(noise.fingerprint)]).encode(),
                           weights_checksum(model))

@@ -20,8 +20,8 @@ PLAIN_SECONDS, SECONDS = 5.0, (3.0, 30.0)
 LEVEL_RANGE_DB, SNR_DB, RESPONSE_DB = 10.0, (10.0, 40.0), 12.0
 TURN_SECONDS, PAUSE_SECONDS, FADE_SECONDS, MIN_TALK_SECONDS = (1.0, 6.0), (0.3, 5.0), 0.02, 1.5
 REVERBERATION_SECONDS, DIRECT_DB = (0.15, 0.6), (0.0, 15.0)  # RT60, level of the direct sound above the reverberation
-PLAIN_SHARE = 0.35
-VARIED_SHARES = {"seconds": 0.6, "levels": 0.6, "noise": 0.5, "pauses": 0.35, "reverberation": 0.15}  # of the others
+PLAIN_SHARE, RESPONSE_SHARE = 0.4, 0.5
+VARIED_SHARES = {"seconds": 0.6, "levels": 0.6, "noise": 0.6, "pauses": 0.35, "reverberation": 0.15}  # of the others
 
 
 def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFrame, n_speakers: int, noise: Noise,
@@ -48,7 +48,9 @@ def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFr
     speakers = rng.choice(index.speakers, n_speakers, replace=False)
     names = [index.names_of(index.number_of[speaker]) for speaker in speakers]
     sources = np.stack([_talk(rng, speech, of_speaker, length) for of_speaker in names])
-    sources = _filter(sources, draw_responses(rng, n_speakers, RESPONSE_DB, 0.0), rate_hz)
+    filtered = bool(rng.random() < RESPONSE_SHARE)
+    if filtered:
+        sources = _filter(sources, draw_responses(rng, n_speakers, RESPONSE_DB, 0.0), rate_hz)
     level_range_db = rng.uniform(0, LEVEL_RANGE_DB) if varied["levels"] else 0.0
     sources = normalise(sources, pre_emphasis, level_range_db * (rng.random(n_speakers) - 0.5))
     if varied["pauses"]:
@@ -63,7 +65,7 @@ def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFr
         mixture = mixture + scale_to_snr(drawn, mixture, snr_db)
     return mixture.astype(np.float32), {
         "names": " ".join(speakers), "seconds": seconds, "level_range_db": level_range_db, "snr_db": snr_db,
-        "pauses": varied["pauses"], "reverberation_seconds": rt60}
+        "pauses": varied["pauses"], "reverberation_seconds": rt60, "filtered": filtered}
 
 
 def _talk(rng: np.random.Generator, speech: Speech, names: np.ndarray, length: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from lab41_sce.data.mixture import centre, normalise
 from lab41_sce.data.noise import Noise, scale_to_snr
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
-from lab41_sce.separation.count_classifier import weights_checksum
+from lab41_sce.separation.calibration_file import weights_checksum
 from lab41_sce.separation.separator import Separator
 from lab41_sce.separation.verification import SoundClasses, Verification
 from lab41_sce.separation.voice_description import cepstra
@@ -30,10 +30,10 @@ from lab41_sce.separation.voice_description import cepstra
 SECONDS = 5.0  # of a mixture, of an enrolment and of an excerpt of a background speaker
 MIN_BACKGROUND_SPEAKERS, MIN_SPEAKERS_OF_SEX = 30, 4
 N_CLASSES, FRAMES_OF_EXCERPT, VARIANCE_FLOOR = 32, 20, 1e-3  # of the Gaussian mixture model
-DIMENSIONS, SHRINKAGE = 60, 0.9  # of the projection; share of the diagonal in the covariance within speakers
-SNR_DB = (10.0, 40.0)  # of every second mixture
+DIMENSIONS, SHRINKAGE = 60, 0.7  # of the projection; share of the diagonal in the covariance within speakers
+SNR_DB = (10.0, 40.0)  # of two mixtures in three
 ABSENT = 4  # people who are not present, for each who is
-KINDS = ("FF", "FM", "MF", "MM")
+KINDS = ("FF", "FM", "MF", "MM", "FFF", "FFM", "FMM", "MMM")  # of the mixtures, in turns
 N_FOLDS = 4
 
 
@@ -60,13 +60,14 @@ def load_background(folders: Sequence[Path], splits: Path | None,
     return background[background["speaker"].isin(trained)], utterances
 
 
-def fit_background(separator: Separator, utterances: pd.DataFrame,
+def fit_background(separator: Separator, utterances: pd.DataFrame, noise_kinds: list[str], noise_folder: Path | None,
                    progress: Callable[[int], object] = lambda n: None) -> Verification:
     """Fit the classes of sounds, the projection and the cohort.
 
     Args:
         separator: with the model.
         utterances: of the background speakers, the table of `load_corpus`.
+        noise_kinds, noise_folder: see `Noise`. The projection ignores how noise and other voices change a voice.
         progress: called with the number of utterances finished since the last call.
 
     Returns:
@@ -77,10 +78,13 @@ def fit_background(separator: Separator, utterances: pd.DataFrame,
     """
     front_end = separator.model.front_end
     speech, length = Speech(utterances, front_end.sample_rate_hz), round(SECONDS * front_end.sample_rate_hz)
-    excerpts, names = [], []  # magnitudes [T, F], speakers
+    noise, rng = Noise(speech, utterances.assign(split="train"), noise_kinds, noise_folder), np.random.default_rng(0)
+    excerpts, noisy, names = [], [], []  # magnitudes [T, F] without and with noise, speakers
     for utterance, speaker in zip(utterances["utterance"], utterances["speaker"], strict=True):
         for start in range(0, speech.length(utterance) - round(0.9 * length) + 1, length):
-            excerpts.append(np.abs(front_end.spectrogram(speech.excerpt(utterance, start, length))))
+            signal = speech.excerpt(utterance, start, length)
+            excerpts.append(np.abs(front_end.spectrogram(signal)))
+            noisy.append(np.abs(front_end.spectrogram(_add_noise(rng, noise, signal, [speaker])[0])))
             names.append(speaker)
         progress(1)
     counts = pd.Series(names).value_counts()
@@ -88,7 +92,6 @@ def fit_background(separator: Separator, utterances: pd.DataFrame,
         raise UserError(f"{(counts > 1).sum()} speakers of the model's training have two excerpts of {SECONDS:g} s in "
                         f"this speech, but {MIN_BACKGROUND_SPEAKERS} are needed; give more of the speech of its "
                         "training.")
-    rng = np.random.default_rng(0)
     frames = [cepstra(excerpt, front_end) for excerpt in excerpts]
     sample = np.concatenate([rng.permutation(of_excerpt)[:FRAMES_OF_EXCERPT] for of_excerpt in frames])
     model = GaussianMixture(N_CLASSES, covariance_type="diag", max_iter=100, tol=1e-2, random_state=0,
@@ -96,15 +99,24 @@ def fit_background(separator: Separator, utterances: pd.DataFrame,
     classes = SoundClasses(_rounded(model.weights_), _rounded(model.means_), _rounded(np.sqrt(model.covariances_)))
     nothing = np.zeros(1)
     speakers = np.array(names)
-    vectors, separated = (np.stack([classes.supervector(classes.describe(excerpt, nothing, front_end))
-                                    for excerpt in some]) for some in (excerpts, _separated(rng, excerpts, speakers)))
-    projection = _discriminants(np.concatenate([vectors, separated]), np.tile(speakers, 2))
+    vectors, *changed = (np.stack([classes.supervector(classes.describe(excerpt, nothing, front_end))
+                                   for excerpt in some])
+                         for some in (excerpts, noisy, _separated(rng, excerpts, speakers)))
+    projection = _discriminants(np.concatenate([vectors, *changed]), np.tile(speakers, 1 + len(changed)))
     projected = (vectors - vectors.mean(axis=0)) @ projection.T
     projected /= np.linalg.norm(projected, axis=1, keepdims=True)
     cohort = np.stack([projected[speakers == speaker].mean(axis=0) for speaker in np.unique(speakers)])
     cohort /= np.linalg.norm(cohort, axis=1, keepdims=True)
     return Verification(weights_checksum(separator.model), classes, _rounded(vectors.mean(axis=0)),
-                        _rounded(projection), _rounded(cohort), 1.0, 0.0, {})
+                        _rounded(projection), _rounded(cohort), 1.0, 0.0, 0.0, {})
+
+
+def _add_noise(rng: np.random.Generator, noise: Noise, signal: np.ndarray,
+               speakers: list[str]) -> tuple[np.ndarray, float]:
+    """Add noise of a kind drawn at random to a signal `[N]` of some speakers; return it with the drawn SNR in dB."""
+    snr_db = rng.uniform(*SNR_DB)
+    drawn = noise.draw(noise.kinds[rng.integers(len(noise.kinds))], rng, len(signal), "train", speakers)
+    return signal + scale_to_snr(drawn, signal, snr_db), snr_db
 
 
 def _separated(rng: np.random.Generator, excerpts: list[np.ndarray], speakers: np.ndarray) -> Iterator[np.ndarray]:
@@ -131,7 +143,7 @@ def _discriminants(vectors: np.ndarray, speakers: np.ndarray) -> np.ndarray:
 
 def draw_trials(separator: Separator, utterances: pd.DataFrame, n_mixtures: int, noise_kinds: list[str],
                 noise_folder: Path | None, progress: Callable[[int], object] = lambda n: None) -> pd.DataFrame:
-    """Search for people in mixtures of two speakers of `SECONDS`, every second one with noise.
+    """Search for people in mixtures of two and of three speakers of `SECONDS`, two in three with noise.
 
     Args:
         separator: with the model and the verification of `fit_background`.
@@ -142,8 +154,8 @@ def draw_trials(separator: Separator, utterances: pd.DataFrame, n_mixtures: int,
         progress: called with the number of mixtures finished since the last call.
 
     Returns:
-        A row for each mixture and person: `speaker`, `present`, `snr_db` (infinity without noise) and `score`, the
-        larger one of the two voices. For each speaker of a mixture there are `ABSENT` others of the same sex.
+        A row for each mixture and person: `speaker`, `present`, `n_voices`, `snr_db` (infinity without noise) and
+        `score`, the largest one of the voices. For each speaker of a mixture there are `ABSENT` others of the same sex.
 
     Raises:
         UserError: a folder has too few speakers with enough speech.
@@ -162,10 +174,8 @@ def draw_trials(separator: Separator, utterances: pd.DataFrame, n_mixtures: int,
         sources = normalise(np.stack([centre(mixed) for mixed, _ in drawn]), model.front_end.pre_emphasis,
                             np.zeros(len(kind)))
         mixture, snr_db = sources.sum(axis=0), np.inf
-        if number // (len(pairs) * len(KINDS)) % 2:
-            snr_db = rng.uniform(*SNR_DB)
-            drawn_noise = noise.draw(noise.kinds[rng.integers(len(noise.kinds))], rng, len(mixture), "train", speakers)
-            mixture = mixture + scale_to_snr(drawn_noise, mixture, snr_db)
+        if number % 3:
+            mixture, snr_db = _add_noise(rng, noise, mixture, speakers)
         people = [separator.describe_person([Recording.of(alone, speech.sample_rate_hz)]) for _, alone in drawn]
         stream = separator.open(Recording.of(mixture, speech.sample_rate_hz), len(kind))
         centroids = stream.speakers.centroids
@@ -181,13 +191,13 @@ def draw_trials(separator: Separator, utterances: pd.DataFrame, n_mixtures: int,
             chosen = [others[place] for place in rng.choice(len(others), min(ABSENT, len(others)), replace=False)]
             scores = verification.scores([person, *(other[3] for other in chosen)], voices).max(axis=1)
             for name, score in zip([speaker, *(other[2] for other in chosen)], scores.tolist(), strict=True):
-                rows.append({"folder": folder, "speaker": name, "present": name == speaker, "snr_db": snr_db,
-                             "score": score})
+                rows.append({"folder": folder, "speaker": name, "present": name == speaker, "n_voices": len(voices),
+                             "snr_db": snr_db, "score": score})
     return pd.DataFrame(rows)
 
 
 class _Excerpts:
-    """Draw two speakers of a folder, and of each an excerpt for the mixture and another one for the enrolment."""
+    """Draw speakers of a folder, and of each an excerpt for the mixture and another one for the enrolment."""
 
     def __init__(self, speech: Speech, utterances: pd.DataFrame):
         self._speech, self._length = speech, round(SECONDS * speech.sample_rate_hz)
@@ -203,9 +213,11 @@ class _Excerpts:
                             "give speech of more speakers.")
 
     def draw_speakers(self, rng: np.random.Generator, kind: str) -> list[str]:
-        """Draw two different speakers of the sexes of a kind."""
-        first = str(rng.choice(self._of_sex[kind[0]]))
-        return [first, str(rng.choice([speaker for speaker in self._of_sex[kind[1]] if speaker != first]))]
+        """Draw different speakers of the sexes of a kind."""
+        drawn: list[str] = []
+        for sex in kind:
+            drawn.append(str(rng.choice([speaker for speaker in self._of_sex[sex] if speaker not in drawn])))
+        return drawn
 
     def draw(self, rng: np.random.Generator, speaker: str) -> tuple[np.ndarray, np.ndarray]:
         """Draw two excerpts `[N]` of different utterances, or of different parts of the only one."""
@@ -220,8 +232,8 @@ class _Excerpts:
         return first, second
 
 
-def fit_probability(trials: pd.DataFrame) -> tuple[float, float, dict]:
-    """Fit the logistic regression from the score to the probability that a person is present.
+def fit_probability(trials: pd.DataFrame) -> tuple[dict[str, float], dict]:
+    """Fit the logistic regression from the score and the number of voices to the probability that a person is present.
 
     Both answers count equally, whatever their number: the person is present with a probability of one half.
 
@@ -229,9 +241,10 @@ def fit_probability(trials: pd.DataFrame) -> tuple[float, float, dict]:
         trials: result of `draw_trials`.
 
     Returns:
-        Slope, bias, and what regressions on the enrolled people of other folds get right.
+        The `slope`, `voices_slope` and `bias` of a `Verification`, and what regressions on the enrolled people of other
+        folds get right.
     """
-    scores, present = trials[["score"]].to_numpy(), trials["present"].to_numpy()
+    scores, present = trials[["score", "n_voices"]].to_numpy(), trials["present"].to_numpy()
     speakers = np.unique(trials["speaker"])
     fold_of = dict(zip(np.random.default_rng(0).permutation(speakers), np.arange(len(speakers)) % N_FOLDS, strict=True))
     folds, found = trials["speaker"].map(fold_of).to_numpy(), np.zeros(len(trials), bool)
@@ -239,11 +252,13 @@ def fit_probability(trials: pd.DataFrame) -> tuple[float, float, dict]:
         held_out = folds == fold
         found[held_out] = _regression(scores[~held_out], present[~held_out]).predict(scores[held_out])
     fitted = _regression(scores, present)
+    conditions = {"quiet": np.isinf(trials["snr_db"]), "noisy": np.isfinite(trials["snr_db"]),
+                  "two_voices": trials["n_voices"] == 2, "three_voices": trials["n_voices"] == 3}
     right = {f"{name}_{condition}": round(float((found == present)[chosen & (present == is_present)].mean()), 3)
-             for name, is_present in (("present", True), ("absent", False))
-             for condition, chosen in (("quiet", np.isinf(trials["snr_db"])), ("noisy", np.isfinite(trials["snr_db"])))}
-    return float(f"{fitted.coef_[0, 0]:.5g}"), float(f"{fitted.intercept_[0]:.5g}"), {
-        "trials": len(trials), "speakers": len(speakers), "correct": right}
+             for condition, chosen in conditions.items() for name, is_present in (("present", True), ("absent", False))}
+    weights = dict(zip(("slope", "voices_slope", "bias"), _rounded(np.append(fitted.coef_[0], fitted.intercept_)),
+                       strict=True))
+    return weights, {"trials": len(trials), "speakers": len(speakers), "correct": right}
 
 
 def _regression(scores: np.ndarray, present: np.ndarray) -> LogisticRegression:

@@ -28,4 +28,4 @@ def draw(spectrograms: Path, activity: Path, separation: Separation, recording: 
         signal = mix(part.read(0, min(part.n_samples, round(DRAWN_SECONDS * part.sample_rate_hz))))
         panels[Path(part.name).name] = resample(signal, part.sample_rate_hz, recording.sample_rate_hz)
     figures.save(sound_figures.spectrograms(panels, recording.sample_rate_hz), spectrograms)
-    figures.save(sound_figures.who_speaks_when(separation.activity), activity)
+    figures.save(sound_figures.who_speaks_when(separation.activity, names=separation.names), activity)

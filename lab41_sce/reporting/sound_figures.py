@@ -66,12 +66,14 @@ def spectrograms(signals: Mapping[str, np.ndarray], sample_rate_hz: int, title: 
     return figure
 
 
-def who_speaks_when(activity: SpeakerActivity, colours: Sequence = COLOURS) -> Figure:
+def who_speaks_when(activity: SpeakerActivity, colours: Sequence = COLOURS, names: Sequence[str] = ()) -> Figure:
     """Draw the segments in which each voice speaks, and below them the confidence of each second.
 
     Args:
         activity: speaker activity of a separation.
         colours: colours of the voices, in order.
+        names: of the voices, in order (`Separation.names`); a number becomes "voice 1" and so on. Without names, the
+            voices are numbered.
 
     Returns:
         Figure with one bar for each segment of each voice. There is no panel for the confidence if only one person
@@ -86,7 +88,9 @@ def who_speaks_when(activity: SpeakerActivity, colours: Sequence = COLOURS) -> F
     for number, of_voice in enumerate(segments):
         bars = [(start, end - start) for start, end in of_voice]
         voices.broken_barh(bars, (number + 0.6, 0.8), color=colours[number % len(colours)])
-    voices.set_yticks(range(1, len(segments) + 1), [f"voice {number}" for number in range(1, len(segments) + 1)])
+    numbers = range(1, len(segments) + 1)
+    labels = [f"voice {name}" if name.isdecimal() else name for name in names or map(str, numbers)]
+    voices.set_yticks(numbers, labels, parse_math=False)
     voices.set_ylim(len(segments) + 0.5, 0.5)
     if has_confidence:
         lowest.stairs(confidence, np.arange(len(confidence) + 1), color="black", baseline=None)

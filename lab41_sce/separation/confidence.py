@@ -6,18 +6,14 @@ threshold. Below the threshold, a voice more probably gains less than `limit_db`
 model: `sce.keras` and `sce.confidence.json`. The file names the weights of its network.
 """
 
-import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab41_sce.atomic_write import write_text
-from lab41_sce.errors import UserError
-from lab41_sce.plain_data import read_json
-from lab41_sce.separation.count_classifier import weights_checksum
+from lab41_sce.separation.calibration_file import read_calibration, write_calibration
 
-SUFFIX = ".confidence.json"
+KIND = "confidence"
 
 
 @dataclass(frozen=True)
@@ -41,44 +37,19 @@ class ConfidenceThresholds:
 
     def write(self, model_file: Path) -> Path:
         """Write the thresholds beside a model file; return their path."""
-        path = beside(model_file)
-        write_text(path, json.dumps(asdict(self), indent=2) + "\n")
-        return path
-
-
-def beside(model_file: Path) -> Path:
-    """Return the path of the thresholds of a model file: `sce.confidence.json` for `sce.keras`."""
-    return model_file.with_name(model_file.name.removesuffix(".keras") + SUFFIX)
+        return write_calibration(self, model_file, KIND)
 
 
 def read_thresholds(model_file: Path, model: Any) -> ConfidenceThresholds | None:
-    """Read the thresholds beside a model file.
+    """Read the thresholds beside a model file; None if there are none (`read_calibration`)."""
+    return read_calibration(model_file, KIND, model, _build, "separate without warnings")
 
-    Args:
-        model_file: file of the model.
-        model: the model.
 
-    Returns:
-        The thresholds; None if the model has none.
-
-    Raises:
-        UserError: the file is damaged, or was made for another network.
-    """
-    path = beside(model_file)
-    if not path.exists():
-        return None
-    values = read_json(path)
-    try:
-        read = ConfidenceThresholds(**values)
-        numbers = [int(number) for number in read.thresholds]
-        fits = (numbers and numbers == sorted(numbers) and numbers[0] >= 2 and math.isfinite(read.limit_db)
-                and all(0 <= threshold <= 1 for threshold in read.thresholds.values()))
-    except (TypeError, ValueError, AttributeError):
-        fits = False
-    if not fits:
-        raise UserError(f"{path} is damaged: it does not hold a threshold from 0 to 1 for each number of voices; "
-                        "delete it to separate without warnings.")
-    if read.network != weights_checksum(model):
-        raise UserError(f"{path} was made for another network than that of {model_file.name}; delete it to separate "
-                        "without warnings.")
+def _build(values: dict[str, Any]) -> ConfidenceThresholds:
+    """Make thresholds of the contents of a file; raise ValueError if they are not possible."""
+    read = ConfidenceThresholds(**values)
+    numbers = [int(number) for number in read.thresholds]
+    if not (numbers and numbers == sorted(numbers) and numbers[0] >= 2 and math.isfinite(read.limit_db)
+            and all(0 <= threshold <= 1 for threshold in read.thresholds.values())):
+        raise ValueError("the file does not hold a threshold from 0 to 1 for each number of voices")
     return read

@@ -6,22 +6,18 @@
 `sce.counting.json`. The numbers of another network have other distributions, so the file names the network's weights.
 """
 
-import json
-import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lab41_sce.atomic_write import write_text
-from lab41_sce.errors import UserError
-from lab41_sce.plain_data import read_json
+from lab41_sce.separation.calibration_file import read_calibration, write_calibration
 from lab41_sce.separation.count_features import feature_names
 
 MAX_FEATURES, MAX_NUMBER = 1000, 20  # larger files are refused
 CLIP = 5.0  # a number further from the mean counts as so many deviations: the fit does not reach further
-SUFFIX = ".counting.json"
+KIND = "counting"
 
 
 @dataclass(frozen=True)
@@ -69,57 +65,24 @@ class CountClassifier:
 
     def write(self, model_file: Path) -> Path:
         """Write the classifier beside a model file; return its path."""
-        path = beside(model_file)
-        write_text(path, json.dumps(asdict(self)) + "\n")
-        return path
-
-
-def beside(model_file: Path) -> Path:
-    """Return the path of the classifier of a model file: `sce.counting.json` for `sce.keras`."""
-    return model_file.with_name(model_file.name.removesuffix(".keras") + SUFFIX)
-
-
-def weights_checksum(model: Any) -> int:
-    """Compute a checksum of the weights of a model's network."""
-    checksum = 0
-    for weights in model.network.get_weights():
-        checksum = zlib.crc32(np.ascontiguousarray(weights, np.float32).tobytes(), checksum)
-    return checksum
+        return write_calibration(self, model_file, KIND)
 
 
 def read_classifier(model_file: Path, model: Any) -> CountClassifier | None:
-    """Read the classifier beside a model file.
+    """Read the classifier beside a model file; None if there is none (`read_calibration`)."""
+    return read_calibration(model_file, KIND, model, _build, "count with the model's threshold")
 
-    Args:
-        model_file: file of the model.
-        model: the model.
 
-    Returns:
-        The classifier; None if the model has none.
-
-    Raises:
-        UserError: the file is damaged, or was made for another network or another version.
-    """
-    path = beside(model_file)
-    if not path.exists():
-        return None
-    values = read_json(path)
-    repair = f"run lab41-sce calibrate again, or delete {path.name} to count with the model's threshold"
-    try:
-        classifier = CountClassifier(**values)
-        matrix = [np.asarray(row, float) for row in (classifier.mean, classifier.scale, *classifier.weights)]
-        bias = np.asarray(classifier.bias, float)
-        n_features, n_numbers = len(classifier.features), len(bias)
-        fits = (1 <= n_features <= MAX_FEATURES and 2 <= n_numbers <= MAX_NUMBER and bias.ndim == 1
-                and len(classifier.weights) == n_numbers and all(row.shape == (n_features,) for row in matrix)
-                and all(np.isfinite(row).all() for row in (*matrix, bias)) and min(classifier.scale) > 0)
-        known = set(classifier.features) <= feature_names()
-    except (TypeError, ValueError, OverflowError):
-        fits = False
-    if not fits:
-        raise UserError(f"{path} is damaged: it does not hold finite numbers for each feature; {repair}.")
-    if not known:
-        raise UserError(f"{path} was made by another version of this program; {repair}.")
-    if classifier.network != weights_checksum(model):
-        raise UserError(f"{path} was made for another network than that of {model_file.name}; {repair}.")
+def _build(values: dict[str, Any]) -> CountClassifier:
+    """Make a classifier of the contents of a file; raise ValueError if they are not possible."""
+    classifier = CountClassifier(**values)
+    matrix = [np.asarray(row, float) for row in (classifier.mean, classifier.scale, *classifier.weights)]
+    bias = np.asarray(classifier.bias, float)
+    n_features, n_numbers = len(classifier.features), len(bias)
+    if not (1 <= n_features <= MAX_FEATURES and 2 <= n_numbers <= MAX_NUMBER and bias.ndim == 1
+            and len(classifier.weights) == n_numbers and all(row.shape == (n_features,) for row in matrix)
+            and all(np.isfinite(row).all() for row in (*matrix, bias)) and min(classifier.scale) > 0):
+        raise ValueError("the tables do not hold finite numbers for each feature")
+    if unknown := set(classifier.features) - feature_names():
+        raise ValueError(f"{len(unknown)} unknown features, such as {min(map(str, unknown))}")
     return classifier

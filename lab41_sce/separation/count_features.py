@@ -1,7 +1,6 @@
 """The embeddings of active bins `[n, K]` become the numbers `[D]` from which the number of speakers is estimated.
 
-The bins are weighted in two ways: by magnitude, and by coherence, the cosine between a bin's embedding and those of its
-neighbours in time and frequency. Bins in which two voices are equally loud have little coherence. For each weighting:
+The bins are weighted by magnitude. For k centroids of k-means:
 
 | number | meaning |
 | --- | --- |
@@ -13,10 +12,15 @@ neighbours in time and frequency. Bins in which two voices are equally loud have
 | `smallest_k` | log of the share of the bins that are near the centroid with the fewest |
 | `dominance_k` | mean over the frames of the share of the frame's strongest cluster |
 | `overlap_k` | largest correlation over time between two clusters: the halves of one voice are active together |
+
+Without clusters:
+
+| number | meaning |
+| --- | --- |
 | `eigenvalue_i` | the five largest eigenvalues of the embeddings' second moments |
 | `frame_variance` and its quantiles | variance of the embeddings within a frame |
-
-The coherence with neighbours at four distances and the levels of the active bins are computed once.
+| `coherence_*` | mean cosine between the embeddings of a bin and of a neighbour, at four distances |
+| `level_mean_db`, `level_deviation_db` | of the active bins, relative to the loudest |
 """
 
 from typing import NamedTuple
@@ -32,7 +36,6 @@ MIN_FRAME_BINS = 4.0  # smallest effective number of bins for the variance withi
 QUANTILES = (0.1, 0.5, 0.9)
 NEIGHBOURS = {"next_frame": (1, 0), "next_bin": (0, 1), "frame_2": (2, 0), "frame_8": (8, 0)}  # (frames, bins)
 SHARE_FLOOR, VARIANCE_FLOOR = 1e-3, 1e-2  # added before logarithms
-MIN_WEIGHT = 1e-3  # of a bin without coherence
 BLOCK_FRAMES = 25  # of a large recording, whole blocks of frames are left out, so that neighbours stay together
 
 
@@ -58,16 +61,11 @@ def count_features(active: ActiveBins) -> dict[str, float]:
         active: the active bins, n at least 1.
     """
     frames = np.unique(active.frames, return_inverse=True)[1]
-    cosines = {name: _neighbour_cosines(active, step) for name, step in NEIGHBOURS.items()}
-    coherence = _mean_of_known(np.stack([cosines["next_frame"], cosines["next_bin"]]))
-    numbers = {f"coherence_{name}": np.nansum(values) / max(np.isfinite(values).sum(), 1)
-               for name, values in cosines.items()}
+    weights = (active.magnitudes / active.magnitudes.mean()).astype(np.float32)
     levels_db = 20 * np.log10(np.maximum(active.magnitudes / active.magnitudes.max(), 1e-9))
-    numbers |= {"level_mean_db": levels_db.mean(), "level_deviation_db": levels_db.std()}
-    for name, weights in (("magnitude", active.magnitudes),
-                          ("coherence", np.maximum(coherence, 0) ** 2 + MIN_WEIGHT)):
-        weighted = active.embeddings, (weights / weights.mean()).astype(np.float32), frames
-        numbers |= {f"{name}_{key}": value for key, value in (_moments(*weighted) | _clusters(*weighted)).items()}
+    numbers = {**{f"coherence_{name}": _coherence(active, step) for name, step in NEIGHBOURS.items()},
+               "level_mean_db": levels_db.mean(), "level_deviation_db": levels_db.std(),
+               **_moments(active.embeddings, weights, frames), **_clusters(active.embeddings, weights, frames)}
     return {name: float(value) for name, value in numbers.items()}
 
 
@@ -94,19 +92,15 @@ def thin_blocks(frames: np.ndarray, most: int) -> np.ndarray:
     return np.flatnonzero(chosen[blocks])
 
 
-def _mean_of_known(values: np.ndarray) -> np.ndarray:
-    """Return the mean over the rows of `[m, n]` without NaN, `[n]`; 0 where all are NaN."""
-    return np.nansum(values, axis=0) / np.maximum(np.isfinite(values).sum(axis=0), 1)
-
-
-def _neighbour_cosines(active: ActiveBins, step: tuple[int, int]) -> np.ndarray:
-    """Multiply each embedding by that of the bin `step` (frames, bins) away; NaN where this bin is not active."""
+def _coherence(active: ActiveBins, step: tuple[int, int]) -> float:
+    """Return the mean cosine between the embeddings of bins `step` (frames, bins) apart that are both active."""
     stride = int(active.bins.max()) + 2
     places = active.frames.astype(np.int64) * stride + active.bins  # ascending
     wanted = places + step[0] * stride + step[1]
     found = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
-    cosines = np.einsum("nk,nk->n", active.embeddings, active.embeddings[found])
-    return np.where(places[found] == wanted, cosines, np.nan)
+    both = places[found] == wanted
+    cosines = np.einsum("nk,nk->n", active.embeddings[both], active.embeddings[found[both]])
+    return float(cosines.sum()) / max(len(cosines), 1)
 
 
 def _moments(embeddings: np.ndarray, weights: np.ndarray, frames: np.ndarray) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import filecmp
+import glob
 import logging
 import os
 from collections.abc import Collection, Sequence
@@ -66,18 +67,25 @@ class OutputPaths:
         """Return every file, by the names of the voices."""
         return [*self.named(names), *self.extras.values()]
 
-    def leftovers(self, names: Sequence[str], people: Sequence[str] = ()) -> list[Path]:
+    def leftovers(self, names: Sequence[str]) -> list[Path]:
         """List existing files that an earlier call wrote for this recording and that this call does not replace.
 
         Args:
             names: of the voices that this call writes.
-            people: names of all enrolled people.
         """
-        written = self.named(names)
-        other_voices = [voice for voice in (*self.voices(MAX_VOICES), *self.named(people)) if voice not in written]
         unwanted = [self.folder / f"{self.recording.stem}{ending}" for ending in EXTRAS if ending not in self.wanted]
         # Unlike Path.exists, os.path.exists accepts names that are too long for the system.
-        return [*filter(os.path.exists, [*other_voices, *unwanted])]
+        candidates = [*filter(os.path.exists, [*self.voices(MAX_VOICES), *self._named_before(), *unwanted])]
+        return [path for path in dict.fromkeys(candidates) if path not in self.named(names)]
+
+    def _named_before(self) -> list[Path]:
+        """List the files in which earlier calls wrote voices of this recording with the names of people."""
+        [any_voice] = self.named(["*"])
+        pattern = any_voice.name.removeprefix(self.recording.stem)  # such as "_*.wav"
+        voices = sorted(self.folder.glob(glob.escape(self.recording.stem) + pattern))
+        # The voice talk_1_Ann.wav is that of talk_1.wav, if there is such a recording, and not that of talk.wav.
+        longer = {path.stem for path in self.recording.parent.glob(f"{glob.escape(self.recording.stem)}_*")}
+        return [path for path in voices if not _begins_with_one(path.stem, longer) and is_voice(path)]
 
 
 def list_recordings(paths: Sequence[Path]) -> list[Path]:

@@ -39,7 +39,7 @@ from lab41_sce.separation.result import Separation
 from lab41_sce.separation.speaker_count import MAX_SPEAKERS as MAX_COUNTED_BY_THRESHOLD
 from lab41_sce.separation.streaming import VoiceStream
 from lab41_sce.separation.verification import Verification, read_verification
-from lab41_sce.separation.voice_description import VoiceDescription, join_descriptions
+from lab41_sce.separation.voice_description import VoiceDescription, check_speech, join_descriptions
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ class Separator:
         """Describe the voice of a person who talks alone in some recordings, for `enroll`.
 
         Raises:
-            UserError: a recording is silent, or the model's verification threshold was not measured.
+            UserError: a recording contains no speech, or the model's verification threshold was not measured.
         """
         self._require_verification()
         descriptions = []
@@ -197,6 +197,7 @@ class Separator:
             assert centroids is not None  # a model that recognises people has embeddings
             if not centroids.any():
                 raise UserError(f"{recording.name} is silent; give a few seconds of one person who talks alone.")
+            check_speech(recording.name, stream.described_magnitudes(), self.model.front_end)
             descriptions += stream.describe(centroids / np.linalg.norm(centroids))
         return join_descriptions(descriptions)
 

@@ -130,12 +130,17 @@ class VoiceStream:
         if self._verification is None:
             return [VoiceDescription(centroid) for centroid in centroids]
         magnitudes = []  # of each window, [S, T, F]
-        for window in [*self._hidden][:: -(-len(self._hidden) // MAX_DESCRIBED_WINDOWS)]:
+        for window in self._described_windows():
             own, mixed = self._own_frames(window), self._reader.magnitudes(window)
             masks = masks_of_hidden(self._model, self._hidden[window], len(mixed), centroids)
             magnitudes.append(masks[:, own] * mixed[own])
         return [self._verification.classes.describe(voice, centroid, self._front_end)
                 for voice, centroid in zip(np.concatenate(magnitudes, axis=1), centroids, strict=True)]
+
+    def described_magnitudes(self) -> np.ndarray:
+        """Return the magnitudes of the mixture in the windows that `describe` reads, `[T, F]`."""
+        return np.concatenate([self._reader.magnitudes(window)[self._own_frames(window)]
+                               for window in self._described_windows()])
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Separate window by window; neighbouring windows are cross-faded."""
@@ -173,6 +178,10 @@ class VoiceStream:
     def counting_bins(self) -> ActiveBins:
         """Return the bins from which the classifier counts the speakers (`count_features`)."""
         return self._sample_active_bins(COUNT_RANGE_DB, by_blocks=True)
+
+    def _described_windows(self) -> list[Window]:
+        """Return some of the windows that determine the centroids."""
+        return [*self._hidden][:: -(-len(self._hidden) // MAX_DESCRIBED_WINDOWS)]
 
     @cached_property
     def _scaling(self) -> RunningScaling:

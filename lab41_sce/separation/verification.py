@@ -13,27 +13,25 @@ deviations a cosine exceeds those with the most similar speakers of the cohort: 
 probability depends on how well the network separates, so the file names the weights of the network.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lab41_sce.atomic_write import write_text
 from lab41_sce.errors import UserError
 from lab41_sce.models.numpy_front_end import NumpyFrontEnd
-from lab41_sce.plain_data import read_json
-from lab41_sce.separation.count_classifier import weights_checksum
+from lab41_sce.separation.calibration_file import read_calibration, write_calibration
 from lab41_sce.separation.people import EnrolledPerson, assign_voices
 from lab41_sce.separation.voice_description import N_CEPSTRA, VoiceDescription, cepstra
 
-SUFFIX = ".verification.json"
+KIND = "verification"
 RELEVANCE = 4.0  # frames of a class at which its mean has half of its weight
 TOP_COHORT = 60  # most similar speakers of the cohort, with whom a cosine is compared
+MEASURED_VOICES = (2, 3)  # smallest and largest number of voices in the mixtures of the calibration
 MAX_COMPONENTS, MAX_DIMENSIONS, MAX_COHORT = 256, 256, 1000  # larger files are refused
 
 
@@ -91,7 +89,8 @@ class Verification:
         centre: mean of the supervectors of the cohort, M C.
         projection: linear discriminant analysis, D rows of M C.
         cohort: speaker vectors of other people, rows of D.
-        slope, bias: the probability is the logistic function of slope * score + bias.
+        slope, voices_slope, bias: the probability is the logistic function of slope * score + voices_slope * S + bias,
+            where S is the number of voices, limited to `MEASURED_VOICES`. The more voices, the worse each is separated.
         calibration: what was measured by cross-validation, for the reader of the file.
     """
 
@@ -101,6 +100,7 @@ class Verification:
     projection: list[list[float]]
     cohort: list[list[float]]
     slope: float
+    voices_slope: float
     bias: float
     calibration: dict[str, Any]
 
@@ -110,7 +110,8 @@ class Verification:
 
     def logits(self, people: Sequence[VoiceDescription], voices: Sequence[VoiceDescription]) -> np.ndarray:
         """Return the logits of the probabilities that the voices are those of the people, `[P, S]`."""
-        return self.slope * self.scores(people, voices) + self.bias
+        n_voices = float(np.clip(len(voices), *MEASURED_VOICES))
+        return self.slope * self.scores(people, voices) + self.voices_slope * n_voices + self.bias
 
     def scores(self, people: Sequence[VoiceDescription], voices: Sequence[VoiceDescription]) -> np.ndarray:
         """Return the normalised scores of people and voices, `[P, S]`."""
@@ -133,9 +134,7 @@ class Verification:
 
     def write(self, model_file: Path) -> Path:
         """Write the verification beside a model file; return its path."""
-        path = beside(model_file)
-        write_text(path, json.dumps(asdict(self)) + "\n")
-        return path
+        return write_calibration(self, model_file, KIND)
 
 
 def find_people(people: Mapping[str, VoiceDescription], voices: Sequence[VoiceDescription],
@@ -170,52 +169,26 @@ def find_people(people: Mapping[str, VoiceDescription], voices: Sequence[VoiceDe
     return found
 
 
-def beside(model_file: Path) -> Path:
-    """Return the path of the verification of a model file: `sce.verification.json` for `sce.keras`."""
-    return model_file.with_name(model_file.name.removesuffix(".keras") + SUFFIX)
-
-
 def read_verification(model_file: Path, model: Any) -> Verification | None:
-    """Read the verification beside a model file.
-
-    Args:
-        model_file: file of the model.
-        model: the model.
-
-    Returns:
-        The verification; None if the model has none.
-
-    Raises:
-        UserError: the file is damaged, or was made for another network.
-    """
-    path = beside(model_file)
-    if not path.exists():
-        return None
-    values = read_json(path)
-    try:
-        verification = Verification(**values | {"classes": SoundClasses(**values["classes"])})
-        fits = _fits(verification)
-    except (TypeError, ValueError, KeyError, OverflowError):
-        fits = False
-    repair = f"run lab41-sce calibrate again, or delete {path.name} to recognise nobody"
-    if not fits:
-        raise UserError(f"{path} is damaged: its tables of numbers do not fit together; {repair}.")
-    if verification.network != weights_checksum(model):
-        raise UserError(f"{path} was made for another network than that of {model_file.name}; {repair}.")
-    return verification
+    """Read the verification beside a model file; None if there is none (`read_calibration`)."""
+    return read_calibration(model_file, KIND, model, _build, "recognise nobody")
 
 
-def _fits(verification: Verification) -> bool:
-    """Return whether all numbers are finite and the shapes fit together; raise ValueError for ragged tables."""
+def _build(values: dict[str, Any]) -> Verification:
+    """Make a verification of the contents of a file; raise ValueError if they are not possible."""
+    verification = Verification(**values | {"classes": SoundClasses(**values["classes"])})
     classes = verification.classes
-    arrays = [np.array(values, float) for values in (classes.shares, classes.means, classes.deviations,
-                                                     verification.centre, verification.projection, verification.cohort)]
+    arrays = [np.array(numbers, float) for numbers in (
+        classes.shares, classes.means, classes.deviations,
+        verification.centre, verification.projection, verification.cohort)]
     m, d, p = len(arrays[0]), len(arrays[4]), len(arrays[5])
     shapes = [(m,), (m, N_CEPSTRA), (m, N_CEPSTRA), (m * N_CEPSTRA,), (d, m * N_CEPSTRA), (p, d)]
-    return ([array.shape for array in arrays] == shapes and all(np.isfinite(array).all() for array in arrays)
+    if not ([array.shape for array in arrays] == shapes and all(np.isfinite(array).all() for array in arrays)
             and 1 <= m <= MAX_COMPONENTS and 1 <= d <= MAX_DIMENSIONS and 2 <= p <= MAX_COHORT
-            and bool((arrays[0] > 0).all() and (arrays[2] > 0).all())
-            and math.isfinite(verification.slope) and math.isfinite(verification.bias))
+            and (arrays[0] > 0).all() and (arrays[2] > 0).all()
+            and all(map(math.isfinite, (verification.slope, verification.voices_slope, verification.bias)))):
+        raise ValueError("the tables of numbers do not fit together")
+    return verification
 
 
 def _direction(embedding: np.ndarray, size: int) -> np.ndarray:

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lab41_sce.errors import UserError
 from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 
 N_BANDS, N_CEPSTRA = 24, 19  # C; the first cepstrum, the level, is left out
 LOWEST_HZ, HIGHEST_SHARE = 80.0, 0.45  # of the bands; the highest frequency as a share of the sample rate
 RANGE_DB, FLOOR_DB = 30.0, 60.0  # of active frames, and of the bands, below the loudest frame and the loudest bin
+# Of 5 s of 226 training speakers, alone or with noise at 10 dB, none varies less; all steady noise does.
+MIN_SPEECH_VARIATION_DB, VARIATION_SECONDS = 3.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,45 @@ def cepstra(magnitudes: np.ndarray, front_end: NumpyFrontEnd) -> np.ndarray:
     orders, places = np.arange(1, N_CEPSTRA + 1), (np.arange(N_BANDS) + 0.5) / N_BANDS
     cosines = np.sqrt(2 / N_BANDS) * np.cos(np.pi * orders * places[:, None])  # discrete cosine transform [N_BANDS, C]
     return np.log(powers[active] @ mel_bands(front_end).T + max(floor, 1e-30)) @ cosines
+
+
+def check_speech(name: str, magnitudes: np.ndarray, front_end: NumpyFrontEnd) -> None:
+    """Check that a recording contains speech.
+
+    Args:
+        name: of the recording.
+        magnitudes: float32 `[T, F]`.
+        front_end: that of the magnitudes.
+
+    Raises:
+        UserError: the shape of the spectrum varies as little as that of steady noise.
+    """
+    variation_db = spectral_variation_db(magnitudes, front_end)
+    if variation_db < MIN_SPEECH_VARIATION_DB:
+        raise UserError(f"{name} contains no speech: its spectrum varies by {variation_db:.1f} dB, and that of speech "
+                        f"by at least {MIN_SPEECH_VARIATION_DB:g} dB; give a few seconds of one person who talks "
+                        "alone.")
+
+
+def spectral_variation_db(magnitudes: np.ndarray, front_end: NumpyFrontEnd) -> float:
+    """Measure how much the shape of the spectrum varies over time, which distinguishes speech from steady noise.
+
+    Args:
+        magnitudes: float32 `[T, F]`.
+        front_end: that of the magnitudes.
+
+    Returns:
+        The standard deviation over time of the level of a band relative to the mean level of all bands, in dB, as a
+        mean over the bands. A long recording is divided into parts of about `VARIATION_SECONDS`, of which the one with
+        the largest variation counts.
+    """
+    powers = np.square(magnitudes, dtype=np.float64) @ mel_bands(front_end).T  # [T, N_BANDS]
+    part_frames = VARIATION_SECONDS * front_end.sample_rate_hz / front_end.hop_length
+    variations = []
+    for part in np.array_split(powers, max(round(len(powers) / part_frames), 1)):
+        levels_db = 10 * np.log10(part + max(part.mean() * 10 ** (-FLOOR_DB / 10), 1e-30))
+        variations.append((levels_db - levels_db.mean(axis=1, keepdims=True)).std(axis=0).mean())
+    return float(max(variations))
 
 
 def mel_bands(front_end: NumpyFrontEnd) -> np.ndarray:

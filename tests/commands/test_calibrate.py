@@ -49,6 +49,7 @@ def test_a_calibrated_model_counts_with_probabilities(model_file, monkeypatch, c
             assert folds.setdefault(name, row.fold) == row.fold  # a speaker is in one fold only
     written = json.loads(model_file.with_name("model.counting.json").read_text())
     assert 0 <= written["calibration"]["expected_calibration_error"] < 0.5
+    assert written["calibration"]["noise"] == ["white", "pink", "speech_shaped"]
 
     separator = Separator.load(model_file)
     count = separator.separate(np.random.default_rng(0).standard_normal(10_000).astype(np.float32), 10_000).count

@@ -17,8 +17,9 @@ from lab41_sce.commands import separate
 from lab41_sce.errors import UserError
 from lab41_sce.separation import voice_files
 from lab41_sce.separation.activity import SpeakerActivity
+from lab41_sce.separation.calibration_file import weights_checksum
 from lab41_sce.separation.confidence import ConfidenceThresholds
-from lab41_sce.separation.count_classifier import CountClassifier, weights_checksum
+from lab41_sce.separation.count_classifier import CountClassifier
 from lab41_sce.separation.separator import Separator
 from lab41_sce.separation.staging import PREFIX, SUFFIX
 
@@ -74,7 +75,7 @@ def test_json_and_rttm_describe_the_voices(measured_file, tmp_path, capsys):
     signal = noise(3, 16000, channels=2)
     signal[:19200] = 0  # silence in the first 1.2 seconds
     soundfile.write(recording, signal, 16000, "FLOAT")
-    soundfile.write(alone, noise(2, 22050), 22050)
+    soundfile.write(alone, hum(150, 2, 22050, np.random.default_rng(0)), 22050)
     arguments = [str(recording), "--model", str(measured_file), "--out-dir", str(out)]
     assert separate.main([*arguments, "--enroll", str(alone), "--channels", "each", "--json", "--rttm"]) == 0
     written = json.loads((out / "talk.json").read_text())
@@ -191,14 +192,16 @@ def test_an_absent_enrolled_person_is_reported(measured_file, tmp_path, capsys):
     model = keras.saving.load_model(measured_file)
     model.verification_threshold = 1.01  # more than any cosine
     model.save(tmp_path / "strict.keras")
-    for name in ("talk", "alone"):
-        soundfile.write(tmp_path / f"{name}.wav", noise(1, 10000), 10000)
+    soundfile.write(tmp_path / "alone.wav", hum(150, 2, 10000, np.random.default_rng(0)), 10000)
+    soundfile.write(tmp_path / "talk.wav", noise(1, 10000), 10000)
     soundfile.write(tmp_path / "silence.wav", np.zeros(10000), 10000)
     arguments = [str(tmp_path / "talk.wav"), "--model", str(tmp_path / "strict.keras"), "--out-dir", str(tmp_path)]
     assert separate.main([*arguments, "--enroll", str(tmp_path / "alone.wav")]) == 0
     assert "none of the voices is that of the enrolled person" in capsys.readouterr().err
     assert separate.main([*arguments, "--force", "--enroll", str(tmp_path / "silence.wav")]) == 1
     assert "is silent" in capsys.readouterr().err
+    assert separate.main([*arguments, "--force", "--enroll", str(tmp_path / "talk.wav")]) == 1
+    assert f"error: {tmp_path / 'talk.wav'} contains no speech: its spectrum varies by " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("choice", "channels", "wanted"), [("mix", 1, 0.75), ("each", 2, [1.0, 0.5]), ("2", 1, 0.5)])
@@ -282,6 +285,20 @@ def test_files_of_an_earlier_call_are_kept_and_listed(model_file, tmp_path, caps
     left = tmp_path / "talk_3.wav", tmp_path / "talk.json"
     assert f"are from an earlier call: {left[0]}, {left[1]}" in capsys.readouterr().err
     assert all(map(Path.exists, left))
+
+
+def test_voices_with_names_of_an_earlier_call_are_listed(measured_file, tmp_path, capsys):
+    """Without the voices of another recording, whose name begins alike, and without files that are no voices."""
+    out = tmp_path / "out"
+    for name in ("talk", "talk_1", "talk_2 late"):
+        soundfile.write(tmp_path / f"{name}.wav", hum(150, 1, 10000, np.random.default_rng(0)), 10000)
+    arguments = ["--model", str(measured_file), "--speakers", "1", "--out-dir", str(out)]
+    for name in ("talk", "talk_2 late"):
+        given = [str(tmp_path / f"{name}.wav"), *arguments, "--enroll", f"Ann={tmp_path / 'talk_1.wav'}"]
+        assert separate.main(given) == 0 and "earlier" not in capsys.readouterr().err
+    soundfile.write(out / "talk_notes.wav", noise(1, 10000), 10000)
+    assert separate.main([str(tmp_path / "talk.wav"), *arguments]) == 0
+    assert capsys.readouterr().err.endswith(f"are from an earlier call: {out / 'talk_Ann.wav'}\n")
 
 
 def test_recordings_are_checked_before_the_model_is_loaded(tmp_path, capsys, monkeypatch):

@@ -36,6 +36,7 @@ def test_mixtures_are_repeatable_and_as_described(speech):
     assert any(row["snr_db"] < 40 for row in described) and any(row["snr_db"] == np.inf for row in described)
     assert any(row["pauses"] for row in described) and not all(row["pauses"] for row in described)
     assert {row["seconds"] for row in described} > {5.0}
+    assert {row["filtered"] for row in described} == {False, True}
 
 
 def test_everybody_talks_for_a_while():

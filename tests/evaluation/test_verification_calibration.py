@@ -31,7 +31,7 @@ def background(utterances):
 def test_people_are_recognised_and_others_are_not(utterances, tiny_model):
     """The cosines of two excerpts of a person who is not in the background exceed those with other people."""
     separator = Separator(tiny_model)
-    verification = calibration.fit_background(separator, utterances[background(utterances)])
+    verification = calibration.fit_background(separator, utterances[background(utterances)], ["white"], None)
     assert np.shape(verification.cohort) == (12, 11)  # at most as many directions as differences between speakers
     others = utterances[~background(utterances)].groupby("speaker")
     speech = Speech(utterances, 10000)
@@ -43,16 +43,17 @@ def test_people_are_recognised_and_others_are_not(utterances, tiny_model):
     assert np.median(scores[is_same]) > np.quantile(scores[~is_same], 0.85)
     with pytest.raises(UserError, match="have two excerpts of 1 s in this speech, but 13 are needed"):
         calibration.MIN_BACKGROUND_SPEAKERS = 13
-        calibration.fit_background(separator, utterances[background(utterances)])
+        calibration.fit_background(separator, utterances[background(utterances)], ["white"], None)
 
 
 def test_trials_have_people_who_are_present_and_others_of_the_same_sex(utterances, tiny_model):
     separator = Separator(tiny_model)
-    separator.verification = calibration.fit_background(separator, utterances[background(utterances)])
+    separator.verification = calibration.fit_background(separator, utterances[background(utterances)], ["white"], None)
     others = utterances[~background(utterances)]
     trials = calibration.draw_trials(separator, others, 8, ["white"], None)
-    assert set(trials["speaker"]) <= set(others["speaker"]) and trials["present"].sum() == 16
-    assert np.isfinite(trials["snr_db"]).mean() == pytest.approx(0.5, abs=0.1)
+    assert set(trials["speaker"]) <= set(others["speaker"]) and trials["present"].sum() == 4 * 2 + 4 * 3
+    assert trials.groupby("n_voices")["present"].sum().to_dict() == {2: 8, 3: 12}
+    assert np.isfinite(trials["snr_db"]).mean() == pytest.approx(2 / 3, abs=0.1)
     assert (trials["snr_db"].between(10, 40) | np.isinf(trials["snr_db"])).all() and np.isfinite(trials["score"]).all()
     with pytest.raises(UserError, match="1 speakers of sex [FM] have two excerpts of 1 s, but 4 are needed"):
         calibration.draw_trials(separator, others.groupby("sex").head(3), 8, ["white"], None)
@@ -63,12 +64,16 @@ def test_the_probability_is_that_of_a_person_who_is_as_often_present_as_not():
     rng = np.random.default_rng(0)
     present = np.arange(5000) % 5 == 0
     trials = pd.DataFrame({"score": 4.0 * present + rng.standard_normal(5000), "present": present,
-                           "speaker": rng.integers(20, size=5000).astype(str), "snr_db": [np.inf, 10.0] * 2500})
-    slope, bias, found = calibration.fit_probability(trials)
+                           "speaker": rng.integers(20, size=5000).astype(str), "snr_db": [np.inf, 10.0] * 2500,
+                           "n_voices": rng.integers(2, 4, 5000)})
+    weights, found = calibration.fit_probability(trials)
+    slope, bias = weights["slope"], weights["bias"] + 2.5 * weights["voices_slope"]
     assert slope == pytest.approx(4, rel=0.15) and -bias / slope == pytest.approx(2, abs=0.1)
     assert found["trials"] == 5000 and found["speakers"] == 20
     assert found["correct"] == pytest.approx(dict.fromkeys(found["correct"], 0.977), abs=0.02)
-    assert sorted(found["correct"]) == ["absent_noisy", "absent_quiet", "present_noisy", "present_quiet"]
+    assert weights["voices_slope"] == pytest.approx(0, abs=0.5)
+    assert {*found["correct"]} == {f"{answer}_{condition}" for answer in ("present", "absent")
+                                   for condition in ("quiet", "noisy", "two_voices", "three_voices")}
 
 
 @pytest.mark.slow
@@ -86,7 +91,7 @@ def test_the_command_writes_the_verification(utterances, tiny_model, tmp_path, m
     assert capsys.readouterr().out.startswith(
         f"{tmp_path / 'model.verification.json'}: right for held-out people: present, quiet: ")
     verification = Separator.load(tmp_path / "model.keras").verification
-    assert len(verification.cohort) == 14
-    assert verification.calibration["trials"] == 8 * 2 * 5
+    assert len(verification.cohort) == 14 and verification.calibration["noise"] == ["white", "pink", "speech_shaped"]
+    assert verification.calibration["trials"] == (4 * 2 + 4 * 3) * 5
     monkeypatch.setattr(calibration, "MIN_BACKGROUND_SPEAKERS", 50)
     assert calibrate.main(arguments) == 1 and "but 50 are needed" in capsys.readouterr().err

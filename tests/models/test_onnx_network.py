@@ -17,7 +17,7 @@ from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.mask_estimation import AttractorMasks, EmbeddingMasks, SegmentMasks
 from lab41_sce.models.onnx_network import load_onnx_model
 from lab41_sce.pretrained import MODEL
-from lab41_sce.separation.count_classifier import weights_checksum
+from lab41_sce.separation.calibration_file import weights_checksum
 from lab41_sce.separation.separator import Separator
 
 pytest.importorskip("onnx")

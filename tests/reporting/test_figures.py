@@ -8,6 +8,7 @@ from test_report import RATE_HZ, make_history, make_summary
 
 from lab41_sce.errors import UserError
 from lab41_sce.reporting import figures, sound_figures
+from lab41_sce.separation.activity import SpeakerActivity
 
 
 def test_spectrograms_share_levels_time_and_frequency():
@@ -49,6 +50,15 @@ def test_spectrograms_cope_with_silence_and_any_length(tmp_path):
         sound_figures.spectrograms({"stereo": np.zeros((2, 50))}, 8000)
     with pytest.raises(ValueError, match="no signal"):
         sound_figures.spectrograms({}, 8000)
+
+
+def test_bars_have_the_names_of_the_voices():
+    activity = SpeakerActivity(np.ones((3, 50)), np.ones(50), np.ones(50), 0.1, 0.05, 5.0)
+    axes = sound_figures.who_speaks_when(activity, names=["Ann $x$", "2", "3"]).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Ann $x$", "voice 2", "voice 3"]
+    assert not axes.get_yticklabels()[0].get_parse_math()
+    axes = sound_figures.who_speaks_when(activity).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["voice 1", "voice 2", "voice 3"]
 
 
 def test_training_curves_skip_missing_values():

@@ -8,8 +8,8 @@ import pytest
 
 from lab41_sce.errors import UserError
 from lab41_sce.pretrained import MODEL
-from lab41_sce.separation.confidence import ConfidenceThresholds, beside, read_thresholds
-from lab41_sce.separation.count_classifier import weights_checksum
+from lab41_sce.separation.calibration_file import calibration_path, weights_checksum
+from lab41_sce.separation.confidence import ConfidenceThresholds, read_thresholds
 from lab41_sce.separation.separator import Separator
 
 
@@ -28,7 +28,7 @@ def test_thresholds_are_read_from_the_file_beside_the_model(tiny_model, tmp_path
     assert thresholds.write(file) == tmp_path / "model.confidence.json"
     assert read_thresholds(file, tiny_model) == thresholds
     ConfidenceThresholds(1, 5.0, {"2": 0.5}).write(file)
-    with pytest.raises(UserError, match="made for another network than that of model.keras; delete it"):
+    with pytest.raises(UserError, match="made for another network than that of model.keras; calibrate the model again"):
         read_thresholds(file, tiny_model)
 
 
@@ -36,12 +36,12 @@ def test_thresholds_are_read_from_the_file_beside_the_model(tiny_model, tmp_path
 def test_damaged_thresholds_are_refused(tiny_model, tmp_path, thresholds):
     (tmp_path / "model.confidence.json").write_text(
         json.dumps({"network": 1, "limit_db": 5.0, "thresholds": thresholds}))
-    with pytest.raises(UserError, match="is damaged: it does not hold a threshold from 0 to 1"):
+    with pytest.raises(UserError, match="is damaged.*or delete model.confidence.json to separate without warnings"):
         read_thresholds(tmp_path / "model.keras", tiny_model)
 
 
 def test_the_shipped_thresholds_lie_within_what_mixtures_reach():
-    shipped = json.loads(beside(MODEL).read_text())
+    shipped = json.loads(calibration_path(MODEL, "confidence").read_text())
     assert [*shipped["thresholds"]] == ["2", "3", "4"] and shipped["limit_db"] == 5
     two, three, four = shipped["thresholds"].values()
     assert 0.2 < four < three < two < 0.8  # more voices have a lower confidence

@@ -90,7 +90,7 @@ def test_a_file_with_channels_of_opposite_signs_is_separated_as_one_of_them(tiny
 
 
 def test_a_person_is_enrolled_from_channels_of_opposite_signs(tiny_model):
-    tiny_model.verification_threshold, signal = 0.5, noise(2, 10000)[:, 0]
+    tiny_model.verification_threshold, signal = 0.5, hum(150, 2, 10000, np.random.default_rng(0))
     separator = Separator(tiny_model)
     expected, found = (separator.describe_person([Recording.of(channels, 10000)]).centroid
                        for channels in (signal, np.stack([signal, -signal])))

@@ -10,7 +10,7 @@ from scipy.fft import dct
 from lab41_sce.audio.recording import Recording
 from lab41_sce.errors import UserError
 from lab41_sce.models.numpy_front_end import NumpyFrontEnd
-from lab41_sce.separation.count_classifier import weights_checksum
+from lab41_sce.separation.calibration_file import weights_checksum
 from lab41_sce.separation.separator import Separator
 from lab41_sce.separation.verification import SoundClasses, Verification, find_people, read_verification
 from lab41_sce.separation.voice_description import N_CEPSTRA, VoiceDescription, cepstra, join_descriptions, mel_bands
@@ -39,7 +39,7 @@ def verification():
     every = np.concatenate(frames)
     classes = SoundClasses([1.0], [every.mean(axis=0).tolist()], [every.std(axis=0).tolist()])
     zeros, identity = [0.0] * N_CEPSTRA, np.eye(N_CEPSTRA).tolist()
-    made = Verification(0, classes, zeros, identity, [zeros, zeros], 2.0, -3.0, {})
+    made = Verification(0, classes, zeros, identity, [zeros, zeros], 2.0, 0.0, -3.0, {})
     cohort = made.speaker_vectors([classes.describe(magnitudes(voice(tilt)), np.ones(3), FRONT_END) for tilt in TILTS])
     return replace(made, cohort=cohort.tolist())
 
@@ -85,6 +85,15 @@ def test_people_are_recognised_whatever_the_level(verification):
     assert min(person.probability for person in found[:3]) > 0.5 > max(person.probability for person in found[3:])
 
 
+@pytest.mark.parametrize(("n_voices", "counted"), [(1, 2), (2, 2), (3, 3), (5, 3)])
+def test_the_probability_depends_on_the_number_of_voices_that_was_measured(verification, n_voices, counted):
+    person, other = (describe(verification, voice(tilt)) for tilt in TILTS[:2])
+    changed = replace(verification, voices_slope=0.5)
+    voices = [other] * n_voices
+    difference = changed.logits([person], voices) - verification.logits([person], voices)
+    np.testing.assert_allclose(difference, 0.5 * counted)
+
+
 def test_embeddings_are_compared_by_the_threshold():
     """Of a model without a verification; the length of an embedding does not matter."""
     voices = [VoiceDescription(centroid) for centroid in np.eye(3)[:2]]
@@ -106,7 +115,9 @@ def test_a_silent_voice_is_nobodys(verification):
 
 def test_people_are_enrolled_by_files_and_signals(tiny_model, verification, tmp_path):
     separator = Separator(tiny_model, verification=verification)
-    alone, other = voice(TILTS[0], seed=1), voice(TILTS[5], seed=2)
+    # Two sounds in turns, whose mean is the filter of the person: steady noise would be refused.
+    alone, other = (np.concatenate([voice(TILTS[number] + change, seed=number) for change in ([1, 0, 0], [-1, 0, 0])])
+                    for number in (0, 5))
     enroll = {"Eve": [other], "Ann": [alone, Recording.of(alone, 10000)]}
     result = separator.separate(voice(TILTS[0], seed=3), 10000, 1, enroll=enroll)
     assert [(person.name, person.present) for person in result.people] == [("Eve", False), ("Ann", True)]
@@ -133,10 +144,11 @@ def test_the_file_belongs_to_one_network(tiny_model, verification, tmp_path):
 
 
 @pytest.mark.parametrize("change", [
-    {"slope": float("nan")}, {"slope": "1"}, {"cohort": [[1.0], [2.0]]}, {"centre": [0.0]}, {"cohort": [[1.0], 2]},
+    {"slope": float("nan")}, {"slope": "1"}, {"voices_slope": float("inf")},
+    {"cohort": [[1.0], [2.0]]}, {"centre": [0.0]}, {"cohort": [[1.0], 2]},
     {"classes": {}}, {"classes": None}, {"more": 1}, {"projection": []}, {"centre": [None] * N_CEPSTRA}])
 def test_a_damaged_file_is_refused(tiny_model, verification, tmp_path, change):
     path = verification.write(tmp_path / "model.keras")
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(UserError, match="is damaged: its tables of numbers do not fit together; run lab41-sce"):
+    with pytest.raises(UserError, match="is damaged.*; calibrate .*, or delete model.verification.json"):
         read_verification(tmp_path / "model.keras", tiny_model)

@@ -17,7 +17,8 @@ from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
-from lab41_sce.separation.count_classifier import CountClassifier, weights_checksum
+from lab41_sce.separation.calibration_file import weights_checksum
+from lab41_sce.separation.count_classifier import CountClassifier
 from lab41_sce.separation.separator import Separator
 
 TOOLS = Path(__file__).parents[2] / "tools" / "model"

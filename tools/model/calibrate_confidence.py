@@ -30,8 +30,8 @@ from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
 from lab41_sce.evaluation.metrics import si_sdr_improvement
 from lab41_sce.runs.run_directory import write_csv
+from lab41_sce.separation.calibration_file import weights_checksum
 from lab41_sce.separation.confidence import ConfidenceThresholds
-from lab41_sce.separation.count_classifier import weights_checksum
 
 ROOMS = Path(__file__).with_name("rooms.npz")
 ROOMS_OF = {"validation": (0, 1, 2), "unseen": (3, 4, 5)}
