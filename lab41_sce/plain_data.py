@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason
 
 MAX_BYTES, MAX_DEPTH, MAX_ALIASES = 2**20, 50, 100  # a run's configuration has 4 kB, 5 levels and no alias
 
@@ -36,7 +36,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         config = OmegaConf.create(text)
         values = OmegaConf.to_container(config, resolve=False)
     except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"{path} cannot be read ({_first_line(error)}); give a YAML file.") from None
+        raise UserError(f"{path} cannot be read ({reason(error)}); give a YAML file.") from None
     if not isinstance(values, dict) or not values:
         raise UserError(f"{path} cannot be read (it contains no settings); give a YAML file.")
     return values  # type: ignore[return-value]
@@ -47,7 +47,7 @@ def check_yaml_file(path: Path) -> None:
     try:
         check_yaml(_read_text(path))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read ({_first_line(error)}); give a YAML file.") from None
+        raise UserError(f"{path} cannot be read ({reason(error)}); give a YAML file.") from None
 
 
 def check_yaml(text: str) -> None:
@@ -71,7 +71,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(_read_text(path))
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read ({_first_line(error)}); give a JSON file.") from None
+        raise UserError(f"{path} cannot be read ({reason(error)}); give a JSON file.") from None
     if not isinstance(values, dict):
         raise UserError(f"{path} cannot be read (it contains no object); give a JSON file.")
     return values
@@ -84,11 +84,6 @@ def _read_text(path: Path) -> str:
     if len(contents) > MAX_BYTES:
         raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
     return contents.decode("utf-8")
-
-
-def _first_line(error: BaseException) -> str:
-    """Return the reason of an error in one line."""
-    return [*str(error).splitlines(), type(error).__name__][0].rstrip(".") or type(error).__name__
 
 
 def flatten(values: dict[str, Any], name: str = "") -> dict[str, Any]:

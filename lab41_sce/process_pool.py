@@ -60,7 +60,8 @@ def workers(engine: str = "loky", n_jobs: int = -1) -> Iterator[joblib.Parallel]
 
 
 def _missing(engine: str) -> UserError:
-    return UserError(f'{engine} is not installed; pip install "lab41_sce[{engine}]", or choose loky.')
+    package = "distributed" if engine == "dask" else engine
+    return UserError(f"{engine} is not installed; pip install {package}, or choose loky.")
 
 
 @contextlib.contextmanager

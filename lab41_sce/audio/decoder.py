@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 
 from lab41_sce.audio.call_channels import CallChannels
-from lab41_sce.audio.media_file import MediaFile
+from lab41_sce.audio.media_file import ONE_STREAM, MediaFile
 from lab41_sce.audio.mixing import mix, mixing_weights
 from lab41_sce.audio.mp3_length import ENCODER_PADDING, count_mp3_samples
 from lab41_sce.audio.stated_length import check_parts, disagreement, open_with_wrong_size
@@ -229,7 +229,7 @@ def open_file(path: Path, stream: int = 1) -> Any:
         soundfile.LibsndfileError: neither can open the file.
         UserError: as in `MediaFile`.
     """
-    refusal: Exception = UserError(f"{path} has one stream of sound; choose --stream 1.")
+    refusal: Exception = UserError(ONE_STREAM.format(path))
     if stream == 1:
         try:
             file = soundfile.SoundFile(path)

@@ -20,6 +20,7 @@ CONTAINERS = ("mov", "matroska", "asf", "aac", "amr", "caf", "avi", "mpegts", "m
               "ape", "wav")
 ENCRYPTED_TAGS = ("drms", "enca", "aavd")  # sample entries of protected MP4 files
 MIN_PACKED_CHANNELS = 8  # PyAV 18.1 reads beyond the last plane of a frame with 8 planes or more
+ONE_STREAM = "{} has one stream of sound; leave out --stream."
 ENCRYPTED = " is encrypted (copy-protected); give a file without protection."
 
 
@@ -61,8 +62,10 @@ class MediaFile:
         if not sounds:
             raise UserError(f"{path} has no sound; give a file that contains audio.")
         if stream > len(sounds):
-            raise UserError(f"{path} has {len(sounds)} {'stream' if len(sounds) == 1 else 'streams'} of sound and no "
-                            f"stream {stream}; choose --stream 1 to {len(sounds)}.")
+            if len(sounds) == 1:
+                raise UserError(ONE_STREAM.format(path))
+            raise UserError(f"{path} has {len(sounds)} streams of sound and no stream {stream}; choose --stream 1 to "
+                            f"{len(sounds)}.")
         self._sound = sounds[stream - 1]
         for other in self._container.streams:
             if other is not self._sound and hasattr(other, "discard"):  # since PyAV 18

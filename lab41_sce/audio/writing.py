@@ -27,6 +27,7 @@ MAX_RATES_HZ = {".ogg": 200_000, ".flac": 655_350}  # libvorbis crashes at 768 k
 MAX_LOSSY_LEVEL = 100.0  # times full scale, in MP3, OGG and M4A: LAME aborts at larger samples
 MAX_WAV_BYTES = 2**32 - 2**12  # a WAV header cannot state more
 BLOCK_SAMPLES = 2**16  # encoded at once
+VOICE_SUBTYPES = {".wav": "FLOAT", ".flac": "PCM_24"}  # a voice can exceed the mixture's peak
 
 
 def to_int16(signal: np.ndarray) -> np.ndarray:
@@ -50,12 +51,14 @@ def write(path: str | Path, signal: np.ndarray, sample_rate_hz: int, subtype: st
     path, channels = Path(path), np.atleast_2d(signal)
 
     def encode(temporary: Path) -> None:
-        with contextlib.ExitStack() as opened:
-            file = (M4AEncoder(opened.enter_context(open(temporary, "wb+")), sample_rate_hz, len(channels))
-                    if path.suffix.lower() == ".m4a"
-                    else soundfile.SoundFile(temporary, "w", sample_rate_hz, len(channels), subtype))
-            opened.callback(file.close)
-            _write_blocks(file, channels)
+        with _RawFile(temporary) as raw_file, _delayed_interrupt():
+            try:
+                encoder = _open_encoder(raw_file, sample_rate_hz, len(channels), channels.shape[1], subtype)
+                with contextlib.closing(encoder):
+                    _write_blocks(encoder, channels)
+            finally:  # closing writes the last samples
+                if raw_file.error:
+                    raise raw_file.error
 
     check_rate(path, sample_rate_hz)
 
@@ -83,9 +86,10 @@ def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, n_
     """
     check_rate(paths[0], sample_rate_hz)
     temporary_files = [temporary_name(path) for path in paths]
+    name = Path(paths[0].name)  # for messages: the folder may be a temporary one
 
     def write_part(signals: np.ndarray) -> None:
-        with _user_errors(paths[0], raw_files), _delayed_interrupt():
+        with _user_errors(name, raw_files), _delayed_interrupt():
             for encoder, signal in zip(encoders, signals, strict=True):
                 _write_blocks(encoder, signal)
 
@@ -93,18 +97,19 @@ def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, n_
     encoders: list[soundfile.SoundFile | M4AEncoder] = []
     try:
         try:
-            with _user_errors(paths[0], raw_files), _delayed_interrupt():
+            with _user_errors(name, raw_files), _delayed_interrupt():
                 for temporary in temporary_files:
                     raw_files.append(_RawFile(temporary))
-                    encoders.append(_open_encoder(raw_files[-1], sample_rate_hz, n_channels, n_samples))
+                    encoders.append(_open_encoder(raw_files[-1], sample_rate_hz, n_channels, n_samples,
+                                                  VOICE_SUBTYPES.get(temporary.suffix.lower())))
                     if comment:  # libsndfile refuses an empty one in OGG
                         encoders[-1].comment = comment
             yield write_part
         finally:
-            with _user_errors(paths[0], raw_files), _delayed_interrupt():  # closing writes the last samples
+            with _user_errors(name, raw_files), _delayed_interrupt():  # closing writes the last samples
                 for file in [*encoders, *raw_files]:
                     file.close()
-        with _user_errors(paths[0]):
+        with _user_errors(name):
             for temporary, path in reversed([*zip(temporary_files, paths, strict=True)]):  # the first file comes last
                 temporary.replace(path)
     finally:
@@ -166,14 +171,13 @@ def check_rate(path: Path, sample_rate_hz: int) -> None:
                         f"({suffix[1:].upper()}: {possible} Hz), or another format with --format.")
 
 
-def _open_encoder(raw_file: _RawFile, sample_rate_hz: int, n_channels: int,
-                  n_samples: int) -> soundfile.SoundFile | M4AEncoder:
-    """Open an encoder: WAV as floats, since a voice can exceed the mixture's peak, FLAC with 24 bits."""
+def _open_encoder(raw_file: _RawFile, sample_rate_hz: int, n_channels: int, n_samples: int,
+                  subtype: str | None) -> soundfile.SoundFile | M4AEncoder:
+    """Open the encoder of a file by its suffix; arguments as in `write`."""
     suffix = raw_file.path.suffix.lower()
     if suffix == ".m4a":
         return M4AEncoder(raw_file, sample_rate_hz, n_channels)
     large = 4 * n_samples * n_channels > MAX_WAV_BYTES
-    subtype = {".wav": "FLOAT", ".flac": "PCM_24"}.get(suffix)
     return soundfile.SoundFile(raw_file, "w", sample_rate_hz, n_channels, subtype,
                                format="RF64" if large and suffix == ".wav" else suffix[1:].upper())
 

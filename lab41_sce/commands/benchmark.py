@@ -83,8 +83,10 @@ def _score_recordings(options: argparse.Namespace, command: str) -> str:
     _require(options, "mixtures", "rttm")
     _refuse(options, "root", "metadata", "librispeech", "noise", "part", "rate", "mixture", "length", "references",
             "sexes", "sources", "more_than_sources", "speaker_ids")
-    if options.metrics is not ENERGY_METRICS:
-        raise UserError("--metrics has no effect on recordings without true voices; leave it out.")
+    for name, is_default in (("metrics", options.metrics is ENERGY_METRICS), ("jobs", options.jobs == -1),
+                             ("parallel-backend", options.parallel_backend == "loky")):
+        if not is_default:
+            raise UserError(f"--{name} has no effect on recordings without true voices; leave it out.")
     from lab41_sce.reporting.benchmark_report import write_recordings_report  # loads pandas
     from lab41_sce.runs.benchmark import begin_folder
     from lab41_sce.runs.recordings_benchmark import build_diarisation_systems, load_recordings, score_recordings
@@ -94,8 +96,8 @@ def _score_recordings(options: argparse.Namespace, command: str) -> str:
     make_folder(options.out)
     with lock(options.out / ".lock", BUSY.format(options.out)):
         begin_folder(options.out, {"set": f"recordings {options.mixtures.name}"}, command)
-        _, summary = score_recordings(options.out, recordings, systems)
-        return write_recordings_report(options.out, summary)
+        _, summary, differences = score_recordings(options.out, recordings, systems)
+        return write_recordings_report(options.out, summary, differences, systems[0].name)
 
 
 def load_set(options: argparse.Namespace) -> BenchmarkSet:
@@ -161,7 +163,7 @@ def _refuse(options: argparse.Namespace, *names: str) -> None:
     """Raise UserError about an option that would have no effect."""
     for name in names:
         if getattr(options, name):
-            raise UserError(f"--{name.replace('_', '-')} has no effect on this {options.set}; leave it out.")
+            raise UserError(f"--{name.replace('_', '-')} has no effect on the set {options.set}; leave it out.")
 
 
 def _parser() -> Parser:

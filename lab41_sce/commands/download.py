@@ -13,6 +13,7 @@ from pathlib import Path
 from lab41_sce.command_line import Parser, command
 from lab41_sce.data.download import ARCHIVES, LIBRIMIX_METADATA, download_metadata, download_missing
 from lab41_sce.errors import UserError
+from lab41_sce.suggestion import did_you_mean
 
 
 @command("interrupted: the downloaded part is kept; repeat the command to continue")
@@ -48,6 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     if options.mirror is not None and not options.mirror.startswith(("https://", "http://")):
         raise UserError(f"--mirror {options.mirror} is not a URL; give one that begins with https:// or http://.")
+    known = [*ARCHIVES, *LIBRIMIX_METADATA]
+    for name in options.subsets:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"; choose from {', '.join(known)}."
+            raise UserError(f"there is no {name} to download{hint}")
     metadata = [name for name in options.subsets if name in LIBRIMIX_METADATA]
     download_missing([name for name in options.subsets if name not in metadata], options.root, options.mirror)
     if metadata:

@@ -63,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from lab41_sce.evaluation.folder_scoring import score_files
     from lab41_sce.reporting.score_report import ScoredSystem, write_score_report
 
+    if options.baseline and not options.baseline.is_dir():
+        raise UserError(f"--baseline {options.baseline} is no folder; give the folder of the voices of another system.")
     mixtures, layout = find_layout(options.paths)
     layouts = {options.out: layout}
     if options.baseline:

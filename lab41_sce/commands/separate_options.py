@@ -38,8 +38,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--stream", type=int, default=1, metavar="N",
                         help="stream of sound to separate, where a file has several (default: 1)")
     parser.add_argument("--channels", default="mix", metavar="mix|each|N|speakers",
-                        help="separate the mean of the channels (default), each channel with the masks of the mean, or "
-                             "one channel; speakers: each channel holds one person already, as in a recorded call")
+                        help="separate the mean of the channels (default), each channel with the masks of the mean, so "
+                             "that stereo voices stay at their places, or one channel; speakers: each channel holds "
+                             "one person already, as in a recorded call")
     parser.add_argument("--plot", action="store_true",
                         help="draw spectrograms of the voices (first minute) and the times when each speaks, as PNG")
     parser.add_argument("--json", action="store_true", help="write times, confidence and speaker count as JSON")

@@ -105,6 +105,8 @@ def stated_length(path: Path, sample_rate_hz: int) -> int:
     Raises:
         UserError: the file is missing, has another sample rate, or is no sound file.
     """
+    if not path.exists():
+        raise UserError(f"{path} is missing; restore the file, or leave out its mixture.")
     with audio.Decoder(path, whole=False) as decoder:
         if decoder.sample_rate_hz != sample_rate_hz:
             raise UserError(f"{path} has a sample rate of {decoder.sample_rate_hz} Hz, not {sample_rate_hz} Hz; give "
@@ -116,12 +118,15 @@ def read_whole(path: Path, length: int) -> np.ndarray:
     """Read the first channel of a file that has a number of samples: float32 `[length]`.
 
     Raises:
-        UserError: the file cannot be decoded, or ends earlier than its header states.
+        UserError: the file cannot be decoded, ends earlier than its header states, or contains NaN or infinity.
     """
-    channels, _ = audio.read(path)
-    if channels.shape[1] != length:
-        raise UserError(f"{path} ends after {channels.shape[1]} of {length} samples; restore the file.")
-    return channels[0]
+    with audio.Decoder(path, "each") as decoder:
+        signal = decoder.read(0, decoder.n_samples)[0]
+    if len(signal) != length:
+        raise UserError(f"{path} ends after {len(signal)} of {length} samples; restore the file.")
+    if not np.isfinite(signal).all():
+        raise UserError(f"{path} contains NaN or infinite samples; restore the file.")
+    return np.ascontiguousarray(signal)
 
 
 def mixture_of_files(signal: np.ndarray, sources: np.ndarray, speakers: Sequence[str]) -> Mixture:

@@ -29,7 +29,7 @@ import pandas as pd
 from lab41_sce.data import librispeech
 from lab41_sce.data.download import download_missing
 from lab41_sce.data.store_reader import is_store, load_store
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason
 
 SEPARATOR = ":"  # between the name of an added corpus and an id; no such name contains it
 EMBEDDED_ROOT, EMBEDDED_SUBSET = Path(__file__).parent / "embedded", "synthetic"
@@ -153,9 +153,9 @@ def _select_listed(found: dict[str, Entry], list_path: Path, root: Path) -> dict
     try:
         if not list_path.is_file():
             raise OSError("there is no such file")
-        listed = pd.read_csv(list_path, dtype=str, keep_default_na=False)["utterance"]
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"corpus.utterances={list_path} cannot be read ({error}); "
+        listed = pd.read_csv(list_path, dtype=str, keep_default_na=False, usecols=["utterance"])["utterance"]
+    except (OSError, ValueError) as error:
+        raise UserError(f"corpus.utterances={list_path} cannot be read ({reason(error)}); "
                         "give a CSV file with a column 'utterance'.") from None
     if absent := [utterance for utterance in listed if utterance not in found]:
         raise UserError(f"{len(absent)} of the {len(listed)} utterances in {list_path} are not under {root} "

@@ -40,7 +40,7 @@ from lab41_sce.data.benchmark_set import (
     stated_length,
 )
 from lab41_sce.data.mixture import Mixture
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason
 
 MIXTURES = ("mix_clean", "mix_both", "mix_single")
 SOURCE_RATE_HZ = 16000  # of LibriSpeech and of WHAM!'s noise
@@ -98,13 +98,12 @@ def _read_metadata(path: Path, n_speakers: int) -> list[dict[str, Any]]:
     columns = ["mixture_ID", *columns, "noise_path", "noise_gain"]
     try:
         # The default parser of pandas rounds some numbers to a neighbour of the nearest float.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)[columns]
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, usecols=columns)[columns]
         gains = {name: float for name in columns if name.endswith("_gain")}
         table = table.astype(gains)
     except (OSError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"{path} cannot be read as metadata of Libri{n_speakers}Mix ({reason}); give a file such as "
-                        f"libri{n_speakers}mix_test-clean.csv of LibriMix.") from None
+        raise UserError(f"{path} cannot be read as metadata of Libri{n_speakers}Mix ({reason(error)}); give a file "
+                        f"such as libri{n_speakers}mix_test-clean.csv of LibriMix.") from None
     if not len(table):
         raise UserError(f"{path} has no mixtures; give a file such as libri{n_speakers}mix_test-clean.csv of LibriMix.")
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]

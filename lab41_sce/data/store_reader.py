@@ -18,7 +18,7 @@ import soundfile
 
 from lab41_sce import audio
 from lab41_sce.data.store_tables import Shard, check_header, read_tables
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason
 
 MAX_OPEN_FILES = 256  # shards that stay open; a process may open 1024 files
 N_SEARCHED = 32  # utterances of each shard that are searched for speech if only headers are checked
@@ -50,7 +50,7 @@ def load_store(folder: str | Path, check: str = "headers") -> pd.DataFrame:
     try:
         sample_rate_hz, table, shards = read_tables(folder)
     except (OSError, ValueError) as error:
-        raise UserError(f"the store {folder} cannot be read ({error}); delete it, and make it again.") from None
+        raise UserError(f"the store {folder} cannot be read ({reason(error)}); delete it, and make it again.") from None
     rows = dict(iter(table.groupby("shard")))
     for number, shard in enumerate(shards):
         try:
@@ -59,8 +59,8 @@ def load_store(folder: str | Path, check: str = "headers") -> pd.DataFrame:
             if check == "samples" and crc32 != shard.crc32:
                 raise ValueError("its samples have another checksum")
         except (OSError, ValueError, soundfile.LibsndfileError) as error:
-            raise UserError(f"{shard.path} is missing or damaged ({error}); delete it, or the whole store if its "
-                            "tables were edited, and repeat the command that makes the store.") from None
+            raise UserError(f"{shard.path} is missing or damaged ({reason(error)}); delete it, or the whole store if "
+                            "its tables were edited, and repeat the command that makes the store.") from None
     paths = np.array([f"{shard.path}" for shard in shards], object)
     return table.assign(path=paths[table.pop("shard")], seconds=(table["stop"] - table["start"]) / sample_rate_hz)
 

@@ -38,6 +38,8 @@ class Layout:
                         self.stop = gr.Button("Cancel", variant="stop", interactive=False, elem_id="cancel",
                                               min_width=100)
                     self.status = gr.HTML(markup.message("Ready."), elem_id="status")
+                    # `page.js` presses this button when Gradio shows that a request was refused.
+                    self.refusal = gr.Button(visible="hidden", elem_id="refusal")
             with gr.Column(scale=3, min_width=320, elem_id="result"):
                 self._build_result()
 
@@ -71,8 +73,8 @@ class Layout:
         gr.HTML("<h2>Settings</h2>")
         self.voices = gr.Radio([*VOICES], value=next(iter(VOICES)), label="Number of voices")
         with gr.Accordion("Find a person (optional)", open=False, elem_id="find"):
-            gr.HTML('<p class="hint">Give a few seconds in which this person talks alone. The voice that is most '
-                    "similar comes first, under the person's name.</p>")
+            gr.HTML('<p class="hint">Give a few seconds in which this person talks alone. The page reports whether '
+                    "the person is present. The person's voice then comes first and has the name.</p>")
             self.name = gr.Textbox(label="Name", max_length=MAX_NAME_LENGTH, placeholder="Anna")
             self.person = _recorder(["upload", "microphone"], "The person", "person")
         with gr.Accordion("Advanced", open=False, elem_id="advanced"):

@@ -28,6 +28,11 @@ def message(text: str, failed: bool = False) -> str:
     return f'<div class="status" role="status">{escape(text)}</div>'
 
 
+def failure(text: str) -> str:
+    """Format an error for the place where the result would be; `message` reports it to screen readers."""
+    return f'<div class="verdict failed"><p><b>Error:</b> {escape(text)}</p></div>'
+
+
 def working(text: str, share: float) -> str:
     """Format the progress of a separation, for the place where its result will be."""
     return (f'<div class="working"><b>Working</b> <span>{escape(text)}</span>'
@@ -46,11 +51,7 @@ def verdict(result: Result) -> str:
         kind = "unsure"
     elif line.endswith("clear."):
         kind = "clear"
-    found = ""
-    if result.person:
-        name = escape(result.person.name)
-        found = (f"<p>{name} is the first voice.</p>" if separation.enrolled_found else
-                 f"<p>{name} was not found: no voice is similar enough.</p>")
+    found = "".join(f"<p>{escape(str(person))}.</p>" for person in separation.people)
     sign = f'<span class="sign" aria-hidden="true">{SIGNS[kind]}</span> ' if kind else ""
     return (f'<div class="verdict {kind}" id="verdict" role="status"><p>{sign}{escape(line[0].upper() + line[1:])}</p>'
             f"{found}</div>")

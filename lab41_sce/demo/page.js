@@ -150,3 +150,17 @@ class VoicePlayer extends HTMLElement {
 }
 
 if (!customElements.get("voice-player")) customElements.define("voice-player", VoicePlayer);
+
+// Gradio shows refusals in a corner of the screen, those of uploads as "HTTP 415: sentence". `Page.refuse` shows them in
+// the page. Only a lost connection stays where it is, because the server cannot be asked.
+new MutationObserver(() => {
+  const button = document.getElementById("refusal");
+  for (const toast of button ? document.querySelectorAll("[data-testid=toast-body]:not([data-moved])") : []) {
+    const message = toast.querySelector("[data-testid=toast-text]").innerText.trim();
+    if (/connection/i.test(message)) continue;
+    toast.dataset.moved = true;
+    toast.querySelector("[data-testid=toast-close]").click();
+    button.dataset.message = message;
+    button.click();
+  }
+}).observe(document.documentElement, {childList: true, subtree: true});

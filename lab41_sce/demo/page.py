@@ -1,6 +1,7 @@
 """The page: the functions behind its components (`layout.py`) and buttons; `results.py` separates."""
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,9 +24,9 @@ from lab41_sce.demo.layout import (
     VOICES,
     Layout,
 )
-from lab41_sce.demo.results import Choices, Person, Result, separate_sound
+from lab41_sce.demo.results import Choices, Result, separate_sound
 from lab41_sce.demo.sessions import Stopped, Visitors
-from lab41_sce.demo.sounds import Limits, Sound, make_mixture, open_sound
+from lab41_sce.demo.sounds import Limits, Sound, make_mixture, open_sound, too_large
 from lab41_sce.demo.systems import Systems
 from lab41_sce.errors import UserError
 from lab41_sce.examples import FOLDER
@@ -44,6 +45,8 @@ SCROLL_SCRIPT = """() => {
     const result = document.getElementById("result");
     if (result.offsetWidth > window.innerWidth / 2 + 100) result.scrollIntoView();
 }"""
+# `page.js` has written the message there.
+REFUSAL_SCRIPT = "(button) => document.getElementById('refusal').dataset.message"
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +82,7 @@ class Page:
                   self.choose, layout.sound, chosen, trigger_mode="always_last", **at_once)
             gr.on([layout.voices.input, layout.system.input, layout.masks.input, layout.name.input],
                   self.change, layout.settings, layout.outputs, trigger_mode="always_last", **at_once)
+            layout.refusal.click(self.refuse, [layout.refusal], layout.outputs, js=REFUSAL_SCRIPT, **at_once)
             layout.person.change(self.change_person, layout.settings, layout.outputs, **at_once)
             for button in (layout.go, layout.again):  # Gradio 6 runs the events of a button one after the other
                 button.click(None, js=SCROLL_SCRIPT)
@@ -139,6 +143,21 @@ class Page:
             updates |= self._ended(str(error), failed=True)
         return updates
 
+    def refuse(self, message: str, request: gr.Request) -> dict:
+        """Show in one sentence why a request was refused, such as an upload; clear the result.
+
+        Args:
+            message: of Gradio in the browser: the sentence of the server, for an upload after "HTTP 415: ", or names of
+                files that are too large, which the browser does not send.
+            request: names the visitor.
+        """
+        sentence = re.sub(r"^HTTP \d+: ", "", message)
+        if "exceed the maximum allowed size" in sentence:
+            name = sentence.partition(": ")[2].strip('"') or "the file"
+            sentence = too_large(name, f"more than {self.limits.megabytes:g}", self.limits)
+        self._forget_result(request.session_hash, sentence)
+        return self._failed(sentence)
+
     def separate(self, kind: str, example: str, first: str, second: str, level_db: float, sentence: int,
                  file: str | None, recorded: str | None, voices: str, system: str, masks: str, person: str | None,
                  name: str | None, request: gr.Request) -> Iterator[dict]:
@@ -147,10 +166,11 @@ class Page:
 
         def work(progress: Callable[[float], None]) -> Result:
             sound = self._sound(kind, example, (first, second, level_db, sentence), file, recorded, visitor)
-            enrolled = person and Person(
-                " ".join((name or "").split())[:MAX_NAME_LENGTH] or "The person",
-                open_sound(self._upload(person, visitor), self.limits))
-            choices = Choices(system, VOICES[voices], masks == BINARY, enrolled or None)
+            people = {}
+            if person:
+                called = " ".join((name or "").split())[:MAX_NAME_LENGTH] or "The person"
+                people[called] = open_sound(self._upload(person, visitor), self.limits)
+            choices = Choices(system, VOICES[voices], masks == BINARY, people)
             return separate_sound(sound, choices, self.systems, progress)
 
         self._separated[visitor] = ((kind, example, first, second, level_db, sentence, file, recorded),
@@ -170,11 +190,11 @@ class Page:
         except Stopped as stopped:
             yield self._ended(f"{stopped}") | layout.no_result()
         except UserError as error:
-            yield self._ended(f"{error}", failed=True) | layout.no_result()
+            yield self._failed(f"{error}")
         except Exception:  # the visitor gets a sentence, the log the traceback
             logger.exception("A separation failed.")
             text = "This failed because of an error in the program; its log contains the details."
-            yield self._ended(text, failed=True) | layout.no_result()
+            yield self._failed(text)
         finally:
             self.visitors.finish(visitor, job)
 
@@ -189,14 +209,18 @@ class Page:
         self._separated.pop(request.session_hash, None)
         self.visitors.leave(request.session_hash)
 
-    def _forget_result(self, visitor: str) -> None:
-        """Stop the visitor's separation, if it still runs."""
+    def _forget_result(self, visitor: str, reason: str = NEW_CHOICE) -> None:
+        """Stop the visitor's separation, if it still runs; the reason becomes its status."""
         self._separated.pop(visitor, None)
-        self.visitors.cancel(visitor, NEW_CHOICE)
+        self.visitors.cancel(visitor, reason)
 
     def _ended(self, text: str, failed: bool = False) -> dict:
         """Return the updates that show a status, with nothing to cancel."""
         return {self.layout.status: markup.message(text, failed), self.layout.stop: gr.update(interactive=False)}
+
+    def _failed(self, text: str) -> dict:
+        """Return the updates that show an error, also in the place of the result, where a telephone has scrolled to."""
+        return self._ended(text, failed=True) | self.layout.no_result() | {self.layout.verdict: markup.failure(text)}
 
     def _sound(self, kind: str, example: str, mixture: tuple, file: str | None, recorded: str | None,
                visitor: str) -> Sound:

@@ -3,8 +3,8 @@
     Sound, Choices -> Result: the separation, a projection of the embeddings, scores
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,6 @@ from lab41_sce.evaluation.metrics import best_pairs, score_mixture, si_sdr_matri
 from lab41_sce.models.clustering import active_bins
 from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 from lab41_sce.separation.result import Separation, SpectralDetails
-from lab41_sce.separation.separator import Separator
 
 DRAWN_SECONDS = 60.0  # of masks and embeddings
 MAX_POINTS = 3000  # embeddings in the plot; more would hide each other
@@ -28,14 +27,6 @@ PROGRESS_SHARES = (0.9, 0.05, 0.05)  # of separation, projection, scores
 
 
 @dataclass(frozen=True)
-class Person:
-    """Hold the name of a person to find, and a sound in which this person talks alone."""
-
-    name: str
-    sound: Sound
-
-
-@dataclass(frozen=True)
 class Choices:
     """Select how to separate.
 
@@ -43,13 +34,13 @@ class Choices:
         system: name of the system.
         n_voices: number of voices, or "auto" to count them.
         binary: use binary masks.
-        person: the person whose voice comes first; None to find nobody.
+        people: people to find, by name: a sound in which the person talks alone.
     """
 
     system: str
     n_voices: int | str = "auto"
     binary: bool = False
-    person: Person | None = None
+    people: Mapping[str, Sound] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,9 +66,8 @@ class Result:
 
     Attributes:
         sound: the separated sound.
-        person: the person to find, if any.
-        separation: the result, with the voices in the order in which they first speak, after that of the person. They
-            are float32 `[S, N]` and sum to the sound.
+        separation: the result, with the voices in the order in which they first speak, after those of people who were
+            found. They are float32 `[S, N]` and sum to the sound.
         details: masks, magnitudes and embeddings of the first `DRAWN_SECONDS`.
         front_end: defines their frames and bins.
         projection: of the embeddings; None of a system without embeddings, or if there are too few active bins.
@@ -86,7 +76,6 @@ class Result:
     """
 
     sound: Sound
-    person: Person | None
     separation: Separation
     details: SpectralDetails
     front_end: NumpyFrontEnd
@@ -101,11 +90,8 @@ class Result:
 
     @property
     def names(self) -> list[str]:
-        """Return the names of the voices: "Voice 1" and so on, and the name of the person who was found."""
-        names = [f"Voice {number}" for number in range(1, len(self.voices) + 1)]
-        if self.person and self.separation.enrolled_found:
-            names[0] = self.person.name
-        return names
+        """Return the names of the voices: those of people who were found, and "Voice 2" and so on."""
+        return [f"Voice {name}" if name.isdecimal() else name for name in self.separation.names]
 
     def true_voices(self) -> list[int | None]:
         """Return the index of the source that each voice estimates; None for a further voice, or without sources."""
@@ -122,18 +108,21 @@ def separate_sound(sound: Sound, choices: Choices, systems: Systems,
 
     Args:
         sound: the sound to separate.
-        choices: system, number of voices, kind of masks and person to find.
+        choices: system, number of voices, kind of masks and people to find.
         systems: available systems.
         progress: called with the share of the work done since the last call; an exception that it raises stops the
             work.
 
     Raises:
-        UserError: the system does not exist, or cannot separate this number of voices or find a person.
+        UserError: the system does not exist, or cannot separate this number of voices or find people, or
+            a name is not possible.
     """
     progress(0.0)
     separator = systems.load(choices.system)
+    people = {name: [Recording(alone.signal[None], alone.sample_rate_hz, f"the recording of {name}")]
+              for name, alone in choices.people.items()}
     separation = separator.separate(
-        sound.signal, sound.sample_rate_hz, choices.n_voices, enrolled=_speaker_embedding(separator, choices.person),
+        sound.signal, sound.sample_rate_hz, choices.n_voices, enroll=people,
         binary_masks=choices.binary, keep_seconds=DRAWN_SECONDS,
         progress=lambda share: progress(PROGRESS_SHARES[0] * share))
     separation = separation.reordered(separation.order_of_speech())
@@ -143,7 +132,7 @@ def separate_sound(sound: Sound, choices: Choices, systems: Systems,
     progress(PROGRESS_SHARES[1])
     scores = None if sound.sources is None else _scores(sound.sources, sound.signal, separation.voices, front_end)
     progress(PROGRESS_SHARES[2])
-    return Result(sound, choices.person, separation, details, front_end, projection, scores)
+    return Result(sound, separation, details, front_end, projection, scores)
 
 
 def _project(details: SpectralDetails) -> Projection | None:
@@ -155,14 +144,6 @@ def _project(details: SpectralDetails) -> Projection | None:
     some = np.random.default_rng(0).permutation(len(embeddings))[:MAX_POINTS]
     pca = PCA(3, svd_solver="full").fit(embeddings[some])
     return Projection(pca.transform(embeddings[some]), voices[some], pca.explained_variance_ratio_, len(embeddings))
-
-
-def _speaker_embedding(separator: Separator, person: Person | None) -> np.ndarray | None:
-    """Compute the embedding `[K]` of the person to find."""
-    if person is None:
-        return None
-    name = f"the recording of {person.name}"
-    return separator.speaker_embedding(Recording(person.sound.signal[None], person.sound.sample_rate_hz, name))
 
 
 def _scores(sources: np.ndarray, mixture: np.ndarray, voices: np.ndarray, front_end: NumpyFrontEnd) -> pd.DataFrame:

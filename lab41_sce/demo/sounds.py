@@ -72,8 +72,7 @@ def check_sound(path: str | Path, limits: Limits) -> None:
     try:
         megabytes = path.stat().st_size / 1e6 if path.is_file() else 0.0
         if megabytes > limits.megabytes:
-            raise UserError(f"{path.name} has {megabytes:.1f} MB, and this page accepts at most {limits.megabytes:g} "
-                            "MB; shorten it, or save it as FLAC or MP3.")
+            raise UserError(too_large(path.name, f"{megabytes:.1f}", limits))
         with audio.Decoder(path, whole=False) as header:
             rate_hz, n_channels, n_samples = header.sample_rate_hz, header.n_channels, header.n_samples
         if rate_hz > MAX_RATE_HZ:
@@ -105,6 +104,12 @@ def open_sound(path: str | Path, limits: Limits) -> Sound:
                      notes=tuple(recording.notes))
     except UserError as error:
         raise UserError(str(error).replace(str(path), path.name)) from None
+
+
+def too_large(name: str, megabytes: str, limits: Limits) -> str:
+    """Describe a file that is too large."""
+    return (f"{name} has {megabytes} MB, and this page accepts at most {limits.megabytes:g} MB; shorten it, or save it "
+            "as FLAC or MP3.")
 
 
 def _too_long(name: str, seconds: float, limits: Limits) -> str:

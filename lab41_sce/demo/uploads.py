@@ -86,16 +86,20 @@ class OnlyUploads:
         try:
             uploads_only = all(self._visitors.is_upload(Path(path)) for path in _paths(json.loads(body)))
         except (ValueError, TypeError, RecursionError):
-            return await PlainTextResponse("This is no request of the page.", 400)(scope, receive, send)
+            return await _refusal("This is no request of the page.", 400)(scope, receive, send)
         if not uploads_only:
-            return await PlainTextResponse("The recording is not there any more; upload it again.", 403)(
-                scope, receive, send)
+            return await _refusal("The recording is not there any more; upload it again.", 403)(scope, receive, send)
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive_again() -> Message:
             return whole.pop() if whole else await receive()
 
         await self._app(scope, receive_again, send)
+
+
+def _refusal(sentence: str, status: int) -> Response:
+    """Answer an event, such as that of a button, with the sentence in the form that Gradio shows."""
+    return JSONResponse({"error": sentence}, status)
 
 
 def _paths(content: Any) -> Iterator[Any]:

@@ -9,13 +9,14 @@ of 0.25 s, nothing within 0.25 s before or after a boundary of a true turn is sc
 """
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason
 
 Turn = tuple[str, float, float]  # speaker, start and end in seconds
 
@@ -43,10 +44,13 @@ def read_turns(path: str | Path) -> dict[str, list[Turn]]:
         for fields in map(str.split, text.splitlines()):
             if fields and fields[0] == "SPEAKER":
                 start, seconds = float(fields[3]), float(fields[4])
+                if not (0 <= start < math.inf and 0 <= seconds < math.inf):
+                    raise ValueError(f"a turn begins at {start} s and lasts {seconds} s")
                 turns.setdefault(fields[1], []).append((fields[7], start, start + seconds))
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{path} cannot be read as {'JSON' if path.suffix == '.json' else 'RTTM'} with turns of "
-                        f"speakers ({error!r}); give a file of `lab41-sce separate --rttm` or `--json`.") from error
+        kind = "JSON" if path.suffix == ".json" else "RTTM"
+        raise UserError(f"{path} cannot be read as {kind} with turns of speakers ({reason(error)}); give a file of "
+                        "`lab41-sce separate --rttm` or `--json`.") from error
     return turns
 
 
@@ -103,18 +107,53 @@ def summarise_turns(scores: pd.DataFrame, seed: int = 0, n_resamples: int = 2000
 
     Returns:
         A row for each set and collar: `der`, all errors over all speech; `jer`, the mean over recordings; `n`
-        recordings; `low` and `high` of the DER.
+        recordings; `low` and `high` of the DER, NaN for a single recording.
     """
     rows = []
     for (name, collar), part in scores.groupby(["set", "collar_seconds"], sort=False):
-        errors = part[["missed", "false_alarm", "confusion"]].sum(axis=1).to_numpy()
-        totals = part["total"].to_numpy()
-        drawn = np.random.default_rng(seed).integers(len(part), size=(n_resamples, len(part)))
-        resampled = errors[drawn].sum(axis=1) / totals[drawn].sum(axis=1)
+        der, resampled = _error_rates(part, seed, n_resamples)
         low, high = np.percentile(resampled, [2.5, 97.5])
-        rows.append({"set": name, "collar_seconds": collar, "der": errors.sum() / totals.sum(),
-                     "jer": part["jer"].mean(), "n": len(part), "low": low, "high": high})
+        rows.append({"set": name, "collar_seconds": collar, "der": der, "jer": part["jer"].mean(), "n": len(part),
+                     "low": low, "high": high})
     return pd.DataFrame(rows)
+
+
+def compare_turns(scores: pd.DataFrame, baseline: str, seed: int = 0, n_resamples: int = 2000) -> pd.DataFrame:
+    """Compute the differences between each system and a baseline on the same recordings, with 95 % intervals.
+
+    Args:
+        scores: a row for each recording, system and collar: `recording`, `system`, `collar_seconds` and the results of
+            `score_turns`; all systems have the same recordings.
+        baseline: name of a system in `scores`.
+        seed: of the resamples, which all systems share.
+        n_resamples: number of resamples.
+
+    Returns:
+        A row for each other system and collar, with the columns of `summarise_turns`: the rates of the system minus
+        those of the baseline (negative is better), and the interval of the difference of the DER.
+    """
+    rows = []
+    scores = scores.sort_values("recording")
+    of_baseline = dict(iter(scores[scores["system"] == baseline].groupby("collar_seconds")))
+    for (name, collar), part in scores[scores["system"] != baseline].groupby(["system", "collar_seconds"], sort=False):
+        base = of_baseline[collar]
+        der, resampled = _error_rates(part, seed, n_resamples)
+        base_der, base_resampled = _error_rates(base, seed, n_resamples)
+        low, high = np.percentile(resampled - base_resampled, [2.5, 97.5])
+        rows.append({"system": name, "collar_seconds": collar, "der": der - base_der,
+                     "jer": part["jer"].mean() - base["jer"].mean(), "n": len(part), "low": low, "high": high})
+    return pd.DataFrame(rows, columns=["system", "collar_seconds", "der", "jer", "n", "low", "high"])
+
+
+def _error_rates(scores: pd.DataFrame, seed: int, n_resamples: int) -> tuple[float, np.ndarray]:
+    """Return the DER of some recordings, and those of resampled ones `[n_resamples]`, NaN for a single recording."""
+    errors = scores[["missed", "false_alarm", "confusion"]].sum(axis=1).to_numpy()
+    totals = scores["total"].to_numpy()
+    drawn = np.random.default_rng(seed).integers(len(scores), size=(n_resamples, len(scores)))
+    with np.errstate(invalid="ignore", divide="ignore"):  # the collar may leave no speech
+        der, resampled = errors.sum() / totals.sum(), errors[drawn].sum(axis=1) / totals[drawn].sum(axis=1)
+    # All resamples of one recording are equal, which shows nothing about other recordings.
+    return der, resampled if len(scores) > 1 else np.full(n_resamples, np.nan)
 
 
 def voice_turns(segments: Sequence[Sequence[tuple[float, float]]]) -> list[Turn]:

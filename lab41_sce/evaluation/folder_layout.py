@@ -87,9 +87,13 @@ def find_layout(paths: Sequence[Path]) -> tuple[list[Path], Layout]:
         the same name in one of the folders between the first and the last.
 
     Raises:
-        UserError: there are fewer than three paths, a pattern matches nothing, or a folder contains no recording.
+        UserError: there are fewer than three paths, a path does not exist, a pattern matches nothing, or a folder
+            contains no recording.
     """
     places = [place for path in paths for place in _expanded(path)]
+    for place in places:
+        if not place.exists():
+            raise UserError(f"{place}: no such file or folder; give mixtures, references and voices.")
     if len(places) < 3:
         raise UserError(f"{len(places)} paths are not enough; give mixtures, references and voices.")
     first, *between, voices = places

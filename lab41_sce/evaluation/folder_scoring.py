@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from lab41_sce.atomic_write import lock, write_csv
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason
 from lab41_sce.evaluation.definitions import ENERGY_METRICS
 from lab41_sce.evaluation.folder_layout import Layout
 from lab41_sce.evaluation.long_mixture import add_blocks, replace_silence, score_long_mixture
@@ -188,7 +188,7 @@ def _read_table(out: Path) -> dict[str, list[tuple]]:
             table["checksum"] = ""
         table = table[COLUMNS].fillna({"checksum": ""})
     except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"{out} is not a table of scores ({error}); choose another --out.") from None
+        raise UserError(f"{out} is not a table of scores ({reason(error)}); choose another --out.") from None
     if n_unknown := table.loc[table["checksum"] == "", "mixture"].nunique():
         logger.warning("%s lacks the checksums of the files of %d mixtures; those that are given are scored again.",
                        out, n_unknown)

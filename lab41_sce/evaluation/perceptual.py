@@ -32,8 +32,8 @@ def check_metrics(metrics: Iterable[str], sample_rate_hz: int | None = None) -> 
     """
     for metric in metrics:
         if metric in PACKAGES and find_spec(PACKAGES[metric]) is None:
-            raise UserError(f'{metric} needs the package {PACKAGES[metric]}; pip install "lab41_sce[metrics]", or '
-                            f"leave out {metric}.")
+            raise UserError(f"{metric} needs the package {PACKAGES[metric]}; pip install {PACKAGES[metric]}, or leave "
+                            f"out {metric}.")
         rate_hz = PESQ_RATES_HZ.get(metric, 0)
         if sample_rate_hz is not None and sample_rate_hz < rate_hz:
             raise UserError(f"{metric} needs mixtures of {rate_hz} Hz or more, these have {sample_rate_hz} Hz; leave "

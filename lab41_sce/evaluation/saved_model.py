@@ -15,7 +15,7 @@ import pandas as pd
 from lab41_sce.data.corpus import EMBEDDED_SUBSET, id_in_corpus
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.data.splits import TRAINED_SPEAKERS
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason
 from lab41_sce.methods.base import Setup, System
 from lab41_sce.models.loading import SeparationModel, load_model
 from lab41_sce.pretrained import MODEL
@@ -108,11 +108,10 @@ def speakers_of_training(splits: pd.DataFrame) -> set[str]:
 def _read_splits(path: Path) -> pd.DataFrame:
     """Read the splits.csv of a run."""
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)[["utterance", "speaker", "subset", "split"]]
+        return pd.read_csv(path, dtype=str, keep_default_na=False, usecols=["utterance", "speaker", "subset", "split"])
     except (OSError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"{path}, which lists the training speakers of the model beside it, cannot be read ({reason}); "
-                        "restore the file from a copy.") from None
+        raise UserError(f"{path}, which lists the training speakers of the model beside it, cannot be read "
+                        f"({reason(error)}); restore the file from a copy.") from None
 
 
 def is_embedded_corpus(utterances: pd.DataFrame) -> bool:

@@ -68,7 +68,8 @@ def masks_from_centroids(embeddings: np.ndarray, centroids: np.ndarray, soft_sca
     """
     centroids = centroids.astype(np.float32)
     # -|v - c|^2 / 2 = <v, c> - |c|^2 / 2 - |v|^2 / 2, and the last term is the same for all centroids.
-    scores = np.moveaxis(embeddings @ centroids.T - 0.5 * (centroids**2).sum(axis=1), -1, 0)  # [S, T, F]
+    scores = centroids @ embeddings.reshape(-1, embeddings.shape[-1]).T - 0.5 * (centroids**2).sum(axis=1)[:, None]
+    scores = scores.reshape(len(centroids), *embeddings.shape[:-1])  # [S, T, F]
     if soft_scale is None:
         return (scores.argmax(axis=0) == np.arange(len(centroids))[:, None, None]).astype(np.float32)
     shares = np.exp(soft_scale * (scores - scores.max(axis=0)))

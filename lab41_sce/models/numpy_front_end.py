@@ -74,9 +74,10 @@ class NumpyFrontEnd:
             float32 array `[..., N]`.
         """
         frame, hop = self.frame_length, self.hop_length
-        frames = np.fft.irfft(spectrogram, frame) * self.dual_window()
+        frames = np.fft.irfft(spectrogram, frame)
+        frames *= self.dual_window().astype(frames.dtype)
         n_frames = frames.shape[-2]
-        signals = np.zeros((*frames.shape[:-2], n_frames + frame // hop - 1, hop))
+        signals = np.zeros((*frames.shape[:-2], n_frames + frame // hop - 1, hop), frames.dtype)
         for part in range(frame // hop):  # the part-th hop of frame t lands in hop t + part of the signal
             signals[..., part : part + n_frames, :] += frames[..., part * hop : (part + 1) * hop]
         signals = self._without_emphasis(signals[..., frame // hop - 1 :, :])
@@ -118,8 +119,9 @@ class NumpyFrontEnd:
         """Undo pre-emphasis, y(n) = x(n) + a y(n-1), in consecutive hops `[..., H, hop_length]` of signals."""
         steps = np.arange(self.hop_length)
         lags = steps[:, None] - steps
-        signals = hops @ np.where(lags >= 0, self.pre_emphasis ** np.maximum(lags, 0), 0.0).T
-        decay = self.pre_emphasis ** (steps + 1)
+        response = np.where(lags >= 0, self.pre_emphasis ** np.maximum(lags, 0), 0.0)
+        signals = hops @ response.T.astype(hops.dtype)
+        decay = (self.pre_emphasis ** (steps + 1)).astype(hops.dtype)
         for hop in range(1, hops.shape[-2]):
             signals[..., hop, :] += signals[..., hop - 1, -1:] * decay
         return signals

@@ -7,7 +7,7 @@ when the file is read, so there is no second file that could belong to another m
 """
 
 import logging
-import os
+import math
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
@@ -20,9 +20,11 @@ from lab41_sce.models.mask_estimation import AttractorMasks, EmbeddingMasks, Seg
 from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 from lab41_sce.models.saved_network import SavedNetwork, read_model
 from lab41_sce.models.settings import FrontEndSettings
+from lab41_sce.threads import in_parallel, n_threads
 
 logger = logging.getLogger(__name__)
 
+MAX_SEQUENCES = 8  # that a thread computes at once; more need more memory, and are no faster
 SILENT = 4  # log level of onnxruntime: fatal errors only; all errors are raised as exceptions, too
 
 Function = Callable[[np.ndarray], np.ndarray]
@@ -78,10 +80,19 @@ class EmbeddingNetwork:
         dense = last.layers[0]
         if [layer.kind for layer in last.layers] != ["Dense", "Reshape"] or dense.settings["activation"] != "linear":
             raise ValueError("the last layers are not one linear dense layer and the shape of its outputs")
-        self.saved, self.hidden = saved, onnx_function(hidden)
+        self.saved, self._hidden = saved, onnx_function(hidden, threads=1)
         self._kernel, *self._bias = [weights.astype(np.float32) for weights in dense.weights]
         self._shape = last.layers[1].settings["target_shape"][1:]
         self.last(np.zeros((1, 1, last.n_inputs), np.float32))  # raises now what it would raise later
+
+    def hidden(self, features: np.ndarray) -> np.ndarray:
+        """Compute all layers but the last: float32 `[B, T, F]` to `[B, T, D]`.
+
+        Each thread computes some of the B sequences. The threads of onnxruntime itself would share the small products
+        of a recurrent layer, and wait for each other more than they compute.
+        """
+        n_parts = max(math.ceil(len(features) / MAX_SEQUENCES), min(n_threads(), len(features)))
+        return np.concatenate([*in_parallel(self._hidden, np.array_split(features, n_parts))])
 
     def last(self, hidden: np.ndarray) -> np.ndarray:
         """Compute the last layer: float32 `[B, T, D]` to `[B, T, F, K]`.
@@ -129,27 +140,28 @@ class MaskNetwork:
         return MaskNetwork, (self.saved, self.mask)
 
 
-def onnx_function(network: SavedNetwork, mask: str | None = None) -> Function:
+def onnx_function(network: SavedNetwork, mask: str | None = None, threads: int | None = None) -> Function:
     """Return the function of a network: float32 `[B, T, F]` to its outputs, or to masks of a kind `[B, S, T, F]`."""
     from lab41_sce.models.onnx_graph import onnx_model  # onnx and onnxruntime are optional
 
     if not network.layers:
         return np.asarray
-    run = session_function(onnx_model(network, "outputs", mask=mask).SerializeToString())
+    run = session_function(onnx_model(network, "outputs", mask=mask).SerializeToString(), threads)
     run(np.zeros((1, network.n_frames or 1, network.n_inputs), np.float32))  # raises now what it would raise later
     return run
 
 
-def session_function(model: bytes | str) -> Function:
+def session_function(model: bytes | str, threads: int | None = None) -> Function:
     """Return the function of an ONNX model with the input `features`: its contents, or the path of its file.
 
-    onnxruntime uses the cores of this process, or the number of threads that `OMP_NUM_THREADS` gives.
+    onnxruntime computes in the given number of threads; None: as many as `threads.n_threads` returns.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = n_threads()
+    options.intra_op_num_threads = threads or n_threads()
     options.log_severity_level = SILENT
+    options.enable_cpu_mem_arena = False  # it would keep the memory of the largest input
     # Waiting threads sleep, so that several processes do not take the cores from each other.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
@@ -158,11 +170,3 @@ def session_function(model: bytes | str) -> Function:
 
 def _run(session: Any, features: np.ndarray) -> np.ndarray:
     return session.run(None, {"features": np.ascontiguousarray(features, np.float32)})[0]
-
-
-def n_threads() -> int:
-    """Return the number of threads: `OMP_NUM_THREADS`, which joblib sets in its processes, or one for each core."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdecimal() and int(given) > 0:
-        return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,9 +1,11 @@
 """The summary and the paired differences of a benchmark set become `table.md` and `table.tex`.
 
     summary.csv, differences.csv -> a table of SI-SDRi by kind, one of SDRi, and the differences from the first system
+    the same of recordings       -> a table of error rates and counts, and the differences from the first system
 """
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -40,7 +42,8 @@ def write_benchmark_report(folder: Path, summary: pd.DataFrame, differences: pd.
     if not differences["system"].map(is_reference).all():  # references are not shown
         parts.append((f"Differences from {baseline}", tables.differences(differences, MAIN_METRIC),
                       f"Mean {MAIN_METRIC} of each system minus that of {baseline} on the same mixtures, in dB, with "
-                      "95 % intervals over mixtures. Bold: the interval excludes 0."))
+                      f"95 % intervals over mixtures. Bold: the interval excludes 0, and n is at least "
+                      f"{tables.MIN_MIXTURES}."))
     text = "\n".join(f"### {tables.escape_markdown(title)}\n\n{tables.markdown(table)}\n\n"
                      f"{tables.escape_markdown(about)}\n" for title, table, about in parts)
     write_text(folder / "table.md", text)
@@ -48,25 +51,46 @@ def write_benchmark_report(folder: Path, summary: pd.DataFrame, differences: pd.
     return text
 
 
-def write_recordings_report(folder: Path, summary: pd.DataFrame) -> str:
+def write_recordings_report(folder: Path, summary: pd.DataFrame, differences: pd.DataFrame, baseline: str) -> str:
     """Write `table.md` and `table.tex` of recordings without true voices.
 
     Args:
         folder: of the benchmark.
-        summary: result of `recordings_benchmark.score_recordings`.
+        summary: second result of `recordings_benchmark.score_recordings`.
+        differences: third result.
+        baseline: the system from which the others differ.
 
     Returns:
         The text of `table.md`.
     """
-    rows = [[row.system, f"{row.collar_seconds:g}", f"{100 * row.der:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]",
-             f"{100 * row.jer:.1f}", f"{row.right:.0f}", f"{row.within_one:.0f}", f"{row.n:.0f}"]
-            for row in summary.itertuples()]
-    table = tables.Table(["system", "collar (s)", "DER (%)", "JER (%)", "right count", "within one", "n"], rows)
-    about = ("Diarisation error rate (DER) of all speech of n recordings, overlapping speech included, with its 95 % "
-             "interval over recordings; mean Jaccard error rate (JER). Nothing within the collar of a boundary of a "
-             "true turn is scored. The number of speakers is counted by each system: how often it is right, and how "
-             "often it differs by at most one.")
-    text = f"### Recordings\n\n{tables.markdown(table)}\n\n{tables.escape_markdown(about)}\n"
+    rates = ["system", "collar (s)", "DER (%)", "JER (%)"]
+    rows = [[row.system, f"{row.collar_seconds:g}", _percent(row.der, row.low, row.high), _percent(row.jer),
+             f"{row.right:.0f}", f"{row.within_one:.0f}", f"{row.n:.0f}"] for row in summary.itertuples()]
+    parts = [("Recordings", tables.Table([*rates, "right count", "within one", "n"], rows),
+              "Diarisation error rate (DER) of all speech of n recordings, overlapping speech included, with its 95 % "
+              "interval over recordings; mean Jaccard error rate (JER). Nothing within the collar of a boundary of a "
+              "true turn is scored. The number of speakers is counted by each system: how often it is right, and how "
+              "often it differs by at most one.")]
+    rows = [[row.system, f"{row.collar_seconds:g}", _difference(row), _percent(row.jer, signed=True), f"{row.n:.0f}"]
+            for row in differences.itertuples()]
+    if rows:
+        parts.append((f"Differences from {baseline}", tables.Table([*rates, "n"], rows),
+                      f"DER and JER of each system minus those of {baseline} on the same recordings, in percentage "
+                      "points, with the 95 % interval of the DER over recordings; negative is better. Bold: the "
+                      f"interval excludes 0, and n is at least {tables.MIN_MIXTURES}."))
+    text = "\n".join(f"### {tables.escape_markdown(title)}\n\n{tables.markdown(table)}\n\n"
+                     f"{tables.escape_markdown(about)}\n" for title, table, about in parts)
     write_text(folder / "table.md", text)
-    write_text(folder / "table.tex", tables.latex(table, about))
+    write_text(folder / "table.tex", "\n".join(tables.latex(table, about) for _, table, about in parts))
     return text
+
+
+def _percent(share: float, *ends: float, signed: bool = False) -> str:
+    """Format a share in percent, with the ends of its interval if it has one."""
+    return tables.interval([100 * value for value in (share, *ends)], signed)
+
+
+def _difference(row: Any) -> str:
+    """Format a row of `compare_turns`, in bold if its interval excludes 0 and it has enough recordings."""
+    text = _percent(row.der, row.low, row.high, signed=True)
+    return tables.Bold(text) if row.n >= tables.MIN_MIXTURES and (row.low > 0 or row.high < 0) else text

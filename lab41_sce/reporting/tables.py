@@ -189,10 +189,10 @@ def decibels(value: float) -> str:
 
 
 def interval(values: Iterable[float], signed: bool = False) -> str:
-    """Format a mean and the ends of its interval in dB, as `5.3 [4.9, 5.7]`, or as `5.3` if the ends are NaN.
+    """Format a mean and the ends of its interval to a tenth: `5.3 [4.9, 5.7]`, or `5.3` if the ends are NaN or absent.
 
     Args:
-        values: mean, low, high.
+        values: mean, low, high, in dB or percent.
         signed: whether values above 0 have a sign, as differences do: `+5.3 [+4.9, +5.7]`.
     """
     mean, *ends = [_signed(value) if signed else decibels(value) for value in values]

@@ -25,7 +25,7 @@ from lab41_sce.atomic_write import write_csv, write_text
 from lab41_sce.data.benchmark_set import BenchmarkMixture, BenchmarkSet
 from lab41_sce.data.checksums import text_checksum
 from lab41_sce.data.mixture import Mixture
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason
 from lab41_sce.evaluation.bootstrap import paired_differences, summarise
 from lab41_sce.evaluation.parallel_scoring import score_mixtures
 from lab41_sce.runs.benchmark_systems import BenchmarkSystem
@@ -169,5 +169,5 @@ def _read_scores(path: Path) -> dict[tuple[str, str], list[tuple]]:
         groups = table.groupby(["mixture", "system"])[["metric", "value", "checksum"]]
         return {key: [*rows.itertuples(index=False, name=None)] for key, rows in groups}
     except (OSError, KeyError, ValueError) as error:
-        logger.warning("%s cannot be read (%s): its scores are computed again.", path, str(error).splitlines()[0])
+        logger.warning("%s cannot be read (%s): its scores are computed again.", path, reason(error))
         return {}

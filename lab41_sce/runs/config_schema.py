@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lab41_sce.data.settings import CorpusSettings, MixtureSettings, NoiseSettings, SplitSettings
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason
 from lab41_sce.evaluation.settings import EvaluationSettings, ParallelSettings, ValidationSettings
 from lab41_sce.models.settings import FrontEndSettings
 from lab41_sce.plain_data import flatten
@@ -234,8 +234,7 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
             raise UserError(f"{', '.join(missing)} must be given, like this: {missing[0]}=VALUE.")
         return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"an expression between ${{ and }} in a setting is not possible ({reason}); give a "
+        raise UserError(f"an expression between ${{ and }} in a setting is not possible ({reason(error)}); give a "
                         "value.") from None
 
 

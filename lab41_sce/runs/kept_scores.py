@@ -21,6 +21,7 @@ import pandas as pd
 
 from lab41_sce.atomic_write import write_csv
 from lab41_sce.data.checksums import file_checksum, text_checksum
+from lab41_sce.errors import reason
 from lab41_sce.runs import recorded_speech
 
 SCORES = ("mixture", "split", "kind", "system", "metric", "value")
@@ -86,7 +87,7 @@ class ScoreFiles:
         except FileNotFoundError:
             pass
         except (OSError, KeyError, ValueError) as error:
-            logger.warning("%s cannot be read (%s): what it holds is computed again.", path, str(error).splitlines()[0])
+            logger.warning("%s cannot be read (%s): what it holds is computed again.", path, reason(error))
         return pd.DataFrame(columns=list(columns), dtype=str)
 
     def _numbers(self, scores: pd.DataFrame) -> pd.DataFrame:

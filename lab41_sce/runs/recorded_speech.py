@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lab41_sce.data.checksums import utterance_checksums
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason
 
 NAME, NOISE = "speech.csv", "noise.csv"
 HALF_SAMPLE_SECONDS = 2e-6  # smaller than half a sample at 192 kHz, larger than rounding errors
@@ -77,6 +77,5 @@ def _read(path: Path, types: dict[str, type]) -> pd.DataFrame:
         texts = {name: str for name, kind in types.items() if kind is str}
         return pd.read_csv(path, dtype=texts, keep_default_na=False)[[*types]].astype(types)
     except (OSError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"{path} cannot be read ({reason}); restore the file from a copy, or delete it if the "
+        raise UserError(f"{path} cannot be read ({reason(error)}); restore the file from a copy, or delete it if the "
                         f"{path.stem} has not changed since the run began.") from None

@@ -19,7 +19,7 @@ from lab41_sce.atomic_write import write_csv
 from lab41_sce.audio.recording import Recording
 from lab41_sce.data.checksums import file_checksum, text_checksum
 from lab41_sce.errors import UserError
-from lab41_sce.evaluation.diarisation import Turn, read_turns, score_turns, summarise_turns, voice_turns
+from lab41_sce.evaluation.diarisation import Turn, compare_turns, read_turns, score_turns, summarise_turns, voice_turns
 from lab41_sce.models.loading import model_file
 from lab41_sce.pretrained import MODEL
 from lab41_sce.separation.separator import Separator
@@ -123,17 +123,18 @@ def build_diarisation_systems(given: Sequence[str]) -> list[DiarisationSystem]:
 
 
 def score_recordings(folder: Path, recordings: Sequence[TimedRecording],
-                     systems: Sequence[DiarisationSystem]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Score systems on recordings, and write `recordings.csv` and `summary.csv`.
+                     systems: Sequence[DiarisationSystem]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Score systems on recordings, and write `recordings.csv`, `summary.csv` and `differences.csv`.
 
     Args:
         folder: of the benchmark.
         recordings: with their true turns.
-        systems: the systems.
+        systems: the systems; the others are compared with the first one.
 
     Returns:
-        The scores, with `COLUMNS`, and their summary by system and collar: `der` of all speech with its 95 % interval
-        (`low`, `high`), mean `jer`, `n` recordings, and how many of them are counted `right` and `within_one`.
+        The scores, with `COLUMNS`; their summary by system and collar: `der` of all speech with its 95 % interval
+        (`low`, `high`), mean `jer`, `n` recordings, and how many of them are counted `right` and `within_one`; and the
+        differences from the first system, the result of `compare_turns`.
 
     Raises:
         UserError: a recording or a file cannot be read, or pyannote.metrics is not installed.
@@ -160,8 +161,10 @@ def score_recordings(folder: Path, recordings: Sequence[TimedRecording],
     off = (table["counted"] - table["speakers"]).abs()
     counts = table.assign(right=off == 0, within_one=off <= 1)[table["collar_seconds"] == 0]
     summary = summary.merge(counts.groupby("system")[["right", "within_one"]].sum().reset_index(), on="system")
+    differences = compare_turns(table, systems[0].name)
     write_csv(summary, folder / "summary.csv")
-    return table, summary
+    write_csv(differences, folder / "differences.csv")
+    return table, summary, differences
 
 
 def _table(recordings: Sequence[TimedRecording], systems: Sequence[DiarisationSystem],

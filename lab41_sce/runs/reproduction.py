@@ -16,7 +16,7 @@ import pandas as pd
 
 from lab41_sce.atomic_write import write_csv
 from lab41_sce.command_line import Parser, command
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason
 from lab41_sce.runs.renamed_settings import renamed_systems
 
 UNTRAINED_DB, TRAINED_DB = 0.05, 1.0  # tolerances of a mean over all mixtures
@@ -73,7 +73,7 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype={"mean": float, "tolerance": float})
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as a table ({error}); give a finished run, and its expected "
+        raise UserError(f"{path} cannot be read as a table ({reason(error)}); give a finished run, and its expected "
                         "means.") from None
     if missing := set(columns) - set(table):
         raise UserError(f"{path} lacks {', '.join(sorted(missing))}; it needs the columns {', '.join(columns)}.")

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lab41_sce.atomic_write import make_folder, write_csv, write_text
 from lab41_sce.data.sampler import STREAM
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason
 from lab41_sce.runs.recorded_speech import NAME as SPEECH
 from lab41_sce.runs.recorded_speech import NOISE, require_same_noise, require_same_speech, speech_table
 from lab41_sce.runs.resume import check_same_settings
@@ -146,9 +146,8 @@ def _read_splits(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"{path} cannot be read ({reason}); restore the file from a copy, or delete it if corpus and "
-                        "settings have not changed since the run began.") from None
+        raise UserError(f"{path} cannot be read ({reason(error)}); restore the file from a copy, or delete it if "
+                        "corpus and settings have not changed since the run began.") from None
 
 
 def describe_run(config: DictConfig, folder: Path, about: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from lab41_sce.data.noise import Noise, source_split
 from lab41_sce.data.sampler import TrainingMixtures
 from lab41_sce.data.settings import CorpusSettings
 from lab41_sce.data.speech import Speech
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason
 from lab41_sce.runs import recorded_speech
 from lab41_sce.runs.config_schema import GROUPS, Settings
 from lab41_sce.runs.prepare import load_listed_speech, load_split_speech
@@ -53,7 +53,7 @@ def training_batches(run: str | Path, n_batches: int) -> TrainingBatches:
         UserError: the run cannot be read, its speech is missing, or its mixtures have no signals (`TrainingBatches`).
     """
     folder, settings = Path(run), read_settings(Path(run))
-    recorded = load_split_speech(settings)
+    recorded = _load_speech(folder, settings)
     if (folder / "splits.csv").exists():
         recorded = load_listed_speech(settings, _read_splits(folder / "splits.csv"))
     _require_recorded(recorded, settings, folder)
@@ -103,8 +103,8 @@ def read_evaluation_set(run: Path) -> pd.DataFrame:
         types = {"mixture": str, "split": str, "sample_rate_hz": int, "noise_files": str, **names}
         return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}); give the folder of a run whose systems "
-                        "were scored.") from None
+        raise UserError(f"{path} cannot be read ({reason(error)}); give the folder of a run whose systems were scored."
+                        ) from None
 
 
 def load_evaluation_speech(run: Path, settings: Settings, mixtures: pd.DataFrame) -> tuple[Speech, Noise | None]:
@@ -118,7 +118,7 @@ def load_evaluation_speech(run: Path, settings: Settings, mixtures: pd.DataFrame
     Raises:
         UserError: speech is missing, or the speech or the noise has changed.
     """
-    utterances = load_split_speech(settings)
+    utterances = _load_speech(run, settings)
     _require_recorded(utterances, settings, run)
     has_noise = "noise" in mixtures
     named = {part for names in mixtures.filter(regex=r"^utterance_\d+$").stack() for part in (names, *names.split("+"))}
@@ -137,6 +137,14 @@ def load_evaluation_speech(run: Path, settings: Settings, mixtures: pd.DataFrame
         raise UserError(f"the noise of {run} was drawn from other files than those in its noise.folder now; restore "
                         "these files.")
     return speech, noise
+
+
+def _load_speech(run: Path, settings: Settings) -> pd.DataFrame:
+    """Load the utterances of a run with their splits; a message names the file that states their place."""
+    try:
+        return load_split_speech(settings)
+    except UserError as error:
+        raise UserError(f"{run / 'config.yaml'}: {error}") from None
 
 
 def read_settings(run: Path) -> Settings:
@@ -173,7 +181,6 @@ def _require_recorded(utterances: pd.DataFrame, settings: Settings, run: Path) -
 def _read_splits(path: Path) -> pd.DataFrame:
     """Read the splits.csv of a run."""
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)[["utterance", "split"]]
+        return pd.read_csv(path, dtype=str, keep_default_na=False, usecols=["utterance", "split"])
     except (OSError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"{path} cannot be read ({reason}); restore the file from a copy.") from None
+        raise UserError(f"{path} cannot be read ({reason(error)}); restore the file from a copy.") from None

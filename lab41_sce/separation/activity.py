@@ -62,8 +62,11 @@ class SpeakerActivity:
     def from_masks(cls, masks: np.ndarray, magnitudes: np.ndarray, frame_seconds: float,
                    first_frame_seconds: float = 0.0) -> "SpeakerActivity":
         """Measure the frames of masks `[S, T, F]` and of the mixture's magnitudes `[T, F]`."""
-        ordered = np.sort(masks, axis=0)
-        margin = ordered[-1] - ordered[-2] if len(masks) > 1 else np.full_like(magnitudes, np.nan)
+        largest, second = masks[0], np.full_like(masks[0], np.nan)  # of each bin; NaN of a single voice
+        for mask in masks[1:]:
+            second = np.fmax(second, np.minimum(largest, mask))
+            largest = np.maximum(largest, mask)
+        margin = largest - second
         return cls(np.square(masks * magnitudes).mean(axis=2), (margin * magnitudes).sum(axis=1),
                    magnitudes.sum(axis=1), frame_seconds, first_frame_seconds, len(magnitudes) * frame_seconds)
 

@@ -3,8 +3,12 @@
 The cells of an LSTM drift away from their states in training after several seconds. An embedding network therefore
 processes excerpts of `EXCERPT_FRAMES`, about as long as those in training, and of each excerpt only the `OWN_FRAMES`
 in the middle are used.
+
+The embeddings are the largest array by far. They are computed for a few frames at a time, which fit into the cache of
+a processor, and only what is needed of them is kept.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,7 @@ from lab41_sce.models.numpy_front_end import MIN_MAGNITUDE
 
 OWN_FRAMES, EXCERPT_FRAMES = 125, 250
 MAX_BATCH_EXCERPTS = 64  # that the network processes at once
+BLOCK_FRAMES = 128  # whose embeddings are computed at once
 
 
 def estimate_masks(model: Any, mixture: np.ndarray, n_speakers: int) -> np.ndarray:
@@ -86,21 +91,58 @@ def _interleaved_sequences(features: np.ndarray, hop_reduction: int) -> np.ndarr
     return np.swapaxes(padded.reshape(-1, hop_reduction, features.shape[1]), 0, 1)
 
 
-def embeddings_of_hidden(model: EmbeddingMasks, hidden: np.ndarray, n_frames: int) -> np.ndarray:
-    """Run the last layer of the network.
+def embedding_blocks(model: EmbeddingMasks, hidden: np.ndarray, n_frames: int) -> Iterator[np.ndarray]:
+    """Run the last layer of the network on a few frames at a time.
 
     Args:
         model: the model, with R = `hop_reduction`.
         hidden: result of `hidden_outputs`, float32 `[R, ceil(T / R), D]`.
         n_frames: T.
 
-    Returns:
-        float32 `[T, F, K]`.
+    Yields:
+        float32 `[t, F, K]`, in the order of the frames.
     """
-    sequences = model.last_layer(hidden)  # [R, ceil(T / R), F, K]
-    # The same as `interleave_frames`, but without further copies of this large array.
-    embeddings = np.swapaxes(sequences, 0, 1).reshape(-1, *sequences.shape[2:])[:n_frames]
-    if model.unit_norm:
-        norms = np.sqrt(np.einsum("tfk,tfk->tf", embeddings, embeddings))
-        embeddings /= np.maximum(norms, 1e-12)[..., None]
-    return embeddings
+    length = max(BLOCK_FRAMES // model.hop_reduction, 1)
+    for start in range(0, hidden.shape[1], length):
+        sequences = model.last_layer(hidden[:, start : start + length])  # [R, t / R, F, K]
+        # The same as `interleave_frames`, but without further copies.
+        embeddings = np.swapaxes(sequences, 0, 1).reshape(-1, *sequences.shape[2:])
+        embeddings = embeddings[: n_frames - start * model.hop_reduction]
+        if model.unit_norm:
+            norms = np.sqrt(np.einsum("tfk,tfk->tf", embeddings, embeddings))
+            embeddings /= np.maximum(norms, 1e-12)[..., None]
+        yield embeddings
+
+
+def embeddings_of_hidden(model: EmbeddingMasks, hidden: np.ndarray, n_frames: int) -> np.ndarray:
+    """Compute all embeddings, float32 `[T, F, K]`; arguments as in `embedding_blocks`."""
+    return np.concatenate([*embedding_blocks(model, hidden, n_frames)])
+
+
+def masks_of_hidden(model: EmbeddingMasks, hidden: np.ndarray, n_frames: int, centroids: np.ndarray) -> np.ndarray:
+    """Compute masks, float32 `[S, T, F]`, from centroids `[S, K]`; other arguments as in `embedding_blocks`."""
+    return np.concatenate([model.masks_from_centroids(embeddings, centroids)
+                           for embeddings in embedding_blocks(model, hidden, n_frames)], axis=1)
+
+
+def embeddings_of_bins(model: EmbeddingMasks, hidden: np.ndarray, n_frames: int, frames: np.ndarray,
+                       bins: np.ndarray) -> np.ndarray:
+    """Compute the embeddings of some bins.
+
+    Args:
+        model: the model.
+        hidden: see `embedding_blocks`.
+        n_frames: see `embedding_blocks`.
+        frames: frame of each bin, int `[n]`.
+        bins: frequency of each bin, int `[n]`.
+
+    Returns:
+        float32 `[n, K]`.
+    """
+    order = np.argsort(frames, kind="stable")
+    found, start = [], 0
+    for embeddings in embedding_blocks(model, hidden, n_frames):
+        own = order[slice(*np.searchsorted(frames[order], [start, start + len(embeddings)]))]
+        found.append(embeddings[frames[own] - start, bins[own]])
+        start += len(embeddings)
+    return np.concatenate(found)[np.argsort(order)]

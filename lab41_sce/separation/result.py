@@ -20,16 +20,12 @@ class FoundSpeakers:
         n_speakers: S.
         count: the decision on the number of speakers; None if the caller gave the number.
         centroids: float32 `[S, K]`, in the order of the voices; None of a model that estimates masks directly.
-        similarity: cosine between each centroid and that of the first enrolled person, `[S]`; None without one.
-        enrolled_found: whether the first enrolled person is present; None without one.
         people: the enrolled people, in the order of the caller. Their voices come first.
     """
 
     n_speakers: int
     count: SpeakerCount | None = None
     centroids: np.ndarray | None = None
-    similarity: np.ndarray | None = None
-    enrolled_found: bool | None = None
     people: tuple[EnrolledPerson, ...] = ()
 
 
@@ -56,7 +52,7 @@ class Separation:
         sample_rate_hz: of the voices, which is that of the recording.
         voices: float32 `[S, N]`, or `[S, C, N]` of several channels; None if they were written part by part. They sum
             to the recording if the model's masks sum to one.
-        n_speakers, count, centroids, similarity, enrolled_found, people: see `FoundSpeakers`.
+        n_speakers, count, centroids, people: see `FoundSpeakers`.
         activity: when each speaker is active.
         confidence: 0 to 1, see `SpeakerActivity.confidence`; NaN for silence and for a single voice.
         details: masks, magnitudes and embeddings of the first seconds, if they were requested.
@@ -69,8 +65,6 @@ class Separation:
     n_speakers: int
     count: SpeakerCount | None
     centroids: np.ndarray | None
-    similarity: np.ndarray | None
-    enrolled_found: bool | None
     activity: SpeakerActivity
     confidence: float
     details: SpectralDetails | None
@@ -88,7 +82,7 @@ class Separation:
         The voices of enrolled people who are present stay the first. If nobody is, the most similar voice does.
         """
         starts = [segments[0][0] if segments else float("inf") for segments in self.activity.segments()]
-        if self.similarity is not None:
+        if self.people:
             n_first = max(1, sum(person.present for person in self.people))
             starts[:n_first] = [-1.0] * n_first
         return sorted(range(self.n_speakers), key=starts.__getitem__)
@@ -103,6 +97,6 @@ class Separation:
             return None if array is None else array[order]
 
         details = self.details and replace(self.details, masks=self.details.masks[order])
-        return replace(self, voices=of(self.voices), centroids=of(self.centroids), similarity=of(self.similarity),
+        return replace(self, voices=of(self.voices), centroids=of(self.centroids),
                        activity=replace(self.activity, powers=self.activity.powers[order]), details=details,
                        people=tuple(person.reordered(order) for person in self.people))

@@ -66,6 +66,10 @@ class RunningScaling:
         return np.array([frames[active_bins(frames, range_db, self.peak) & (frames <= self.peak)].sum()
                          for frames in self.loudest])
 
+    def n_frames(self, part: int) -> int:
+        """Return the number of frames of a part, by the order in which they were added."""
+        return len(self.loudest[part])
+
     def __call__(self, magnitude: np.ndarray) -> np.ndarray:
         """Compress and scale the magnitudes `[T, F]` of a part: float32 `[T, F]`."""
         features = self._compress(magnitude)

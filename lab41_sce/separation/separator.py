@@ -133,7 +133,7 @@ class Separator:
         """Separate a recording; arguments, result and errors as in the function `separate`.
 
         Args:
-            **options: `enroll`, `enrolled`, `binary_masks`, `keep_seconds` and `progress`, see `open`.
+            **options: `enroll`, `binary_masks`, `keep_seconds` and `progress`, see `open`.
         """
         if isinstance(source, (str, Path)):
             recording, one_channel = Recording.open(source, "mix"), True
@@ -150,8 +150,7 @@ class Separator:
         return stream.result(voices[:, 0] if one_channel else voices)
 
     def open(self, recording: Recording, n_speakers: int | str | tuple[int, int] = "auto",
-             enrolled: np.ndarray | None = None, *, enroll: Mapping[str, Any] | None = None,
-             binary_masks: bool = False, keep_seconds: float = 0.0,
+             *, enroll: Mapping[str, Any] | None = None, binary_masks: bool = False, keep_seconds: float = 0.0,
              progress: Callable[[float], object] | None = None) -> VoiceStream:
         """Find the speakers of a recording, and return a stream of their voices.
 
@@ -160,8 +159,6 @@ class Separator:
         Args:
             recording: the recording to separate.
             n_speakers: S, 1 to 100; or "auto" or a range such as `(2, 4)` to count, see the function `separate`.
-            enrolled: embedding `[K]` of a speaker (`speaker_embedding`), or a mean of several, of any length; the most
-                similar voice comes first. `enroll` recognises people better.
             enroll: people by name, each with recordings in which the person talks alone: a list of files, of
                 `Recording`, or of signals at the rate of the recording; or the result of `describe_person`. The voices
                 of people who are present come first.
@@ -176,30 +173,21 @@ class Separator:
         """
         self._refuse_forks()
         possible_numbers = self._possible_numbers(n_speakers)
-        if enroll or enrolled is not None:
+        if enroll:
             self._require_verification()
         people = describe_people(enroll or {}, recording.sample_rate_hz, self.describe_person)
-        if enrolled is not None:
-            people[""] = VoiceDescription(np.asarray(enrolled))
         stream = VoiceStream(self.model, recording, possible_numbers, people, binary_masks, keep_seconds,
                              self.window_seconds, progress or (lambda share: None), self.counting,
                              self.confidence_thresholds, self.verification)
         _ = stream.speakers  # found now, so that mistakes are reported before anything is written
         return stream
 
-    def speaker_embedding(self, recording: Recording) -> np.ndarray:
-        """Compute the embedding of a speaker who talks alone in a recording.
-
-        Returns:
-            float32 `[K]`, of length one.
+    def describe_person(self, recordings: Sequence[Recording]) -> VoiceDescription:
+        """Describe the voice of a person who talks alone in some recordings, for `enroll`.
 
         Raises:
-            UserError: the recording contains no speech, or the model's verification threshold was not measured.
+            UserError: a recording contains no speech, or the model's verification threshold was not measured.
         """
-        return self.describe_person([recording]).centroid
-
-    def describe_person(self, recordings: Sequence[Recording]) -> VoiceDescription:
-        """Describe the voice of a person who talks alone in some recordings, for `enroll`; errors as above."""
         self._require_verification()
         descriptions = []
         for recording in recordings:

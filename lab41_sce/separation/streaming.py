@@ -6,12 +6,12 @@
 
 The centroids are fixed before the first voice is separated, so a voice keeps its number from the first window to the
 last. For the windows that determine the centroids, the outputs of the hidden layers are kept: they are small, and the
-last layer computes the large embeddings from them again.
+last layer computes the large embeddings from them again. Several windows are processed at once, each in a thread.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,13 @@ from lab41_sce.audio.windows import Window, plan_windows
 from lab41_sce.models.clustering import active_bins
 from lab41_sce.models.mask_estimation import EmbeddingMasks
 from lab41_sce.separation.activity import SpeakerActivity
-from lab41_sce.separation.chunked_inference import OWN_FRAMES, embeddings_of_hidden, hidden_outputs
+from lab41_sce.separation.chunked_inference import (
+    OWN_FRAMES,
+    embeddings_of_bins,
+    embeddings_of_hidden,
+    hidden_outputs,
+    masks_of_hidden,
+)
 from lab41_sce.separation.confidence import ConfidenceThresholds
 from lab41_sce.separation.count_classifier import CountClassifier
 from lab41_sce.separation.count_features import ActiveBins, thin_blocks
@@ -40,12 +46,21 @@ from lab41_sce.separation.window_signals import (
     frame_seconds,
     own_frames,
 )
+from lab41_sce.threads import in_parallel
 
 FADE_SECONDS = 0.05  # of the cross-fade between windows
 MAX_CLUSTERING_WINDOWS, MAX_CLUSTERING_EMBEDDINGS = 24, 100_000
 MAX_DESCRIBED_WINDOWS = 4  # of a minute each: enough to recognise a voice
 # Computing time relative to that of the hidden layers, for the progress.
 MAGNITUDES_COST, HIDDEN_COST, VOICES_COST = 0.1, 1.0, 0.3
+
+
+class SeparatedWindow(NamedTuple):
+    """Hold the voices of a window and its context, `[S, C, n]`, and what is remembered of its own frames."""
+
+    voices: np.ndarray
+    activity: SpeakerActivity
+    details: SpectralDetails | None
 
 
 class VoiceStream:
@@ -108,8 +123,7 @@ class VoiceStream:
         people = find_people(self._people, self.describe(centroids), self._verification, model.verification_threshold)
         order = voice_order(people, n_speakers)
         people = [person.reordered(order) for person in people]
-        return FoundSpeakers(n_speakers, count, centroids[order], np.array(people[0].similarity), people[0].present,
-                             tuple(people))
+        return FoundSpeakers(n_speakers, count, centroids[order], tuple(people))
 
     def describe(self, centroids: np.ndarray) -> list[VoiceDescription]:
         """Describe the voices of the windows that determined their centroids `[S, K]`, without separating them."""
@@ -118,8 +132,8 @@ class VoiceStream:
         magnitudes = []  # of each window, [S, T, F]
         for window in self._described_windows():
             own, mixed = self._own_frames(window), self._reader.magnitudes(window)
-            embeddings = embeddings_of_hidden(self._model, self._hidden[window], len(mixed))[own]
-            magnitudes.append(self._model.masks_from_centroids(embeddings, centroids) * mixed[own])
+            masks = masks_of_hidden(self._model, self._hidden[window], len(mixed), centroids)
+            magnitudes.append(masks[:, own] * mixed[own])
         return [self._verification.classes.describe(voice, centroid, self._front_end)
                 for voice, centroid in zip(np.concatenate(magnitudes, axis=1), centroids, strict=True)]
 
@@ -132,14 +146,18 @@ class VoiceStream:
         """Separate window by window; neighbouring windows are cross-faded."""
         fade, before = round(FADE_SECONDS * self._recording.sample_rate_hz), None
         self._activity, self._details = [], []
-        for window in self.windows:
-            voices = self._separate_window(window)[..., window.start - window.context_start :]
+        _ = self.speakers  # found here, by one thread
+        for window, separated in zip(self.windows, in_parallel(self._separate_window, self.windows), strict=True):
+            self._activity.append(separated.activity)
+            if separated.details is not None:
+                self._details.append(separated.details)
+            voices = separated.voices[..., window.start - window.context_start :]
             if before is not None:
                 ramp = np.linspace(0, 1, before.shape[-1], dtype=np.float32)
                 voices[..., : len(ramp)] = ramp * voices[..., : len(ramp)] + (1 - ramp) * before
             length = window.stop - window.start
             before = voices[..., length : length + fade].copy()
-            self._advance(window, VOICES_COST)
+            self._advance(window, VOICES_COST + (HIDDEN_COST if self._embeds and window not in self._hidden else 0))
             yield voices[..., :length]
 
     def result(self, voices: np.ndarray | None = None) -> Separation:
@@ -169,71 +187,82 @@ class VoiceStream:
     def _scaling(self) -> RunningScaling:
         """Measure the scaling of the network's input over the whole recording."""
         scaling = RunningScaling(self._front_end)
-        for window in self.windows:
-            scaling.add(self._reader.magnitudes(window)[self._own_frames(window)])
+        for window, magnitudes in zip(self.windows, in_parallel(self._reader.magnitudes, self.windows), strict=True):
+            scaling.add(magnitudes[self._own_frames(window)])
             self._advance(window, MAGNITUDES_COST)
         return scaling
 
     def _sample_active_bins(self, range_db: float, by_blocks: bool = False) -> ActiveBins:
         """Return active bins of windows with speech; of long recordings some, at random or whole blocks of frames."""
-        peak, samples, first_frame = self._scaling.peak, [], 0
-        windows = [self.windows[index] for index in choose_windows(self._scaling.loudness(range_db))]
-        for window in windows:
-            own, magnitudes = self._own_frames(window), self._reader.magnitudes(window)
-            self._hidden[window] = self._hidden_outputs(window, magnitudes)
-            embeddings = embeddings_of_hidden(self._model, self._hidden[window], len(magnitudes))[own]
-            magnitudes = magnitudes[own]
-            without_events = magnitudes.max(axis=1, keepdims=True) <= peak
-            places = np.argwhere(without_events & active_bins(magnitudes, range_db, peak))
-            most = MAX_CLUSTERING_EMBEDDINGS // len(windows)
-            if by_blocks:
-                places = places[thin_blocks(places[:, 0], most)]
-            elif len(places) > most:
-                places = places[np.random.default_rng(0).choice(len(places), most, replace=False)]
-            frames, bins = places.T
-            samples.append(ActiveBins(embeddings[frames, bins], magnitudes[frames, bins], first_frame + frames, bins))
-            first_frame += 2 * len(magnitudes)  # no frame is a neighbour of a frame in another window
+        samples, first_frame = [], 0
+        chosen = choose_windows(self._scaling.loudness(range_db))
+        windows = [self.windows[index] for index in chosen]
+        sample = partial(self._sample_window, range_db, by_blocks, MAX_CLUSTERING_EMBEDDINGS // len(windows))
+        for index, window, (hidden, active) in zip(chosen, windows, in_parallel(sample, windows), strict=True):
+            self._hidden[window] = hidden
+            samples.append(active._replace(frames=first_frame + active.frames))
+            first_frame += 2 * self._scaling.n_frames(index)  # no frame is a neighbour of a frame in another window
+            self._advance(window, HIDDEN_COST)
         return ActiveBins(*map(np.concatenate, zip(*samples, strict=True)))
 
-    def _separate_window(self, window: Window) -> np.ndarray:
-        """Return the voices of a window and its context, `[S, C, n]`; remember activity and details."""
+    def _sample_window(self, range_db: float, by_blocks: bool, most: int,
+                       window: Window) -> tuple[np.ndarray, ActiveBins]:
+        """Return the outputs of the hidden layers, and about `most` active bins of the window's own frames."""
+        peak, own, magnitudes = self._scaling.peak, self._own_frames(window), self._reader.magnitudes(window)
+        hidden, of_own = hidden_outputs(self._model, self._scaling(magnitudes)), magnitudes[own]
+        without_events = of_own.max(axis=1, keepdims=True) <= peak
+        places = np.argwhere(without_events & active_bins(of_own, range_db, peak))
+        if by_blocks:
+            places = places[thin_blocks(places[:, 0], most)]
+        elif len(places) > most:
+            places = places[np.random.default_rng(0).choice(len(places), most, replace=False)]
+        frames, bins = places.T
+        embeddings = embeddings_of_bins(self._model, hidden, len(magnitudes), own.start + frames, bins)
+        return hidden, ActiveBins(embeddings, of_own[frames, bins], frames, bins)
+
+    def _separate_window(self, window: Window) -> SeparatedWindow:
+        """Separate a window and its context."""
         signals, own = self._reader.read(window), self._own_frames(window)
         self._reader.forget(window)
-        masks, embeddings = self._masks(window, signals)
+        n_kept = self._n_kept_frames(window, len(signals.magnitudes[own]))
+        masks, embeddings = self._masks(window, signals, with_embeddings=n_kept > 0)
         mean_magnitudes = np.abs(signals.spectrograms).mean(axis=0)
-        self._activity.append(SpeakerActivity.from_masks(
-            masks[:, own], mean_magnitudes[own], frame_seconds(self._front_end), first_frame_seconds(self._front_end)))
-        n_kept = sum(len(part.magnitudes) for part in self._details)
-        missing = round(self._keep_seconds / frame_seconds(self._front_end)) - n_kept
-        if missing > 0:
-            self._details.append(SpectralDetails(
-                masks[:, own][:, :missing].copy(), signals.magnitudes[own][:missing].copy(),
-                None if embeddings is None else embeddings[own][:missing].copy()))
+        activity = SpeakerActivity.from_masks(masks[:, own], mean_magnitudes[own], frame_seconds(self._front_end),
+                                              first_frame_seconds(self._front_end))
+        details = None
+        if n_kept:
+            details = SpectralDetails(masks[:, own][:, :n_kept].copy(), signals.magnitudes[own][:n_kept].copy(),
+                                      None if embeddings is None else embeddings[own][:n_kept].copy())
         if self._embeds and not self._binary_masks:
             final = self._model.final_masks(self._reader.mixed_spectrogram(signals), masks)
         else:
             final = masks
-        return synthesise_voices(self._front_end, final, masks, signals, self._recording.sample_rate_hz)
+        voices = synthesise_voices(self._front_end, final, masks, signals, self._recording.sample_rate_hz)
+        return SeparatedWindow(voices, activity, details)
 
-    def _masks(self, window: Window, signals: WindowSignals) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return masks `[S, T, F]` of a window and the embeddings `[T, F, K]` that they come from, if any."""
-        embeddings = None
+    def _masks(self, window: Window, signals: WindowSignals,
+               with_embeddings: bool) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return masks `[S, T, F]` of a window and, if wanted, the embeddings `[T, F, K]` that they come from."""
+        embeddings, n_frames = None, len(signals.magnitudes)
         if self._embeds:
-            hidden = self._hidden.get(window)
-            hidden = self._hidden_outputs(window, signals.magnitudes) if hidden is None else hidden
-            embeddings = embeddings_of_hidden(self._model, hidden, len(signals.magnitudes))
-            masks = self._model.masks_from_centroids(embeddings, self.speakers.centroids)
+            hidden, centroids = self._hidden.get(window), self.speakers.centroids
+            assert centroids is not None
+            if hidden is None:
+                hidden = hidden_outputs(self._model, self._scaling(signals.magnitudes))
+            if with_embeddings:
+                embeddings = embeddings_of_hidden(self._model, hidden, n_frames)
+            masks = masks_of_hidden(self._model, hidden, n_frames, centroids)
         else:
             masks = self._model.masks(mix(signals.resampled), self.speakers.n_speakers)
         if self._binary_masks:
             masks = (masks.argmax(axis=0) == np.arange(len(masks))[:, None, None]).astype(np.float32)
         return masks, embeddings
 
-    def _hidden_outputs(self, window: Window, magnitudes: np.ndarray) -> np.ndarray:
-        """Run the hidden layers on the magnitudes `[T, F]` of a window."""
-        hidden = hidden_outputs(self._model, self._scaling(magnitudes))
-        self._advance(window, HIDDEN_COST)
-        return hidden
+    def _n_kept_frames(self, window: Window, n_frames: int) -> int:
+        """Return how many of the own frames of a window are within the first `keep_seconds`."""
+        frames = frame_seconds(self._front_end)
+        before = round(window.start / self._recording.sample_rate_hz / frames)
+        return min(max(round(self._keep_seconds / frames) - before, 0), n_frames)
 
     def _own_frames(self, window: Window) -> slice:
         """Return the slice of a window's frames that excludes the frames of its context."""

@@ -153,14 +153,11 @@ def find_people(people: Mapping[str, VoiceDescription], voices: Sequence[VoiceDe
     centroids = np.stack([voice.centroid for voice in voices])
     enrolled = np.stack([_direction(person.centroid, centroids.shape[1]) for person in people.values()])
     similarity = enrolled @ (centroids / np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-12)).T
-    described = all(person.counts is not None for person in people.values())
-    if verification is not None and described:
+    if verification is not None:
         scores = verification.logits([*people.values()], voices)
-    elif threshold is not None:
-        verification, scores = None, similarity - threshold
     else:
-        raise UserError("this model recognises people by more than an embedding; give recordings of the person "
-                        "(`enroll`) in place of an embedding (`enrolled`).")
+        assert threshold is not None  # `Separator` refuses models without either
+        scores = similarity - threshold
     found = []
     for name, voice, of_person, cosines in zip(people, assign_voices(scores), scores, similarity, strict=True):
         score = of_person.max() if voice is None else of_person[voice]
@@ -200,5 +197,5 @@ def _direction(embedding: np.ndarray, size: int) -> np.ndarray:
     length = np.linalg.norm(embedding)
     if embedding.shape != (size,) or not 0 < length < np.inf:
         raise UserError(f"an embedding of shape {embedding.shape} and length {length:g} is not that of a speaker; "
-                        f"give {size} numbers of Separator.speaker_embedding with this model.")
+                        f"give {size} numbers: describe the person with this model (Separator.describe_person).")
     return embedding / length

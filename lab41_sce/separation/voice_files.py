@@ -104,8 +104,9 @@ def _describe(separation: Separation, recording: Recording, voices: Sequence[Pat
     if separation.count:
         described["count"] = {"why": str(separation.count), "cluster_variances": separation.count.cluster_variances,
                               "probabilities": separation.count.probabilities}
-    if separation.similarity is not None:
-        described["enrolled"] = {"found": separation.enrolled_found, "similarity": separation.similarity.tolist()}
+    if separation.people:
+        first = separation.people[0]
+        described["enrolled"] = {"found": first.present, "similarity": first.similarity}
         described["people"] = [asdict(person) | {"voice": None if person.voice is None else voices[person.voice].name}
                                for person in separation.people]
     return described

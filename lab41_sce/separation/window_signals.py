@@ -6,6 +6,7 @@ Separation needs a window up to three times. Windows of short recordings are kep
 beyond it are read again, so that memory does not grow with the length of a recording.
 """
 
+from threading import RLock
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.windows import Window
 from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 
-MAX_KEPT_BYTES = 256_000_000  # about 10 minutes of one channel
+MAX_KEPT_BYTES = 64_000_000  # about 3 minutes of one channel
 
 
 class WindowSignals(NamedTuple):
@@ -36,10 +37,14 @@ class WindowSignals(NamedTuple):
 
 
 class WindowReader:
-    """Read, resample and transform the windows of a recording for the front end of a model."""
+    """Read, resample and transform the windows of a recording for the front end of a model.
+
+    Several threads can read different windows at once. The recording itself is read by one thread at a time.
+    """
 
     def __init__(self, recording: Recording, front_end: NumpyFrontEnd):
         self.recording, self.front_end = recording, front_end
+        self._lock = RLock()
         self._bytes_left: float = MAX_KEPT_BYTES
         self._kept: dict[Window, WindowSignals] = {}
 
@@ -52,9 +57,10 @@ class WindowReader:
         spectrograms = self.front_end.spectrogram(resampled)
         magnitudes = np.abs(spectrograms[0]) if len(samples) == 1 else self._mixed_magnitudes(samples)
         signals = WindowSignals(samples, resampled, spectrograms, magnitudes)
-        if self._size(window) <= self._bytes_left:
-            self._bytes_left -= self._size(window)
-            self._kept[window] = signals
+        with self._lock:
+            if self._size(window) <= self._bytes_left:
+                self._bytes_left -= self._size(window)
+                self._kept[window] = signals
         return signals
 
     def magnitudes(self, window: Window) -> np.ndarray:
@@ -71,19 +77,22 @@ class WindowReader:
 
     def forget(self, window: Window) -> None:
         """Free the memory of a window that is not needed again."""
-        if self._kept.pop(window, None):
-            self._bytes_left += self._size(window)
+        with self._lock:
+            if self._kept.pop(window, None):
+                self._bytes_left += self._size(window)
 
     def _samples(self, window: Window) -> np.ndarray:
         """Read a window and its context without the constant offset of each channel: float32 `[C, n]`."""
-        return self.recording.read(window.context_start, window.context_stop) - self.recording.offset
+        with self._lock:
+            return self.recording.read(window.context_start, window.context_stop) - self.recording.offset
 
     def _mixed_magnitudes(self, samples: np.ndarray) -> np.ndarray:
         """Mix the channels, `[C, n]`, and return the magnitudes; note once that channels cancel each other."""
         weights = mixing_weights([samples.T])
         note = "the channels cancel each other; the masks come from the loudest instead of their mean"
-        if len(weights) > 1 and weights.max() == 1 and note not in self.recording.notes:
-            self.recording.notes.append(note)
+        with self._lock:
+            if len(weights) > 1 and weights.max() == 1 and note not in self.recording.notes:
+                self.recording.notes.append(note)
         return np.abs(self.front_end.spectrogram(self._resample(mix(samples, weights))))
 
     def _resample(self, signal: np.ndarray) -> np.ndarray:

@@ -97,12 +97,28 @@ def test_a_full_disk_leaves_no_incomplete_file(tmp_path, suffix):
     for missing in (200, len(before) // 2, len(before)):
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) - missing, unlimited[1]))
         try:
-            with pytest.raises(UserError, match="File too large"), audio.open_writers(
+            with pytest.raises(UserError, match=f"^voice{suffix} could not .* .File too large"), audio.open_writers(
                     [path], 16000, 1, len(signal)) as write:
                 write(signal[None, None])
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
         assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".m4a"])
+def test_a_single_file_is_complete_or_the_full_disk_is_named(tmp_path, suffix):
+    path, signal = tmp_path / f"voice{suffix}", np.random.default_rng(0).standard_normal(160000).astype(np.float32) / 5
+    audio.write(path, signal, 16000)
+    before = path.read_bytes()
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for missing in (200, len(before) // 2, len(before)):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) - missing, unlimited[1]))
+        try:
+            with pytest.raises(UserError, match="File too large"):
+                audio.write(path, signal, 16000)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+        assert path.read_bytes() == before
 
 
 def test_files_without_a_length_are_refused(tmp_path):

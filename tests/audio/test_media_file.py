@@ -70,8 +70,10 @@ def test_a_stream_is_chosen_by_its_number(tmp_path):
     with pytest.raises(UserError, match="has 2 streams of sound and no stream 3; choose --stream 1 to 2"):
         Recording.open(path, stream=3)
     soundfile.write(tmp_path / "one.flac", signals[0], rate_hz)
-    with pytest.raises(UserError, match="choose --stream 1"):
-        Recording.open(tmp_path / "one.flac", stream=2)
+    write_media(tmp_path / "one.mkv", "flac", rate_hz, signals[:1])
+    for name in ("one.flac", "one.mkv"):
+        with pytest.raises(UserError, match=f"{name} has one stream of sound; leave out --stream"):
+            Recording.open(tmp_path / name, stream=2)
 
 
 def test_damaged_files_give_what_can_be_decoded_or_one_sentence(tmp_path, capfd):

@@ -31,7 +31,9 @@ def test_a_complete_subset_needs_no_connection(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
-    (["dev-clena"], "error: there is no LibriSpeech subset 'dev-clena' to download; choose from dev-clean, "),
+    (["dev-clean", "dev-clena"], "error: there is no dev-clena to download; did you mean dev-clean?"),
+    (["libri2mix_test"], "error: there is no libri2mix_test to download; did you mean libri2mix_test-clean?"),
+    (["xyz"], f"error: there is no xyz to download; choose from {', '.join([*ARCHIVES, *LIBRIMIX_METADATA])}."),
     (["dev-clean", "--mirror", "example.org"], "error: --mirror example.org is not a URL"),
 ])
 def test_mistakes_are_reported_in_one_sentence(tmp_path, arguments, sentence, capsys):

@@ -67,7 +67,7 @@ def test_an_engine_that_is_not_installed_is_reported(monkeypatch, tmp_path, caps
     monkeypatch.setitem(sys.modules, "ray", None)
     audio.write(tmp_path / "a.wav", np.zeros(100), 8000)
     assert score.main([str(tmp_path)] * 3 + ["--out", str(tmp_path / "s.csv"), "--parallel-backend", "ray"]) == 1
-    assert 'ray is not installed; pip install "lab41_sce[ray]"' in capsys.readouterr().err
+    assert 'ray is not installed; pip install ray, or choose loky.' in capsys.readouterr().err
 
 
 def test_no_mean_is_printed_if_nothing_could_be_scored(folder, capsys):
@@ -76,6 +76,23 @@ def test_no_mean_is_printed_if_nothing_could_be_scored(folder, capsys):
     assert score.main([*command, str(folder / "empty"), "--out", str(folder / "none.csv"), "--jobs", "1"]) == 1
     printed = capsys.readouterr()
     assert printed.err.count("error: ") == 4 and not printed.out
+
+
+@pytest.mark.parametrize("absent", [0, 1, 2])
+def test_a_path_that_does_not_exist_is_named(folder, absent, capsys):
+    paths = [str(folder / name) for name in ("mixtures", "references", "voices")]
+    paths[absent] = str(folder / "absent")
+    assert score.main([*paths, "--out", str(folder / "none.csv"), "--jobs", "1"]) == 1
+    error = capsys.readouterr().err
+    assert error == f"error: {folder / 'absent'}: no such file or folder; give mixtures, references and voices.\n"
+    assert not (folder / "none.csv").exists()
+
+
+def test_an_absent_baseline_is_reported_before_any_work(folder, capsys):
+    paths = [str(folder / name) for name in ("mixtures", "references", "voices")]
+    assert score.main([*paths, "--baseline", "absent", "--out", str(folder / "none.csv"), "--jobs", "1"]) == 1
+    assert capsys.readouterr().err.startswith("error: --baseline absent is no folder; ")
+    assert not (folder / "none.csv").exists()
 
 
 @pytest.mark.parametrize("jobs", ["0", "-2"])

@@ -23,6 +23,9 @@ def test_a_list_selects_utterances_from_all_subsets(corpus_root, tmp_path):
     pd.DataFrame({"utterance": [*wanted, "5-5-5555"]}).to_csv(tmp_path / "list.csv", index=False)
     with pytest.raises(UserError, match="1 of the 3 .* 5-5-5555"):
         load_corpus(root, ["train", "other"], utterances=tmp_path / "list.csv")
+    (tmp_path / "list.csv").write_text("name\n101-7-0001\n")
+    with pytest.raises(UserError, match=r"list\.csv cannot be read .*expected but not found.*a column 'utterance'"):
+        load_corpus(root, ["train"], utterances=tmp_path / "list.csv")
 
 
 def test_missing_parts_are_named_in_the_error(corpus_root, tmp_path):

@@ -115,7 +115,7 @@ def test_the_published_metadata_are_read(tmp_path, n_speakers):
 
 def test_a_missing_utterance_is_named(librispeech):
     (librispeech / "test-clean/202/1/202-1-0001.flac").unlink()
-    with pytest.raises(UserError, match=r"202-1-0001\.flac"):
+    with pytest.raises(UserError, match=r"202-1-0001\.flac is missing; restore the file, or leave out its mixture"):
         load(librispeech)
 
 
@@ -125,11 +125,12 @@ def test_another_sample_rate_is_refused(librispeech):
         load(librispeech)
 
 
-def test_a_source_that_ends_early_is_named(librispeech):
+def test_a_source_that_ends_early_is_named_once(librispeech, caplog):
     path = librispeech / "test-clean/202/1/202-1-0001.flac"
     path.write_bytes(path.read_bytes()[:20000])
-    with pytest.raises(UserError, match=r"202-1-0001\.flac"):
+    with pytest.raises(UserError, match=r"202-1-0001\.flac ends after \d+ of \d+ samples; restore the file"):
         load(librispeech).mixtures[0].read()
+    assert not caplog.text  # nothing about the part that can be read
 
 
 def test_noisy_mixtures_need_the_noise(librispeech):
@@ -143,8 +144,9 @@ def test_noisy_mixtures_need_the_noise(librispeech):
 @pytest.mark.parametrize("text", ["", "mixture_ID\nx\n", "a,b\n1,2\n"])
 def test_another_table_is_no_metadata(librispeech, text):
     (librispeech / "other.csv").write_text(text)
-    with pytest.raises(UserError, match=r"other\.csv cannot be read as metadata of Libri2Mix"):
+    with pytest.raises(UserError, match=r"other\.csv cannot be read as metadata of Libri2Mix") as caught:
         load(librispeech, metadata=librispeech / "other.csv")
+    assert "Index(" not in str(caught.value) and "dtype" not in str(caught.value)
 
 
 def test_a_repeated_mixture_is_named(librispeech):

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from lab41_sce.demo import downloads, drawing, markup, player, results, sounds
-from lab41_sce.demo.results import Choices, Person, separate_sound
+from lab41_sce.demo.results import Choices, separate_sound
 from lab41_sce.demo.sessions import Job, Stopped, Visitors
 from lab41_sce.demo.sounds import Limits, Sound, make_mixture
 from lab41_sce.demo.systems import FACTORISATION, Systems
@@ -187,22 +187,29 @@ def shipped():
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_person_comes_first_under_the_own_name(shipped, index, tmp_path):
     """The sound in which a person talks alone is another sentence."""
-    speaker, name = (WOMAN, MAN)[index], "<Anna> & co"
+    speaker, name = (WOMAN, MAN)[index], "Anna & co"
     alone = Sound(make_mixture(WOMAN, MAN, 0.0, sentence=4).sources[index], 10000, "alone")
     mixture = make_mixture(WOMAN, MAN, 0.0, sentence=1)
-    found = separate_sound(mixture, Choices(shipped.names[0], 2, person=Person(name, alone)), shipped)
+    found = separate_sound(mixture, Choices(shipped.names[0], 2, people={name: alone}), shipped)
     assert found.names == [name, "Voice 2"] and found.true_voices() == [index, 1 - index]
     assert mixture.source_names[index] == f"speaker {speaker}"
-    assert "&lt;Anna&gt; &amp; co is the first voice." in markup.verdict(found)
-    assert 'aria-label="&lt;Anna&gt; &amp; co"' in markup.voices(found, tmp_path)
-    lost = replace(found, separation=replace(found.separation, enrolled_found=False))
-    assert lost.names == ["Voice 1", "Voice 2"] and "&lt;Anna&gt; &amp; co was not found" in markup.verdict(lost)
+    [anna] = found.separation.people
+    assert 0.5 < anna.probability < 1
+    assert f"<p>Anna &amp; co is present (probability {anna.probability:.0%}).</p>" in markup.verdict(found)
+    assert 'aria-label="Anna &amp; co"' in markup.voices(found, tmp_path)
+    absent = replace(anna, present=False, probability=0.04)
+    lost = replace(found, separation=replace(found.separation, people=(absent,)))
+    assert lost.names == ["Voice 1", "Voice 2"]
+    assert "<p>Anna &amp; co is not present (probability 4%).</p>" in markup.verdict(lost)
 
 
-def test_a_person_who_is_silent_is_refused(shipped):
-    silent = Person("Anna", Sound(np.zeros(20000, np.float32), 10000, "silence"))
-    with pytest.raises(UserError, match="the recording of Anna is silent; give a few seconds"):
-        separate_sound(make_mixture(WOMAN, MAN, 0.0), Choices(shipped.names[0], 2, person=silent), shipped)
+@pytest.mark.parametrize(("name", "words"), [("Anna", "the recording of Anna is silent; give a few seconds"),
+                                             ("<b>", "the name '<b>' contains '<'; give a name"),
+                                             ("2", "the name '2' is a number")])
+def test_people_who_cannot_be_enrolled_are_refused(shipped, name, words):
+    silent = {name: Sound(np.zeros(20000, np.float32), 10000, "silence")}
+    with pytest.raises(UserError, match=words):
+        separate_sound(make_mixture(WOMAN, MAN, 0.0), Choices(shipped.names[0], 2, people=silent), shipped)
 
 
 def test_one_voice_has_captions_too(systems):
@@ -411,7 +418,13 @@ def test_the_page_shows_mistakes_as_sentences(systems, tmp_path):
     status, preview = page.layout.status, page.layout.preview
     settings = "2", systems.names[0], SOFT
     *_, last = page.separate(OWN, None, None, None, 0, 1, None, None, *settings, None, "", visitor)
-    assert "there is no recording" in last[status]
+    assert "there is no recording" in last[status] and "there is no recording" in last[page.layout.verdict]
+    for message, sentence in (("HTTP 415: a.wav is not audio.", "</b> a.wav is not audio.<"),
+                              ('File(s) exceed the maximum allowed size of 19 MB: "a.wav"',
+                               "</b> a.wav has more than 20 MB, and this page accepts at most 20 MB; shorten it")):
+        refused = page.refuse(message, visitor)
+        assert sentence in refused[status] and sentence in refused[page.layout.verdict]
+        assert not refused[page.layout.sounds]
     file = page.visitors.new_upload("talk.wav")
     soundfile.write(file, np.ones(16000), 8000)
     chosen = page.choose(OWN, None, None, None, 0, 1, str(file), None, visitor)

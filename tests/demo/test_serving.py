@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 import threading
 import time
@@ -165,7 +166,8 @@ def test_a_recording_is_an_upload_and_no_other_file(served, tmp_path):
         for own, person in ((recording, None), (None, recording)):
             outputs = client.call("separate", OWN, None, None, None, 0, 1, own, None, "2", FACTORISATION, SOFT, person,
                                   "Anna")
-            assert "upload it again" in outputs[0] or "no request of the page" in outputs[0]
+            sentence = json.loads(outputs[0])["error"]  # the form that Gradio shows
+            assert "upload it again" in sentence or "no request of the page" in sentence
         assert stored(visitors) == before
     assert "Press Separate" in client.check(upload)
     client.call("leave")

@@ -1,12 +1,13 @@
 """Error rates of known turns, worked out by hand; RTTM and JSON files are read."""
 
 import json
+import math
 
 import pandas as pd
 import pytest
 
 from lab41_sce.errors import UserError
-from lab41_sce.evaluation.diarisation import read_turns, score_turns, summarise_turns
+from lab41_sce.evaluation.diarisation import compare_turns, read_turns, score_turns, summarise_turns
 from lab41_sce.separation.activity import rttm
 
 TRUE = [("ann", 0.0, 5.0), ("bob", 5.0, 10.0)]
@@ -60,6 +61,33 @@ def test_the_rate_of_a_set_is_all_errors_over_all_speech():
     assert row["low"] == pytest.approx(5 / 90) and row["high"] == pytest.approx(0.5)
 
 
+def turns_of(system, missed):
+    """Make scores of recordings with 10, 20, 30, ... s of speech and some missed seconds."""
+    return pd.DataFrame([{"recording": f"r{number}", "system": system, "collar_seconds": 0.0, "total": 10.0 * number,
+                          "missed": seconds, "false_alarm": 0.0, "confusion": 0.0, "jer": seconds / (10 * number)}
+                         for number, seconds in enumerate(missed, start=1)])
+
+
+def test_differences_are_paired_by_recording():
+    """The second system misses 5 % of each recording more; the recordings differ by far more than the systems."""
+    base = turns_of("first", [1, 12, 0, 20])
+    other = turns_of("second", [1.5, 13, 1.5, 22]).sample(frac=1, random_state=1)  # in another order
+    row, = compare_turns(pd.concat([base, other]), "first").to_dict("records")
+    assert row["system"] == "second" and row["n"] == 4
+    assert [row[name] for name in ("der", "low", "high", "jer")] == pytest.approx([0.05] * 4)
+    of_first, = summarise_turns(base.rename(columns={"system": "set"})).to_dict("records")
+    assert of_first["high"] - of_first["low"] > 0.3
+    assert compare_turns(base, "first").empty
+
+
+def test_one_recording_has_no_interval():
+    scores = pd.concat([turns_of("first", [1]), turns_of("second", [2])])
+    row, = compare_turns(scores, "first").to_dict("records")
+    assert row["der"] == pytest.approx(0.1) and math.isnan(row["low"]) and math.isnan(row["high"])
+    of_one = summarise_turns(scores.rename(columns={"system": "set"}))
+    assert of_one["der"].tolist() == pytest.approx([0.1, 0.2]) and of_one[["low", "high"]].isna().all(axis=None)
+
+
 def test_files_of_both_formats_give_the_same_turns(tmp_path):
     segments = [[(0.0, 1.5), (4.0, 5.0)], [(1.0, 2.25)]]
     (tmp_path / "talk.rttm").write_text(rttm("talk", segments), "utf-8")
@@ -70,9 +98,14 @@ def test_files_of_both_formats_give_the_same_turns(tmp_path):
     assert sorted(read_turns(tmp_path / "talk.json")["talk"]) == sorted(turns["talk"])
 
 
-@pytest.mark.parametrize(("name", "text"), [("a.rttm", "SPEAKER a 1 zero 1"), ("a.json", "{}"), ("none.rttm", None)])
+@pytest.mark.parametrize(("name", "text"), [
+    ("a.rttm", "SPEAKER a 1 zero 1"), ("a.json", "{}"), ("none.rttm", None),
+    ("nan.rttm", "SPEAKER a 1 nan 1 <NA> <NA> ann <NA> <NA>"),
+    ("back.rttm", "SPEAKER a 1 2 -1 <NA> <NA> ann <NA> <NA>"),
+    ("before.rttm", "SPEAKER a 1 -2 1 <NA> <NA> ann <NA> <NA>")])
 def test_other_files_are_refused_in_a_sentence(tmp_path, name, text):
     if text is not None:
         (tmp_path / name).write_text(text, "utf-8")
-    with pytest.raises(UserError, match="cannot be read as"):
+    with pytest.raises(UserError, match="cannot be read as") as caught:
         read_turns(tmp_path / name)
+    assert "Error(" not in str(caught.value)

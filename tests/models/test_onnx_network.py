@@ -13,10 +13,9 @@ import pytest
 from models.test_export import METHODS, trained, with_layer_norm
 
 from lab41_sce.errors import UserError
-from lab41_sce.models import onnx_network
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.mask_estimation import AttractorMasks, EmbeddingMasks, SegmentMasks
-from lab41_sce.models.onnx_network import load_onnx_model, n_threads
+from lab41_sce.models.onnx_network import load_onnx_model
 from lab41_sce.pretrained import MODEL
 from lab41_sce.separation.calibration_file import weights_checksum
 from lab41_sce.separation.separator import Separator
@@ -106,19 +105,6 @@ def test_an_exported_waveform_model_is_that_of_the_file(tmp_path):
     Separator.load(saved(model, tmp_path)).to_saved_model(tmp_path / "exported")
     exported = tf.saved_model.load(tmp_path / "exported")
     np.testing.assert_allclose(exported.serve(SIGNAL[None]), model.predict_on_batch(SIGNAL[None]), atol=1e-5)
-
-
-@pytest.mark.parametrize(("given", "expected"), [("3", 3), ("1", 1)])
-def test_the_number_of_threads_is_that_of_the_environment(given, expected, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", given)
-    assert n_threads() == expected
-
-
-@pytest.mark.parametrize("given", ["", "0", "many"])
-def test_otherwise_there_is_a_thread_for_each_core(given, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", given)
-    monkeypatch.setattr(onnx_network.os, "sched_getaffinity", lambda process: {0, 1, 2, 5}, raising=False)
-    assert n_threads() == 4
 
 
 def changed(file, tmp_path, change_config=None, change_weights=None):

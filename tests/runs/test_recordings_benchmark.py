@@ -7,6 +7,7 @@ import soundfile
 from lab41_sce.commands import benchmark
 from lab41_sce.errors import UserError
 from lab41_sce.examples import FOLDER
+from lab41_sce.reporting.benchmark_report import write_recordings_report
 from lab41_sce.runs import recordings_benchmark
 from lab41_sce.runs.recordings_benchmark import (
     DiarisationSystem,
@@ -41,13 +42,31 @@ def folder(tmp_path):
 def test_turns_of_another_program_are_scored(folder):
     recordings = load_recordings(folder / "sessions", folder / "true.rttm")
     assert [recording.n_speakers for recording in recordings] == [2, 3]
-    scores, summary = score_recordings(folder, recordings, build_diarisation_systems([f"other={folder / 'found'}"]))
+    systems = build_diarisation_systems([f"other={folder / 'found'}"])
+    scores, summary, differences = score_recordings(folder, recordings, systems)
     exact = scores[scores["collar_seconds"] == 0].set_index("recording")
     assert exact.loc["first", "der"] == 0 and exact.loc["second", "der"] == pytest.approx(0.5)
     assert list(exact["speakers"]) == [2, 3] and list(exact["counted"]) == [2, 2]
     row = summary[summary["collar_seconds"] == 0].iloc[0]
     assert (row["system"], row["n"], row["right"], row["within_one"]) == ("other", 2, 1, 2)
     assert row["der"] == pytest.approx(0.25)  # 2 of 8 s
+    assert differences.empty  # of a single system
+
+
+def test_systems_are_compared_on_the_same_recordings(folder):
+    """The second system finds the true turns, the first one misses 2 of 8 s, all in the second recording."""
+    (folder / "right").mkdir()
+    (folder / "true.rttm").rename(folder / "right/all.rttm")
+    recordings = load_recordings(folder / "sessions", folder / "right")
+    systems = build_diarisation_systems([str(folder / "found"), str(folder / "right")])
+    _, summary, differences = score_recordings(folder, recordings, systems)
+    assert list(differences["system"]) == ["right", "right"] and list(differences["collar_seconds"]) == [0, 0.25]
+    assert differences["der"].iloc[0] == pytest.approx(-0.25) and list(differences["n"]) == [2, 2]
+    assert differences["low"].iloc[0] == pytest.approx(-0.5) and differences["high"].iloc[0] == 0
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "differences.csv"), differences)
+    text = write_recordings_report(folder, summary, differences, "found")
+    assert "Differences from found" in text and "-25.0 [-50.0, 0.0]" in text
+    assert "-25.0 {[}-50.0, 0.0]" in (folder / "table.tex").read_text("utf-8")
 
 
 def test_a_recording_is_not_separated_twice(folder):

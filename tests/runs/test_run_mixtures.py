@@ -61,6 +61,8 @@ def test_the_number_of_mixtures_and_the_corpus(run):
     ("evaluation.csv", None, "evaluation.csv cannot be read"),
     ("config.yaml", None, "config.yaml cannot be read"),
     ("config.yaml", "{seed: many, training: {updates: 1}}", "seed=many is not possible"),
+    ("config.yaml", "{corpus: {root: /absent, subsets: [a], unseen_subsets: [b]}, training: {updates: 1}}",
+     "config.yaml: corpus.root=/absent is not a folder"),
 ])
 def test_a_damaged_run_is_reported_in_one_sentence(run, file, text, message):
     (run[0] / file).unlink()

@@ -52,10 +52,9 @@ def test_the_enrolled_person_comes_first(hz):
     low_and_high = separator()
     mixture = Recording.of(tone(300, 3) + tone(3000, 3), RATE_HZ)
     alone = tone(hz + 50, 2, [(0, 1)]) + tone(1.5 * hz, 2, [(1, 2)])
-    person = low_and_high.speaker_embedding(Recording.of(alone, RATE_HZ))
-    result = low_and_high.separate(mixture, n_speakers=2, enrolled=person)
-    voices = result.voices[:, 0]
-    assert result.enrolled_found and result.similarity[0] > 0.9 > result.similarity[1]
+    result = low_and_high.separate(mixture, n_speakers=2, enroll={"Ann": [alone]})
+    voices, [ann] = result.voices[:, 0], result.people
+    assert ann.present and ann.similarity[0] > 0.9 > ann.similarity[1] and result.names == ["Ann", "2"]
     assert power_at(voices[0], hz) > 0.9 > 0.1 > power_at(voices[1], hz)
 
 

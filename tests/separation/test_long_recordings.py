@@ -39,6 +39,19 @@ def test_a_talk_is_found_anywhere(n_windows, place):
     np.testing.assert_allclose(np.sort(stream.speakers.centroids[:, :2], axis=0), [[0, 0], [1, 1]], atol=0.02)
 
 
+def test_several_threads_and_one_give_the_same_voices(monkeypatch):
+    recording = np.random.default_rng(1).standard_normal(round(5.5 * WINDOW_SECONDS * RATE_HZ)).astype(np.float32)
+    voices = []
+    for threads in ("1", "3"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        stream = separator(window_seconds=WINDOW_SECONDS).open(Recording.of(recording, RATE_HZ), 2, keep_seconds=4.0)
+        voices.append(np.concatenate([*stream], axis=-1))
+        details = stream.result().details
+        assert details.masks.shape[1] == len(details.magnitudes) == len(details.embeddings)
+        assert abs(len(details.magnitudes) * FrontEnd().hop_length / RATE_HZ - 4.0) < 0.02
+    np.testing.assert_allclose(voices[0], voices[1], atol=1e-5)
+
+
 def test_two_people_who_never_speak_in_the_same_window_are_found():
     recording = faint_noise(60 * WINDOW_SECONDS)
     for window, hz in ((7, LOW_HZ), (52, HIGH_HZ)):

@@ -92,28 +92,9 @@ def test_a_file_with_channels_of_opposite_signs_is_separated_as_one_of_them(tiny
 def test_a_person_is_enrolled_from_channels_of_opposite_signs(tiny_model):
     tiny_model.verification_threshold, signal = 0.5, hum(150, 2, 10000, np.random.default_rng(0))
     separator = Separator(tiny_model)
-    expected, found = (separator.speaker_embedding(Recording.of(channels, 10000))
+    expected, found = (separator.describe_person([Recording.of(channels, 10000)]).centroid
                        for channels in (signal, np.stack([signal, -signal])))
     np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("factor", [0.5, 3.0])
-def test_the_length_of_an_embedding_does_not_matter(tiny_model, factor):
-    """Such as that of the mean of two embeddings: similarities are cosines."""
-    tiny_model.verification_threshold, signal = 0.5, hum(150, 2, 10000, np.random.default_rng(0))
-    separator = Separator(tiny_model)
-    embedding = separator.speaker_embedding(Recording.of(signal, 10000))
-    expected, found = (separator.separate(signal, 10000, 2, enrolled=enrolled)
-                       for enrolled in (embedding, factor * embedding))
-    np.testing.assert_allclose(found.similarity, expected.similarity, atol=1e-6)
-    assert found.enrolled_found == expected.enrolled_found
-
-
-@pytest.mark.parametrize("embedding", [np.zeros(3), np.full(3, np.nan), np.ones(7), np.ones((1, 3))])
-def test_what_is_no_embedding_is_refused(tiny_model, embedding):
-    tiny_model.verification_threshold = 0.5
-    with pytest.raises(UserError, match="is not that of a speaker; give 3 numbers"):
-        Separator(tiny_model).separate(noise(1, 10000)[:, 0], 10000, 2, enrolled=embedding)
 
 
 def test_a_file_has_its_own_rate(tiny_model, tmp_path):
@@ -172,7 +153,7 @@ def test_saved_models_of_other_kinds_separate(kind, tmp_path):
     with pytest.raises(UserError, match="cannot count speakers"):
         separator.separate(signal, 8000, "auto")
     with pytest.raises(UserError, match="cannot find a person"):
-        separator.speaker_embedding(Recording.of(signal, 8000))
+        separator.separate(signal, 8000, 2, enroll={"Ann": [signal]})
     if kind == "kmeans":
         assert separator.separate(signal, 8000, 3).n_speakers == 3
     else:

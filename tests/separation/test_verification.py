@@ -94,13 +94,17 @@ def test_the_probability_depends_on_the_number_of_voices_that_was_measured(verif
     np.testing.assert_allclose(difference, 0.5 * counted)
 
 
-def test_an_embedding_is_compared_by_the_threshold(verification):
-    """The interface of earlier versions: `enrolled` is an embedding alone."""
-    voices = [replace(describe(verification, voice(TILTS[0])), centroid=centroid) for centroid in np.eye(3)[:2]]
-    [person] = find_people({"": VoiceDescription(np.array([0.0, 2.0, 0.0]))}, voices, verification, 0.5)
+def test_embeddings_are_compared_by_the_threshold():
+    """Of a model without a verification; the length of an embedding does not matter."""
+    voices = [VoiceDescription(centroid) for centroid in np.eye(3)[:2]]
+    [person] = find_people({"Ann": VoiceDescription(np.array([0.0, 2.0, 0.0]))}, voices, None, 0.5)
     assert (person.present, person.voice, person.probability) == (True, 1, None) and person.similarity == (0.0, 1.0)
-    with pytest.raises(UserError, match="give recordings of the person"):
-        find_people({"": VoiceDescription(np.ones(3))}, voices, verification, None)
+
+
+@pytest.mark.parametrize("embedding", [np.zeros(3), np.full(3, np.nan), np.ones(7), np.ones((1, 3))])
+def test_the_description_by_another_model_is_refused(embedding):
+    with pytest.raises(UserError, match="is not that of a speaker; give 3 numbers"):
+        find_people({"Ann": VoiceDescription(embedding)}, [VoiceDescription(np.ones(3))], None, 0.5)
 
 
 def test_a_silent_voice_is_nobodys(verification):

@@ -130,6 +130,25 @@ def test_degraded(shipped, tmp_path, monkeypatch):
     assert summary.query("condition == 'clean'")["before_db"].abs().max() < 3  # at 0 dB, before de-emphasis
 
 
+@pytest.mark.slow
+def test_calls(tmp_path, monkeypatch):
+    """Two halves of the people; in a call without cross-talk, each channel holds one person."""
+    import score_calls
+
+    monkeypatch.setattr(score_calls, "SECONDS", 20)
+    kept = [each for each in score_calls.conditions() if "no cross-talk, 10%" in each[0] or "one microphone" in each[0]]
+    monkeypatch.setattr(score_calls, "conditions", lambda: kept)
+    speakers = []
+    for half in ("tuning", "reported"):
+        call_main("score_calls", monkeypatch, EMBEDDED_ROOT, tmp_path / half, "--subset", "synthetic", "--half", half,
+                  "--per-condition", "3")
+        summary = pd.read_csv(tmp_path / half / "summary.csv")
+        assert summary[["a_person_on_each_channel", "noticed", "n"]].to_numpy().tolist() == [
+            ["yes", 3, 3], ["no", 0, 3], ["no", 0, 3]]
+        speakers.append({*pd.read_csv(tmp_path / half / "speakers.csv")["speaker"]})
+    assert not speakers[0] & speakers[1] and len(speakers[0] | speakers[1]) == 40
+
+
 @pytest.fixture
 def lists(shipped, tmp_path):
     """Make lists of short conversations of the unseen speakers."""

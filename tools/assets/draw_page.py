@@ -56,9 +56,9 @@ def unsure(page: Page, folder: Path) -> None:
 def error(page: Page, folder: Path) -> None:
     """Upload a recording that is too long."""
     _upload(page, _long_recording(folder, LONG_SECONDS + 30))
-    page.get_by_test_id("toast-body").wait_for()
+    page.locator("#status .failed", has_text="lasts").wait_for()
     page.get_by_role("button", name="Separate").click()
-    page.locator("#status .failed").wait_for()
+    page.locator("#result .failed", has_text="there is no recording").wait_for()
 
 
 def main(folder: Path) -> None:

@@ -84,7 +84,7 @@ def main() -> None:
             [person] = separation.people
             first, second = (abs(np.corrcoef(sources[0], voice)[0, 1]) for voice in separation.voices)
             rows.append({"mixture": row["mixture"], "kind": row["kind"], "speaker": speaker,
-                         "present": speaker == present[0], "similarity": float(separation.similarity[0]),
+                         "present": speaker == present[0], "similarity": person.similarity[0],
                          "probability": person.probability, "first": first > second, "found": person.present})
     scores = pd.DataFrame(rows)
     present, absent = scores[scores["present"]], scores[~scores["present"]]
