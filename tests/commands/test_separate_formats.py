@@ -96,7 +96,7 @@ def test_impossible_choices_are_refused(talk, tmp_path, capsys):
         ([talk, "--format", "m4a", "--rate", "9000"], "M4A: 7350, 8000"),
         ([talk, "--rate", "10"], "--rate 10 is not possible"),
         ([talk, "--stream", "0"], "--stream 0 is not possible"),
-        ([tmp_path / "one.m4a", "--stream", "2"], "has 1 stream of sound and no stream 2"),
+        ([tmp_path / "one.m4a", "--stream", "2"], "one.m4a has one stream of sound; leave out --stream"),
         (["https://example.org/a.mp3"], "'curl -LO https://example.org/a.mp3'"),
         ([talk, "--enroll", "https://example.org/a.mp3"], "is an address"),
     ):

@@ -195,9 +195,9 @@ def test_the_recipe_of_the_shipped_model_is_unchanged():
 
 def test_defaults_are_possible_and_reach_the_configuration():
     settings = check(compose_config(["training.updates=1", "seed=3"]))
-    assert settings.splits.seed == 3 and settings.run_dir == "runs/default_embedded"
+    assert settings.seed == 3 and settings.run_dir == "runs/default_embedded"
     for item in fields(Settings):
-        if item.name not in ("training", "splits", "seed", "run_dir"):
+        if item.name not in ("training", "seed", "run_dir"):
             chosen = getattr(settings, item.name)
             if item.name == "corpus":
                 assert chosen.root is None

@@ -15,7 +15,7 @@ LESS_CLOSE = {2: 0.23, 3: 0.74, 4: 0.03}
 
 def separation(count, n_speakers, low):
     zeros = np.zeros(1)
-    return Separation(8000, None, n_speakers, count, None, None, None,
+    return Separation(8000, None, n_speakers, count, None,
                       SpeakerActivity(np.zeros((n_speakers, 1)), zeros, zeros, 0.01, 0.0, 0.01), 0.5, None, low)
 
 
