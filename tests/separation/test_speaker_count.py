@@ -72,7 +72,7 @@ def active_bins(embeddings):
 @pytest.fixture
 def by_variance():
     """Return a classifier for which the number of clusters that explains the variance is the most probable."""
-    names = [f"magnitude_variance_{k}" for k in range(1, 5)]
+    names = [f"variance_{k}" for k in range(1, 5)]
     # With the variances of a good fit near log(0.1) and those of a bad one near log(0.5), the sums order the numbers.
     weights = [[-3.0 * (k >= n) + 3.0 * (k < n) for k in range(1, 5)] for n in range(1, 6)]
     return CountClassifier(0, names, [-1.4] * 4, [0.8] * 4, weights, [0.0] * 5, {})
