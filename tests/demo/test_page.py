@@ -42,8 +42,9 @@ AudioNode.prototype.connect = function (target, ...more) {
     }
     return connect.call(this, target, ...more);
 };"""
-SAMPLES = """([player, seconds]) => new Promise((resolve) => {
+SAMPLES = """([player, seconds]) => new Promise((resolve, reject) => {
     const position = document.querySelector(`${player} input[type=range]`), start = Number(position.value);
+    setTimeout(() => reject(new Error("The player does not play.")), 60000);
     const step = () => {
         if (position.value < start + seconds) return requestAnimationFrame(step);
         const samples = new Float32Array(meter.fftSize);
