@@ -61,8 +61,8 @@ def _serve(options: argparse.Namespace, folder: Path) -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "gradio":
             raise
-        raise UserError('the page needs Gradio, which is not installed; run pip install "lab41_sce[demo]" or '
-                        "make demo.") from None
+        raise UserError('the page needs Gradio, which is not installed; run make demo, or pip install ".[demo]" in '
+                        "the folder of the project.") from None
     systems = Systems(options.model, options.run)
     systems.load(systems.names[0])  # a model that cannot be loaded is reported before the page is served
     serve(Page(systems, Limits(options.max_megabytes, options.max_seconds), Visitors(folder)), options.host,
