@@ -15,8 +15,12 @@ EXPECTED = results/comparisons/reproduce/expected.csv
 # The tests that hold with every version: scores, features, masks, splits, mixtures, saved models
 NUMBERS = same_scores repeatable metrics bootstrap front_end clustering corpus librispeech splits speech mixture mixtures evaluation_set pretrained sce lstm
 
+# PyTorch and its metrics, and the tests that skip without them
+TORCH = torch==2.13.0 torchmetrics==1.9.0
+TORCH_TESTS = project/test_pytorch_page data/test_datasets evaluation/test_other_packages
+
 .DEFAULT_GOAL := help
-.PHONY: help venv reproduce figures demo bench torture test test-fast test-slow test-browser test-oldest coverage lint docs notebooks clean distclean
+.PHONY: help venv reproduce figures demo bench torture test test-fast test-slow test-browser test-torch test-oldest coverage lint docs notebooks clean distclean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -64,6 +68,11 @@ venv: .venv/.installed  ## install the package and its tools into .venv; repeate
 	@.venv-oldest/bin/python -m pip install -q -c constraints-oldest.txt -e ".[test]"
 	@touch $@
 
+# PyTorch lies beside the environment, so that all other tests run without it
+.torch/.installed: .venv/.installed
+	@.venv/bin/python -m pip install -q -c constraints.txt --upgrade --target .torch $(TORCH)
+	@touch $@
+
 reproduce: venv  ## train and score on the embedded corpus; resumes an interrupted run (from the beginning: ARGS="resume=false overwrite=true")
 	@.venv/bin/python -m lab41_sce.experiment +exp=reproduce run_dir=runs/reproduce resume=true $(ARGS)
 	@.venv/bin/python -m lab41_sce.article.timing --out runs/reproduce/timing.csv --batch 32 --rounds 3
@@ -98,6 +107,9 @@ test-browser: venv .venv/.browser  ## run the tests of the web page in a browser
 		>/dev/null; } || echo "There is no chromium here, and it cannot be installed: install it by hand."
 	@.venv/bin/python -m pytest -q -rs tests/demo
 
+test-torch: venv .torch/.installed  ## run the tests that need PyTorch, installed into .torch: the page for its users, datasets, its metrics
+	@PYTHONPATH=.torch .venv/bin/python -m pytest -q -rs $(TORCH_TESTS:%=tests/%.py)
+
 test-oldest: .venv-oldest/.installed  ## run the tests of numerical results with the oldest supported versions, in .venv-oldest
 	@.venv-oldest/bin/python -m pytest -q $(wildcard $(NUMBERS:%=tests/*/test_%.py))
 
@@ -124,4 +136,4 @@ clean:  ## remove caches and build products; keep runs/ and .venv
 		\( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove .venv too; keep runs/
-	@rm -rf .venv .venv-oldest
+	@rm -rf .venv .venv-oldest .torch
