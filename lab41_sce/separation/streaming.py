@@ -56,7 +56,7 @@ MAGNITUDES_COST, HIDDEN_COST, VOICES_COST = 0.1, 1.0, 0.3
 
 
 class SeparatedWindow(NamedTuple):
-    """Hold the voices of a window and its context, `[S, C, n]`, and what is remembered of its own frames."""
+    """Hold the voices of a window and its context, `[S, C, n]`, and the activity and the details of its own frames."""
 
     voices: np.ndarray
     activity: SpeakerActivity
