@@ -9,56 +9,63 @@ soft masks and subtracted, so that the masks of a bin still sum to one:
 `methods/complex_masks.py` computes the same with Keras, for training.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 COMPRESSION = 0.3  # exponent of the magnitudes
 ACTIVE_FRACTION = 0.01  # of the largest magnitude; frames whose bins are all below it do not count for the scale
-CHUNK_FRAMES, CONTEXT_FRAMES = 512, 48  # the network sees 41 frames on each side of a frame
+CHUNK_FRAMES = 1024  # that the network processes at once, besides the frames on each side that it sees
 
 
-def complex_masks(run: Callable[[np.ndarray], np.ndarray], spectrogram: np.ndarray, masks: np.ndarray) -> np.ndarray:
+def complex_masks(run: Callable[[np.ndarray], np.ndarray], n_context: int, spectrogram: np.ndarray, masks: np.ndarray,
+                  scale: float | None = None) -> np.ndarray:
     """Make soft masks complex.
 
     Args:
         run: the network, float32 `[B, T, 4 F]` to `[B, T, F, 2]`.
+        n_context: frames that the network sees on each side of a frame (`reach`).
         spectrogram: of the mixture, complex64 `[T, F]`.
         masks: soft masks, float32 `[S, T, F]`, which sum to one over S.
+        scale: of the compressed magnitudes, if the spectrogram is a part of a recording; None: `scale_of` it.
 
     Returns:
         complex64 `[S, T, F]`, which sum to one over S.
     """
     if len(masks) == 1:
         return masks.astype(np.complex64)
-    compressed = compress(spectrogram)
+    compressed = compress(spectrogram, scale_of(spectrogram) if scale is None else scale)
     added = np.empty(masks.shape, np.complex64)
     for start in range(0, masks.shape[1], CHUNK_FRAMES):
-        context_start = max(start - CONTEXT_FRAMES, 0)
+        context_start = max(start - n_context, 0)
         own = slice(start - context_start, start - context_start + CHUNK_FRAMES)
-        part = slice(context_start, start + CHUNK_FRAMES + CONTEXT_FRAMES)
+        part = slice(context_start, start + CHUNK_FRAMES + n_context)
         for added_to_voice, mask in zip(added, masks, strict=True):
             outputs = run(network_input(compressed[part], mask[part])[None])[0]
             added_to_voice[start : start + CHUNK_FRAMES] = (outputs[..., 0] + 1j * outputs[..., 1])[own]
     return masks + added - masks * added.sum(axis=0)
 
 
-def compress(spectrogram: np.ndarray) -> np.ndarray:
-    """Compress the magnitudes of a spectrogram, and scale it so that its active frames have a mean square of one.
+def compress(spectrogram: np.ndarray, scale: float) -> np.ndarray:
+    """Compress the magnitudes of a spectrogram, complex64 `[T, F]`, and multiply them by a scale."""
+    magnitudes = np.maximum(np.abs(spectrogram), 1e-8)
+    return (spectrogram * (np.float32(scale) * magnitudes ** np.float32(COMPRESSION - 1.0))).astype(np.complex64)
+
+
+def scale_of(spectrogram: np.ndarray) -> float:
+    """Return the scale with which the compressed magnitudes of the active frames have a mean square of one.
 
     Args:
         spectrogram: complex64 `[T, F]`.
 
     Returns:
-        complex64 `[T, F]`, zeros for silence.
+        The scale; 0 for silence.
     """
     magnitudes = np.abs(spectrogram)
     loudest = magnitudes.max(axis=1)
     active = loudest > ACTIVE_FRACTION * loudest.max()
-    powers = np.float32(COMPRESSION) * np.log(np.maximum(magnitudes, 1e-8))
-    powers = np.exp(powers)
-    scale = 1.0 / np.sqrt(np.mean(powers[active] ** 2)) if active.any() else 0.0
-    return (spectrogram / np.maximum(magnitudes, 1e-8) * powers * scale).astype(np.complex64)
+    return float(np.mean(magnitudes[active] ** (2.0 * COMPRESSION)) ** -0.5) if active.any() else 0.0
 
 
 def network_input(compressed: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -75,3 +82,12 @@ def network_input(compressed: np.ndarray, mask: np.ndarray) -> np.ndarray:
     voice = compressed * mask
     bins = np.stack([voice.real, voice.imag, np.abs(compressed), mask], axis=-1)
     return bins.reshape(len(bins), -1).astype(np.float32)
+
+
+def reach(layers: Iterable[Mapping[str, Any]]) -> int:
+    """Return how many frames on each side of a frame a network sees, from the settings of each of its layers.
+
+    The kernels of convolutions have an odd number of frames.
+    """
+    kernels = [(settings["kernel_size"], settings["dilation_rate"]) for settings in layers if "kernel_size" in settings]
+    return sum((np.ravel(size)[0] - 1) // 2 * np.ravel(dilation)[0] for size, dilation in kernels)

@@ -16,6 +16,7 @@ from keras import ops
 
 import lab41_sce.models.networks  # noqa: F401, registers the layers of a saved network
 from lab41_sce.models import Tensor
+from lab41_sce.models.complex_masks import reach
 from lab41_sce.models.front_end import FrontEnd, magnitude, refuse_onnx
 from lab41_sce.models.mask_estimation import EmbeddingMasks, renamed_arguments
 
@@ -101,6 +102,10 @@ class EmbeddingModel(keras.Model, EmbeddingMasks):
     def run_mask_network(self, inputs: np.ndarray) -> np.ndarray:
         """Run the mask network: float32 `[B, T, 4 F]` to `[B, T, F, 2]`."""
         return self.mask_network.predict_on_batch(inputs)
+
+    def mask_network_reach(self) -> int:
+        """Return how many frames on each side of a frame the mask network sees."""
+        return reach(layer.get_config() for layer in self.mask_network.layers)
 
     def export(self, filepath: str | Path, format: str = "tf_saved_model", **options: Any) -> None:
         """Export the model from waveforms on, as `keras.Model.export` does; `models/export.py` exports the network.

@@ -11,7 +11,7 @@ import numpy as np
 
 from lab41_sce.errors import UserError
 from lab41_sce.models.clustering import fit_centroids, masks_from_centroids
-from lab41_sce.models.complex_masks import complex_masks
+from lab41_sce.models.complex_masks import complex_masks, reach
 from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 from lab41_sce.models.segments import join, overlapping_starts, segment_indices
 
@@ -84,17 +84,24 @@ class EmbeddingMasks:
         """Run the mask network: float32 `[B, T, 4 F]` to `[B, T, F, 2]`."""
         return self.mask_network(inputs)
 
-    def final_masks(self, spectrogram: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    def mask_network_reach(self) -> int:
+        """Return how many frames on each side of a frame the mask network sees."""
+        return reach(layer.settings for layer in self.mask_network.saved.layers)
+
+    def final_masks(self, spectrogram: np.ndarray, masks: np.ndarray, scale: float | None = None) -> np.ndarray:
         """Make soft masks complex, if the model has a network for this.
 
         Args:
             spectrogram: of the mixture, complex64 `[T, F]`.
             masks: soft masks, float32 `[S, T, F]`.
+            scale: of the whole recording's compressed magnitudes, if the spectrogram is a part, see `complex_masks`.
 
         Returns:
             complex64 `[S, T, F]`, or the soft masks.
         """
-        return masks if self.mask_network is None else complex_masks(self.run_mask_network, spectrogram, masks)
+        if self.mask_network is None:
+            return masks
+        return complex_masks(self.run_mask_network, self.mask_network_reach(), spectrogram, masks, scale)
 
 
 class AttractorMasks(EmbeddingMasks):

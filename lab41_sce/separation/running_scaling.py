@@ -5,6 +5,7 @@ from functools import cached_property
 import numpy as np
 
 from lab41_sce.models.clustering import active_bins
+from lab41_sce.models.complex_masks import ACTIVE_FRACTION, COMPRESSION
 from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 from lab41_sce.separation.frame_levels import sustained_level
 
@@ -41,7 +42,7 @@ class RunningScaling:
         self.counts += np.bincount(places.ravel(), minlength=self.counts.size).reshape(self.counts.shape)
         self.loudest.append(magnitude.max(axis=1))
         self.lowest = min(self.lowest, float(magnitude.min()))
-        for name in ("peak", "_mean_and_deviation"):
+        for name in ("peak", "mask_network_scale", "_mean_and_deviation"):
             self.__dict__.pop(name, None)
 
     @cached_property
@@ -82,14 +83,26 @@ class RunningScaling:
         return ((features - mean) / max(deviation, 1e-6)).astype(np.float32)
 
     @cached_property
+    def mask_network_scale(self) -> float:
+        """Return what `complex_masks.scale_of` returns for a whole recording; 0 for silence."""
+        if not self.peak:
+            return 0.0
+        frame_levels, levels = (10.0 ** (self._centres_db(step) / 20.0) for step in (self.FRAME_STEP_DB, self.STEP_DB))
+        counts = self.counts[frame_levels > ACTIVE_FRACTION * self.peak].sum(axis=0)
+        return float(np.average(np.minimum(levels, self.peak) ** (2.0 * COMPRESSION), weights=counts) ** -0.5)
+
+    @cached_property
     def _mean_and_deviation(self) -> tuple[float, float]:
-        loudest_db = self.LOWEST_DB + (np.arange(len(self.counts)) + 0.5) * self.FRAME_STEP_DB
-        below_db = 20 * np.log10(self.peak) - loudest_db
+        below_db = 20 * np.log10(self.peak) - self._centres_db(self.FRAME_STEP_DB)
         counts = np.clip(0.5 + (self.PAUSE_DB - below_db) / self.RAMP_DB, 0, 1) @ self.counts
         filled = np.flatnonzero(counts)
-        levels = self._compress(10.0 ** ((self.LOWEST_DB + (filled + 0.5) * self.STEP_DB) / 20.0))
+        levels = self._compress(10.0 ** (self._centres_db(self.STEP_DB)[filled] / 20.0))
         mean = np.average(levels, weights=counts[filled])
         return mean, np.sqrt(np.average((levels - mean) ** 2, weights=counts[filled]))
+
+    def _centres_db(self, step_db: float) -> np.ndarray:
+        """Return the levels at the centres of the places that `_places` returns."""
+        return self.LOWEST_DB + (np.arange(round((self.HIGHEST_DB - self.LOWEST_DB) / step_db)) + 0.5) * step_db
 
     def _places(self, magnitude: np.ndarray, step_db: float) -> np.ndarray:
         """Return the indices of magnitudes on an axis of the counts."""

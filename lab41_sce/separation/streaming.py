@@ -234,7 +234,8 @@ class VoiceStream:
             details = SpectralDetails(masks[:, own][:, :n_kept].copy(), signals.magnitudes[own][:n_kept].copy(),
                                       None if embeddings is None else embeddings[own][:n_kept].copy())
         if self._embeds and not self._binary_masks:
-            final = self._model.final_masks(self._reader.mixed_spectrogram(signals), masks)
+            final = self._model.final_masks(self._reader.mixed_spectrogram(signals), masks,
+                                            self._scaling.mask_network_scale)
         else:
             final = masks
         voices = synthesise_voices(self._front_end, final, masks, signals, self._recording.sample_rate_hz)

@@ -8,15 +8,17 @@ from conftest import blstm
 from lab41_sce.errors import UserError
 from lab41_sce.models import complex_masks as module
 from lab41_sce.models import export as export_module
-from lab41_sce.models.complex_masks import complex_masks, compress, network_input
+from lab41_sce.models.complex_masks import complex_masks, compress, network_input, reach, scale_of
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.export import export, saved_network
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.models.loading import load_model
 from lab41_sce.models.mask_network import mask_network
 from lab41_sce.models.onnx_network import load_onnx_model, onnx_function
+from lab41_sce.separation.running_scaling import RunningScaling
 
-N_BINS = 17
+N_BINS, DILATIONS = 17, [1, 2, 16]
+REACH = 2 + 2 + 1 + sum(DILATIONS)  # encoder, decoder, last convolution, over time
 RNG = np.random.default_rng(4)
 
 
@@ -24,7 +26,7 @@ RNG = np.random.default_rng(4)
 def network():
     """A network with random weights, those too that start at zero or at one."""
     keras.utils.set_random_seed(1)
-    network = mask_network(N_BINS, filters=[3, 4], width=6, hidden_width=5, dilations=[1, 2, 16])
+    network = mask_network(N_BINS, filters=[3, 4], width=6, hidden_width=5, dilations=DILATIONS)
     for weights in network.weights:
         noise = 0.3 * RNG.standard_normal(weights.shape)
         weights.assign(weights + np.abs(noise) if weights.path.endswith("variance") else weights + noise)
@@ -41,13 +43,13 @@ def recording(n_frames=40, n_voices=2):
 def test_an_untrained_network_changes_nothing():
     network = mask_network(N_BINS, filters=[3], width=6, hidden_width=5, dilations=[1])
     spectrogram, masks = recording()
-    np.testing.assert_array_equal(complex_masks(network.predict_on_batch, spectrogram, masks), masks)
+    np.testing.assert_array_equal(complex_masks(network.predict_on_batch, REACH, spectrogram, masks), masks)
 
 
 @pytest.mark.parametrize("n_voices", [2, 3])
 def test_masks_sum_to_one_and_are_complex(network, n_voices):
     spectrogram, masks = recording(n_voices=n_voices)
-    found = complex_masks(network.predict_on_batch, spectrogram, masks)
+    found = complex_masks(network.predict_on_batch, REACH, spectrogram, masks)
     assert found.dtype == np.complex64 and found.shape == masks.shape
     np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-5)
     assert np.abs(found.imag).max() > 0.1
@@ -55,31 +57,49 @@ def test_masks_sum_to_one_and_are_complex(network, n_voices):
 
 def test_a_single_voice_keeps_the_recording(network):
     spectrogram, masks = recording(n_voices=1)
-    np.testing.assert_array_equal(complex_masks(network.predict_on_batch, spectrogram, masks), 1)
+    np.testing.assert_array_equal(complex_masks(network.predict_on_batch, REACH, spectrogram, masks), 1)
 
 
 def test_a_voice_of_silence_is_silent(network):
     _, masks = recording()
-    found = complex_masks(network.predict_on_batch, np.zeros(masks.shape[1:], np.complex64), masks)
+    found = complex_masks(network.predict_on_batch, REACH, np.zeros(masks.shape[1:], np.complex64), masks)
     assert np.isfinite(found).all()
 
 
 def test_chunks_are_those_of_the_whole(network, monkeypatch):
     spectrogram, masks = recording(n_frames=150)
-    monkeypatch.setattr(module, "CONTEXT_FRAMES", 2 + 2 + 1 + 19)  # encoder, decoder, last convolution, over time
-    whole = complex_masks(network.predict_on_batch, spectrogram, masks)
+    whole = complex_masks(network.predict_on_batch, REACH, spectrogram, masks)
     monkeypatch.setattr(module, "CHUNK_FRAMES", 32)
-    np.testing.assert_allclose(complex_masks(network.predict_on_batch, spectrogram, masks), whole, atol=1e-5)
-    monkeypatch.setattr(module, "CONTEXT_FRAMES", 12)
-    assert np.abs(complex_masks(network.predict_on_batch, spectrogram, masks) - whole).max() > 1e-3
+    np.testing.assert_allclose(complex_masks(network.predict_on_batch, REACH, spectrogram, masks), whole, atol=1e-5)
+    assert np.abs(complex_masks(network.predict_on_batch, REACH // 2, spectrogram, masks) - whole).max() > 1e-3
 
 
 def test_the_scale_is_that_of_the_frames_with_sound():
     spectrogram, _ = recording()
-    with_pause = np.concatenate([spectrogram, 1e-4 * spectrogram])
-    np.testing.assert_allclose(np.mean(np.abs(compress(spectrogram)) ** 2), 1, rtol=1e-5)
-    np.testing.assert_allclose(compress(with_pause)[: len(spectrogram)], compress(spectrogram), rtol=1e-4)
-    np.testing.assert_allclose(compress(100 * spectrogram), compress(spectrogram), rtol=1e-4)
+    scale = scale_of(spectrogram)
+    np.testing.assert_allclose(np.mean(np.abs(compress(spectrogram, scale)) ** 2), 1, rtol=1e-5)
+    np.testing.assert_allclose(scale_of(np.concatenate([spectrogram, 1e-4 * spectrogram])), scale, rtol=1e-5)
+    np.testing.assert_allclose(scale_of(100 * spectrogram), 100**-0.3 * scale, rtol=1e-5)
+    assert scale_of(0 * spectrogram) == 0
+
+
+def test_a_part_is_scaled_like_the_whole():
+    spectrogram, _ = recording()
+    scaling = RunningScaling(FrontEnd(frame_length=32, hop_length=16))
+    for part in (spectrogram, 0.3 * spectrogram, 1e-4 * spectrogram):
+        scaling.add(np.abs(part))
+    whole = np.concatenate([spectrogram, 0.3 * spectrogram])
+    np.testing.assert_allclose(scaling.mask_network_scale, scale_of(whole), rtol=0.01)
+
+
+def test_the_reach_of_the_network(network):
+    frames = np.zeros((1, 4 * REACH, 4 * N_BINS), np.float32)
+    before = network.predict_on_batch(frames)
+    frames[0, 2 * REACH] = 1
+    changed = np.flatnonzero((network.predict_on_batch(frames) != before).any(axis=(0, 2, 3)))
+    assert (changed.min(), changed.max()) == (REACH, 3 * REACH)
+    assert reach(layer.get_config() for layer in network.layers) == REACH
+    assert reach(layer.settings for layer in saved_network(network).layers) == REACH
 
 
 def test_the_input_of_the_network():

@@ -1,7 +1,9 @@
 """Helpers of the tools that score the shipped model: command line, speech of a split, summary."""
 
 import argparse
+import copy
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,6 +14,8 @@ from lab41_sce.pretrained import MODEL
 from lab41_sce.reporting import tables
 from lab41_sce.runs.run_directory import write_csv
 from lab41_sce.separation.separator import Separator
+
+HERE = Path(__file__).parent
 
 
 def parser(description: str, per_kind: int) -> argparse.ArgumentParser:
@@ -38,6 +42,13 @@ def load(options: argparse.Namespace, sample_rate_hz: int | None = None) -> tupl
     """Load the model, and the speech and the table of a split, at the model's rate or another."""
     separator, table = Separator.load(options.model), utterances(options)
     return separator, Speech(table, sample_rate_hz or separator.model.front_end.sample_rate_hz), table
+
+
+def without_mask_network(model: Any) -> Any:
+    """Return a model of onnxruntime without its second network: its masks are soft."""
+    simple = copy.copy(model)
+    simple.mask_network = None
+    return simple
 
 
 def write_summary(summary: pd.DataFrame, results: Path) -> None:
