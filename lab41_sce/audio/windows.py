@@ -1,6 +1,7 @@
 """A recording is divided into windows, each with overlapping context before and after it.
 
-A window starts where a sample of the recording, a sample at the model's rate and a frame of the model coincide.
+The context of a window starts where a sample of the recording, a sample at the model's rate and a frame of the model
+coincide.
 """
 
 import math
@@ -28,15 +29,18 @@ class Window(NamedTuple):
     context_stop: int
 
 
-def plan_windows(recording: Recording, model_rate_hz: int, hop_length: int, grid_frames: int,
-                 window_seconds: float = WINDOW_SECONDS) -> list[Window]:
+def plan_windows(recording: Recording, model_rate_hz: int, hop_length: int, grid_frames: int, context_frames: int,
+                 edge_frames: int = 0, window_seconds: float = WINDOW_SECONDS) -> list[Window]:
     """Divide a recording into windows.
 
     Args:
         recording: the recording to divide.
         model_rate_hz: sample rate of the model.
         hop_length: samples of the model between frames.
-        grid_frames: windows start at multiples of this number of frames; the context has at least as many frames.
+        grid_frames: the first window after the start begins `context_frames` after a multiple of this number of
+            frames, and so do all others.
+        context_frames: length of the context before and after a window.
+        edge_frames: the context is longer by at least this number of frames, which are incomplete.
         window_seconds: approximate length of a window; shorter with many channels.
 
     Returns:
@@ -44,12 +48,18 @@ def plan_windows(recording: Recording, model_rate_hz: int, hop_length: int, grid
     """
     window_seconds = min(window_seconds, MAX_WINDOW_SAMPLES / (recording.n_channels * recording.sample_rate_hz))
     common_hz = math.gcd(recording.sample_rate_hz, model_rate_hz)
-    model_unit = math.lcm(grid_frames * hop_length, model_rate_hz // common_hz)  # samples at the model's rate
-    unit = model_unit // (model_rate_hz // common_hz) * (recording.sample_rate_hz // common_hz)  # of the recording
-    length = max(round(window_seconds / (model_unit / model_rate_hz)), 1) * unit
-    if recording.n_samples <= length + unit:
-        return [Window(0, recording.n_samples, 0, recording.n_samples)]
-    starts = range(0, recording.n_samples - unit, length)
+    step = model_rate_hz // common_hz, recording.sample_rate_hz // common_hz  # samples in the same time
+
+    def aligned(n_frames: int) -> int:
+        """Return the samples of the recording in the shortest time that contains a whole number of samples of both
+        rates and a whole multiple of `n_frames`."""
+        return math.lcm(n_frames * hop_length, step[0]) // step[0] * step[1]
+
+    unit = aligned(grid_frames)
+    length = max(round(window_seconds * recording.sample_rate_hz / unit), 1) * unit
+    before = round(context_frames * hop_length / model_rate_hz * recording.sample_rate_hz)
+    edge = aligned(1) * math.ceil(edge_frames * hop_length * step[1] / step[0] / aligned(1))
+    starts = [0, *range(length + before, recording.n_samples - before - edge, length)]
     stops = [*starts[1:], recording.n_samples]
-    return [Window(start, stop, max(start - unit, 0), min(stop + unit, recording.n_samples))
+    return [Window(start, stop, max(start - before - edge, 0), min(stop + before + edge, recording.n_samples))
             for start, stop in zip(starts, stops, strict=True)]

@@ -33,7 +33,7 @@ class ChannelStream:
     def __init__(self, recording: Recording, progress: Callable[[float], object]):
         self._recording, self._progress, self._front_end = recording, progress, NumpyFrontEnd()
         self._windows = plan_windows(recording, self._front_end.sample_rate_hz, self._front_end.hop_length,
-                                     CONTEXT_FRAMES)
+                                     CONTEXT_FRAMES, CONTEXT_FRAMES)
         self._activity: list[SpeakerActivity] = []
         self.speakers = FoundSpeakers(recording.n_channels)
 

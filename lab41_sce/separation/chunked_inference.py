@@ -4,20 +4,31 @@ The cells of an LSTM drift away from their states in training after several seco
 processes excerpts of `EXCERPT_FRAMES`, about as long as those in training, and of each excerpt only the `OWN_FRAMES`
 in the middle are used.
 
+    excerpts of a recording    |---=========---|
+                                         |---=========---|
+                                                   |---=========---|       = own frames
+    border between windows                         :
+
+The same frame has other embeddings in another excerpt. A border between two windows therefore lies in the middle of an
+excerpt, and both windows process this excerpt. So the embeddings of windows are those of the whole recording.
+
 The embeddings are the largest array by far. They are computed for a few frames at a time, which fit into the cache of
 a processor, and only what is needed of them is kept.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from lab41_sce.audio.recording import Recording
+from lab41_sce.audio.windows import Window, plan_windows
 from lab41_sce.models.clustering import active_bins
 from lab41_sce.models.mask_estimation import EmbeddingMasks
 from lab41_sce.models.numpy_front_end import MIN_MAGNITUDE
 
-OWN_FRAMES, EXCERPT_FRAMES = 125, 250
+OWN_FRAMES, EXCERPT_FRAMES = 200, 250
 MAX_BATCH_EXCERPTS = 64  # that the network processes at once
 BLOCK_FRAMES = 128  # whose embeddings are computed at once
 
@@ -73,16 +84,50 @@ def hidden_outputs(model: EmbeddingMasks, features: np.ndarray) -> np.ndarray:
     """
     sequences = _interleaved_sequences(np.asarray(features), model.hop_reduction)
     n_frames = sequences.shape[1]
-    length = min(n_frames, EXCERPT_FRAMES)
-    own_starts = np.arange(0, n_frames, OWN_FRAMES) if n_frames > length else np.array([0])
-    starts = np.clip(own_starts - (EXCERPT_FRAMES - OWN_FRAMES) // 2, 0, n_frames - length)
+    length, around = min(n_frames, EXCERPT_FRAMES), (EXCERPT_FRAMES - OWN_FRAMES) // 2
+    grid = np.arange(0, max(n_frames - 2 * around, 1), OWN_FRAMES)
+    starts = np.minimum(grid, n_frames - length)
     excerpts = np.concatenate([sequences[:, start : start + length] for start in starts])  # [n * R, length, F]
     outputs = np.concatenate([model.hidden_layers(excerpts[first : first + MAX_BATCH_EXCERPTS])
                               for first in range(0, len(excerpts), MAX_BATCH_EXCERPTS)])
     outputs = outputs.reshape(len(starts), model.hop_reduction, *outputs.shape[1:])  # [n, R, length, D]
-    own_stops = [*own_starts[1:], n_frames]
+    bounds = [0, *grid[1:] + around, n_frames]
     return np.concatenate([excerpt[:, own_start - start : own_stop - start] for excerpt, start, own_start, own_stop
-                           in zip(outputs, starts, own_starts, own_stops, strict=True)], axis=1)
+                           in zip(outputs, starts, bounds, bounds[1:], strict=False)], axis=1)
+
+
+def hidden_outputs_of_window(model: EmbeddingMasks, features: np.ndarray, own: slice) -> np.ndarray:
+    """Run all layers of the network but the last on a window from `plan_windows_of_excerpts`.
+
+    Args:
+        model: the model, with R = `hop_reduction`.
+        features: of the window and its context, float32 `[T, F]`.
+        own: the frames that the window covers, see `window_signals.own_frames`.
+
+    Returns:
+        float32 `[R, ceil(T / R), D]`. The frames at the edges of the context are in no excerpt; their outputs are those
+        of the nearest frame in one.
+    """
+    context, hop_reduction = EXCERPT_FRAMES // 2 * model.hop_reduction, model.hop_reduction
+    first = max(own.start - context, 0)
+    hidden = hidden_outputs(model, features[first : own.stop and own.stop + context])
+    before, n_frames = first // hop_reduction, -(-len(features) // hop_reduction)
+    return np.pad(hidden, [(0, 0), (before, n_frames - before - hidden.shape[1]), (0, 0)], mode="edge")
+
+
+def plan_windows_of_excerpts(model: EmbeddingMasks, recording: Recording, window_seconds: float) -> list[Window]:
+    """Divide a recording into windows whose excerpts are those of the whole recording.
+
+    Args:
+        model: the model.
+        recording: the recording to divide.
+        window_seconds: approximate length of a window.
+    """
+    front_end = model.front_end
+    hop_length = front_end.hop_length * model.hop_reduction  # between frames of an excerpt
+    edge_frames = 1 + math.ceil(front_end.frame_length / hop_length)  # incomplete, or changed by the resampling
+    return plan_windows(recording, front_end.sample_rate_hz, hop_length, OWN_FRAMES, EXCERPT_FRAMES // 2, edge_frames,
+                        window_seconds)
 
 
 def _interleaved_sequences(features: np.ndarray, hop_reduction: int) -> np.ndarray:

@@ -17,16 +17,16 @@ import numpy as np
 
 from lab41_sce.audio.mixing import mix
 from lab41_sce.audio.recording import Recording
-from lab41_sce.audio.windows import Window, plan_windows
+from lab41_sce.audio.windows import Window
 from lab41_sce.models.clustering import active_bins
 from lab41_sce.models.mask_estimation import EmbeddingMasks
 from lab41_sce.separation.activity import SpeakerActivity
 from lab41_sce.separation.chunked_inference import (
-    OWN_FRAMES,
     embeddings_of_bins,
     embeddings_of_hidden,
-    hidden_outputs,
+    hidden_outputs_of_window,
     masks_of_hidden,
+    plan_windows_of_excerpts,
 )
 from lab41_sce.separation.confidence import ConfidenceThresholds
 from lab41_sce.separation.count_classifier import CountClassifier
@@ -86,8 +86,7 @@ class VoiceStream:
         self._details: list[SpectralDetails] = []
         self._embeds = isinstance(model, EmbeddingMasks)
         if self._embeds:
-            self.windows = plan_windows(recording, model.front_end.sample_rate_hz, model.front_end.hop_length,
-                                        OWN_FRAMES * model.hop_reduction, window_seconds)
+            self.windows = plan_windows_of_excerpts(model, recording, window_seconds)
             cost = MAGNITUDES_COST + HIDDEN_COST + VOICES_COST
         else:  # masks of different windows could be in different orders
             self.windows = [Window(0, recording.n_samples, 0, recording.n_samples)]
@@ -209,7 +208,8 @@ class VoiceStream:
                        window: Window) -> tuple[np.ndarray, ActiveBins]:
         """Return the outputs of the hidden layers, and about `most` active bins of the window's own frames."""
         peak, own, magnitudes = self._scaling.peak, self._own_frames(window), self._reader.magnitudes(window)
-        hidden, of_own = hidden_outputs(self._model, self._scaling(magnitudes)), magnitudes[own]
+        hidden = hidden_outputs_of_window(self._model, self._scaling(magnitudes), own)
+        of_own = magnitudes[own]
         without_events = of_own.max(axis=1, keepdims=True) <= peak
         places = np.argwhere(without_events & active_bins(of_own, range_db, peak))
         if by_blocks:
@@ -249,7 +249,8 @@ class VoiceStream:
             hidden, centroids = self._hidden.get(window), self.speakers.centroids
             assert centroids is not None
             if hidden is None:
-                hidden = hidden_outputs(self._model, self._scaling(signals.magnitudes))
+                features = self._scaling(signals.magnitudes)
+                hidden = hidden_outputs_of_window(self._model, features, self._own_frames(window))
             if with_embeddings:
                 embeddings = embeddings_of_hidden(self._model, hidden, n_frames)
             masks = masks_of_hidden(self._model, hidden, n_frames, centroids)
