@@ -37,10 +37,9 @@ def plan_windows(recording: Recording, model_rate_hz: int, hop_length: int, grid
         recording: the recording to divide.
         model_rate_hz: sample rate of the model.
         hop_length: samples of the model between frames.
-        grid_frames: the first window after the start begins `context_frames` after a multiple of this number of
-            frames, and so do all others.
+        grid_frames: every window but the first starts `context_frames` after a multiple of this number of frames.
         context_frames: length of the context before and after a window.
-        edge_frames: the context is longer by at least this number of frames, which are incomplete.
+        edge_frames: the context is longer by at least this number of frames, for frames that are incomplete.
         window_seconds: approximate length of a window; shorter with many channels.
 
     Returns:
@@ -51,8 +50,7 @@ def plan_windows(recording: Recording, model_rate_hz: int, hop_length: int, grid
     step = model_rate_hz // common_hz, recording.sample_rate_hz // common_hz  # samples in the same time
 
     def aligned(n_frames: int) -> int:
-        """Return the samples of the recording in the shortest time that contains a whole number of samples of both
-        rates and a whole multiple of `n_frames`."""
+        """Return the samples of the recording after which both rates and `n_frames` frames coincide."""
         return math.lcm(n_frames * hop_length, step[0]) // step[0] * step[1]
 
     unit = aligned(grid_frames)

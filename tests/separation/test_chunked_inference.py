@@ -5,17 +5,24 @@ import numpy as np
 import pytest
 from conftest import blstm
 
+from lab41_sce.audio.recording import Recording
+from lab41_sce.audio.windows import Window
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.mask_estimation import EmbeddingMasks
 from lab41_sce.models.networks import residual_blstm
+from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 from lab41_sce.separation.chunked_inference import (
     EXCERPT_FRAMES,
-    OWN_FRAMES,
     embed,
     embeddings_of_hidden,
     estimate_masks,
     hidden_outputs,
+    hidden_outputs_of_window,
+    plan_windows_of_excerpts,
 )
+from lab41_sce.separation.running_scaling import RunningScaling
+from lab41_sce.separation.window_signals import WindowReader, own_frames
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 7, 8])
@@ -54,21 +61,52 @@ def test_masks_of_a_model_with_half_the_hop_have_the_frames_of_its_front_end(tin
     np.testing.assert_allclose(masks.sum(axis=0), 1, atol=1e-6)
 
 
-@pytest.mark.parametrize("n_frames", [EXCERPT_FRAMES, EXCERPT_FRAMES + 1, 3 * OWN_FRAMES, 1000])
+@pytest.mark.parametrize(("n_frames", "starts"), [
+    (EXCERPT_FRAMES, [0]), (EXCERPT_FRAMES + 1, [0, 1]), (450, [0, 200]), (451, [0, 200, 201]),
+    (1000, [0, 200, 400, 600, 750])])
 @pytest.mark.parametrize("hop_reduction", [1, 2])
-def test_each_frame_is_embedded_with_its_excerpt_only(tiny_model, n_frames, hop_reduction):
+def test_each_frame_is_embedded_with_its_excerpt_only(tiny_model, n_frames, starts, hop_reduction):
     model = EmbeddingModel(tiny_model.front_end, tiny_model.network, hop_reduction=hop_reduction)
     features = np.random.default_rng(0).standard_normal((n_frames * hop_reduction, 257)).astype(np.float32)
     embeddings = embeddings_of_hidden(model, hidden_outputs(model, features), len(features))
     assert embeddings.shape == (len(features), 257, 3)
-    around = (EXCERPT_FRAMES - OWN_FRAMES) // 2
-    for own in range(0, n_frames, OWN_FRAMES):
-        start = min(max(own - around, 0), n_frames - EXCERPT_FRAMES)
+    own_starts = [0, *range(225, 200 * len(starts), 200)]
+    for start, own_start, own_stop in zip(starts, own_starts, [*own_starts[1:], n_frames], strict=True):
         for sequence in range(hop_reduction):
             excerpt = features[sequence::hop_reduction][None, start : start + EXCERPT_FRAMES]
             alone = tiny_model.network.predict_on_batch(excerpt)[0]
-            mine = embeddings[sequence::hop_reduction][own : own + OWN_FRAMES]
-            np.testing.assert_allclose(mine, alone[own - start : own - start + len(mine)], atol=1e-6)
+            mine = embeddings[sequence::hop_reduction][own_start:own_stop]
+            np.testing.assert_allclose(mine, alone[own_start - start : own_stop - start], atol=1e-6)
+
+
+@pytest.mark.parametrize("hop_reduction", [1, 2])
+@pytest.mark.parametrize("rate_hz", [10000, 16000, 22050])
+def test_windows_have_the_hidden_outputs_of_the_whole_recording(hop_reduction, rate_hz):
+    front_end = NumpyFrontEnd(hop_length=256 // hop_reduction, scaling="standard")
+    model = EmbeddingMasks(front_end, LongMemory(), hop_reduction=hop_reduction)
+    signal = np.random.default_rng(0).standard_normal(round(19.1 * rate_hz) + 7).astype(np.float32)
+    recording = Recording.of(signal, rate_hz)
+    reader, scaling = WindowReader(recording, front_end), RunningScaling(front_end)
+    whole = reader.magnitudes(Window(0, recording.n_samples, 0, recording.n_samples))
+    scaling.add(whole)
+    hidden = hidden_outputs(model, scaling(whole))
+    windows, found = plan_windows_of_excerpts(model, recording, window_seconds=5), []
+    for window in windows:
+        magnitudes, own = reader.magnitudes(window), own_frames(window, front_end, rate_hz)
+        part = hidden_outputs_of_window(model, scaling(magnitudes), own)
+        assert part.shape == (hop_reduction, -(-len(magnitudes) // hop_reduction), 257)
+        found.append(part[:, own.start // hop_reduction : own.stop and own.stop // hop_reduction])
+    assert len(windows) == 3
+    # Resampling leaves nearly nothing above 4.5 kHz, where rounding errors count.
+    np.testing.assert_allclose(np.concatenate(found, axis=1)[..., :230], hidden[..., :230], atol=1e-5, rtol=1e-5)
+
+
+class LongMemory:
+    """A network whose outputs depend on all frames of an excerpt, and most on the first."""
+
+    def hidden(self, features):
+        weights = np.linspace(0.1, 0, features.shape[1])[:, None]
+        return features + (weights * features).sum(axis=1, keepdims=True)
 
 
 @pytest.mark.parametrize("bottleneck_rank", [None, 2])

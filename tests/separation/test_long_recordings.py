@@ -13,7 +13,7 @@ from lab41_sce.separation.running_scaling import RunningScaling
 from lab41_sce.separation.separator import Separator
 from lab41_sce.separation.streaming import choose_windows
 
-RATE_HZ, WINDOW_SECONDS, TALK_SECONDS = 10000, 3.2, 2
+RATE_HZ, WINDOW_SECONDS, TALK_SECONDS = 10000, 5.12, 2
 LOW_HZ, HIGH_HZ = 700, 1500
 
 
