@@ -126,6 +126,8 @@ def plan_windows_of_excerpts(model: EmbeddingMasks, recording: Recording, window
     front_end = model.front_end
     hop_length = front_end.hop_length * model.hop_reduction  # between frames of an excerpt
     edge_frames = 1 + math.ceil(front_end.frame_length / hop_length)  # incomplete, or changed by the resampling
+    if model.mask_network is not None:
+        edge_frames = max(edge_frames, model.mask_network_reach() // model.hop_reduction + 1 - EXCERPT_FRAMES // 2)
     return plan_windows(recording, front_end.sample_rate_hz, hop_length, OWN_FRAMES, EXCERPT_FRAMES // 2, edge_frames,
                         window_seconds)
 

@@ -101,6 +101,17 @@ def test_windows_have_the_hidden_outputs_of_the_whole_recording(hop_reduction, r
     np.testing.assert_allclose(np.concatenate(found, axis=1)[..., :230], hidden[..., :230], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("hop_reduction", [1, 2])
+@pytest.mark.parametrize("reach", [137, 500])
+def test_the_context_of_a_window_contains_all_that_a_mask_network_sees(hop_reduction, reach, monkeypatch):
+    model = EmbeddingMasks(NumpyFrontEnd(), None, hop_reduction=hop_reduction, mask_network=object())
+    monkeypatch.setattr(model, "mask_network_reach", lambda: reach)
+    windows = plan_windows_of_excerpts(model, Recording.of(np.zeros(600_000), 10000), window_seconds=15)
+    assert len(windows) > 2
+    for before, after in zip(windows, windows[1:], strict=False):
+        assert min(after.start - after.context_start, before.context_stop - before.stop) >= reach * 256
+
+
 class LongMemory:
     """A network whose outputs depend on all frames of an excerpt, and most on the first."""
 
