@@ -61,8 +61,9 @@ def mask_facts(train: pd.DataFrame, first: pd.Series) -> dict:
     config = yaml.safe_load((parts[-1] / "config.yaml").read_text("utf-8"))
     version = json.loads((parts[-1] / "version.json").read_text("utf-8"))
     return {
-        "mask_parameters": f"{systems[-1]['parameters'] - first['parameters']:,.0f}", "mask_speech": training_speech(train),
-        "mask_mixtures": mixtures(config), "mask_batch_size": config["mixtures"]["batch_size"],
+        "mask_parameters": f"{systems[-1]['parameters'] - first['parameters']:,.0f}",
+        "mask_speech": training_speech(train), "mask_mixtures": mixtures(config),
+        "mask_batch_size": config["mixtures"]["batch_size"],
         "mask_seconds": config["mixtures"]["seconds"],
         "mask_updates": " and ".join(f"{system['updates']:,.0f}" for system in systems),
         "mask_minutes": " and ".join(f"{system['minutes']:.0f}" for system in systems),
