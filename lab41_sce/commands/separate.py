@@ -207,8 +207,8 @@ def _without_finished(paths: list[Path], options: argparse.Namespace, n_speakers
     def is_finished(path: Path) -> bool:
         outputs = output_paths(path, options)
         voices = outputs.named([*map(str, range(1, n_speakers + 1)), *filter(None, options.people)])
-        return (sum(voice.exists() for voice in voices) >= n_speakers
-                and all(extra.exists() for extra in outputs.extras.values()))
+        others = [*outputs.sounds([]), *outputs.extras.values()]
+        return sum(voice.exists() for voice in voices) >= n_speakers and all(other.exists() for other in others)
 
     finished = [*filter(is_finished, paths)]
     if finished:

@@ -11,7 +11,7 @@ from lab41_sce.audio.writing import SUFFIXES
 from lab41_sce.command_line import Parser
 from lab41_sce.commands.enrolment_options import parse_people
 from lab41_sce.errors import UserError
-from lab41_sce.separation.output_paths import ACTIVITY, JSON, MAX_VOICES, RTTM, SPECTROGRAMS, OutputPaths
+from lab41_sce.separation.output_paths import ACTIVITY, JSON, MAX_VOICES, REST, RTTM, SPECTROGRAMS, OutputPaths
 
 SPEAKERS = "speakers"  # the choice of --channels for recordings with a person on each channel
 
@@ -41,6 +41,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                         help="separate the mean of the channels (default), each channel with the masks of the mean, so "
                              "that stereo voices stay at their places, or one channel; speakers: each channel holds "
                              "one person already, as in a recorded call")
+    parser.add_argument("--rest", action="store_true",
+                        help="write what belongs to no voice, such as noise, to a file that ends in _rest")
     parser.add_argument("--plot", action="store_true",
                         help="draw spectrograms of the voices (first minute) and the times when each speaks, as PNG")
     parser.add_argument("--json", action="store_true", help="write times, confidence and speaker count as JSON")
@@ -82,6 +84,10 @@ def check_choices(options: argparse.Namespace) -> None:
         unwanted = "--enroll" if options.enroll else "--speakers"
         raise UserError(f"--channels {SPEAKERS} makes each channel a voice, so {unwanted} has no effect; leave one of "
                         "the two out.")
+    if options.rest and options.channels == SPEAKERS:
+        raise UserError(f"--channels {SPEAKERS} leaves no rest; leave out --rest.")
+    if options.rest and REST in options.people:
+        raise UserError(f"--enroll {REST}=... and --rest would write the same file; give the person another name.")
     on_cluster = options.parallel_backend != "loky"
     options.jobs = (-1 if on_cluster else 1) if options.jobs is None else options.jobs
     if options.jobs < -1 or options.jobs == 0:
@@ -101,4 +107,4 @@ def output_paths(path: Path, options: argparse.Namespace) -> OutputPaths:
     """Name the outputs of a recording."""
     wanted = {SPECTROGRAMS: options.plot, ACTIVITY: options.plot, JSON: options.json, RTTM: options.rttm}
     return OutputPaths(path, options.out_dir, tuple(ending for ending in wanted if wanted[ending]),
-                       options.format and f".{options.format}")
+                       options.format and f".{options.format}", options.rest)

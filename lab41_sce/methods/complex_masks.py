@@ -29,7 +29,7 @@ from lab41_sce.pretrained import MODEL
 
 
 def build(setup: Setup, *, embedder: str, filters: Sequence[int], width: int, hidden_width: int,
-          dilations: Sequence[int], **options: Any) -> "ComplexMasks":
+          dilations: Sequence[int], leaves_rest: bool, **options: Any) -> "ComplexMasks":
     """Build a network for the masks of a trained model, and its loss.
 
     `experiments/method/complex_masks.yaml` has the defaults.
@@ -41,6 +41,7 @@ def build(setup: Setup, *, embedder: str, filters: Sequence[int], width: int, hi
         width: see `mask_network`.
         hidden_width: see `mask_network`.
         dilations: see `mask_network`.
+        leaves_rest: whether noise and late reverberation belong to no voice, see `EmbeddingModel`.
         **options: see `ComplexMasks`.
 
     Raises:
@@ -57,7 +58,8 @@ def build(setup: Setup, *, embedder: str, filters: Sequence[int], width: int, hi
     network = mask_network(trained.front_end.n_bins, filters=filters, width=width, hidden_width=hidden_width,
                            dilations=dilations)
     trained.network.trainable = False
-    model = EmbeddingModel(**trained.arguments() | {"mask_network": network}, name="separation_model")
+    model = EmbeddingModel(**trained.arguments() | {"mask_network": network, "leaves_rest": leaves_rest},
+                           name="separation_model")
     return ComplexMasks(model, **options)
 
 
@@ -134,8 +136,8 @@ class ComplexMasks(Method):
             training: whether the network trains.
 
         Returns:
-            Real and imaginary parts, float32 `[B, S, T, F]` each. The real parts sum to one over S, the imaginary
-            parts to zero.
+            Real and imaginary parts, float32 `[B, S, T, F]` each. Unless there is a rest, the real parts sum to one
+            over S, the imaginary parts to zero.
         """
         real, imaginary, size = compress(real, imaginary)
         n_frames, n_bins = ops.shape(real)[1], real.shape[2]
@@ -146,7 +148,8 @@ class ComplexMasks(Method):
         added = self.model.mask_network(ops.take(inputs, places, axis=0), training=training)
         added = ops.scatter(places[:, None], added, (ops.shape(inputs)[0], n_frames, n_bins, 2))
         added = ops.reshape(added, (*ops.shape(masks), 2))
-        added = added - masks[..., None] * ops.sum(added, axis=1, keepdims=True)
+        if not self.model.leaves_rest:
+            added = added - masks[..., None] * ops.sum(added, axis=1, keepdims=True)
         return masks + added[..., 0], added[..., 1]
 
 

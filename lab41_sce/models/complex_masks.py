@@ -6,6 +6,9 @@ soft masks and subtracted, so that the masks of a bin still sum to one:
 
     m_s = p_s + d_s - p_s sum_j d_j
 
+A network that was trained to leave a rest, which belongs to no voice, such as noise, has the masks `p_s + d_s`. The
+rest is what they lack of one.
+
 `methods/complex_masks.py` computes the same with Keras, for training.
 """
 
@@ -19,21 +22,22 @@ ACTIVE_FRACTION = 0.01  # of the largest magnitude; frames whose bins are all be
 CHUNK_FRAMES = 1024  # that the network processes at once, besides the frames on each side that it sees
 
 
-def complex_masks(run: Callable[[np.ndarray], np.ndarray], n_context: int, spectrogram: np.ndarray, masks: np.ndarray,
-                  scale: float | None = None) -> np.ndarray:
+def complex_masks(run: Callable[[np.ndarray], np.ndarray], n_context: int, leaves_rest: bool, spectrogram: np.ndarray,
+                  masks: np.ndarray, scale: float | None = None) -> np.ndarray:
     """Make soft masks complex.
 
     Args:
         run: the network, float32 `[B, T, 4 F]` to `[B, T, F, 2]`.
         n_context: frames that the network sees on each side of a frame (`reach`).
+        leaves_rest: whether the masks need not sum to one.
         spectrogram: of the mixture, complex64 `[T, F]`.
         masks: soft masks, float32 `[S, T, F]`, which sum to one over S.
         scale: of the compressed magnitudes, if the spectrogram is a part of a recording; None: `scale_of` it.
 
     Returns:
-        complex64 `[S, T, F]`, which sum to one over S.
+        complex64 `[S, T, F]`, which sum to one over S unless there is a rest.
     """
-    if len(masks) == 1:
+    if len(masks) == 1 and not leaves_rest:
         return masks.astype(np.complex64)
     compressed = compress(spectrogram, scale_of(spectrogram) if scale is None else scale)
     added = np.empty(masks.shape, np.complex64)
@@ -44,7 +48,7 @@ def complex_masks(run: Callable[[np.ndarray], np.ndarray], n_context: int, spect
         for added_to_voice, mask in zip(added, masks, strict=True):
             outputs = run(network_input(compressed[part], mask[part])[None])[0]
             added_to_voice[start : start + CHUNK_FRAMES] = (outputs[..., 0] + 1j * outputs[..., 1])[own]
-    return masks + added - masks * added.sum(axis=0)
+    return masks + added if leaves_rest else masks + added - masks * added.sum(axis=0)
 
 
 def compress(spectrogram: np.ndarray, scale: float) -> np.ndarray:

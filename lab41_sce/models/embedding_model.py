@@ -21,7 +21,8 @@ from lab41_sce.models.front_end import FrontEnd, magnitude, refuse_onnx
 from lab41_sce.models.mask_estimation import EmbeddingMasks, renamed_arguments
 
 PARTS = ("front_end", "network", "mask_network")
-SETTINGS = ("unit_norm", "range_db", "soft_scale", "cluster_variance", "verification_threshold", "hop_reduction")
+SETTINGS = ("unit_norm", "range_db", "soft_scale", "cluster_variance", "verification_threshold", "hop_reduction",
+            "leaves_rest")
 
 
 @keras.saving.register_keras_serializable("lab41_sce")
@@ -43,6 +44,8 @@ class EmbeddingModel(keras.Model, EmbeddingMasks):
             network processes the even and the odd frames separately. Every moment is then estimated twice, and the
             masks are smoother.
         mask_network: network that makes soft masks complex (`mask_network.py`), or None.
+        leaves_rest: whether the complex masks leave a rest that belongs to no voice, such as noise, instead of summing
+            to one.
     """
 
     front_end: FrontEnd
@@ -50,10 +53,10 @@ class EmbeddingModel(keras.Model, EmbeddingMasks):
     def __init__(self, front_end: FrontEnd, network: keras.Model, unit_norm: bool = False, range_db: float = 25.0,
                  soft_scale: float | None = None, cluster_variance: float | None = None,
                  verification_threshold: float | None = None, hop_reduction: int = 1,
-                 mask_network: keras.Model | None = None, **kwargs: Any):
+                 mask_network: keras.Model | None = None, leaves_rest: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         EmbeddingMasks.__init__(self, front_end, network, unit_norm, range_db, soft_scale, cluster_variance,
-                                verification_threshold, hop_reduction, mask_network)
+                                verification_threshold, hop_reduction, mask_network, leaves_rest)
         self.built = True  # its parts are built
 
     @property

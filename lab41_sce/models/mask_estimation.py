@@ -34,7 +34,8 @@ class EmbeddingMasks:
 
     def __init__(self, front_end: NumpyFrontEnd, network: Any, unit_norm: bool = False, range_db: float = 25.0,
                  soft_scale: float | None = None, cluster_variance: float | None = None,
-                 verification_threshold: float | None = None, hop_reduction: int = 1, mask_network: Any = None):
+                 verification_threshold: float | None = None, hop_reduction: int = 1, mask_network: Any = None,
+                 leaves_rest: bool = False):
         self.front_end = front_end
         self.network = network
         self.unit_norm = unit_norm
@@ -44,6 +45,7 @@ class EmbeddingMasks:
         self.verification_threshold = verification_threshold
         self.hop_reduction = hop_reduction
         self.mask_network = mask_network
+        self.leaves_rest = leaves_rest
 
     def hidden_layers(self, features: np.ndarray) -> np.ndarray:
         """Run all layers of the network but the last: float32 `[B, T, F]` to `[B, T, D]`."""
@@ -101,7 +103,8 @@ class EmbeddingMasks:
         """
         if self.mask_network is None:
             return masks
-        return complex_masks(self.run_mask_network, self.mask_network_reach(), spectrogram, masks, scale)
+        return complex_masks(self.run_mask_network, self.mask_network_reach(), self.leaves_rest, spectrogram, masks,
+                             scale)
 
 
 class AttractorMasks(EmbeddingMasks):

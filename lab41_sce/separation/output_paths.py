@@ -27,6 +27,7 @@ LOSSLESS_SUFFIXES = (".wav", ".flac")  # the voices of such recordings have the 
 SPECTROGRAMS, ACTIVITY, JSON, RTTM = "_spectrograms.png", "_voices.png", ".json", ".rttm"
 VOICE_COMMENT = "voice separated by lab41_sce"  # in the header of every file with a voice
 EXTRAS = (SPECTROGRAMS, ACTIVITY, JSON, RTTM)
+REST = "rest"  # in place of a name, for the file of what belongs to no voice
 
 logger = logging.getLogger(__name__)
 
@@ -41,12 +42,14 @@ class OutputPaths:
         wanted: those of `EXTRAS` to write in addition to the voices.
         suffix: of the voices, such as ".mp3"; None for the recording's own if it is FLAC, otherwise ".wav". MP3 and
             other lossy formats would lose sound again.
+        rest: whether to write a file of what belongs to no voice.
     """
 
     recording: Path
     folder: Path
     wanted: tuple[str, ...] = ()
     suffix: str | None = None
+    rest: bool = False
 
     @property
     def extras(self) -> dict[str, Path]:
@@ -63,9 +66,13 @@ class OutputPaths:
         suffix = self.suffix or (own if own in LOSSLESS_SUFFIXES else ".wav")
         return [self.folder / f"{self.recording.stem}_{name}{suffix}" for name in names]
 
+    def sounds(self, names: Sequence[str]) -> list[Path]:
+        """Return the file of each voice, by the names of the voices, and that of the rest, if it is wanted."""
+        return self.named([*names, REST] if self.rest else names)
+
     def all(self, names: Sequence[str]) -> list[Path]:
         """Return every file, by the names of the voices."""
-        return [*self.named(names), *self.extras.values()]
+        return [*self.sounds(names), *self.extras.values()]
 
     def leftovers(self, names: Sequence[str]) -> list[Path]:
         """List existing files that an earlier call wrote for this recording and that this call does not replace.
@@ -76,7 +83,7 @@ class OutputPaths:
         unwanted = [self.folder / f"{self.recording.stem}{ending}" for ending in EXTRAS if ending not in self.wanted]
         # Unlike Path.exists, os.path.exists accepts names that are too long for the system.
         candidates = [*filter(os.path.exists, [*self.voices(MAX_VOICES), *self._named_before(), *unwanted])]
-        return [path for path in dict.fromkeys(candidates) if path not in self.named(names)]
+        return [path for path in dict.fromkeys(candidates) if path not in self.sounds(names)]
 
     def _named_before(self) -> list[Path]:
         """List the files in which earlier calls wrote voices of this recording with the names of people."""

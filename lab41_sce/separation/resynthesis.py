@@ -2,7 +2,7 @@
 
 The model covers frequencies up to half of its sample rate. The rest of the recording, samples minus resampled samples,
 is divided among the voices in proportion to their masks in the highest bins of the model, so that the voices sum to
-the recording.
+the recording. Where masks sum to less than one, the voices receive less of it.
 """
 
 import numpy as np
@@ -33,7 +33,9 @@ def synthesise_voices(front_end: NumpyFrontEnd, masks: np.ndarray, shares: np.nd
     rates = front_end.sample_rate_hz, sample_rate_hz
     voices = np.stack([_resample_to_length(voice, *rates, n_samples) for voice in voices])
     remainder = signals.samples - _resample_to_length(signals.resampled, *rates, n_samples)
-    high = _high_band_shares(front_end, shares, signals.spectrograms, n_samples, sample_rate_hz)
+    first = round(HIGH_BINS * masks.shape[2])
+    high = _high_band_shares(front_end, masks[..., first:], shares[..., first:], signals.spectrograms[..., first:],
+                             n_samples, sample_rate_hz)
     return voices + high[:, None] * remainder
 
 
@@ -43,13 +45,12 @@ def _resample_to_length(signals: np.ndarray, from_hz: float, to_hz: float, lengt
     return np.stack([np.pad(signal, (0, length - len(signal))) for signal in resampled])
 
 
-def _high_band_shares(front_end: NumpyFrontEnd, masks: np.ndarray, spectrograms: np.ndarray, n_samples: int,
-                      sample_rate_hz: int) -> np.ndarray:
-    """Compute the share of each voice in the highest bins, for every sample: `[S, n]`, sums to one."""
-    high = slice(round(HIGH_BINS * masks.shape[2]), None)
-    weights = (np.abs(spectrograms) ** 2).mean(axis=0)[:, high] + 1e-12  # [T, bins]
-    shares = (masks[:, :, high] * weights).sum(axis=2)
-    shares /= np.maximum(shares.sum(axis=0), 1e-12)
+def _high_band_shares(front_end: NumpyFrontEnd, masks: np.ndarray, shares: np.ndarray, spectrograms: np.ndarray,
+                      n_samples: int, sample_rate_hz: int) -> np.ndarray:
+    """Compute the mean share of each voice in some bins, for every sample: `[S, n]`."""
+    kept = np.minimum(np.abs(masks.sum(axis=0)), 1.0)  # less than one where there is a rest
+    weights = (np.abs(spectrograms) ** 2).mean(axis=0) + 1e-12  # [T, bins]
+    means = (shares * (kept * weights)).sum(axis=2) / np.maximum((shares.sum(axis=0) * weights).sum(axis=1), 1e-20)
     sample_times = np.arange(n_samples) / sample_rate_hz
     frame_times = first_frame_seconds(front_end) + np.arange(masks.shape[1]) * frame_seconds(front_end)
-    return np.stack([np.interp(sample_times, frame_times, share) for share in shares]).astype(np.float32)
+    return np.stack([np.interp(sample_times, frame_times, mean) for mean in means]).astype(np.float32)

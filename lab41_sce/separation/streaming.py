@@ -159,6 +159,13 @@ class VoiceStream:
             self._advance(window, VOICES_COST + (HIDDEN_COST if self._embeds and window not in self._hidden else 0))
             yield voices[..., :length]
 
+    def with_rest(self) -> Iterator[np.ndarray]:
+        """Yield the parts of the iteration with what belongs to no voice as the last one, float32 `[S + 1, C, n]`."""
+        start = 0
+        for voices in self:
+            samples = self._reader.samples(start, start := start + voices.shape[-1])
+            yield np.concatenate([voices, (samples - voices.sum(axis=0))[None]])
+
     def result(self, voices: np.ndarray | None = None) -> Separation:
         """Return the separation with the given voices; None if the parts were written. Only after the iteration."""
         activity = SpeakerActivity.concatenate(self._activity, self._recording.seconds)

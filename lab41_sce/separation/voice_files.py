@@ -44,14 +44,16 @@ def write_voice_files(stream: VoiceStream | ChannelStream, recording: Recording,
         UserError: the recording cannot be decoded, or a file cannot or may not be written.
     """
     names = voice_names(stream.speakers.people, stream.speakers.n_speakers)
-    parts = audio.resample_parts(stream, recording.sample_rate_hz, rate_hz)
+    parts = stream.with_rest() if outputs.rest and isinstance(stream, VoiceStream) else iter(stream)
+    parts = audio.resample_parts(parts, recording.sample_rate_hz, rate_hz)
     n_samples = round(recording.n_samples * rate_hz / recording.sample_rate_hz)
     first = next(parts)  # a recording that cannot be decoded leaves no folder
     peak = 0.0
     try:
         with staged(outputs.all(names), check) as temporary:
             voices = [temporary[voice] for voice in outputs.named(names)]
-            with audio.open_writers(voices, rate_hz, first.shape[1], n_samples, VOICE_COMMENT) as write:
+            sounds = [temporary[sound] for sound in outputs.sounds(names)]
+            with audio.open_writers(sounds, rate_hz, first.shape[1], n_samples, VOICE_COMMENT) as write:
                 for part in itertools.chain([first], parts):
                     write(part)
                     peak = max(peak, float(np.abs(part).max(initial=0.0)))
@@ -61,7 +63,7 @@ def write_voice_files(stream: VoiceStream | ChannelStream, recording: Recording,
                 separation = separation.reordered(order)
                 _renumber(voices, order)
             extras = {ending: temporary[extra] for ending, extra in outputs.extras.items()}
-            write_extras(extras, separation, recording, voices)
+            write_extras(extras, separation, recording, voices, sounds[-1] if outputs.rest else None)
             draw(extras, separation, recording, voices)
     except OSError as error:
         raise UserError(f"{Path(recording.name).name}: its voices could not be written to {outputs.folder} "
@@ -77,8 +79,15 @@ def _renumber(voices: Sequence[Path], order: Sequence[int]) -> None:
 
 
 def write_extras(extras: Mapping[str, Path], separation: Separation, recording: Recording,
-                 voices: Sequence[Path]) -> None:
-    """Write the RTTM and JSON files among `extras`, which are named by their endings; `voices` are the voices' files.
+                 voices: Sequence[Path], rest: Path | None = None) -> None:
+    """Write the RTTM and JSON files among `extras`, which are named by their endings.
+
+    Args:
+        extras: files to write, by their endings.
+        separation: the result.
+        recording: the recording.
+        voices: files of the voices.
+        rest: file of what belongs to no voice.
 
     Raises:
         UserError: a file cannot be written.
@@ -88,6 +97,8 @@ def write_extras(extras: Mapping[str, Path], separation: Separation, recording: 
         atomic_write.write_text(extras[RTTM], rttm(Path(recording.name).stem, segments, separation.names))
     if JSON in extras:
         described = _describe(separation, recording, voices, segments)
+        if rest:
+            described["rest"] = rest.name
         atomic_write.write_text(extras[JSON], json.dumps(described, indent=2))
 
 

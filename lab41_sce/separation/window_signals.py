@@ -52,7 +52,7 @@ class WindowReader:
         """Return the signals of a window, and keep them if they fit into the budget."""
         if window in self._kept:
             return self._kept[window]
-        samples = self._samples(window)
+        samples = self.samples(window.context_start, window.context_stop)
         resampled = np.stack([self._resample(channel) for channel in samples])
         spectrograms = self.front_end.spectrogram(resampled)
         magnitudes = np.abs(spectrograms[0]) if len(samples) == 1 else self._mixed_magnitudes(samples)
@@ -63,11 +63,16 @@ class WindowReader:
                 self._kept[window] = signals
         return signals
 
+    def samples(self, start: int, stop: int) -> np.ndarray:
+        """Read samples of the recording without the constant offset of each channel, float32 `[C, stop - start]`."""
+        with self._lock:
+            return self.recording.read(start, stop) - self.recording.offset
+
     def magnitudes(self, window: Window) -> np.ndarray:
         """Return the magnitudes of the mixed channels, float32 `[T, F]`."""
         if window in self._kept or self._size(window) <= self._bytes_left:
             return self.read(window).magnitudes
-        return self._mixed_magnitudes(self._samples(window))
+        return self._mixed_magnitudes(self.samples(window.context_start, window.context_stop))
 
     def mixed_spectrogram(self, signals: WindowSignals) -> np.ndarray:
         """Return the spectrogram of the mixed channels of a window, complex64 `[T, F]`."""
@@ -80,11 +85,6 @@ class WindowReader:
         with self._lock:
             if self._kept.pop(window, None):
                 self._bytes_left += self._size(window)
-
-    def _samples(self, window: Window) -> np.ndarray:
-        """Read a window and its context without the constant offset of each channel: float32 `[C, n]`."""
-        with self._lock:
-            return self.recording.read(window.context_start, window.context_stop) - self.recording.offset
 
     def _mixed_magnitudes(self, samples: np.ndarray) -> np.ndarray:
         """Mix the channels, `[C, n]`, and return the magnitudes; note once that channels cancel each other."""

@@ -12,7 +12,7 @@ from lab41_sce.separation.chunked_inference import estimate_masks
 
 RNG = np.random.default_rng(6)
 SIZES = {"filters": [4, 6], "width": 8, "hidden_width": 8, "dilations": [1, 2], "kmeans_iterations": 2,
-         "max_snr_db": 30.0}
+         "leaves_rest": False, "max_snr_db": 30.0}
 
 
 @pytest.fixture

@@ -43,13 +43,13 @@ def recording(n_frames=40, n_voices=2):
 def test_an_untrained_network_changes_nothing():
     network = mask_network(N_BINS, filters=[3], width=6, hidden_width=5, dilations=[1])
     spectrogram, masks = recording()
-    np.testing.assert_array_equal(complex_masks(network.predict_on_batch, REACH, spectrogram, masks), masks)
+    np.testing.assert_array_equal(complex_masks(network.predict_on_batch, REACH, False, spectrogram, masks), masks)
 
 
 @pytest.mark.parametrize("n_voices", [2, 3])
 def test_masks_sum_to_one_and_are_complex(network, n_voices):
     spectrogram, masks = recording(n_voices=n_voices)
-    found = complex_masks(network.predict_on_batch, REACH, spectrogram, masks)
+    found = complex_masks(network.predict_on_batch, REACH, False, spectrogram, masks)
     assert found.dtype == np.complex64 and found.shape == masks.shape
     np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-5)
     assert np.abs(found.imag).max() > 0.1
@@ -57,21 +57,34 @@ def test_masks_sum_to_one_and_are_complex(network, n_voices):
 
 def test_a_single_voice_keeps_the_recording(network):
     spectrogram, masks = recording(n_voices=1)
-    np.testing.assert_array_equal(complex_masks(network.predict_on_batch, REACH, spectrogram, masks), 1)
+    np.testing.assert_array_equal(complex_masks(network.predict_on_batch, REACH, False, spectrogram, masks), 1)
+
+
+def test_a_rest_belongs_to_no_voice(network):
+    spectrogram, masks = recording()
+    inputs = compress(spectrogram, scale_of(spectrogram))
+    changes = [network.predict_on_batch(network_input(inputs, mask)[None])[0] for mask in masks]
+    found = complex_masks(network.predict_on_batch, REACH, True, spectrogram, masks)
+    np.testing.assert_allclose(found, masks + [change[..., 0] + 1j * change[..., 1] for change in changes], atol=1e-5)
+    assert np.abs(found.sum(axis=0) - 1).max() > 0.1
+    single = complex_masks(network.predict_on_batch, REACH, True, spectrogram, np.ones_like(masks[:1]))
+    assert np.abs(single - 1).max() > 0.1  # a single voice has a rest, too
 
 
 def test_a_voice_of_silence_is_silent(network):
     _, masks = recording()
-    found = complex_masks(network.predict_on_batch, REACH, np.zeros(masks.shape[1:], np.complex64), masks)
+    found = complex_masks(network.predict_on_batch, REACH, False, np.zeros(masks.shape[1:], np.complex64), masks)
     assert np.isfinite(found).all()
 
 
 def test_chunks_are_those_of_the_whole(network, monkeypatch):
     spectrogram, masks = recording(n_frames=150)
-    whole = complex_masks(network.predict_on_batch, REACH, spectrogram, masks)
+    whole = complex_masks(network.predict_on_batch, REACH, False, spectrogram, masks)
     monkeypatch.setattr(module, "CHUNK_FRAMES", 32)
-    np.testing.assert_allclose(complex_masks(network.predict_on_batch, REACH, spectrogram, masks), whole, atol=1e-5)
-    assert np.abs(complex_masks(network.predict_on_batch, REACH // 2, spectrogram, masks) - whole).max() > 1e-3
+    in_chunks = complex_masks(network.predict_on_batch, REACH, False, spectrogram, masks)
+    np.testing.assert_allclose(in_chunks, whole, atol=1e-5)
+    too_short = complex_masks(network.predict_on_batch, REACH // 2, False, spectrogram, masks)
+    assert np.abs(too_short - whole).max() > 1e-3
 
 
 def test_the_scale_is_that_of_the_frames_with_sound():
