@@ -17,8 +17,8 @@ def level_difference_db(channels):
 
 @pytest.mark.parametrize(("left_db", "right_db", "window_seconds"), [(6, -6, 60), (8, -3, 60), (6, -6, 1)])
 def test_each_voice_keeps_its_level_difference(tmp_path, monkeypatch, left_db, right_db, window_seconds):
-    """Windows of one second divide the recording into four parts."""
-    sources = make_mixture("3 (woman)", "13 (man)", 0.0).sources
+    """The shortest possible windows divide 17 s into three parts."""
+    sources = np.tile(make_mixture("3 (woman)", "13 (man)", 0.0).sources, 3 if window_seconds == 1 else 1)
     gains = np.array([[1, 10 ** (-pan_db / 20)] for pan_db in (left_db, right_db)])
     gains /= gains.sum(axis=1, keepdims=True)  # both people are equally loud in the mean
     panned = gains[..., None] * sources[:, None]  # [person, channel, N]
