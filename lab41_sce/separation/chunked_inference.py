@@ -7,7 +7,7 @@ in the middle are used.
     excerpts of a recording    |---=========---|
                                          |---=========---|
                                                    |---=========---|       = own frames
-    border between windows                         :
+    border between windows                       :
 
 The same frame has other embeddings in another excerpt. A border between two windows therefore lies in the middle of an
 excerpt, and both windows process this excerpt. So the embeddings of windows are those of the whole recording.
