@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     ranges = RoomRanges(tuple(options.rt60), tuple(options.distance))
     bank = draw_bank(options.rooms, options.places, ranges, options.sample_rate, options.seed)
-    write_whole(options.out, lambda temporary: np.savez_compressed(temporary, **bank))
+    write_whole(options.out, lambda temporary: np.savez_compressed(
+        temporary, responses=bank["responses"], sample_rate_hz=bank["sample_rate_hz"], rt60=bank["rt60"]))
     print(f"{options.out}: {options.rooms} rooms with {options.places} places, "
           f"{options.out.stat().st_size / 1e6:.1f} MB")
     return 0
