@@ -133,7 +133,7 @@ class RoomSettings:
     file: str | None = setting(None, "Bank of room responses that lab41-sce rooms has drawn; null: no rooms",
                                free_on_resume=True)
     share: float = setting(0.5, "Share of the training mixtures that are in a room", at_least=0.0, at_most=1.0)
-    early_seconds: float = setting(0.05, "Largest delay of the reflections that belong to the voices; later reflections "
+    early_seconds: float = setting(0.05, "Largest delay of the reflections that belong to the voices; the later ones "
                                    "belong to the noise", unit="seconds", at_least=0.0)
 
     def __post_init__(self) -> None:

@@ -3,9 +3,9 @@
 `config.yaml` (resolved), `version.json`, `splits.csv`, `speech.csv` (checksums), `noise.csv` (those of a folder of
 noise in training), `rooms.csv` (that of a bank of rooms), `evaluation.csv` (the frozen mixtures), for each trained
 system `systems/<name>/` with `checkpoint.npz`, `checkpoint_previous.npz`, `model.keras` (the best), `history.csv`,
-`tensorboard/` and, if it has speaker vectors, `speakers.csv`; then `history.csv` and `systems.csv` (of all of them), `mixtures.csv` (scores),
-`checksums.csv` (of what the scores depend on), `summary.csv`, `differences.csv`, `examples.csv`, `examples/`,
-`figures/`, `table.md`, `report.html`; and `article/`, if wanted.
+`tensorboard/` and, if it has speaker vectors, `speakers.csv`; then `history.csv` and `systems.csv` (of all of them),
+`mixtures.csv` (scores), `checksums.csv` (of what the scores depend on), `summary.csv`, `differences.csv`,
+`examples.csv`, `examples/`, `figures/`, `table.md`, `report.html`; and `article/`, if wanted.
 """
 
 import contextlib

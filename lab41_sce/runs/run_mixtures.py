@@ -62,10 +62,13 @@ def training_batches(run: str | Path, n_batches: int) -> TrainingBatches:
     noise, (low, high) = None, settings.noise.training_snr_db or (0.0, 0.0)
     if settings.noise.training_snr_db is not None:
         noise = Noise(speech, utterances, settings.noise.kinds, settings.noise.folder, settings.corpus.check)
+    rooms = load_rooms(settings)
+    if rooms and (folder / recorded_speech.ROOMS).exists():
+        recorded_speech.require_same_rooms(rooms.files, folder / recorded_speech.ROOMS)
     train = utterances[utterances["split"] == "train"]
     mixtures = TrainingMixtures(speech, train, splits.trained_speakers(utterances), settings.mixtures,
                                 settings.front_end.pre_emphasis, settings.seed, noise, (low, high),
-                                rooms=load_rooms(settings), room_settings=settings.rooms)
+                                rooms=rooms, room_settings=settings.rooms)
     return TrainingBatches(mixtures, n_batches)
 
 
