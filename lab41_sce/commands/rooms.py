@@ -13,6 +13,7 @@ from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 
 LIMITS = {"rooms": (1, 10_000), "places": (2, 20), "sample_rate": (8_000, 48_000), "seed": (0, 2**32 - 1)}
+MAX_BYTES = 1e9  # of a bank in memory
 
 
 @command("interrupted: nothing was written")
@@ -57,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from lab41_sce.data.room_simulation import RoomRanges, draw_bank
 
     ranges = RoomRanges(tuple(options.rt60), tuple(options.distance))
+    n_bytes = 2 * options.rooms * options.places * ranges.rt60[1] * options.sample_rate
+    if n_bytes > MAX_BYTES:
+        raise UserError(f"the bank would need {n_bytes / 1e9:.1f} GB of memory instead of at most "
+                        f"{MAX_BYTES / 1e9:g} GB; give fewer --rooms, fewer --places or a lower --sample-rate.")
     bank = draw_bank(options.rooms, options.places, ranges, options.sample_rate, options.seed)
     write_whole(options.out, lambda temporary: np.savez_compressed(
         temporary, responses=bank["responses"], sample_rate_hz=bank["sample_rate_hz"], rt60=bank["rt60"]))
