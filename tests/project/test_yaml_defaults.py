@@ -15,7 +15,7 @@ FILES = sorted(f"{file.parent.name}/{file.stem}" for group in ("method", "networ
                for file in (CONFIG_PATH / group).glob("*.yaml"))
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path not in ("method/saved", "method/pretrained")])
+@pytest.mark.parametrize("path", [path for path in FILES if not path.startswith(("method/saved", "method/pretrained"))])
 def test_python_fills_in_what_an_experiment_would(path):
     group, name = path.split("/")
     with initialize_config_dir(str(CONFIG_PATH.resolve()), version_base="1.3"):

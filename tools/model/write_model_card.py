@@ -18,7 +18,6 @@ from lab41_sce.atomic_write import write_text
 from lab41_sce.data.corpus import SEPARATOR
 from lab41_sce.pretrained import MODEL
 from lab41_sce.separation.separator import Separator
-from lab41_sce.yaml_defaults import CONFIG_PATH
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "model"
@@ -31,29 +30,55 @@ def facts() -> dict:
     config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
     system = pd.read_csv(run / "systems.csv").iloc[0]
     train = pd.read_csv(MODEL.parent / "splits.csv", dtype=str).query("split == 'train'")
+    of_first_network = train[~train["speaker"].str.contains(SEPARATOR)]
     model = Separator.from_pretrained().model
-    librispeech = yaml.safe_load((CONFIG_PATH / "corpus" / "librispeech.yaml").read_text("utf-8"))
-    mixtures, noise = config["mixtures"], config["noise"]["training_snr_db"]
-    shares = ", ".join(f"{share:.0%} of {count}" for count, share in sorted(mixtures["speaker_shares"].items()))
     return {
+        **mask_facts(train, system),
         **{name: config["network"][name] for name in ("n_layers", "units", "dropout")},
         "bottleneck_rank": config["network"]["rank"],  # its name in runs of before version 0.2
         **{name: version[name] for name in ("git_commit", "torch", "keras", "python", "gpu", "command")},
-        "batch_size": mixtures["batch_size"], "excerpt_seconds": mixtures["seconds"],
+        "batch_size": config["mixtures"]["batch_size"], "excerpt_seconds": config["mixtures"]["seconds"],
         **{name: getattr(model, name) for name in ("soft_scale", "range_db", "hop_reduction", "cluster_variance",
                                                    "verification_threshold")},
         "embedding_size": config["embedding_size"], "seed": config["seed"],
         "sample_rate_hz": model.front_end.sample_rate_hz,
         "parameters": f"{system['parameters']:,.0f}", "updates": f"{system['updates']:,.0f}",
         "minutes": f"{system['minutes']:.0f}", "best_update": f"{system['best_update']:,.0f}",
-        "training_speech": training_speech(train),
-        # Runs of before version 0.3 were trained on LibriSpeech and recorded no licence.
-        "licences": "\n".join(f"- {licence}" for licence in version.get("speech") or [librispeech["licence"]]),
-        "mixtures": f"{shares} speakers; levels within ±{mixtures['level_range_db'] / 2:g} dB; speeds "
-                    f"{', '.join(map(str, mixtures['speeds']))}; random smooth frequency responses within "
-                    f"±{mixtures['response_db'] / 2:g} dB; {mixtures['telephone']:.0%} through a telephone line; noise "
-                    f"{noise[0]:g} to {noise[1]:g} dB below the speech",
+        "training_speech": training_speech(of_first_network),
+        "mixtures": mixtures(config),
     }
+
+
+def mask_facts(train: pd.DataFrame, first: pd.Series) -> dict:
+    """Collect the facts of the second network, which was trained in two parts.
+
+    Args:
+        train: utterances of both networks.
+        first: row of systems.csv of the first network.
+    """
+    parts = [RESULTS / f"mask_training_{number}" for number in (1, 2)]
+    systems = [pd.read_csv(part / "systems.csv").iloc[0] for part in parts]
+    config = yaml.safe_load((parts[-1] / "config.yaml").read_text("utf-8"))
+    version = json.loads((parts[-1] / "version.json").read_text("utf-8"))
+    return {
+        "mask_parameters": f"{systems[-1]['parameters'] - first['parameters']:,.0f}",
+        "mask_speech": training_speech(train), "mask_mixtures": mixtures(config),
+        "mask_batch_size": config["mixtures"]["batch_size"],
+        "mask_seconds": config["mixtures"]["seconds"],
+        "mask_updates": " and ".join(f"{system['updates']:,.0f}" for system in systems),
+        "mask_minutes": " and ".join(f"{system['minutes']:.0f}" for system in systems),
+        "licences": "\n".join(f"- {licence}" for licence in version["speech"]),
+    }
+
+
+def mixtures(config: dict) -> str:
+    """Describe the training mixtures of a run."""
+    settings, noise = config["mixtures"], config["noise"]["training_snr_db"]
+    shares = ", ".join(f"{share:.0%} of {count}" for count, share in sorted(settings["speaker_shares"].items()))
+    return (f"{shares} speakers; levels within ±{settings['level_range_db'] / 2:g} dB; speeds "
+            f"{', '.join(map(str, settings['speeds']))}; random smooth frequency responses within "
+            f"±{settings['response_db'] / 2:g} dB; {settings['telephone']:.0%} through a telephone line; noise "
+            f"{noise[0]:g} to {noise[1]:g} dB below the speech")
 
 
 def training_speech(train: pd.DataFrame) -> str:
