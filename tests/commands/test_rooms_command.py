@@ -44,7 +44,7 @@ def test_a_bank_is_drawn_and_can_be_loaded(drawn, tmp_path, capsys):
     (["bank.npz", "--places", "1"], "--places 1 is not possible; give a whole number from 2 to 20."),
     (["bank.npz", "--sample-rate", "100"], "--sample-rate 100 is not possible"),
     (["bank.npz", "--seed", "-1"], "--seed -1 is not possible"),
-    (["bank.npz", "--rooms", "10000", "--places", "20"], "the bank would need 3.2 GB of memory instead of at most 1 GB"),
+    (["bank.npz", "--rooms", "10000", "--places", "20"], "the bank would need 3.2 GB of memory instead of"),
     (["bank.npz", "--rt60", "0", "1"], "--rt60 0 1 is not possible"),
 ])
 def test_mistakes_are_reported_before_anything_is_drawn(drawn, tmp_path, capsys, arguments, sentence):
