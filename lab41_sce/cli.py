@@ -20,6 +20,7 @@ COMMANDS = {
     "experiment": "train and score systems, and write a report",
     "calibrate": "teach a trained model to count speakers, from other speech",
     "export": "write a trained model as ONNX or as a SavedModel",
+    "rooms": "draw simulated rooms, in which training mixtures sound",
     "store": "pack a corpus into a few large files that load fast",
     "download": "download parts of LibriSpeech, and metadata of LibriMix",
     "sweep": "summarise the runs of a sweep in one table",

@@ -93,7 +93,8 @@ def _run(config: DictConfig, settings: Settings, folder: Path, command: str | No
     systems = build_systems(config, prepared.setup)
     mixtures = prepared.evaluation_mixtures()  # before the training, so that missing speech is reported at once
     if workers.is_chief:
-        open_folder(config, folder, recorded, command, prepared.training_noise_files())
+        room_files = prepared.rooms.files if prepared.rooms else None
+        open_folder(config, folder, recorded, command, prepared.training_noise_files(), room_files)
     train_systems(systems, prepared, folder, workers)
     if not workers.is_chief:
         workers.barrier()

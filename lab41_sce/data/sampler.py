@@ -5,6 +5,11 @@ deviation *after pre-emphasis*, then to its level; at the default level of 0 dB 
 of arXiv 1705.04662). A batch holds waveforms `[B, S, N]`; spectrograms are computed inside the model. With noise
 (`noise.py`), the mixture is the sum of its sources and the noise.
 
+With rooms (`rooms.py`), a share of the mixtures sounds in a room. Their sources are the early sound of the speakers, at
+the levels that they have without a room, and their late reverberation is part of the noise. The signal-to-noise ratio
+of other noise is that to the sources without a room. The frequency responses of `response_db` filter the sources only;
+a mixture through a telephone line is in no room, since its late reverberation would not be limited to the band.
+
 Batch number i of a seed is always the same, so an interrupted training continues by counting. `STREAM` is the version
 of these batches, which a run records.
 """
@@ -19,7 +24,8 @@ from lab41_sce.data.drawing_processes import DrawingProcesses
 from lab41_sce.data.frequency_response import TERMS, draw_responses
 from lab41_sce.data.mixture import normalise_into
 from lab41_sce.data.noise import Noise, scale_to_snr
-from lab41_sce.data.settings import MixtureSettings
+from lab41_sce.data.rooms import RoomBank, reverberate
+from lab41_sce.data.settings import MixtureSettings, RoomSettings
 from lab41_sce.data.speech import Speech
 from lab41_sce.data.splits import SpeakerIndex
 from lab41_sce.errors import UserError
@@ -41,19 +47,23 @@ class TrainingMixtures:
         noise: draws the noise, of all its kinds equally often; None for mixtures without noise.
         snr_db: lowest and highest signal-to-noise ratio, with `noise`.
         rows: the rows to make of every batch, for several processes that share it.
+        rooms: holds the rooms; None for mixtures without rooms.
+        room_settings: how the rooms are used; None for the defaults.
 
     Attributes:
         error: why speech could not be read for `dataset`, or None.
 
     Raises:
-        UserError: there are too few speakers.
+        UserError: there are too few speakers, or too few places in a room.
     """
 
     def __init__(self, speech: Speech, utterances: pd.DataFrame, speakers: Sequence[str],
                  settings: MixtureSettings, pre_emphasis: float, seed: int, noise: Noise | None = None,
-                 snr_db: tuple[float, float] = (0.0, 0.0), rows: slice = slice(None)):
+                 snr_db: tuple[float, float] = (0.0, 0.0), rows: slice = slice(None),
+                 rooms: RoomBank | None = None, room_settings: RoomSettings | None = None):
         self.speech, self.settings, self.pre_emphasis, self.seed = speech, settings, pre_emphasis, seed
         self.noise, self.snr_db, self.rows = noise, snr_db, rows
+        self.rooms, self.room_settings = rooms, room_settings or RoomSettings()
         self.speaker_shares = settings.shares
         self.n_speakers = max(self.speaker_shares)
         self.length = round(settings.seconds * speech.sample_rate_hz)
@@ -73,6 +83,8 @@ class TrainingMixtures:
         self._sexes[present] = sexes
         by_sex = {sex: present[sexes == sex] for sex in "FM"}
         self._one_sex = {sex: of_sex for sex, of_sex in by_sex.items() if len(of_sex) >= self.n_speakers}
+        if rooms:
+            rooms.require(self.n_speakers)
         if len(self._everyone) < self.n_speakers:
             raise UserError(f"{len(self._everyone)} speakers are too few for mixtures of {self.n_speakers}.")
         share = settings.same_sex
@@ -88,10 +100,10 @@ class TrainingMixtures:
             into: arrays to fill, as `empty_batch` returns them; None for new ones.
 
         Returns:
-            `sources`, float32 `[B, S, N]`, and `speaker_ids`, int32 `[B, S]`; with noise, `noise`, float32 `[B, N]`;
-            with `response_db` or `telephone`, `responses`, float32 `[B, S, TERMS + 1]`. The mixture is the sum of the
-            sources, each filtered by its response, and the noise. B is the number of `rows`: all rows of the batch are
-            drawn, and only the speech of these is read.
+            `sources`, float32 `[B, S, N]`, and `speaker_ids`, int32 `[B, S]`; with noise or rooms, `noise`, float32
+            `[B, N]`; with `response_db` or `telephone`, `responses`, float32 `[B, S, TERMS + 1]`. The mixture is the
+            sum of the sources, each filtered by its response, and the noise. B is the number of `rows`: all rows of the
+            batch are drawn, and only the speech of these is read.
         """
         settings, batch = self.settings, self.empty_batch() if into is None else into
         batch_size, mine = settings.batch_size, range(settings.batch_size)[self.rows]
@@ -111,14 +123,16 @@ class TrainingMixtures:
             for source, (name, start) in enumerate(excerpts[row]):
                 normalise_into(batch["sources"][place, source], self.speech.samples(name, start, self.length),
                                self.pre_emphasis, float(levels_db[row, source]))
-        if self.noise and easy:
-            batch["noise"][:] = 0
-        elif self.noise:
+        if self.noise and not easy:
             self._draw_noise(self.noise, rng, batch, speaker_ids, mine)
+        elif "noise" in batch:
+            batch["noise"][:] = 0
         if "responses" in batch:
             strengths = (0.0, 0.0) if easy else (settings.response_db, settings.telephone)
             batch["responses"][:] = np.stack([draw_responses(rng, self.n_speakers, *strengths)
                                               for _ in range(batch_size)])[self.rows]
+        if self.rooms and not easy:
+            self._draw_rooms(self.rooms, rng, batch, mine)
         return batch
 
     def empty_batch(self) -> dict[str, np.ndarray]:
@@ -126,7 +140,7 @@ class TrainingMixtures:
         n_rows = len(range(self.settings.batch_size)[self.rows])
         batch = {"sources": np.empty((n_rows, self.n_speakers, self.length), np.float32),
                  "speaker_ids": np.empty((n_rows, self.n_speakers), np.int32)}
-        if self.noise:
+        if self.noise or self.rooms:
             batch["noise"] = np.empty((n_rows, self.length), np.float32)
         if self.settings.response_db or self.settings.telephone:
             batch["responses"] = np.empty((n_rows, self.n_speakers, TERMS + 1), np.float32)
@@ -142,6 +156,20 @@ class TrainingMixtures:
             if row in mine:
                 place = mine.index(row)
                 batch["noise"][place] = scale_to_snr(drawn, batch["sources"][place].sum(axis=0), snr_db)
+
+    def _draw_rooms(self, rooms: RoomBank, rng: np.random.Generator, batch: dict[str, np.ndarray],
+                    mine: range) -> None:
+        """Put a share of the mixtures of a batch into rooms; these draws are the last ones of a batch."""
+        n_early = 1 + round(self.room_settings.early_seconds * self.speech.sample_rate_hz)
+        for row in range(self.settings.batch_size):
+            is_in_room, responses = rng.random() < self.room_settings.share, rooms.draw(rng, self.n_speakers)
+            if not is_in_room or row not in mine:
+                continue
+            place = mine.index(row)
+            if "responses" in batch and batch["responses"][place, :, -1].any():  # through a telephone line
+                continue
+            batch["sources"][place], late = reverberate(batch["sources"][place], responses, n_early, self.pre_emphasis)
+            batch["noise"][place] += late.sum(axis=0)
 
     def _draw_count(self, rng: np.random.Generator) -> int:
         """Draw the number of active speakers of a mixture."""

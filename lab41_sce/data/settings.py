@@ -1,4 +1,4 @@
-"""The settings of corpora, splits, training mixtures and noise, each with its default, unit and range."""
+"""The settings of corpora, splits, training mixtures, noise and rooms, each with its default, unit and range."""
 
 import math
 from dataclasses import dataclass
@@ -124,6 +124,23 @@ class NoiseSettings:
         if self.folder is not None and training is None and not self.evaluation_snr_db:
             raise UserError(f"noise.folder={self.folder} would have no effect without noise; set noise.training_snr_db "
                             "or noise.evaluation_snr_db, or remove noise.folder.")
+
+
+@dataclass
+class RoomSettings:
+    """In which rooms training mixtures are (`lab41_sce/data/rooms.py`)."""
+
+    file: str | None = setting(None, "Bank of room responses that lab41-sce rooms has drawn; null: no rooms",
+                               free_on_resume=True)
+    share: float = setting(0.5, "Share of the training mixtures that are in a room", at_least=0.0, at_most=1.0)
+    early_seconds: float = setting(0.05, "Largest delay of the reflections that belong to the voices; the later ones "
+                                   "belong to the noise", unit="seconds", at_least=0.0)
+
+    def __post_init__(self) -> None:
+        """Raise UserError where the values do not go together."""
+        if self.file is not None and self.share == 0:
+            raise UserError(f"rooms.file={self.file} would have no effect with rooms.share=0; give a larger share, or "
+                            "remove rooms.file.")
 
 
 def _is_count(value: object) -> bool:

@@ -31,6 +31,7 @@ class Arguments:
     hidden_width: int = setting(1, "Filters of the convolutions over time", at_least=1)
     kmeans_iterations: int = setting(0, "Iterations of k-means in the loss", at_least=0)
     max_snr_db: float = setting(30.0, "Largest signal-to-noise ratio in the loss", unit="dB", at_least=0.0)
+    leaves_rest: bool = setting(False, "Whether the masks need not sum to one")
     segment_frames: int | None = setting(None, "Frames in an input of the network", at_least=1)
     embedding_size: int = setting(1, "Numbers in the embedding of a bin", at_least=1)
     num_negatives: int = setting(0, "Speakers drawn from outside a mixture", at_least=0)

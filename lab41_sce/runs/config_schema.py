@@ -24,7 +24,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lab41_sce.data.settings import CorpusSettings, MixtureSettings, NoiseSettings, SplitSettings
+from lab41_sce.data.settings import CorpusSettings, MixtureSettings, NoiseSettings, RoomSettings, SplitSettings
 from lab41_sce.errors import UserError, reason
 from lab41_sce.evaluation.settings import EvaluationSettings, ParallelSettings, ValidationSettings
 from lab41_sce.models.settings import FrontEndSettings
@@ -51,7 +51,6 @@ from lab41_sce.yaml_defaults import CONFIG_PATH as CONFIG_PATH
 TARGETS = re.compile(r"lab41_sce\.(models\.front_end\.FrontEnd|models\.networks\.\w+|methods\.\w+\.\w+|"
                      r"evaluation\.saved_model\.build)")
 
-
 FILE_GROUPS = ("network", "method", "corpus", "exp")
 # Hydra raises ValueError for a file with a number as its name.
 COMPOSING_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
@@ -77,6 +76,7 @@ class Settings:
     splits: SplitSettings = group(SplitSettings)
     mixtures: MixtureSettings = group(MixtureSettings)
     noise: NoiseSettings = group(NoiseSettings)
+    rooms: RoomSettings = group(RoomSettings)
     front_end: FrontEndSettings = group(FrontEndSettings)
     training: TrainingSettings = group(TrainingSettings)
     validation: ValidationSettings = group(ValidationSettings)
@@ -184,9 +184,10 @@ def check(config: DictConfig) -> Settings:
             own = system.get("name")
             raise UserError(f"others.{name}.name={own} is not possible; give a system its own name, like this: "
                             f"+method@others.{own}={own}.")
-    folder = values["noise"]["folder"]
-    if folder is not None and not Path(folder).is_dir():
-        raise UserError(f"noise.folder={folder} is not a folder; give one with recordings of noise.")
+    for part, name, is_there, content in (("noise", "folder", Path.is_dir, "with recordings of noise"),
+                                          ("rooms", "file", Path.is_file, "that lab41-sce rooms has drawn")):
+        if (path := values[part][name]) is not None and not is_there(Path(path)):
+            raise UserError(f"{part}.{name}={path} is not a {name}; give one {content}.")
     chosen, method = values["evaluation"]["splits"], values["method"]
     able = method.get("splits") or chosen
     if chosen and not set(able) & set(chosen):

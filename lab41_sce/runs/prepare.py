@@ -1,4 +1,4 @@
-"""A configuration becomes the parts of a training: speech, mixtures, noise, validation set, front end, network.
+"""A configuration becomes the parts of a training: speech, mixtures, noise, rooms, validation set, front end, network.
 
 The speech comes from the corpus of `corpus.root` and from those of `corpus.added`. The experiment and the PyTorch
 trainer both start from `prepare`, so they train on the same mixtures.
@@ -18,6 +18,7 @@ from lab41_sce.data import splits
 from lab41_sce.data.corpus import join_corpora, load_corpus
 from lab41_sce.data.evaluation_set import add_noise, add_noise_at, draw_evaluation_set
 from lab41_sce.data.noise import Noise
+from lab41_sce.data.rooms import RoomBank
 from lab41_sce.data.sampler import TrainingMixtures
 from lab41_sce.data.settings import CorpusSettings
 from lab41_sce.data.speech import Speech
@@ -38,7 +39,8 @@ class Prepared:
         speech: the signals.
         utterances: table of the utterances with their `split`, at all training speeds.
         noise: draws noise.
-        validation: frozen mixtures of validation speakers.
+        validation: frozen mixtures of validation speakers, in no rooms.
+        rooms: the rooms of the training mixtures; None without any.
     """
 
     settings: Settings
@@ -47,6 +49,7 @@ class Prepared:
     utterances: pd.DataFrame
     noise: Noise
     validation: pd.DataFrame
+    rooms: RoomBank | None = None
 
     def mixtures(self, split: str, rows: slice = slice(None)) -> TrainingMixtures:
         """Return the random mixtures of a split of the trained speakers.
@@ -58,7 +61,8 @@ class Prepared:
         snr_db = self.settings.noise.training_snr_db
         table = self.utterances[self.utterances["split"] == split]
         mixtures = partial(TrainingMixtures, self.speech, table, self.setup.speakers, self.settings.mixtures,
-                           self.setup.front_end.pre_emphasis, self.settings.seed, rows=rows)
+                           self.setup.front_end.pre_emphasis, self.settings.seed, rows=rows,
+                           rooms=self.rooms, room_settings=self.settings.rooms)
         return mixtures() if snr_db is None else mixtures(noise=self.noise, snr_db=(snr_db[0], snr_db[1]))
 
     def training_noise_files(self) -> pd.DataFrame | None:
@@ -176,6 +180,19 @@ def add_corpora(first: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     return joined
 
 
+def load_rooms(settings: Settings) -> RoomBank | None:
+    """Load the rooms of the training mixtures, if there are some.
+
+    Raises:
+        UserError: the bank cannot be read, or its rooms have too few places.
+    """
+    if settings.rooms.file is None:
+        return None
+    rooms = RoomBank.load(settings.rooms.file, settings.front_end.sample_rate_hz)
+    rooms.require(max(settings.mixtures.shares))
+    return rooms
+
+
 def prepare(config: DictConfig, settings: Settings, recorded: pd.DataFrame, folder: Path | None = None) -> Prepared:
     """Build the parts that training and scoring share.
 
@@ -201,4 +218,4 @@ def prepare(config: DictConfig, settings: Settings, recorded: pd.DataFrame, fold
     if snr_db is not None:
         noise.require(["train"], max(settings.mixtures.shares))
         validation = add_noise(validation, noise, (snr_db[0], snr_db[1]), settings.evaluation.seed)
-    return Prepared(settings, setup, speech, utterances, noise, validation)
+    return Prepared(settings, setup, speech, utterances, noise, validation, load_rooms(settings))

@@ -1,8 +1,9 @@
-"""The sound files of a run become `speech.csv` and `noise.csv`, and a resumed run has to have the same files.
+"""The sound files of a run become `speech.csv`, `noise.csv` and `rooms.csv`; a resumed run must have the same files.
 
 `speech.csv` has the columns `utterance`, `seconds` and `checksum` (`data/checksums.py`). `noise.csv` has the columns
-`file`, `bytes` and `checksum`, for training with the noise of a folder. With `corpus.check=headers`, no file is read: a
-run that begins so records no checksums, and a resumption compares durations and sizes only.
+`file`, `bytes` and `checksum`, for training with the noise of a folder; `rooms.csv` has the same columns, for the bank
+of rooms. With `corpus.check=headers`, no file of speech or noise is read: a run that begins so records none of their
+checksums, and a resumption compares durations and sizes only.
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 from lab41_sce.data.checksums import utterance_checksums
 from lab41_sce.errors import UserError, reason
 
-NAME, NOISE = "speech.csv", "noise.csv"
+NAME, NOISE, ROOMS = "speech.csv", "noise.csv", "rooms.csv"
 HALF_SAMPLE_SECONDS = 2e-6  # smaller than half a sample at 192 kHz, larger than rounding errors
 
 
@@ -71,8 +72,25 @@ def require_same_noise(now: pd.DataFrame, path: Path) -> None:
                         "noise, choose another run_dir, or start again with overwrite=true.")
 
 
+def require_same_rooms(now: pd.DataFrame, path: Path) -> None:
+    """Compare the bank of rooms with that of the beginning of a run; its name may differ.
+
+    Args:
+        now: `RoomBank.files`.
+        path: `rooms.csv` of the run.
+
+    Raises:
+        UserError: the bank has another checksum, or `rooms.csv` cannot be read.
+    """
+    recorded = _read(path, {"file": str, "bytes": int, "checksum": str})
+    if recorded["checksum"].tolist() != now["checksum"].tolist():
+        raise UserError(f"the bank of rooms {now['file'].iloc[0]} differs from that with which the run began, which "
+                        f"{path} describes; use the same bank, choose another run_dir, or start again with "
+                        "overwrite=true.")
+
+
 def _read(path: Path, types: dict[str, type]) -> pd.DataFrame:
-    """Read columns of `speech.csv` or `noise.csv`."""
+    """Read columns of `speech.csv`, `noise.csv` or `rooms.csv`."""
     try:
         texts = {name: str for name, kind in types.items() if kind is str}
         return pd.read_csv(path, dtype=texts, keep_default_na=False)[[*types]].astype(types)

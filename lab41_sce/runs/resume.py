@@ -51,10 +51,14 @@ def check_same_settings(config: DictConfig, folder: Path) -> None:
 def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten the settings that a resumed run must share with its beginning: dotted name to value."""
     free = tuple(f"{name}." for name in setting_names("free_on_resume"))
-    flat = {name: value for name, value in flatten(dict(values)).items()
+    every = flatten(dict(values))
+    flat = {name: value for name, value in every.items()
             if value != {} and not f"{_declared(name)}.".startswith(free) and not name.endswith(FREE_ENDINGS)}
-    trained_with_noise = flat.get("noise.training_snr_db") is not None
-    return {name: value for name, value in flat.items() if trained_with_noise or not name.startswith("noise.")}
+    if every.get("rooms.file") is not None:
+        flat["rooms.file"] = "a bank"  # its place may differ
+    decisive = {"noise.": "noise.training_snr_db", "rooms.": "rooms.file"}
+    unused = tuple(group for group, name in decisive.items() if flat.get(name) is None)
+    return {name: value for name, value in flat.items() if not name.startswith(unused)}
 
 
 def _declared(name: str) -> str:

@@ -1,11 +1,11 @@
 """One run, one folder: who may use it, and which files describe it.
 
 `config.yaml` (resolved), `version.json`, `splits.csv`, `speech.csv` (checksums), `noise.csv` (those of a folder of
-noise in training), `evaluation.csv` (the frozen mixtures), for each trained system `systems/<name>/` with
-`checkpoint.npz`, `checkpoint_previous.npz`, `model.keras` (the best), `history.csv`, `tensorboard/` and, if it has
-speaker vectors, `speakers.csv`; then `history.csv` and `systems.csv` (of all of them), `mixtures.csv` (scores),
-`checksums.csv` (of what the scores depend on), `summary.csv`, `differences.csv`, `examples.csv`, `examples/`,
-`figures/`, `table.md`, `report.html`; and `article/`, if wanted.
+noise in training), `rooms.csv` (that of a bank of rooms), `evaluation.csv` (the frozen mixtures), for each trained
+system `systems/<name>/` with `checkpoint.npz`, `checkpoint_previous.npz`, `model.keras` (the best), `history.csv`,
+`tensorboard/` and, if it has speaker vectors, `speakers.csv`; then `history.csv` and `systems.csv` (of all of them),
+`mixtures.csv` (scores), `checksums.csv` (of what the scores depend on), `summary.csv`, `differences.csv`,
+`examples.csv`, `examples/`, `figures/`, `table.md`, `report.html`; and `article/`, if wanted.
 """
 
 import contextlib
@@ -25,13 +25,20 @@ from lab41_sce.atomic_write import make_folder, write_csv, write_text
 from lab41_sce.data.sampler import STREAM
 from lab41_sce.errors import UserError, reason
 from lab41_sce.runs.recorded_speech import NAME as SPEECH
-from lab41_sce.runs.recorded_speech import NOISE, require_same_noise, require_same_speech, speech_table
+from lab41_sce.runs.recorded_speech import (
+    NOISE,
+    ROOMS,
+    require_same_noise,
+    require_same_rooms,
+    require_same_speech,
+    speech_table,
+)
 from lab41_sce.runs.resume import check_same_settings
 from lab41_sce.runs.versions import licences, versions
 
-FILES = ("config.yaml", "version.json", "splits.csv", "speech.csv", "noise.csv", "evaluation.csv", "history.csv",
-         "systems.csv", "mixtures.csv", "checksums.csv", "summary.csv", "differences.csv", "examples.csv", "table.md",
-         "report.html")
+FILES = ("config.yaml", "version.json", "splits.csv", "speech.csv", "noise.csv", "rooms.csv", "evaluation.csv",
+         "history.csv", "systems.csv", "mixtures.csv", "checksums.csv", "summary.csv", "differences.csv",
+         "examples.csv", "table.md", "report.html")
 FOLDERS = ("systems", "examples", "figures", "article")
 COMMAND_VARIABLE = "LAB41_SCE_COMMAND"  # environment variable: identifies a command, also in its restarted processes
 
@@ -103,7 +110,7 @@ def require_free(folder: Path) -> None:
 
 
 def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, command: str | None,
-                noise_files: pd.DataFrame | None = None) -> None:
+                noise_files: pd.DataFrame | None = None, room_files: pd.DataFrame | None = None) -> None:
     """Begin or resume a run in a folder that `check_folder` has passed.
 
     Args:
@@ -112,10 +119,11 @@ def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, comm
         utterances: table with the column `split`; a resumed run must have the same.
         command: the command line that started the run, if any.
         noise_files: `Noise.files`, if the training uses the noise of a folder; a resumed run must have the same.
+        room_files: `RoomBank.files`, if the training uses rooms; a resumed run must have the same.
 
     Raises:
-        UserError: speech, noise or splits differ from those of the run to be resumed, a file that describes them is
-            damaged, the earlier run cannot be deleted, or nothing can be written.
+        UserError: speech, noise, rooms or splits differ from those of the run to be resumed, a file that describes
+            them is damaged, the earlier run cannot be deleted, or nothing can be written.
     """
     if config.overwrite and not config.resume:
         for name in FOLDERS:
@@ -133,12 +141,16 @@ def open_folder(config: DictConfig, folder: Path, utterances: pd.DataFrame, comm
         require_same_speech(speech, folder / SPEECH)
     if noise_files is not None and (folder / NOISE).exists():
         require_same_noise(noise_files, folder / NOISE)
+    if room_files is not None and (folder / ROOMS).exists():
+        require_same_rooms(room_files, folder / ROOMS)
     describe_run(config, folder, versions(command))
     write_csv(splits, path)
     if not (folder / SPEECH).exists():
         write_csv(speech, folder / SPEECH)
     if noise_files is not None and not (folder / NOISE).exists():
         write_csv(noise_files, folder / NOISE)
+    if room_files is not None and not (folder / ROOMS).exists():
+        write_csv(room_files, folder / ROOMS)
 
 
 def _read_splits(path: Path) -> pd.DataFrame:

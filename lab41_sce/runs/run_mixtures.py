@@ -24,7 +24,7 @@ from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError, reason
 from lab41_sce.runs import recorded_speech
 from lab41_sce.runs.config_schema import GROUPS, Settings
-from lab41_sce.runs.prepare import load_listed_speech, load_split_speech
+from lab41_sce.runs.prepare import load_listed_speech, load_rooms, load_split_speech
 from lab41_sce.runs.renamed_settings import load_config
 from lab41_sce.setting import check_fields, defaults
 
@@ -62,9 +62,13 @@ def training_batches(run: str | Path, n_batches: int) -> TrainingBatches:
     noise, (low, high) = None, settings.noise.training_snr_db or (0.0, 0.0)
     if settings.noise.training_snr_db is not None:
         noise = Noise(speech, utterances, settings.noise.kinds, settings.noise.folder, settings.corpus.check)
+    rooms = load_rooms(settings)
+    if rooms and (folder / recorded_speech.ROOMS).exists():
+        recorded_speech.require_same_rooms(rooms.files, folder / recorded_speech.ROOMS)
     train = utterances[utterances["split"] == "train"]
     mixtures = TrainingMixtures(speech, train, splits.trained_speakers(utterances), settings.mixtures,
-                                settings.front_end.pre_emphasis, settings.seed, noise, (low, high))
+                                settings.front_end.pre_emphasis, settings.seed, noise, (low, high),
+                                rooms=rooms, room_settings=settings.rooms)
     return TrainingBatches(mixtures, n_batches)
 
 

@@ -5,7 +5,7 @@ A setting counts as given if it differs from its default: a composed configurati
 
 from typing import Any
 
-from lab41_sce.data.settings import NoiseSettings, SplitSettings
+from lab41_sce.data.settings import NoiseSettings, RoomSettings, SplitSettings
 from lab41_sce.errors import UserError
 from lab41_sce.models.settings import FrontEndSettings
 from lab41_sce.setting import defaults
@@ -21,6 +21,8 @@ def refuse_settings_without_effect(values: dict[str, Any]) -> None:
     has_noise = noise["training_snr_db"] is not None or bool(noise["evaluation_snr_db"])
     rules = [
         ("noise", "kinds", NoiseSettings, has_noise, "noise; set noise.training_snr_db or noise.evaluation_snr_db"),
+        *(("rooms", name, RoomSettings, values["rooms"]["file"] is not None, "a bank of rooms; set rooms.file")
+          for name in ("share", "early_seconds")),
         ("splits", "unseen_fraction", SplitSettings, not corpus["unseen_subsets"],
          "speakers to choose from, since corpus.unseen_subsets names the unseen ones; set corpus.unseen_subsets=[]"),
         ("splits", "added_train_only", SplitSettings, bool(corpus["added"]), "corpora in corpus.added; add some"),

@@ -63,7 +63,7 @@ def test_help_has_a_line_for_each_command(capsys, arguments):
     for command, purpose in cli.COMMANDS.items():
         assert [line for line in lines if line.split()[:1] == [command] and line.endswith(purpose)]
     assert list(cli.COMMANDS) == ["separate", "score", "benchmark", "export-mixtures", "experiment", "calibrate",
-                                  "export", "store", "download", "sweep", "demo"]
+                                  "export", "rooms", "store", "download", "sweep", "demo"]
 
 
 def test_the_version_is_that_of_the_package(capsys):
@@ -73,8 +73,8 @@ def test_the_version_is_that_of_the_package(capsys):
 
 @pytest.mark.parametrize(("given", "hint"), [
     ("seperate", "did you mean separate?"), ("experiments", "did you mean experiment?"),
-    ("x", "choose from separate, score, benchmark, export-mixtures, experiment, calibrate, export, store, download, "
-          "sweep, demo."),
+    ("x", "choose from separate, score, benchmark, export-mixtures, experiment, calibrate, export, rooms, store, "
+          "download, sweep, demo."),
 ])
 def test_an_unknown_command_is_answered_in_one_sentence(capsys, given, hint):
     assert cli.main([given, "--help"]) == 2

@@ -10,7 +10,7 @@ from conftest import hum
 
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import check, compose_config
-from lab41_sce.runs.prepare import load_listed_speech, load_split_speech, prepare
+from lab41_sce.runs.prepare import load_listed_speech, load_rooms, load_split_speech, prepare
 
 COLUMNS = ["utterance", "speaker", "sex", "subset", "split"]
 
@@ -64,6 +64,22 @@ def test_validation_and_evaluation_are_the_same_beside_an_added_corpus(compose):
     drawn = {both.setup.speakers[number] for index in range(8)
              for number in both.mixtures("train").batch(index)["speaker_ids"].ravel()}
     assert drawn == set(both.setup.speakers) and sum(name.startswith("more:") for name in drawn) == 12
+
+
+def test_rooms_are_in_training_and_held_out_batches_but_not_in_the_validation_mixtures(compose, tmp_path):
+    responses = np.zeros((1, 2, 2000), np.float32)
+    responses[..., [0, 1000]] = 1, 0.5
+    np.savez(tmp_path / "bank.npz", responses=responses, sample_rate_hz=10000, rt60=np.ones(1))
+    options = f"rooms.file={tmp_path / 'bank.npz'}", "rooms.share=1", "rooms.early_seconds=0.1", "validation.batches=1"
+    configs = compose(*options, added=False), compose(added=False)
+    in_rooms, dry = (prepare(config, check(config), load_split_speech(check(config))) for config in configs)
+    pd.testing.assert_frame_equal(in_rooms.validation, dry.validation)
+    batches = in_rooms.mixtures("train").batch(0), *in_rooms.held_out_batches()
+    assert len(batches) == 2 and all(batch["sources"].any() and not batch["noise"].any() for batch in batches)
+    assert not np.array_equal(batches[0]["sources"], dry.mixtures("train").batch(0)["sources"])
+    more = compose(*options[:2], "mixtures.speaker_shares={1: 0.5, 3: 0.5}", added=False)
+    with pytest.raises(UserError, match="the rooms in rooms.file have 2 places, but mixtures have up to 3 speakers"):
+        load_rooms(check(more))
 
 
 def test_a_mistake_in_an_added_corpus_names_it(compose):

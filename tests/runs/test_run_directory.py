@@ -294,3 +294,25 @@ def test_noise_in_training_is_recorded_and_compared(tmp_path):
     run_directory.open_folder(config("resume=true"), tmp_path, SPLITS, None)  # noise in the evaluation only
     run_directory.open_folder(config("overwrite=true"), tmp_path, SPLITS, None)
     assert not (tmp_path / "noise.csv").exists()
+
+
+def test_the_bank_of_rooms_is_recorded_and_compared_by_its_contents(tmp_path):
+    bank = pd.DataFrame({"file": ["rooms.npz"], "bytes": [100], "checksum": ["0123abcd"]})
+    run_directory.open_folder(config(), tmp_path, SPLITS, "the command", None, bank)
+    assert pd.read_csv(tmp_path / "rooms.csv", dtype=str)["checksum"].tolist() == ["0123abcd"]
+    run_directory.open_folder(config("resume=true"), tmp_path, SPLITS, None, None, bank.assign(file="moved.npz"))
+    with pytest.raises(UserError, match="the bank of rooms rooms.npz differs from that with which the run began"):
+        run_directory.open_folder(config("resume=true"), tmp_path, SPLITS, None, None, bank.assign(checksum="x"))
+    run_directory.open_folder(config("overwrite=true"), tmp_path, SPLITS, None)
+    assert not (tmp_path / "rooms.csv").exists()
+
+
+def test_rooms_neither_join_nor_leave_on_resuming_but_the_bank_may_move(begun, tmp_path):
+    with pytest.raises(UserError, match=r"other settings \(rooms.file\)"):
+        run_directory.check_folder(config("resume=true", "rooms.file=bank.npz"), begun)
+    folder = tmp_path / "in_rooms"
+    run_directory.open_folder(config("rooms.file=bank.npz", "rooms.share=0.3"), folder, SPLITS, None)
+    run_directory.check_folder(config("resume=true", "rooms.file=moved.npz", "rooms.share=0.3"), folder)
+    for other, different in ((["rooms.file=bank.npz"], "rooms.share"), ([], "rooms.early_seconds, rooms.file, ")):
+        with pytest.raises(UserError, match=rf"other settings \({different}"):
+            run_directory.check_folder(config("resume=true", *other), folder)

@@ -1,14 +1,19 @@
 """The mixtures of a run are those that it was scored on, and its batches those that it was trained on."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from lab41_sce.commands import benchmark
 from lab41_sce.data.evaluation_set import load_mixture
+from lab41_sce.data.settings import RoomSettings
 from lab41_sce.errors import UserError
+from lab41_sce.runs.prepare import load_rooms
+from lab41_sce.runs.renamed_settings import load_config
 from lab41_sce.runs.run_mixtures import evaluation_mixtures, load_run, training_batches
 
 
@@ -39,6 +44,24 @@ def test_training_batches_are_those_of_the_run(run):
         assert "noise" in expected
         for name, values in expected.items():
             np.testing.assert_array_equal(batch[name], values)
+
+
+def test_training_batches_in_rooms_are_those_of_the_run(run, tmp_path):
+    folder, prepared, _ = run
+    responses = np.ones((2, 2, 700), np.float32)
+    np.savez(tmp_path / "bank.npz", responses=responses, sample_rate_hz=10000, rt60=np.ones(2))
+    settings = replace(prepared.settings, rooms=RoomSettings(str(tmp_path / "bank.npz"), share=1.0))
+    prepared = replace(prepared, settings=settings, rooms=load_rooms(settings))
+    config = load_config(folder)
+    config["rooms"]["file"], config["rooms"]["share"] = settings.rooms.file, 1.0
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    prepared.rooms.files.to_csv(folder / "rooms.csv", index=False)
+    batch, ours = training_batches(folder, 1)[0], prepared.mixtures("train").batch(0)
+    for name, values in ours.items():
+        np.testing.assert_array_equal(batch[name], values)
+    np.savez(tmp_path / "bank.npz", responses=responses, sample_rate_hz=10000, rt60=2 * np.ones(2))
+    with pytest.raises(UserError, match="the bank of rooms bank.npz differs from that with which the run began"):
+        training_batches(folder, 1)
 
 
 def test_the_splits_are_those_that_the_run_has_kept(run):
