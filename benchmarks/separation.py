@@ -30,7 +30,7 @@ COMMANDS = {"separate --help": ["separate", "--help"], "experiment --help": ["ex
             "separate the example of 7 s": ["separate", EXAMPLE]}
 STAGES = {  # the outermost call counts
     "audio.recording.Recording.read": "reading", "models.front_end.FrontEnd.spectrogram": "STFT",
-    "separation.streaming.hidden_outputs": "hidden layers", "separation.streaming.embeddings_of_hidden": "last layer",
+    "separation.streaming.hidden_of_window": "hidden layers", "separation.streaming.embeddings_of_hidden": "last layer",
     "separation.running_scaling.RunningScaling.add": "scaling",
     "separation.running_scaling.RunningScaling.__call__": "scaling",
     "separation.speaker_count.fit_centroids": "clustering",

@@ -96,7 +96,7 @@ def hidden_outputs(model: EmbeddingMasks, features: np.ndarray) -> np.ndarray:
                            in zip(outputs, starts, bounds, bounds[1:], strict=False)], axis=1)
 
 
-def hidden_outputs_of_window(model: EmbeddingMasks, features: np.ndarray, own: slice) -> np.ndarray:
+def hidden_of_window(model: EmbeddingMasks, features: np.ndarray, own: slice) -> np.ndarray:
     """Run all layers of the network but the last on a window from `plan_windows_of_excerpts`.
 
     Args:

@@ -24,7 +24,7 @@ from lab41_sce.separation.activity import SpeakerActivity
 from lab41_sce.separation.chunked_inference import (
     embeddings_of_bins,
     embeddings_of_hidden,
-    hidden_outputs_of_window,
+    hidden_of_window,
     masks_of_hidden,
     plan_windows_of_excerpts,
 )
@@ -215,8 +215,7 @@ class VoiceStream:
                        window: Window) -> tuple[np.ndarray, ActiveBins]:
         """Return the outputs of the hidden layers, and about `most` active bins of the window's own frames."""
         peak, own, magnitudes = self._scaling.peak, self._own_frames(window), self._reader.magnitudes(window)
-        hidden = hidden_outputs_of_window(self._model, self._scaling(magnitudes), own)
-        of_own = magnitudes[own]
+        hidden, of_own = hidden_of_window(self._model, self._scaling(magnitudes), own), magnitudes[own]
         without_events = of_own.max(axis=1, keepdims=True) <= peak
         places = np.argwhere(without_events & active_bins(of_own, range_db, peak))
         if by_blocks:
@@ -256,8 +255,7 @@ class VoiceStream:
             hidden, centroids = self._hidden.get(window), self.speakers.centroids
             assert centroids is not None
             if hidden is None:
-                features = self._scaling(signals.magnitudes)
-                hidden = hidden_outputs_of_window(self._model, features, self._own_frames(window))
+                hidden = hidden_of_window(self._model, self._scaling(signals.magnitudes), self._own_frames(window))
             if with_embeddings:
                 embeddings = embeddings_of_hidden(self._model, hidden, n_frames)
             masks = masks_of_hidden(self._model, hidden, n_frames, centroids)

@@ -17,8 +17,8 @@ from lab41_sce.separation.chunked_inference import (
     embed,
     embeddings_of_hidden,
     estimate_masks,
+    hidden_of_window,
     hidden_outputs,
-    hidden_outputs_of_window,
     plan_windows_of_excerpts,
 )
 from lab41_sce.separation.running_scaling import RunningScaling
@@ -93,7 +93,7 @@ def test_windows_have_the_hidden_outputs_of_the_whole_recording(hop_reduction, r
     windows, found = plan_windows_of_excerpts(model, recording, window_seconds=5), []
     for window in windows:
         magnitudes, own = reader.magnitudes(window), own_frames(window, front_end, rate_hz)
-        part = hidden_outputs_of_window(model, scaling(magnitudes), own)
+        part = hidden_of_window(model, scaling(magnitudes), own)
         assert part.shape == (hop_reduction, -(-len(magnitudes) // hop_reduction), 257)
         found.append(part[:, own.start // hop_reduction : own.stop and own.stop // hop_reduction])
     assert len(windows) == 3
