@@ -9,11 +9,13 @@ uses the package of the checkout in PYTHONPATH.
     input        frames a second of the article's batches, 256 x 40 frames, from a store of the embedded corpus; this
                  version draws them with a process for each core
     scoring      mixtures a second of six systems, 5 s at 10 kHz, of two and three speakers in turns, on all cores
-    short, long  `lab41-sce separate`: seconds and peak memory for the example of 7 s and for an hour
+    short, long  `lab41-sce separate`: seconds and peak memory for the example of 7 s and for an hour. The reference has
+                 no second network; the rows "soft masks" are this version without it
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,6 +30,7 @@ from lab41_sce import audio
 from lab41_sce.data.corpus import EMBEDDED_SUBSET, load_corpus
 from lab41_sce.data.store_writer import write_store
 from lab41_sce.examples import EXAMPLES
+from lab41_sce.pretrained import MODEL
 from lab41_sce.runs.run_directory import write_csv
 
 BEFORE, RATE_HZ = "789e35f", 10_000
@@ -52,24 +55,37 @@ def probe(package: Path, *arguments: str) -> float:
     return float(process.stdout.split()[-1])
 
 
-def separation(package: Path, name: str, recording: Path) -> dict[str, float]:
-    """Return seconds and peak memory of the command for a recording."""
+def write_soft_model(folder: Path) -> Path:
+    """Write the shipped model without its second network, with the calibrations beside it; return its path."""
+    shutil.copytree(MODEL.parent, folder, ignore=shutil.ignore_patterns("*.py", "*.pyc", "__pycache__"))
+    # Keras would take the memory that the peaks of later processes are compared with.
+    code = ("import sys; from lab41_sce.models.loading import load_model; model = load_model(sys.argv[1]); "
+            "model.mask_network = None; model.save(sys.argv[1])")
+    subprocess.run([sys.executable, "-c", code, str(folder / MODEL.name)], check=True, cwd=ROOT, capture_output=True)
+    return folder / MODEL.name
+
+
+def separation(package: Path, name: str, recording: Path, soft_model: Path) -> dict[str, float]:
+    """Return seconds and peak memory of the command for a recording, with and without the second network."""
     figures = first_voice.measure(package, [], recording)
-    return {name: figures["seconds"], f"{name}, peak memory": figures["peak_megabytes"]}
+    soft = first_voice.measure(package, ["--model", str(soft_model)], recording) if package == ROOT else figures
+    return {f"{row}{figure}": values[key] for row, values in ((name, figures), (f"{name}, soft masks", soft))
+            for figure, key in (("", "seconds"), (", peak memory", "peak_megabytes"))}
 
 
 def measure_round(package: Path, rows: list[str], folder: Path, quick: bool) -> dict[str, float]:
-    """Measure rows once with the package of a checkout; the folder has a store and a long recording."""
+    """Measure rows once with the package of a checkout; the folder has a store, a model and a long recording."""
     figures = {}
     if "input" in rows:
         figures["input from a store"] = probe(package, "input", str(folder / "store"), "2" if quick else "40")
     if "scoring" in rows:
         figures["scoring six systems"] = probe(package, "scoring", "1" if quick else "5", "1" if quick else "4")
     if "short" in rows:
-        figures |= separation(package, "command: separate 7 s", EXAMPLES[0])
+        figures |= separation(package, "command: separate 7 s", EXAMPLES[0], folder / "soft" / MODEL.name)
     if "long" in rows:
         length = 20 if quick else 3600
-        figures |= separation(package, f"command: separate {length} s", folder / "long.wav")
+        figures |= separation(package, f"command: separate {length} s", folder / "long.wav",
+                              folder / "soft" / MODEL.name)
     return figures
 
 
@@ -86,6 +102,7 @@ def main() -> None:
     with checkout(options.before) as before, tempfile.TemporaryDirectory() as folder:
         write_store(load_corpus(None, [EMBEDDED_SUBSET], check="headers"), Path(folder) / "store", RATE_HZ)
         write_repeated(Path(folder) / "long.wav", 20 if options.quick else 3600)
+        write_soft_model(Path(folder) / "soft")
         for _ in range(1 if options.quick else options.rounds):
             for column, package in (("reference", before), ("value", ROOT)):
                 measured[column].append(measure_round(package, options.rows, Path(folder), options.quick))
