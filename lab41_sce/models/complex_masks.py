@@ -40,15 +40,16 @@ def complex_masks(run: Callable[[np.ndarray], np.ndarray], n_context: int, leave
     if len(masks) == 1 and not leaves_rest:
         return masks.astype(np.complex64)
     compressed = compress(spectrogram, scale_of(spectrogram) if scale is None else scale)
-    added = np.empty(masks.shape, np.complex64)
+    result = np.empty(masks.shape, np.complex64)
     for start in range(0, masks.shape[1], CHUNK_FRAMES):
         context_start = max(start - n_context, 0)
         own = slice(start - context_start, start - context_start + CHUNK_FRAMES)
         part = slice(context_start, start + CHUNK_FRAMES + n_context)
-        for added_to_voice, mask in zip(added, masks, strict=True):
-            outputs = run(network_input(compressed[part], mask[part])[None])[0]
-            added_to_voice[start : start + CHUNK_FRAMES] = (outputs[..., 0] + 1j * outputs[..., 1])[own]
-    return masks + added if leaves_rest else masks + added - masks * added.sum(axis=0)
+        added = np.stack([run(network_input(compressed[part], mask[part])[None])[0, own] for mask in masks])
+        added = np.ascontiguousarray(added).view(np.complex64)[..., 0]  # [S, t, F]
+        soft = masks[:, start : start + CHUNK_FRAMES]
+        result[:, start : start + CHUNK_FRAMES] = soft + (added if leaves_rest else added - soft * added.sum(axis=0))
+    return result
 
 
 def compress(spectrogram: np.ndarray, scale: float) -> np.ndarray:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -125,11 +126,14 @@ class MaskNetwork:
 
     def __init__(self, saved: SavedNetwork, mask: str | None):
         self.saved, self.mask = saved, mask
-        self.run = onnx_function(saved, mask)
+        self._run, self._lock = onnx_function(saved, mask), Lock()
 
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Compute the outputs, see `run`."""
-        return self.run(inputs)
+    def run(self, inputs: np.ndarray) -> np.ndarray:
+        """Compute the outputs; one call at a time, since each uses all threads, and much memory."""
+        with self._lock:
+            return self._run(inputs)
+
+    __call__ = run
 
     def get_weights(self) -> list[np.ndarray]:
         """Return all weights, in the order of Keras."""
