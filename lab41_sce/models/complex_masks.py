@@ -19,7 +19,9 @@ import numpy as np
 
 COMPRESSION = 0.3  # exponent of the magnitudes
 ACTIVE_FRACTION = 0.01  # of the largest magnitude; frames whose bins are all below it do not count for the scale
-CHUNK_FRAMES = 1024  # that the network processes at once, besides the frames on each side that it sees
+# Frames that the network processes at once, besides those on each side that it sees: of a short recording few, because
+# they need the most memory; of a long one more, because those on each side are processed twice.
+CHUNK_FRAMES, MAX_CHUNKS = 320, 5
 
 
 def complex_masks(run: Callable[[np.ndarray], np.ndarray], n_context: int, leaves_rest: bool, spectrogram: np.ndarray,
@@ -41,14 +43,15 @@ def complex_masks(run: Callable[[np.ndarray], np.ndarray], n_context: int, leave
         return masks.astype(np.complex64)
     compressed = compress(spectrogram, scale_of(spectrogram) if scale is None else scale)
     result = np.empty(masks.shape, np.complex64)
-    for start in range(0, masks.shape[1], CHUNK_FRAMES):
+    length = max(CHUNK_FRAMES, -(-masks.shape[1] // MAX_CHUNKS))
+    for start in range(0, masks.shape[1], length):
         context_start = max(start - n_context, 0)
-        own = slice(start - context_start, start - context_start + CHUNK_FRAMES)
-        part = slice(context_start, start + CHUNK_FRAMES + n_context)
+        own = slice(start - context_start, start - context_start + length)
+        part = slice(context_start, start + length + n_context)
         added = np.stack([run(network_input(compressed[part], mask[part])[None])[0, own] for mask in masks])
         added = np.ascontiguousarray(added).view(np.complex64)[..., 0]  # [S, t, F]
-        soft = masks[:, start : start + CHUNK_FRAMES]
-        result[:, start : start + CHUNK_FRAMES] = soft + (added if leaves_rest else added - soft * added.sum(axis=0))
+        soft = masks[:, start : start + length]
+        result[:, start : start + length] = soft + (added if leaves_rest else added - soft * added.sum(axis=0))
     return result
 
 

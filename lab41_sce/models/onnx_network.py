@@ -169,6 +169,7 @@ def session_function(model: bytes | str, threads: int | None = None) -> Function
     # Waiting threads sleep, so that several processes do not take the cores from each other.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session._model_bytes = None  # onnxruntime 1.32 keeps the contents, to try other providers if one fails
     return partial(_run, session)
 
 

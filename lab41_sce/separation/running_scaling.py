@@ -29,17 +29,17 @@ class RunningScaling:
 
     def __init__(self, front_end: NumpyFrontEnd):
         self.front_end = front_end
-        self.n_levels = round((self.HIGHEST_DB - self.LOWEST_DB) / self.STEP_DB)
-        n_loudest = round((self.HIGHEST_DB - self.LOWEST_DB) / self.FRAME_STEP_DB)
-        self.counts = np.zeros((n_loudest, self.n_levels), np.int64)  # of bins: frame level, level
+        self.counts: dict[int, np.ndarray] = {}  # of bins by the place of their frame's level: [levels]
         self.loudest: list[np.ndarray] = []
         self.lowest = np.inf
 
     def add(self, magnitude: np.ndarray) -> None:
         """Add the magnitudes `[T, F]` of a part to the statistics."""
-        rows = self._places(magnitude.max(axis=1), self.FRAME_STEP_DB)
-        places = rows[:, None] * self.n_levels + self._places(magnitude, self.STEP_DB)
-        self.counts += np.bincount(places.ravel(), minlength=self.counts.size).reshape(self.counts.shape)
+        n_levels = len(self._centres_db(self.STEP_DB))
+        rows, levels = self._places(magnitude.max(axis=1), self.FRAME_STEP_DB), self._places(magnitude, self.STEP_DB)
+        for row in np.unique(rows).tolist():
+            counts = np.bincount(levels[rows == row].ravel(), minlength=n_levels)
+            self.counts[row] = self.counts.get(row, 0) + counts
         self.loudest.append(magnitude.max(axis=1))
         self.lowest = min(self.lowest, float(magnitude.min()))
         for name in ("peak", "mask_network_scale", "_mean_and_deviation"):
@@ -88,13 +88,14 @@ class RunningScaling:
         if not self.peak:
             return 0.0
         frame_levels, levels = (10.0 ** (self._centres_db(step) / 20.0) for step in (self.FRAME_STEP_DB, self.STEP_DB))
-        counts = self.counts[frame_levels > ACTIVE_FRACTION * self.peak].sum(axis=0)
+        counts = sum(counts for row, counts in self.counts.items() if frame_levels[row] > ACTIVE_FRACTION * self.peak)
         return float(np.average(np.minimum(levels, self.peak) ** (2.0 * COMPRESSION), weights=counts) ** -0.5)
 
     @cached_property
     def _mean_and_deviation(self) -> tuple[float, float]:
         below_db = 20 * np.log10(self.peak) - self._centres_db(self.FRAME_STEP_DB)
-        counts = np.clip(0.5 + (self.PAUSE_DB - below_db) / self.RAMP_DB, 0, 1) @ self.counts
+        weights = np.clip(0.5 + (self.PAUSE_DB - below_db) / self.RAMP_DB, 0, 1)
+        counts = np.sum([weights[row] * counts for row, counts in self.counts.items()], axis=0)
         filled = np.flatnonzero(counts)
         levels = self._compress(10.0 ** (self._centres_db(self.STEP_DB)[filled] / 20.0))
         mean = np.average(levels, weights=counts[filled])

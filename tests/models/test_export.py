@@ -26,7 +26,7 @@ from lab41_sce.yaml_defaults import CONFIG_PATH, with_yaml_defaults
 REASON = "the export to ONNX is an extra"
 WITHOUT_NETWORK = {"ideal_binary_mask", "ideal_ratio_mask", "phase_sensitive_mask", "nmf_blind", "nmf_supervised",
                    "unprocessed", "waveform"}
-OF_A_SAVED_MODEL = {"pretrained", "saved", "complex_masks"}
+OF_A_SAVED_MODEL = {"pretrained", "pretrained_soft_masks", "saved", "complex_masks"}
 METHODS = {"sce": {"embedding_size": 3, "seed": 0}, "sce_article": {"embedding_size": 3, "seed": 0},
            "deep_clustering": {"embedding_size": 3}, "attractor": {"embedding_size": 3},
            "attractor_fixed": {"embedding_size": 3}, "pit_blstm": {}, "pit_cnn": {}, "pit_temporal_cnn": {},

@@ -27,6 +27,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 FOLDER = DOCS / "listen"
 N_DRAWN, SEED = 40, 0
 MAX_WIDTH, N_COLOURS = 1000, 64  # of the pictures
+MP3_COMPRESSION = 0.2  # of 0 to 1: half the error of the default, 0.4, with a tenth more bytes
 TITLES = {"mixture": "A woman and a man", "two_women": "Two women", "three_people": "Three people"}
 PAGE = """# Listen
 
@@ -85,7 +86,7 @@ def write(name: str, title: str, separated: Separated) -> str:
     players = []
     for label, signal in sounds.items():
         file = f"{name}_{label.replace(' ', '_')}.mp3"
-        soundfile.write(FOLDER / file, signal, RATE_HZ, format="MP3")
+        soundfile.write(FOLDER / file, signal, RATE_HZ, format="MP3", compression_level=MP3_COMPRESSION)
         players.append(PLAYER.format(label=label, file=file, title=title))
     drawn = io.BytesIO()
     spectrograms(sounds, RATE_HZ).savefig(drawn, format="png")
