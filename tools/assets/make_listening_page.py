@@ -27,7 +27,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 FOLDER = DOCS / "listen"
 N_DRAWN, SEED = 40, 0
 MAX_WIDTH, N_COLOURS = 1000, 64  # of the pictures
-MP3_COMPRESSION = 0.2  # 0 to 1; the voices of three people add up to the mixture within 1 %, unlike with the default of 0.4
+MP3_COMPRESSION = 0.2  # 0 to 1; with 0.4, the default, three voices do not add up to the mixture within 1 %
 TITLES = {"mixture": "A woman and a man", "two_women": "Two women", "three_people": "Three people"}
 PAGE = """# Listen
 
