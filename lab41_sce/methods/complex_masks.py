@@ -57,6 +57,9 @@ def build(setup: Setup, *, embedder: str, filters: Sequence[int], width: int, hi
         raise UserError(f"{embedder} has another front end; set {wanted}.")
     network = mask_network(trained.front_end.n_bins, filters=filters, width=width, hidden_width=hidden_width,
                            dilations=dilations)
+    # Of a network that was saved frozen, Keras 3.15 loads layers within layers as trainable, and freezes them only if
+    # the value changes.
+    trained.network.trainable = True
     trained.network.trainable = False
     model = EmbeddingModel(**trained.arguments() | {"mask_network": network, "leaves_rest": leaves_rest},
                            name="separation_model")

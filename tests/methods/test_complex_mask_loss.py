@@ -7,7 +7,9 @@ import pytest
 from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Setup
 from lab41_sce.methods.complex_masks import build, limited_snr_db, to_signals
+from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.networks import residual_blstm
 from lab41_sce.separation.chunked_inference import estimate_masks
 
 RNG = np.random.default_rng(6)
@@ -63,9 +65,22 @@ def test_a_silent_source_changes_nothing(method):
     assert two == pytest.approx(three, abs=1e-3)
 
 
-def test_the_embeddings_are_not_trained(method):
-    assert {id(weights) for weights in method.trainable_variables} == {
+def trains_the_masks_only(method):
+    return {id(weights) for weights in method.trainable_variables} == {
         id(weights) for weights in method.model.mask_network.trainable_variables}
+
+
+def test_the_embeddings_are_not_trained(method):
+    assert trains_the_masks_only(method)
+
+
+def test_the_embeddings_of_a_model_with_complex_masks_are_not_trained(tmp_path):
+    front_end = FrontEnd()
+    network = residual_blstm(front_end.n_bins, 2, n_layers=1, units=3, width=4, bottleneck_rank=2, dropout=0.0,
+                             training_dtype="float32")
+    network.trainable = False
+    EmbeddingModel(front_end, network, soft_scale=4.0).save(tmp_path / "frozen.keras")
+    assert trains_the_masks_only(build(Setup(front_end, None, 2), embedder=str(tmp_path / "frozen.keras"), **SIZES))
 
 
 def test_training_and_separation_compute_the_same_masks(method):
