@@ -37,8 +37,9 @@ def halve(source: Path, target: Path) -> None:
 
 
 def _drop_new_settings(contents: bytes) -> bytes:
-    """Return a model's settings without those that came after Keras 3.12 and are None."""
-    newer = [(name, None) for name in ("quantization_config", "input_axes", "output_axes")]
+    """Return a model's settings without those that came after Keras 3.12 and have no effect."""
+    newer = [*((name, None) for name in ("quantization_config", "input_axes", "output_axes", "renorm_clipping")),
+             ("renorm", False), ("renorm_momentum", 0.99)]
     settings = json.loads(contents, object_hook=lambda found: dict(pair for pair in found.items() if pair not in newer))
     return json.dumps(settings).encode()
 
