@@ -53,8 +53,8 @@ def main() -> None:
     for number, row in enumerate(tqdm(mixtures.to_dict("records"), "scoring")):
         mixture, responses = load_mixture(speech, row, noise), responses_of_rooms[number % len(responses_of_rooms)]
         dry, early, whole = mixture.sources, *(in_room(mixture.sources, responses[:, :n]) for n in (n_early, None))
-        for condition, references, heard in (("no room", dry, dry), ("room", early, whole)):
-            clean = heard.sum(axis=0)
+        for condition, references, at_microphone in (("no room", dry, dry), ("room", early, whole)):
+            clean = at_microphone.sum(axis=0)
             disturbance = mixture.noise * np.sqrt(np.mean(clean**2) / np.mean(dry.sum(axis=0) ** 2))
             for name, signal in ((condition, clean), (f"{condition}, noise", clean + disturbance)):
                 for system, scored in models.items():
