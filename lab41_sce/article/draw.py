@@ -23,6 +23,7 @@ from scipy.optimize import linear_sum_assignment
 from lab41_sce import audio
 from lab41_sce.article import score_figures
 from lab41_sce.article.network_figure import draw_network
+from lab41_sce.article.over_seeds import mean_summary
 from lab41_sce.atomic_write import make_folder
 from lab41_sce.command_line import Parser, command
 from lab41_sce.data.splits import headline_split
@@ -50,11 +51,12 @@ CAPTIONS = {
 logger = logging.getLogger(__name__)
 
 
-def draw(run_folder: str | Path) -> dict[str, Figure]:
+def draw(run_folder: str | Path, seeds: Sequence[Path] = ()) -> dict[str, Figure]:
     """Draw the figures for which a run has the files.
 
     Args:
         run_folder: folder of a finished run.
+        seeds: folders of runs that differ from it only in the seed; Figure 6 shows the means over all of them.
 
     Returns:
         Figures by name, in the order of `CAPTIONS`.
@@ -67,7 +69,7 @@ def draw(run_folder: str | Path) -> dict[str, Figure]:
         raise UserError(f"{run} contains no finished run (config.yaml and summary.csv); give another "
                         "folder.")
     config = load_config(run)
-    steps = _of_model(run, config) | _of_tables(run, config)
+    steps = _of_model(run, config) | _of_tables(run, config, seeds)
     figures = {}
     for name in CAPTIONS:
         if name in steps:
@@ -78,13 +80,14 @@ def draw(run_folder: str | Path) -> dict[str, Figure]:
     return figures
 
 
-def write_figures(run_folder: str | Path, folder: str | Path | None = None) -> list[Path]:
+def write_figures(run_folder: str | Path, folder: str | Path | None = None, seeds: Sequence[Path] = ()) -> list[Path]:
     """Draw the figures for which a run has the files, and write each as PNG and as SVG.
 
     Args:
         run_folder: folder of a finished run.
         folder: folder to write to, by default `figures/` in the run. Old files of figures that are not drawn now are
             removed.
+        seeds: as for `draw`.
 
     Returns:
         Paths of the PNG files; an SVG file with the same name is beside each.
@@ -93,7 +96,7 @@ def write_figures(run_folder: str | Path, folder: str | Path | None = None) -> l
         UserError: if there is no finished run, or a file cannot be written.
     """
     folder = Path(run_folder) / "figures" if folder is None else Path(folder)
-    figures = draw(run_folder)
+    figures = draw(run_folder, seeds)
     make_folder(folder)
     for name in CAPTIONS:
         for suffix in (".png", ".svg"):
@@ -104,9 +107,9 @@ def write_figures(run_folder: str | Path, folder: str | Path | None = None) -> l
     return [folder / f"{name}.png" for name in figures]
 
 
-def _of_tables(run: Path, config: dict) -> dict[str, Callable[[], Figure]]:
-    """Return functions that draw the figures from the tables of a run."""
-    steps, summary = {}, read_table(run / "summary.csv")
+def _of_tables(run: Path, config: dict, seeds: Sequence[Path]) -> dict[str, Callable[[], Figure]]:
+    """Return functions that draw the figures from the tables of a run and of runs with other seeds."""
+    steps, summary = {}, mean_summary([run, *seeds]) if seeds else read_table(run / "summary.csv")
     split = headline_split(summary["split"])
     # The article's Figure 6 shows mixtures of two speakers.
     if config["mixtures"]["n_speakers"] == 2 and set(score_figures.SYSTEMS) & set(summary["system"]):

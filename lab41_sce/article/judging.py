@@ -1,5 +1,6 @@
 """Runs and a table of times become a verdict on each claim of the article."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from lab41_sce.runs.renamed_settings import load_config
 
 
 def judge(run: Path, timing: Path | None = None, ablation: Path | None = None,
-          noisy: Path | None = None) -> list[Claim]:
+          noisy: Path | None = None, seeds: Sequence[Path] = ()) -> list[Claim]:
     """Judge every claim, in the order of the report; a claim without measurements is undecided.
 
     Args:
@@ -22,6 +23,7 @@ def judge(run: Path, timing: Path | None = None, ablation: Path | None = None,
         timing: table that `timing.py` wrote.
         ablation: folder of a run of `+exp=ablation`.
         noisy: folder of a run of `+exp=noisy`.
+        seeds: folders of runs that differ from the main run only in the seed.
 
     Returns:
         Six claims with their verdicts.
@@ -33,7 +35,8 @@ def judge(run: Path, timing: Path | None = None, ablation: Path | None = None,
     method = config["method"]["name"]
     compared = method == "sce" and "deep_clustering" in set(scores["system"])
     if compared and config["mixtures"]["n_speakers"] == 2:
-        judged = [score_claims.judge_against_deep_clustering(scores, mixtures, headline_split(scores["split"]))]
+        of_seeds = [scores, *(read_scores(folder)[0] for folder in seeds)]
+        judged = [score_claims.judge_against_deep_clustering(of_seeds, mixtures, headline_split(scores["split"]))]
     else:
         judged = [not_measured(claim.AGAINST_DEEP_CLUSTERING,
                                "the main run did not compare the two systems on mixtures of two speakers")]

@@ -1,6 +1,7 @@
 """Runs become one report on the article: REPORT.md, report.html (the same with its pictures inside) and figures/."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import markdown
@@ -9,6 +10,7 @@ import pandas as pd
 from lab41_sce.article import draw
 from lab41_sce.article.finished_run import check_finished, sce_variants
 from lab41_sce.article.judging import judge
+from lab41_sce.article.over_seeds import check_seeds
 from lab41_sce.article.report_text import IN_NOISE, compose
 from lab41_sce.article.timing import COLUMNS
 from lab41_sce.atomic_write import lock, make_folder, write_text
@@ -19,7 +21,7 @@ from lab41_sce.runs.renamed_settings import load_config
 
 
 def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | None = None,
-          noisy: Path | None = None) -> Path:
+          noisy: Path | None = None, seeds: Sequence[Path] = ()) -> Path:
     """Write the report.
 
     Args:
@@ -29,6 +31,7 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
         timing: table that `lab41_sce.article.timing` wrote.
         ablation: folder of a finished run of `+exp=ablation`.
         noisy: folder of a finished run of `+exp=noisy`.
+        seeds: folders of finished runs that differ from the main run only in the seed.
 
     Returns:
         Path of `REPORT.md`.
@@ -36,10 +39,12 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
     Raises:
         UserError: if a run or a table is missing or unsuitable.
     """
-    named = {"main": run, "ablation": ablation, "noisy": noisy}
-    folders = {part: folder for part, folder in named.items() if folder is not None}
+    folders = {"main": run} | {f"seed {number}": folder for number, folder in enumerate(seeds, start=2)}
+    folders |= {part: folder for part, folder in (("ablation", ablation), ("noisy", noisy)) if folder is not None}
     for part, folder in folders.items():
         check_finished(folder, part)
+    if seeds:
+        check_seeds([run, *seeds])
     if timing is not None:
         _check_timing(timing)
     if noisy is not None:
@@ -52,11 +57,11 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
                         "+exp=ablation.")
     if out.resolve() in {folder.resolve() for folder in folders.values()}:
         raise UserError(f"--out {out} is the run itself, and its report.html would be replaced; choose another folder.")
-    claims = judge(run, timing, ablation, noisy)
+    claims = judge(run, timing, ablation, noisy, seeds)
     make_folder(out)
     with lock(out / ".report.lock", f"another process writes the report in {out}; wait until it has finished, or "
               "choose another --out."):
-        pictures = [file.stem for file in draw.write_figures(run, out / "figures")]
+        pictures = [file.stem for file in draw.write_figures(run, out / "figures", seeds)]
         if noisy is not None:
             for suffix in (".png", ".svg"):
                 save(draw.draw(noisy)[IN_NOISE], out / "figures" / f"{IN_NOISE}{suffix}")

@@ -27,7 +27,7 @@ def compose(folders: dict[str, Path], claims: list[Claim], pictures: list[str], 
     """Fill in the template.
 
     Args:
-        folders: folder of each run by part: "main", and optionally "ablation" and "noisy".
+        folders: folder of each run by part: "main", and optionally "seed 2", "seed 3" and so on, "ablation", "noisy".
         claims: claims with their verdicts, in order.
         pictures: names of the figures in `draw.CAPTIONS` that were drawn.
         timing: table that `timing.py` wrote.
@@ -54,6 +54,12 @@ def compose(folders: dict[str, Path], claims: list[Claim], pictures: list[str], 
     for part in [part for part in ("ablation", "noisy") if part in folders]:
         details += [f"Systems of the {part} run and their training:",
                     tables.markdown(tables.systems(load_config(folders[part]), read_training(folders[part])))]
+    n_seeds = 1 + sum(part.startswith("seed ") for part in folders)
+    trainings = "Every system was trained once; another seed would also change the results."
+    if n_seeds > 1:
+        trainings = (f"The systems of the main run were trained with {n_seeds} seeds and scored on the same mixtures. "
+                     "The intervals of claim 1 and of Figure 6 also cover other seeds: they contain 95 % intervals of "
+                     "Student's t over the seeds. All other results are of one training each.")
     template = resources.files("lab41_sce.article").joinpath("report.md.template").read_text("utf-8")
     return Template(template).substitute(
         lead=f"Verdicts on the {len(claims)} claims: {', '.join(counts)}.",
@@ -61,7 +67,7 @@ def compose(folders: dict[str, Path], claims: list[Claim], pictures: list[str], 
         runs=tables.markdown(Table(["run", "command", "code", "started", "machine"],
                                    [*(_describe_run(part, folder) for part, folder in folders.items()),
                                     *describe_timing(timing)])),
-        data=_data(run, config),
+        data=_data(run, config), trainings=trainings,
         budget=tables.markdown(tables.systems(config, pd.read_csv(run / "systems.csv"))),
         figures="\n\n".join(map(_picture, pictures)),
         claims="\n\n".join(details),

@@ -5,6 +5,8 @@
     mixtures.csv of a run in noise  -> robustness to noise
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -19,6 +21,7 @@ from lab41_sce.article.claim import (
     listed,
     too_few,
 )
+from lab41_sce.article.over_seeds import mean_differences
 from lab41_sce.data.splits import base_split, split_snr_db
 from lab41_sce.evaluation.bootstrap import paired_differences, summarise
 from lab41_sce.evaluation.metrics import MAIN_METRIC
@@ -29,20 +32,21 @@ from lab41_sce.reporting.tables import ABSENT, Table, decibels, interval
 BASELINES = {"sce_silence_counts": "sce_equal_weights"}
 
 
-def judge_against_deep_clustering(scores: pd.DataFrame, mixtures: pd.DataFrame, split: str = "unseen") -> Claim:
+def judge_against_deep_clustering(scores: Sequence[pd.DataFrame], mixtures: pd.DataFrame,
+                                  split: str = "unseen") -> Claim:
     """Judge the claim that SCE beats deep clustering on FF, FM and All, but not on MM.
 
     Args:
-        scores: rows of `mixtures.csv` of a run with the systems `sce` and `deep_clustering`.
-        mixtures: rows of its `evaluation.csv`.
+        scores: for each seed the rows of `mixtures.csv` of a run with the systems `sce` and `deep_clustering`.
+        mixtures: rows of the `evaluation.csv` of these runs.
         split: split to judge by.
 
     Returns:
         The claim with its verdict.
     """
-    scores = scores[(scores["split"] == split) & (scores["metric"] == MAIN_METRIC)]
-    rows = paired_differences(scores[scores["system"].isin(["sce", "deep_clustering"])], "deep_clustering",
-                              mixtures=mixtures).set_index("kind")
+    compared = [table[(table["split"] == split) & (table["metric"] == MAIN_METRIC)
+                      & table["system"].isin(["sce", "deep_clustering"])] for table in scores]
+    rows = mean_differences(compared, "deep_clustering", mixtures).set_index("kind")
     gains = {kind: tuple(rows.loc[kind, ["mean", "low", "high"]]) for kind in ordered_kinds(rows.index)}
     better = {kind for kind, (_, low, _) in gains.items() if low > 0}
     worse = {kind for kind, (_, _, high) in gains.items() if high < 0}
@@ -60,10 +64,29 @@ def judge_against_deep_clustering(scores: pd.DataFrame, mixtures: pd.DataFrame, 
     reason = (f"On {split} speakers, SCE is {found}; better and worse mean that the interval of the difference "
               "excludes 0. The claim holds if SCE is better on FF, FM and All and its mean on MM is not above that of "
               "deep clustering. It does not hold if SCE is worse on one of FF, FM and All, or better on MM."
-              f"{few}")
-    table = Table(["kind", f"{MAIN_METRIC} of SCE minus deep clustering (dB)", "n"],
-                  [[kind, interval(gain, signed=True), f"{rows.loc[kind, 'n']:.0f}"] for kind, gain in gains.items()])
+              f"{few} {_what_would_change(rows, mixtures[mixtures['split'] == split], len(scores))}")
+    table = Table(["kind", f"{MAIN_METRIC} of SCE minus deep clustering (dB)", "± speakers", "± seeds", "n"],
+                  [[kind, interval(gain, signed=True), decibels(rows.loc[kind, "speakers_db"]),
+                    decibels(rows.loc[kind, "seeds_db"]) if len(scores) > 1 else ABSENT, f"{rows.loc[kind, 'n']:.0f}"]
+                   for kind, gain in gains.items()])
     return Claim(AGAINST_DEEP_CLUSTERING, verdict, reason, table)
+
+
+def _what_would_change(rows: pd.DataFrame, mixtures: pd.DataFrame, n_seeds: int) -> str:
+    """Say what the intervals of `mean_differences`, by kind, rest on, and how much more data they would need."""
+    speakers = {name for column in mixtures.filter(regex=r"^speaker_\d+$") for name in mixtures[column]}
+    text = (f"The intervals rest on {len(speakers)} speakers and {n_seeds} {'seed' if n_seeds == 1 else 'seeds'}."
+            + (" One seed does not show what another training would change." if n_seeds == 1 else ""))
+    open_kinds = [kind for kind in ordered_kinds(rows.index) if rows.loc[kind, "low"] <= 0 <= rows.loc[kind, "high"]]
+    if not open_kinds:
+        return text
+    needed = []
+    for kind in open_kinds:
+        mean, low, high = rows.loc[kind, ["mean", "low", "high"]]
+        factor = np.inf if mean == 0 else ((mean - low if mean > 0 else high - mean) / mean) ** 2
+        needed.append(f"{factor:.1f} times as many on {kind}" if factor < 100 else f"over 100 times as many on {kind}")
+    return (f"{text} An interval shrinks with the root of their numbers. If the means stayed the same, the intervals "
+            f"that include 0 would exclude it with {listed(needed)}.")
 
 
 def judge_choices(scores: pd.DataFrame, mixtures: pd.DataFrame, descriptions: dict[str, str],
@@ -156,14 +179,18 @@ def judge_noise(scores: pd.DataFrame, mixtures: pd.DataFrame, trained_clean: str
         verdict = HOLDS
     else:
         verdict = FAILS if worsened or 2 * len(hurt) > len(in_noise) else UNDECIDED
+    missing = [f"{verb} at {number} more" for verb, number in (
+        ("SCE improved both measures", len(in_noise) - len(improved)),
+        ("training with noise were better", len(in_noise) // 2 + 1 - len(helped))) if number > 0 and in_noise]
+    change = f"It would hold if {listed(missing)}. " if missing else ""
     reason = (f"Trained with noise, SCE improves both the SDR and the SIR (the suppression of the other speaker) at "
               f"{len(improved)} of {len(in_noise)} signal-to-noise ratios, and makes one of them worse at "
               f"{len(worsened)}. Training with noise is better than training without noise at {len(helped)} ratios and "
               f"worse at {len(hurt)}. Only intervals that exclude 0 count here. The claim holds if SCE "
               "improves both measures at all ratios and training with noise is better at more than half of them. It "
               "does not hold if SCE makes a measure worse at any ratio, or training with noise is worse at more than "
-              "half of them. Improvements are relative to the noisy mixture. The masks sum to one over the speakers, "
-              f"so they distribute the noise over the voices and do not remove it.{few}")
+              f"half of them. {change}Improvements are relative to the noisy mixture. The masks sum to one over the "
+              f"speakers, so they distribute the noise over the voices and do not remove it.{few}")
     return Claim(NOISE, verdict, reason, Table(heads, rows))
 
 

@@ -16,7 +16,8 @@ from lab41_sce.evaluation.metrics import MAIN_METRIC
 from lab41_sce.reporting.figures import COLOURS, new_figure, whiskers
 from lab41_sce.reporting.ordering import figure_label
 
-SYSTEMS = {"sce": COLOURS[0], "deep_clustering": COLOURS[1], "pit_cnn": COLOURS[2]}  # of Figure 6
+SYSTEMS = {"sce": COLOURS[0], "deep_clustering": COLOURS[1], "pit_cnn": COLOURS[2],  # of Figure 6
+           "pit_temporal_cnn": COLOURS[3]}  # ours
 KINDS = {"female_female": "FF", "male_male": "MM", "female_male": "FM", "all": "All"}  # columns of figure6.csv
 
 
@@ -65,8 +66,9 @@ def beside_article(summary: pd.DataFrame, article: pd.DataFrame, split: str = "u
                         .reindex(kinds) for table in (rows, article))
         x = np.arange(len(kinds)) + (2 * place - len(systems) + 0.5) * width
         panel.bar(x, ours["mean"], width, yerr=whiskers(ours), color=colour, capsize=2, label=figure_label(system))
-        panel.bar(x + width, theirs["mean"], width, color=(colour, 0.25), edgecolor=colour, hatch="////",
-                  label=f"{figure_label(system)}, article")
+        if system in set(article["system"]):
+            panel.bar(x + width, theirs["mean"], width, color=(colour, 0.25), edgecolor=colour, hatch="////",
+                      label=f"{figure_label(system)}, article")
     panel.set_xticks(range(len(kinds)), kinds)
     panel.set(xlabel="Kind of mixture (F: woman, M: man)",
               ylabel=f"{metric} (dB), {figure_label(split)}\nwith 95 % intervals")

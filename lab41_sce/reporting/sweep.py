@@ -15,7 +15,7 @@ from lab41_sce.errors import UserError
 from lab41_sce.evaluation.metrics import MAIN_METRIC
 from lab41_sce.plain_data import flatten
 from lab41_sce.reporting import tables
-from lab41_sce.reporting.ordering import ordered_kinds, ordered_splits
+from lab41_sce.reporting.ordering import is_reference, ordered_kinds, ordered_splits, words
 from lab41_sce.reporting.run_files import read_table
 from lab41_sce.runs.config_schema import setting_names
 from lab41_sce.runs.kept_scores import scored_its_model
@@ -57,15 +57,15 @@ def differing_settings(configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]
 
 
 def collect(folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Collect the summaries of the runs in a folder.
+    """Collect the summaries of the runs in a folder: of their methods and of other systems that are no references.
 
     Args:
         folder: folder of the sweep; each of its runs is a folder in it.
 
     Returns:
-        One row for each run, split, kind and metric, with the columns `run`, the settings that differ, `system`,
-        `split`, `kind`, `metric`, `mean`, `low`, `high` (dB) and `n`; and the names of the runs that have no scores
-        yet, or only those of an earlier model, as in the middle of a resumption.
+        One row for each run, system, split, kind and metric, with the columns `run`, the settings that differ,
+        `system`, `split`, `kind`, `metric`, `mean`, `low`, `high` (dB) and `n`; and the names of the runs that have no
+        scores yet, or only those of an earlier model, as in the middle of a resumption.
 
     Raises:
         UserError: if no run has scores.
@@ -81,7 +81,8 @@ def collect(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     rows = []
     for run, config, settings in zip(finished, configs, differing_settings(configs), strict=True):
         summary = read_table(run / "summary.csv")
-        summary = summary[summary["system"] == config["method.name"]]
+        method = config["method.name"]
+        summary = summary[[system == method or not is_reference(system) for system in summary["system"]]]
         for place, (name, value) in enumerate([("run", run.name), *settings.items()]):
             summary.insert(place, name, pd.Series([value] * len(summary), summary.index, object))
         rows.append(summary)
@@ -94,20 +95,28 @@ def without_formulas(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def table(scores: pd.DataFrame) -> tables.Table:
-    """Arrange the scores of a sweep as a table: one row for each split and run, the best run first.
+    """Arrange the scores of a sweep as a table: one row for each split, run and system, the best first.
 
     Args:
         scores: rows that `collect` returns.
 
     Returns:
-        Columns split, run, the settings that differ, the main metric by kind of mixture, the other metrics, n.
+        Columns split, run, the settings that differ, the system if a run has several, the main metric by kind of
+        mixture, the other metrics, n.
     """
-    settings = list(scores.columns[: scores.columns.get_loc("system")])
-    rows = {row[0]: [tables.ABSENT if value is None else str(value) for value in row]
-            for row in scores[settings].drop_duplicates("run").itertuples(index=False, name=None)}
-    by_run = tables.scores(scores.assign(system=scores["run"]))
-    return tables.Table(["split", *settings, *by_run.heads[2:]],
-                        [[split, *rows[run], *cells] for split, run, *cells in by_run.rows])
+    settings = list(scores.columns[: scores.columns.get_loc("system") + _several_systems(scores)])
+    numbers = scores.groupby(["run", "system"], sort=False).ngroup().astype(str)  # names of the rows
+    rows = {number: [tables.ABSENT if value is None else words(value) if name == "system" else str(value)
+                     for name, value in zip(settings, row, strict=True)]
+            for number, row in zip(numbers, scores[settings].itertuples(index=False, name=None), strict=True)}
+    by_row = tables.scores(scores.assign(system=numbers))
+    return tables.Table(["split", *settings, *by_row.heads[2:]],
+                        [[split, *rows[number], *cells] for split, number, *cells in by_row.rows])
+
+
+def _several_systems(scores: pd.DataFrame) -> bool:
+    """Return whether a run of a sweep has scores of several systems."""
+    return bool(scores.groupby("run")["system"].nunique().max() > 1)
 
 
 def over_seeds(folder: Path, scores: pd.DataFrame) -> pd.DataFrame | None:
@@ -118,15 +127,15 @@ def over_seeds(folder: Path, scores: pd.DataFrame) -> pd.DataFrame | None:
         scores: rows that `collect` returns.
 
     Returns:
-        One row for each group of runs, split, kind and metric, with the columns `runs` (their names), the settings that
-        differ, `split`, `kind`, `metric`, `mean`, `deviation` (of a single run, dB) and `seeds` (their number); None
-        if no group has two runs.
+        One row for each group of runs, system, split, kind and metric, with the columns `runs` (their names), the
+        settings that differ, `system`, `split`, `kind`, `metric`, `mean`, `deviation` (of a single run, dB) and
+        `seeds` (their number); None if no group has two runs.
     """
     settings = list(scores.columns[1 : scores.columns.get_loc("system")])
     if "seed" not in settings:
         return None
     mixtures = {run: file_checksum(folder / run / "evaluation.csv") or run for run in scores["run"].unique()}
-    keys = [*(name for name in settings if name != "seed"), "split", "kind", "metric"]
+    keys = [*(name for name in settings if name != "seed"), "system", "split", "kind", "metric"]
     grouped = scores.assign(mixtures=scores["run"].map(mixtures)).groupby([*keys, "mixtures"], sort=False, dropna=False)
     table = grouped.agg(runs=("run", ", ".join), mean=("mean", "mean"), deviation=("mean", "std"),
                         seeds=("seed", "nunique")).reset_index().drop(columns="mixtures")
@@ -135,23 +144,27 @@ def over_seeds(folder: Path, scores: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def seeds_table(means: pd.DataFrame) -> tables.Table:
-    """Arrange means over seeds as a table: one row for each split and group of runs, the best group first.
+    """Arrange means over seeds as a table: one row for each split, group of runs and system, the best first.
 
     Args:
         means: rows that `over_seeds` returns.
 
     Returns:
-        Columns split, runs, the settings that differ, the main metric by kind of mixture as `5.3 ± 0.2`, seeds.
+        Columns split, runs, the settings that differ, the system if runs have several, the main metric by kind of
+        mixture as `5.3 ± 0.2`, seeds.
     """
     main = means[means["metric"] == MAIN_METRIC]
-    settings = list(means.columns[1 : means.columns.get_loc("split")])
+    several = bool(main.groupby("runs")["system"].nunique().max() > 1)
+    settings = list(means.columns[1 : means.columns.get_loc("system") + several])
     kinds = ordered_kinds(main["kind"])
     rows = []
     for split in ordered_splits(main["split"]):
-        groups = {runs: group.set_index("kind") for runs, group in main[main["split"] == split].groupby("runs")}
-        for runs in sorted(groups, key=lambda runs: -groups[runs].loc["All", "mean"]):
-            group = groups[runs]
-            values = ["" if pd.isna(value) else str(value) for value in group.iloc[0][settings]]
+        rows_of_split = main[main["split"] == split]
+        groups = {key: group.set_index("kind") for key, group in rows_of_split.groupby(["runs", "system"])}
+        for runs, system in sorted(groups, key=lambda key: -groups[key].loc["All", "mean"]):
+            group = groups[runs, system]
+            values = ["" if pd.isna(value) else words(value) if name == "system" else str(value)
+                      for name, value in group.iloc[0][settings].items()]
             cells = [f"{tables.decibels(group.loc[kind, 'mean'])} ± {group.loc[kind, 'deviation']:.2f}"
                      for kind in kinds]
             rows.append([split, runs, *(value or tables.ABSENT for value in values), *cells,

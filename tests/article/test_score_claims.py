@@ -53,12 +53,12 @@ def test_sce_against_deep_clustering(gains, verdict):
     scores = mixture_scores({"deep_clustering": 4.0, "sce": {kind: 4 + gain for kind, gain in gains.items()},
                              "pit_cnn": 9.0})
     others = mixture_scores({"deep_clustering": 4.0, "sce": 1.0}, split="in-set")
-    claim = score_claims.judge_against_deep_clustering(pd.concat([scores, others]),
+    claim = score_claims.judge_against_deep_clustering([pd.concat([scores, others])],
                                          pd.concat([mixture_list(), mixture_list(split="in-set")]))
     assert claim.verdict == verdict
     cells = dict(row[:2] for row in claim.table.rows)
     assert list(cells) == ["FF", "FM", "MM", "All"]
-    assert cells["FF"].startswith(f"{gains['FF']:+.1f} [") and claim.table.rows[0][2] == "20"
+    assert cells["FF"].startswith(f"{gains['FF']:+.1f} [") and claim.table.rows[0][3:] == ["–", "20"]
 
 
 def test_few_speakers_make_wide_intervals():
@@ -70,7 +70,7 @@ def test_few_speakers_make_wide_intervals():
     scores.loc[lucky, "value"] += 3.0
     by_mixtures = paired_differences(scores, "deep_clustering").set_index("kind")
     assert by_mixtures.loc["MM", "low"] > 0.5
-    claim = score_claims.judge_against_deep_clustering(scores, mixtures)
+    claim = score_claims.judge_against_deep_clustering([scores], mixtures)
     assert claim.verdict == UNDECIDED and claim.table.rows[2][1].startswith("+1.2 [0.0, ")
 
 
@@ -80,7 +80,7 @@ def test_few_speakers_make_wide_intervals():
 def test_too_few_mixtures_or_speakers_leave_the_claim_undecided(n, speakers, verdict, about):
     """The interval of a single mixture has no width and must not decide."""
     scores = mixture_scores({"deep_clustering": 4.0, "sce": {"FF": 5.5, "FM": 5.5, "MM": 3.0}}, n)
-    claim = score_claims.judge_against_deep_clustering(scores, mixture_list(n, speakers))
+    claim = score_claims.judge_against_deep_clustering([scores], mixture_list(n, speakers))
     assert claim.verdict == verdict and about in claim.reason and ("too few to decide" in claim.reason) == bool(about)
 
 
@@ -126,5 +126,9 @@ def test_noise(noisy, gain, verdict):
     claim = score_claims.judge_noise(scores, mixtures)
     assert claim.verdict == verdict
     assert [row[0] for row in claim.table.rows] == ["no noise", "10", "-5"][: len(noisy)]
+    change = "It would hold if" in claim.reason
+    assert change == (verdict != HOLDS and len(noisy) > 1)
+    if noisy.get(", SNR -5 dB") == -1.0:
+        assert "It would hold if SCE improved both measures at 1 more. " in claim.reason
     assert re.match(rf"\+?{gain:.1f} \[", claim.table.rows[0][3])
     assert claim.table.rows[0][1].startswith("5.0 [")  # without the in-set mixtures

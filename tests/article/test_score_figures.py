@@ -14,7 +14,7 @@ def test_article_scores_are_those_read_off_figure_6():
     wide = table.pivot(index="system", columns="kind", values="mean")
     assert wide.loc["sce"].to_dict() == {"FF": 5.31, "MM": 5.45, "FM": 9.95, "All": 7.68}
     assert wide.loc["pit_cnn", "MM"] == 4.03 and wide.loc["deep_clustering", "FF"] == 4.21
-    assert set(wide.index) == set(SYSTEMS)
+    assert set(wide.index) == set(SYSTEMS) - {"pit_temporal_cnn"}  # ours
     # "All" is the mean over FF, MM, FM and MF, but for what pixels allow.
     np.testing.assert_allclose((wide["FF"] + wide["MM"] + 2 * wide["FM"]) / 4, wide["All"], atol=0.05)
 
@@ -55,6 +55,12 @@ def test_bars_are_our_means_beside_those_of_the_article():
     ends.sort()
     assert all(left[1] <= right[0] + 1e-9 for left, right in zip(ends, ends[1:]))  # none hides another
     assert "SDRi (dB)" in panel.get_ylabel() and "unseen" in panel.get_ylabel()
+
+
+def test_a_system_that_the_article_lacks_has_our_bars_only():
+    panel, = beside_article(make_summary(["sce", "pit_temporal_cnn"]), article_scores()).axes
+    labels = [group.get_label() for group in panel.containers if group.get_label()[0] != "_"]
+    assert labels == ["sce", "sce, article", "pit temporal cnn"]
 
 
 def test_missing_systems_and_kinds_leave_no_gap():

@@ -61,6 +61,30 @@ def test_seeds_with_the_same_mixtures_are_averaged(tmp_path, capsys):
     assert table["mean"].to_list() == [2.0, 3.0] and table["deviation"].to_list() == pytest.approx([2**0.5] * 2)
 
 
+def test_all_systems_of_comparisons_are_averaged(tmp_path, capsys):
+    """Each run has the system `sce`, a better one beside it, and a reference, which is left out."""
+    for seed in (0, 1):
+        folder = tmp_path / str(seed)
+        write_run(folder, [f"seed={seed}"], (seed + 1.0, seed + 2.0))
+        summary = pd.read_csv(folder / "summary.csv")
+        other = summary[summary["system"] == "sce"].assign(system="deep_clustering", mean=lambda rows: rows["mean"] + 5)
+        write_csv(pd.concat([summary, other]), folder / "summary.csv")
+        (folder / "evaluation.csv").write_text("mixtures")
+    assert sweep.main([str(tmp_path)]) == 0
+    first, _, second = capsys.readouterr().out.split("\n\n")
+    tables = [[[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+              for text in (first, second)]
+    assert tables[0][0][:4] == ["split", "run", "seed", "system"]
+    assert [row[1:4] + row[5:6] for row in tables[0][2:]] == [
+        ["1", "1", "deep clustering", "8.0 [2.0, 4.0]"], ["0", "0", "deep clustering", "7.0 [1.0, 3.0]"],
+        ["1", "1", "sce", "3.0 [2.0, 4.0]"], ["0", "0", "sce", "2.0 [1.0, 3.0]"]]
+    assert tables[1][0] == ["split", "runs", "system", "SDRi FF", "SDRi All", "seeds"]
+    assert [row[2:5] for row in tables[1][2:]] == [["deep clustering", "6.5 ± 0.71", "7.5 ± 0.71"],
+                                                   ["sce", "1.5 ± 0.71", "2.5 ± 0.71"]]
+    means = pd.read_csv(tmp_path / "sweep_seeds.csv").set_index(["system", "kind"])["mean"]
+    assert means["deep_clustering", "All"] == 7.5 and "ideal_binary_mask" not in means.index.get_level_values(0)
+
+
 def test_the_seed_changes_neither_speakers_nor_evaluation():
     with initialize_config_dir(str(config_schema.CONFIG_PATH), version_base="1.3"):
         config = compose("config", ["seed=3"])
