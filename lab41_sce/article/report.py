@@ -8,6 +8,7 @@ import markdown
 import pandas as pd
 
 from lab41_sce.article import draw
+from lab41_sce.article.changes import measured_costs
 from lab41_sce.article.finished_run import check_finished, sce_variants
 from lab41_sce.article.judging import judge
 from lab41_sce.article.over_seeds import check_seeds
@@ -21,7 +22,8 @@ from lab41_sce.runs.renamed_settings import load_config
 
 
 def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | None = None,
-          noisy: Path | None = None, seeds: Sequence[Path] = ()) -> Path:
+          noisy: Path | None = None, seeds: Sequence[Path] = (),
+          changed: Sequence[Path] = ()) -> Path:
     """Write the report.
 
     Args:
@@ -32,6 +34,7 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
         ablation: folder of a finished run of `+exp=ablation`.
         noisy: folder of a finished run of `+exp=noisy`.
         seeds: folders of finished runs that differ from the main run only in the seed.
+        changed: folders of finished runs that differ from the main run in one choice, whose costs are measured.
 
     Returns:
         Path of `REPORT.md`.
@@ -40,6 +43,7 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
         UserError: if a run or a table is missing or unsuitable.
     """
     folders = {"main": run} | {f"seed {number}": folder for number, folder in enumerate(seeds, start=2)}
+    folders |= {f"change {number}": folder for number, folder in enumerate(changed, start=1)}
     folders |= {part: folder for part, folder in (("ablation", ablation), ("noisy", noisy)) if folder is not None}
     for part, folder in folders.items():
         check_finished(folder, part)
@@ -58,6 +62,7 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
     if out.resolve() in {folder.resolve() for folder in folders.values()}:
         raise UserError(f"--out {out} is the run itself, and its report.html would be replaced; choose another folder.")
     claims = judge(run, timing, ablation, noisy, seeds)
+    costs = measured_costs(run, changed) if changed else None
     make_folder(out)
     with lock(out / ".report.lock", f"another process writes the report in {out}; wait until it has finished, or "
               "choose another --out."):
@@ -65,7 +70,7 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
         if noisy is not None:
             for suffix in (".png", ".svg"):
                 save(draw.draw(noisy)[IN_NOISE], out / "figures" / f"{IN_NOISE}{suffix}")
-        text = compose(folders, claims, pictures, timing)
+        text = compose(folders, claims, pictures, timing, costs)
         html = _html(text)
         html = re.sub(r"<table>.*?</table>", r'<div class="scroll" tabindex="0">\g<0></div>', html, flags=re.DOTALL)
         for file in (out / "figures").glob("*.png"):

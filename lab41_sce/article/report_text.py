@@ -23,14 +23,17 @@ from lab41_sce.runs.renamed_settings import load_config
 IN_NOISE = "improvement_by_snr"  # figure of the noisy run
 
 
-def compose(folders: dict[str, Path], claims: list[Claim], pictures: list[str], timing: Path | None) -> str:
+def compose(folders: dict[str, Path], claims: list[Claim], pictures: list[str], timing: Path | None,
+            costs: Table | None = None) -> str:
     """Fill in the template.
 
     Args:
-        folders: folder of each run by part: "main", and optionally "seed 2", "seed 3" and so on, "ablation", "noisy".
+        folders: folder of each run by part: "main", and optionally "seed 2", "seed 3" and so on, "change 1" and
+            so on, "ablation", "noisy".
         claims: claims with their verdicts, in order.
         pictures: names of the figures in `draw.CAPTIONS` that were drawn.
         timing: table that `timing.py` wrote.
+        costs: table of `changes.measured_costs`.
 
     Returns:
         The text in Markdown.
@@ -71,7 +74,7 @@ def compose(folders: dict[str, Path], claims: list[Claim], pictures: list[str], 
         budget=tables.markdown(tables.systems(config, pd.read_csv(run / "systems.csv"))),
         figures="\n\n".join(map(_picture, pictures)),
         claims="\n\n".join(details),
-        differences=tables.markdown(original.differences(run, config)),
+        differences=tables.markdown(original.differences(run, config)), costs=_costs(costs),
         article_updates=f"{sizes.UPDATES:,}", article_frames=f"{original.FRAMES_PER_UPDATE:,}",
         full_run=original.full_run(measured))
 
@@ -98,6 +101,14 @@ def _picture(name: str) -> str:
     """Show a figure with its caption, in Markdown."""
     caption = draw.CAPTIONS[name]
     return f"![{caption}](figures/{name}.png)\n\n{caption} ([vector graphic](figures/{name}.svg))"
+
+
+def _costs(costs: Table | None) -> str:
+    """Show the measured costs, or say how to measure them."""
+    if costs is None:
+        return "A run that differs in one of these choices measures what it costs (`--changed RUN`); none was given."
+    return ("What some choices cost, measured by a training that differs from the main run in the settings of a row, "
+            f"on the same mixtures:\n\n{tables.markdown(costs)}")
 
 
 def _data(run: Path, config: dict[str, Any]) -> str:
