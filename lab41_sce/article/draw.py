@@ -51,12 +51,13 @@ CAPTIONS = {
 logger = logging.getLogger(__name__)
 
 
-def draw(run_folder: str | Path, seeds: Sequence[Path] = ()) -> dict[str, Figure]:
+def draw(run_folder: str | Path, seeds: Sequence[Path] = (), article_size: Path | None = None) -> dict[str, Figure]:
     """Draw the figures for which a run has the files.
 
     Args:
         run_folder: folder of a finished run.
         seeds: folders of runs that differ from it only in the seed; Figure 6 shows the means over all of them.
+        article_size: folder of a run with the article's sizes, whose scores Figure 6 shows, too.
 
     Returns:
         Figures by name, in the order of `CAPTIONS`.
@@ -69,7 +70,7 @@ def draw(run_folder: str | Path, seeds: Sequence[Path] = ()) -> dict[str, Figure
         raise UserError(f"{run} contains no finished run (config.yaml and summary.csv); give another "
                         "folder.")
     config = load_config(run)
-    steps = _of_model(run, config) | _of_tables(run, config, seeds)
+    steps = _of_model(run, config) | _of_tables(run, config, seeds, article_size)
     figures = {}
     for name in CAPTIONS:
         if name in steps:
@@ -80,7 +81,8 @@ def draw(run_folder: str | Path, seeds: Sequence[Path] = ()) -> dict[str, Figure
     return figures
 
 
-def write_figures(run_folder: str | Path, folder: str | Path | None = None, seeds: Sequence[Path] = ()) -> list[Path]:
+def write_figures(run_folder: str | Path, folder: str | Path | None = None, seeds: Sequence[Path] = (),
+                  article_size: Path | None = None) -> list[Path]:
     """Draw the figures for which a run has the files, and write each as PNG and as SVG.
 
     Args:
@@ -88,6 +90,7 @@ def write_figures(run_folder: str | Path, folder: str | Path | None = None, seed
         folder: folder to write to, by default `figures/` in the run. Old files of figures that are not drawn now are
             removed.
         seeds: as for `draw`.
+        article_size: as for `draw`.
 
     Returns:
         Paths of the PNG files; an SVG file with the same name is beside each.
@@ -96,7 +99,7 @@ def write_figures(run_folder: str | Path, folder: str | Path | None = None, seed
         UserError: if there is no finished run, or a file cannot be written.
     """
     folder = Path(run_folder) / "figures" if folder is None else Path(folder)
-    figures = draw(run_folder, seeds)
+    figures = draw(run_folder, seeds, article_size)
     make_folder(folder)
     for name in CAPTIONS:
         for suffix in (".png", ".svg"):
@@ -107,13 +110,16 @@ def write_figures(run_folder: str | Path, folder: str | Path | None = None, seed
     return [folder / f"{name}.png" for name in figures]
 
 
-def _of_tables(run: Path, config: dict, seeds: Sequence[Path]) -> dict[str, Callable[[], Figure]]:
+def _of_tables(run: Path, config: dict, seeds: Sequence[Path],
+               article_size: Path | None) -> dict[str, Callable[[], Figure]]:
     """Return functions that draw the figures from the tables of a run and of runs with other seeds."""
     steps, summary = {}, mean_summary([run, *seeds]) if seeds else read_table(run / "summary.csv")
     split = headline_split(summary["split"])
     # The article's Figure 6 shows mixtures of two speakers.
     if config["mixtures"]["n_speakers"] == 2 and set(score_figures.SYSTEMS) & set(summary["system"]):
-        steps["figure_6_scores"] = lambda: score_figures.beside_article(summary, score_figures.article_scores(), split)
+        larger = None if article_size is None else read_table(article_size / "summary.csv")
+        steps["figure_6_scores"] = lambda: score_figures.beside_article(
+            summary, score_figures.article_scores(), split, article_size=larger)
     if summary["split"].str.contains("SNR").any():
         labels = {config["method"]["name"]: "trained with noise", "saved": "trained without"}
         if config["noise"]["training_snr_db"] is None:

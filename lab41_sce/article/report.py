@@ -23,7 +23,7 @@ from lab41_sce.runs.renamed_settings import load_config
 
 def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | None = None,
           noisy: Path | None = None, seeds: Sequence[Path] = (),
-          changed: Sequence[Path] = ()) -> Path:
+          changed: Sequence[Path] = (), article_size: Path | None = None) -> Path:
     """Write the report.
 
     Args:
@@ -35,6 +35,7 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
         noisy: folder of a finished run of `+exp=noisy`.
         seeds: folders of finished runs that differ from the main run only in the seed.
         changed: folders of finished runs that differ from the main run in one choice, whose costs are measured.
+        article_size: folder of a finished run with the article's sizes, for Figure 6.
 
     Returns:
         Path of `REPORT.md`.
@@ -44,7 +45,8 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
     """
     folders = {"main": run} | {f"seed {number}": folder for number, folder in enumerate(seeds, start=2)}
     folders |= {f"change {number}": folder for number, folder in enumerate(changed, start=1)}
-    folders |= {part: folder for part, folder in (("ablation", ablation), ("noisy", noisy)) if folder is not None}
+    others = {"article's size": article_size, "ablation": ablation, "noisy": noisy}
+    folders |= {part: folder for part, folder in others.items() if folder is not None}
     for part, folder in folders.items():
         check_finished(folder, part)
     if seeds:
@@ -66,7 +68,7 @@ def write(run: Path, out: Path, timing: Path | None = None, ablation: Path | Non
     make_folder(out)
     with lock(out / ".report.lock", f"another process writes the report in {out}; wait until it has finished, or "
               "choose another --out."):
-        pictures = [file.stem for file in draw.write_figures(run, out / "figures", seeds)]
+        pictures = [file.stem for file in draw.write_figures(run, out / "figures", seeds, article_size)]
         if noisy is not None:
             for suffix in (".png", ".svg"):
                 save(draw.draw(noisy)[IN_NOISE], out / "figures" / f"{IN_NOISE}{suffix}")

@@ -29,7 +29,7 @@ def compose(folders: dict[str, Path], claims: list[Claim], pictures: list[str], 
 
     Args:
         folders: folder of each run by part: "main", and optionally "seed 2", "seed 3" and so on, "change 1" and
-            so on, "ablation", "noisy".
+            so on, "article's size", "ablation", "noisy".
         claims: claims with their verdicts, in order.
         pictures: names of the figures in `draw.CAPTIONS` that were drawn.
         timing: table that `timing.py` wrote.
@@ -54,7 +54,7 @@ def compose(folders: dict[str, Path], claims: list[Claim], pictures: list[str], 
         noise = score_claims.improvement_by_noise(scores, mixtures, split=headline_split(scores["split"]))
         details += [f"Mean {MAIN_METRIC} (dB) by kind of noise, trained with noise:", tables.markdown(noise),
                     _picture(IN_NOISE)]
-    for part in [part for part in ("ablation", "noisy") if part in folders]:
+    for part in [part for part in ("article's size", "ablation", "noisy") if part in folders]:
         details += [f"Systems of the {part} run and their training:",
                     tables.markdown(tables.systems(load_config(folders[part]), read_training(folders[part])))]
     n_seeds = 1 + sum(part.startswith("seed ") for part in folders)

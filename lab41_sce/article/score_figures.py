@@ -35,8 +35,8 @@ def article_scores() -> pd.DataFrame:
     return table.replace("source_contrastive_estimation", "sce").melt("system", var_name="kind", value_name="mean")
 
 
-def beside_article(summary: pd.DataFrame, article: pd.DataFrame, split: str = "unseen",
-                   metric: str = MAIN_METRIC) -> Figure:
+def beside_article(summary: pd.DataFrame, article: pd.DataFrame, split: str = "unseen", metric: str = MAIN_METRIC,
+                   article_size: pd.DataFrame | None = None) -> Figure:
     """Draw the scores of a run by kind of mixture, with 95 % intervals, beside those of the article (Figure 6).
 
     Args:
@@ -45,6 +45,7 @@ def beside_article(summary: pd.DataFrame, article: pd.DataFrame, split: str = "u
         article: table of `article_scores`.
         split: split to draw.
         metric: metric to draw.
+        article_size: rows of the `summary.csv` of a run with the article's sizes, to be drawn between the two.
 
     Returns:
         The figure.
@@ -58,17 +59,22 @@ def beside_article(summary: pd.DataFrame, article: pd.DataFrame, split: str = "u
     if not systems or not kinds:
         raise ValueError(f"The summary has no {metric!r} in split {split!r} of any of {[*SYSTEMS]}; at least one is "
                          "needed.")
-    width = min(0.4 / len(systems), 0.2)
+    larger = rows.iloc[:0] if article_size is None else article_size[
+        (article_size["split"] == split) & (article_size["metric"] == metric)]
+    sources = (("", rows, {}), (", article's size", larger, {"hatch": "...", "alpha": 0.6}),
+               (", article", article, {"hatch": "////", "alpha": 0.25}))
+    bars = [(system, *source) for system in systems for source in sources if system in set(source[1]["system"])]
+    width = min(0.8 / len(bars), 0.2)
     figure = new_figure(height=3.2)
     panel = figure.subplots(subplot_kw={"axisbelow": True})
-    for place, (system, colour) in enumerate(systems.items()):
-        ours, theirs = (table[table["system"] == system].drop_duplicates("kind", keep="last").set_index("kind")
-                        .reindex(kinds) for table in (rows, article))
-        x = np.arange(len(kinds)) + (2 * place - len(systems) + 0.5) * width
-        panel.bar(x, ours["mean"], width, yerr=whiskers(ours), color=colour, capsize=2, label=figure_label(system))
-        if system in set(article["system"]):
-            panel.bar(x + width, theirs["mean"], width, color=(colour, 0.25), edgecolor=colour, hatch="////",
-                      label=f"{figure_label(system)}, article")
+    for place, (system, which, table, style) in enumerate(bars):
+        means = (table[table["system"] == system].drop_duplicates("kind", keep="last").set_index("kind")
+                 .reindex(kinds))
+        colour = systems[system]
+        panel.bar(np.arange(len(kinds)) + (place - (len(bars) - 1) / 2) * width, means["mean"], width,
+                  yerr=whiskers(means) if "low" in means else None, capsize=2, color=(colour, style.get("alpha", 1)),
+                  edgecolor=colour if style else None, hatch=style.get("hatch"),
+                  label=f"{figure_label(system)}{which}")
     panel.set_xticks(range(len(kinds)), kinds)
     panel.set(xlabel="Kind of mixture (F: woman, M: man)",
               ylabel=f"{metric} (dB), {figure_label(split)}\nwith 95 % intervals")

@@ -65,6 +65,15 @@ def test_a_report_with_everything(run, tmp_path, capsys):
     assert len(re.findall(r"\| +4,000 \|", text)) == 3  # training of each of the three runs
 
 
+def test_a_run_of_the_article_s_size_is_in_figure_6(run, tmp_path):
+    larger = write_run(tmp_path / "runs" / "larger", {"summary.csv": summary({"All": 7.0}, "sce"),
+                                                      "differences.csv": summary({"All": -1.0}, "deep_clustering")})
+    assert main([str(run), "--article-size", str(larger)]) == 0
+    text = (run / "article" / "REPORT.md").read_text()
+    assert "Systems of the article's size run and their training:" in text and "| article's size " in text
+    assert "article's size" in (run / "article" / "figures" / "figure_6_scores.svg").read_text()
+
+
 def test_other_files_in_the_folder_are_kept(run, tmp_path):
     (tmp_path / "paper" / "figures").mkdir(parents=True)
     for name in ("mine.png", "improvement_by_snr.png"):

@@ -57,6 +57,17 @@ def test_bars_are_our_means_beside_those_of_the_article():
     assert "SDRi (dB)" in panel.get_ylabel() and "unseen" in panel.get_ylabel()
 
 
+def test_a_run_of_the_article_s_size_stands_between():
+    larger = make_summary(["sce", "deep_clustering"])
+    larger["mean"] += 100
+    panel, = beside_article(make_summary(["sce"]), article_scores(), article_size=larger).axes
+    groups = [group for group in panel.containers if group.get_label()[0] != "_"]
+    assert [group.get_label() for group in groups] == ["sce", "sce, article's size", "sce, article"]
+    assert [group[0].get_height() for group in groups] == [12, 112, 5.31]
+    starts = [group[0].get_x() for group in groups]
+    assert starts == sorted(starts) and groups[1][0].get_hatch() == "..."
+
+
 def test_a_system_that_the_article_lacks_has_our_bars_only():
     panel, = beside_article(make_summary(["sce", "pit_temporal_cnn"]), article_scores()).axes
     labels = [group.get_label() for group in panel.containers if group.get_label()[0] != "_"]
