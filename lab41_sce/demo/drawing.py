@@ -11,6 +11,7 @@ three in the order of the article's figures.
 import io
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def spectrogram(result: Result) -> tuple[Figure, str]:
     figure.colorbar(scale, ax=panel, label=LEVEL, pad=0.01)
     energies = (masks * magnitudes**2).sum(axis=(1, 2))
     shares = energies / max(energies.sum(), 1e-12)
-    parts = [f"{_voice(number)} has {share:.0%}" for number, share in enumerate(shares)]
+    parts = [f"{_in_colour(result.labels, number)} has {share:.0%}" for number, share in enumerate(shares)]
     seconds = len(magnitudes) * result.front_end.hop_length / result.front_end.sample_rate_hz
     return figure, (f"Spectrogram of {min(seconds, result.sound.seconds):.1f} s, 0 to "
                     f"{result.front_end.sample_rate_hz / 2000:g} kHz. Brightness is the level of a bin, "
@@ -74,7 +75,7 @@ def masks(result: Result) -> tuple[Figure, str]:
     panels = figure.subplots(len(masks), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for number, (panel, mask) in enumerate(zip(panels, masks, strict=True)):
         image = _show(panel, mask, result, cmap="gray", vmin=0, vmax=1)
-        panel.set_title(f"voice {number + 1}", loc="left", fontsize="medium")
+        panel.set_title(result.labels[number], loc="left", fontsize="medium", parse_math=False)
     panels[-1].set_xlabel("Time (s)")
     figure.supylabel("Frequency (Hz)", fontsize="medium")
     figure.colorbar(image, ax=[*panels], label="Mask", pad=0.01)
@@ -85,20 +86,21 @@ def masks(result: Result) -> tuple[Figure, str]:
         return figure, "The recording is silent, so no bin is active."
     largest = masks.max(axis=0)[active]
     owners = masks.argmax(axis=0)[active]
-    parts = [f"the mask of voice {number + 1} is the largest in {np.mean(owners == number):.0%}"
-             for number in range(len(masks))]
+    parts = [f"the mask of {label} is the largest in {np.mean(owners == number):.0%}"
+             for number, label in enumerate(result.labels)]
     return figure, (f"Masks: white is 1 (the bin belongs to the voice), black is 0. Among active bins, {_list(parts)}; "
                     f"{np.mean(largest > CLEAR_MASK):.0%} belong clearly to one voice (mask above {CLEAR_MASK:g}).")
 
 
-def who_speaks_when(activity: SpeakerActivity) -> tuple[Figure, str]:
+def who_speaks_when(result: Result) -> tuple[Figure, str]:
     """Draw when each voice speaks, and the confidence of each second; returns the figure and its caption."""
-    figure = sound_figures.who_speaks_when(activity, [*COLOURS.values()])
+    activity = result.separation.activity
+    figure = sound_figures.who_speaks_when(activity, [*COLOURS.values()], result.separation.names)
     figure.set_size_inches(WIDTH_INCHES, figure.get_size_inches()[1] + 0.3)
     parts = []
     for number, segments in enumerate(activity.segments()):
         times = _list([f"{start:.1f} to {end:.1f} s" for start, end in segments]) or "never"
-        parts.append(f"{_voice(number).capitalize()} speaks: {times}.")
+        parts.append(f"{_in_colour(result.names, number)} speaks: {times}.")
     return figure, " ".join([*parts, confidence(activity)])
 
 
@@ -112,17 +114,21 @@ def confidence(activity: SpeakerActivity) -> str:
             f"({by_second[least]:.2f}).")
 
 
-def embeddings(projection: Projection, n_voices: int) -> tuple[str, str]:
+def embeddings(projection: Projection, labels: Sequence[str]) -> tuple[str, str]:
     """Draw the embeddings of active bins of S voices in three dimensions.
+
+    Args:
+        projection: the embeddings to draw.
+        labels: names of the S voices.
 
     Returns:
         The figure, as plotly's JSON, readable on a light and on a dark page, and its caption.
     """
     traces = []
-    points = [projection.points[projection.voices == number] for number in range(n_voices)]
+    points = [projection.points[projection.voices == number] for number in range(len(labels))]
     for number, of_voice in enumerate(points):
         x, y, z = (axis.round(3).tolist() for axis in of_voice.T)
-        traces.append({"type": "scatter3d", "mode": "markers", "name": f"voice {number + 1}", "hoverinfo": "name",
+        traces.append({"type": "scatter3d", "mode": "markers", "name": labels[number], "hoverinfo": "name",
                        "x": x, "y": y, "z": z, "marker": {"size": 2, "color": colour(number)}})
     axis = {"showticklabels": False, "showbackground": False, "color": GREY, "gridcolor": GREY, "zerolinecolor": GREY,
             "showspikes": False}
@@ -167,9 +173,9 @@ def _show(panel: Axes, image: np.ndarray, result: Result, **options: Any) -> Axe
     return panel.imshow(np.swapaxes(image, 0, 1), origin="lower", aspect="auto", extent=extent, **options)
 
 
-def _voice(number: int) -> str:
+def _in_colour(names: Sequence[str], number: int) -> str:
     """Name a voice and its colour."""
-    return f"voice {number + 1} ({[*COLOURS][number % len(COLOURS)]})"
+    return f"{names[number]} ({[*COLOURS][number % len(COLOURS)]})"
 
 
 def _list(parts: list[str]) -> str:

@@ -124,7 +124,7 @@ def pictures(result: Result) -> str:
     """Draw the spectrogram, the masks and the activity of the voices, each with a caption."""
     drawn = [("spectrogram", "Spectrogram with its bins coloured by voice", drawing.spectrogram(result)),
              ("masks", "The mask of each voice", drawing.masks(result)),
-             ("speech", "Who speaks when, and the confidence", drawing.who_speaks_when(result.separation.activity))]
+             ("speech", "Who speaks when, and the confidence", drawing.who_speaks_when(result))]
     return "".join(
         f'<figure id="{name}"><h3>{title}</h3><img alt="{title}; described below." src="data:image/png;base64,'
         f'{base64.b64encode(drawing.png(figure)).decode()}"><figcaption>{escape(caption)}</figcaption></figure>'

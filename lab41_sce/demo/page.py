@@ -247,6 +247,6 @@ class Page:
                  layout.details: gr.update(visible=True), layout.numbers: markup.details(result, system)}
         if result.projection is None:
             return shown
-        figure, caption = drawing.embeddings(result.projection, len(result.voices))
+        figure, caption = drawing.embeddings(result.projection, result.labels)
         return shown | {layout.space: gr.update(visible=True), layout.plot: PlotData(type="plotly", plot=figure),
                         layout.caption: f"<p>{caption}</p>", layout.turn: 45}

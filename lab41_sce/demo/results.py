@@ -93,6 +93,11 @@ class Result:
         """Return the names of the voices: those of people who were found, and "Voice 2" and so on."""
         return [f"Voice {name}" if name.isdecimal() else name for name in self.separation.names]
 
+    @property
+    def labels(self) -> list[str]:
+        """Return the names of the voices within a text: those of people who were found, and "voice 2" and so on."""
+        return [f"voice {name}" if name.isdecimal() else name for name in self.separation.names]
+
     def true_voices(self) -> list[int | None]:
         """Return the index of the source that each voice estimates; None for a further voice, or without sources."""
         indices: list[int | None] = [None] * len(self.voices)

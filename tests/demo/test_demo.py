@@ -147,7 +147,7 @@ def test_every_figure_has_a_caption_with_its_content(result):
     figure, caption = drawing.spectrogram(result)
     assert f"voice 1 (blue) has {share[0] / share.sum():.0%}" in caption and drawing.png(figure)[1:4] == b"PNG"
     assert "the mask of voice 2 is the largest in" in drawing.masks(result)[1]
-    assert f"Confidence: {result.separation.confidence:.2f}" in drawing.who_speaks_when(result.separation.activity)[1]
+    assert f"Confidence: {result.separation.confidence:.2f}" in drawing.who_speaks_when(result)[1]
     html = markup.pictures(result)
     assert html.count("<img alt=") == html.count("<figcaption>") == 3
 
@@ -197,6 +197,16 @@ def test_a_person_comes_first_under_the_own_name(shipped, index, tmp_path):
     assert 0.5 < anna.probability < 1
     assert f"<p>Anna &amp; co is present (probability {anna.probability:.0%}).</p>" in markup.verdict(found)
     assert 'aria-label="Anna &amp; co"' in markup.voices(found, tmp_path)
+    caption = drawing.spectrogram(found)[1]
+    assert "Anna & co (blue) has" in caption and "voice 2 (orange) has" in caption
+    figure, caption = drawing.masks(found)
+    assert "the mask of Anna & co is the largest" in caption
+    assert [panel.get_title("left") for panel in figure.axes[:2]] == ["Anna & co", "voice 2"]
+    figure, caption = drawing.who_speaks_when(found)
+    assert caption.startswith("Anna & co (blue) speaks: ") and "Voice 2 (orange) speaks: " in caption
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["Anna & co", "voice 2"]
+    plotted = json.loads(drawing.embeddings(found.projection, found.labels)[0])["data"]
+    assert [trace["name"] for trace in plotted] == ["Anna & co", "voice 2"]
     absent = replace(anna, present=False, probability=0.04)
     lost = replace(found, separation=replace(found.separation, people=(absent,)))
     assert lost.names == ["Voice 1", "Voice 2"]
@@ -215,18 +225,18 @@ def test_people_who_cannot_be_enrolled_are_refused(shipped, name, words):
 def test_one_voice_has_captions_too(systems):
     one = separate_sound(make_mixture(WOMAN, MAN, 0.0), Choices(systems.names[0], 1), systems)
     assert "is 1 everywhere" in drawing.masks(one)[1]
-    assert "no confidence" in drawing.who_speaks_when(one.separation.activity)[1]
+    assert "no confidence" in drawing.who_speaks_when(one)[1]
 
 
 def test_silence_can_be_shown(systems):
     silent = separate_sound(Sound(np.zeros(20000, np.float32), 10000, "silence"), Choices(systems.names[0], 2), systems)
-    assert silent.projection is None and "never" in drawing.who_speaks_when(silent.separation.activity)[1]
+    assert silent.projection is None and "never" in drawing.who_speaks_when(silent)[1]
     assert "no bin is active" in drawing.masks(silent)[1]
     assert "described below" in markup.pictures(silent)
 
 
 def test_the_plot_contains_the_embeddings_of_active_bins(result):
-    figure, caption = drawing.embeddings(result.projection, 2)
+    figure, caption = drawing.embeddings(result.projection, result.labels)
     data = json.loads(figure)["data"]
     assert [trace["name"] for trace in data] == ["voice 1", "voice 2"]
     assert sum(len(trace["x"]) for trace in data) == len(result.projection.points) <= results.MAX_POINTS
