@@ -182,7 +182,7 @@ def judge_noise(scores: pd.DataFrame, mixtures: pd.DataFrame, trained_clean: str
     missing = [f"{verb} at {number} more" for verb, number in (
         ("SCE improved both measures", len(in_noise) - len(improved)),
         ("training with noise were better", len(in_noise) // 2 + 1 - len(helped))) if number > 0 and in_noise]
-    change = f"It would hold if {listed(missing)}. " if missing else ""
+    change = f"The claim would hold if, of these ratios, {listed(missing)}. " if missing else ""
     reason = (f"Trained with noise, SCE improves both the SDR and the SIR (the suppression of the other speaker) at "
               f"{len(improved)} of {len(in_noise)} signal-to-noise ratios, and makes one of them worse at "
               f"{len(worsened)}. Training with noise is better than training without noise at {len(helped)} ratios and "

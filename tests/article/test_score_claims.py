@@ -126,9 +126,9 @@ def test_noise(noisy, gain, verdict):
     claim = score_claims.judge_noise(scores, mixtures)
     assert claim.verdict == verdict
     assert [row[0] for row in claim.table.rows] == ["no noise", "10", "-5"][: len(noisy)]
-    change = "It would hold if" in claim.reason
+    change = "The claim would hold if, of these ratios," in claim.reason
     assert change == (verdict != HOLDS and len(noisy) > 1)
     if noisy.get(", SNR -5 dB") == -1.0:
-        assert "It would hold if SCE improved both measures at 1 more. " in claim.reason
+        assert "The claim would hold if, of these ratios, SCE improved both measures at 1 more. " in claim.reason
     assert re.match(rf"\+?{gain:.1f} \[", claim.table.rows[0][3])
     assert claim.table.rows[0][1].startswith("5.0 [")  # without the in-set mixtures
