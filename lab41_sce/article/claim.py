@@ -3,7 +3,7 @@
 The claims are those of the manuscript (arXiv 1705.04662) and of Lab41's article. A verdict is HOLDS, FAILS, UNDECIDED,
 or BY_CONSTRUCTION where no measurement could have refuted the claim. Its rule is part of the reason, and uses the
 measured numbers only. Intervals are 95 % bootstrap intervals over speakers (`evaluation/bootstrap.py`): they cover
-other speakers, but not another training.
+other speakers, and another training only where there are several seeds (`over_seeds.py`).
 """
 
 from typing import NamedTuple

@@ -61,8 +61,8 @@ def compose(folders: dict[str, Path], claims: list[Claim], pictures: list[str], 
     trainings = "Every system was trained once; another seed would also change the results."
     if n_seeds > 1:
         trainings = (f"The systems of the main run were trained with {n_seeds} seeds and scored on the same mixtures. "
-                     "The intervals of claim 1 and of Figure 6 also cover other seeds: they contain 95 % intervals of "
-                     "Student's t over the seeds. All other results are of one training each.")
+                     "The intervals of claim 1 and of Figure 6 also cover other trainings, by Student's t over the "
+                     "seeds. All other results are of one training each.")
     template = resources.files("lab41_sce.article").joinpath("report.md.template").read_text("utf-8")
     return Template(template).substitute(
         lead=f"Verdicts on the {len(claims)} claims: {', '.join(counts)}.",
