@@ -97,10 +97,14 @@ def fit_background(separator: Separator, utterances: pd.DataFrame, noise_kinds: 
     model = GaussianMixture(N_CLASSES, covariance_type="diag", max_iter=100, tol=1e-2, random_state=0,
                             reg_covar=VARIANCE_FLOOR).fit(sample)
     classes = SoundClasses(_rounded(model.weights_), _rounded(model.means_), _rounded(np.sqrt(model.covariances_)))
-    nothing = np.zeros(1)
     speakers = np.array(names)
-    vectors, *changed = (np.stack([classes.supervector(classes.describe(excerpt, nothing, front_end))
-                                   for excerpt in some])
+
+    def supervector(excerpt: np.ndarray) -> np.ndarray:
+        voice = classes.describe(excerpt, np.zeros(1), front_end)
+        assert voice.counts is not None and voice.sums is not None
+        return classes.supervectors(voice.counts, voice.sums)
+
+    vectors, *changed = (np.stack([supervector(excerpt) for excerpt in some])
                          for some in (excerpts, noisy, _separated(rng, excerpts, speakers)))
     projection = _discriminants(np.concatenate([vectors, *changed]), np.tile(speakers, 1 + len(changed)))
     projected = (vectors - vectors.mean(axis=0)) @ projection.T

@@ -142,19 +142,21 @@ def embedding_blocks(model: EmbeddingMasks, hidden: np.ndarray, n_frames: int) -
     """Run the last layer of the network on a few frames at a time.
 
     Args:
-        model: the model, with R = `hop_reduction`.
-        hidden: result of `hidden_outputs`, float32 `[R, ceil(T / R), D]`.
-        n_frames: T.
+        model: the model.
+        hidden: result of `hidden_outputs`, float32 `[R, ceil(T / R), D]`; or, for every R-th frame only,
+            `[1, ceil(T / R), D]` of it.
+        n_frames: number of frames to yield, T or ceil(T / R).
 
     Yields:
         float32 `[t, F, K]`, in the order of the frames.
     """
-    length = max(BLOCK_FRAMES // model.hop_reduction, 1)
+    hop_reduction = len(hidden)
+    length = max(BLOCK_FRAMES // hop_reduction, 1)
     for start in range(0, hidden.shape[1], length):
         sequences = model.last_layer(hidden[:, start : start + length])  # [R, t / R, F, K]
         # The same as `interleave_frames`, but without further copies.
         embeddings = np.swapaxes(sequences, 0, 1).reshape(-1, *sequences.shape[2:])
-        embeddings = embeddings[: n_frames - start * model.hop_reduction]
+        embeddings = embeddings[: n_frames - start * hop_reduction]
         if model.unit_norm:
             norms = np.sqrt(np.einsum("tfk,tfk->tf", embeddings, embeddings))
             embeddings /= np.maximum(norms, 1e-12)[..., None]

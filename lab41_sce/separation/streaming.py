@@ -2,11 +2,13 @@
 
     magnitudes of all windows         -> scaling of the network's input, windows with speech
     embeddings of windows with speech -> number of speakers, and a centroid for each
+    masks of all windows              -> who talks at each moment (recordings of at least half a minute, `turns.py`)
     each window                       -> masks -> voices
 
 The centroids are fixed before the first voice is separated, so a voice keeps its number from the first window to the
-last. For the windows that determine the centroids, the outputs of the hidden layers are kept: they are small, and the
-last layer computes the large embeddings from them again. Several windows are processed at once, each in a thread.
+last. The outputs of the hidden layers are kept for the windows that determine the centroids, and for others: they are
+small, and the last layer computes the large embeddings from them again. Several windows are processed at once, each in
+a thread.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,24 +26,26 @@ from lab41_sce.separation.activity import SpeakerActivity
 from lab41_sce.separation.chunked_inference import (
     embeddings_of_bins,
     embeddings_of_hidden,
-    hidden_of_window,
     masks_of_hidden,
     plan_windows_of_excerpts,
 )
 from lab41_sce.separation.confidence import ConfidenceThresholds
 from lab41_sce.separation.count_classifier import CountClassifier
 from lab41_sce.separation.count_features import ActiveBins, thin_blocks
+from lab41_sce.separation.hidden_outputs import HiddenOutputs
 from lab41_sce.separation.people import voice_order
 from lab41_sce.separation.result import FoundSpeakers, Separation, SpectralDetails
 from lab41_sce.separation.resynthesis import synthesise_voices
 from lab41_sce.separation.running_scaling import RunningScaling
 from lab41_sce.separation.speaker_count import RANGE_DB as COUNT_RANGE_DB
 from lab41_sce.separation.speaker_count import count_speakers, estimate_count
+from lab41_sce.separation.turns import MAX_PEOPLE, MIN_SECONDS, Turns, VoiceFrames, find_turns
 from lab41_sce.separation.verification import Verification, find_people
 from lab41_sce.separation.voice_description import VoiceDescription
 from lab41_sce.separation.window_signals import (
     WindowReader,
     WindowSignals,
+    choose_windows,
     first_frame_seconds,
     frame_seconds,
     own_frames,
@@ -49,10 +53,10 @@ from lab41_sce.separation.window_signals import (
 from lab41_sce.threads import in_parallel
 
 FADE_SECONDS = 0.05  # of the cross-fade between windows
-MAX_CLUSTERING_WINDOWS, MAX_CLUSTERING_EMBEDDINGS = 24, 100_000
+MAX_CLUSTERING_EMBEDDINGS = 100_000
 MAX_DESCRIBED_WINDOWS = 4  # of a minute each: enough to recognise a voice
 # Computing time relative to that of the hidden layers, for the progress.
-MAGNITUDES_COST, HIDDEN_COST, VOICES_COST = 0.1, 1.0, 0.3
+MAGNITUDES_COST, HIDDEN_COST, TURNS_COST, VOICES_COST = 0.1, 1.0, 0.2, 0.3
 
 
 class SeparatedWindow(NamedTuple):
@@ -81,13 +85,14 @@ class VoiceStream:
         self._binary_masks, self._keep_seconds = binary_masks, keep_seconds
         self._front_end = model.front_end
         self._reader = WindowReader(recording, model.front_end)
-        self._hidden: dict[Window, np.ndarray] = {}  # of the windows that determine the centroids
         self._activity: list[SpeakerActivity] = []
         self._details: list[SpectralDetails] = []
         self._embeds = isinstance(model, EmbeddingMasks)
+        self._can_find_turns = self._embeds and verification is not None and recording.seconds >= MIN_SECONDS
         if self._embeds:
             self.windows = plan_windows_of_excerpts(model, recording, window_seconds)
             cost = MAGNITUDES_COST + HIDDEN_COST + VOICES_COST
+            cost += TURNS_COST if self._can_find_turns else 0
         else:  # masks of different windows could be in different orders
             self.windows = [Window(0, recording.n_samples, 0, recording.n_samples)]
             cost = VOICES_COST
@@ -131,7 +136,7 @@ class VoiceStream:
         magnitudes = []  # of each window, [S, T, F]
         for window in self._described_windows():
             own, mixed = self._own_frames(window), self._reader.magnitudes(window)
-            masks = masks_of_hidden(self._model, self._hidden[window], len(mixed), centroids)
+            masks = masks_of_hidden(self._model, self._hidden.of(window, mixed, own), len(mixed), centroids)
             magnitudes.append(masks[:, own] * mixed[own])
         return [self._verification.classes.describe(voice, centroid, self._front_end)
                 for voice, centroid in zip(np.concatenate(magnitudes, axis=1), centroids, strict=True)]
@@ -145,7 +150,7 @@ class VoiceStream:
         """Separate window by window; neighbouring windows are cross-faded."""
         fade, before = round(FADE_SECONDS * self._recording.sample_rate_hz), None
         self._activity, self._details = [], []
-        _ = self.speakers  # found here, by one thread
+        _ = self.speakers, self._turns  # found here, by one thread
         for window, separated in zip(self.windows, in_parallel(self._separate_window, self.windows), strict=True):
             self._activity.append(separated.activity)
             if separated.details is not None:
@@ -156,7 +161,7 @@ class VoiceStream:
                 voices[..., : len(ramp)] = ramp * voices[..., : len(ramp)] + (1 - ramp) * before
             length = window.stop - window.start
             before = voices[..., length : length + fade].copy()
-            self._advance(window, VOICES_COST + (HIDDEN_COST if self._embeds and window not in self._hidden else 0))
+            self._advance(window, VOICES_COST + self._hidden_cost(window))
             yield voices[..., :length]
 
     def with_rest(self) -> Iterator[np.ndarray]:
@@ -187,7 +192,13 @@ class VoiceStream:
 
     def _described_windows(self) -> list[Window]:
         """Return some of the windows that determine the centroids."""
-        return [*self._hidden][:: -(-len(self._hidden) // MAX_DESCRIBED_WINDOWS)]
+        clustered = self._hidden.clustered
+        return clustered[:: -(-len(clustered) // MAX_DESCRIBED_WINDOWS)]
+
+    @cached_property
+    def _hidden(self) -> HiddenOutputs:
+        """Return the outputs of the hidden layers, of which some are kept."""
+        return HiddenOutputs(self._model, self._scaling)
 
     @cached_property
     def _scaling(self) -> RunningScaling:
@@ -205,17 +216,17 @@ class VoiceStream:
         windows = [self.windows[index] for index in chosen]
         sample = partial(self._sample_window, range_db, by_blocks, MAX_CLUSTERING_EMBEDDINGS // len(windows))
         for index, window, (hidden, active) in zip(chosen, windows, in_parallel(sample, windows), strict=True):
-            self._hidden[window] = hidden
+            self._hidden.keep(window, hidden, for_centroids=True)
             samples.append(active._replace(frames=first_frame + active.frames))
             first_frame += 2 * self._scaling.n_frames(index)  # no frame is a neighbour of a frame in another window
-            self._advance(window, HIDDEN_COST)
+            self._advance(window, self._hidden_cost(window))
         return ActiveBins(*map(np.concatenate, zip(*samples, strict=True)))
 
     def _sample_window(self, range_db: float, by_blocks: bool, most: int,
                        window: Window) -> tuple[np.ndarray, ActiveBins]:
         """Return the outputs of the hidden layers, and about `most` active bins of the window's own frames."""
         peak, own, magnitudes = self._scaling.peak, self._own_frames(window), self._reader.magnitudes(window)
-        hidden, of_own = hidden_of_window(self._model, self._scaling(magnitudes), own), magnitudes[own]
+        hidden, of_own = self._hidden.of(window, magnitudes, own), magnitudes[own]
         without_events = of_own.max(axis=1, keepdims=True) <= peak
         places = np.argwhere(without_events & active_bins(of_own, range_db, peak))
         if by_blocks:
@@ -226,12 +237,55 @@ class VoiceStream:
         embeddings = embeddings_of_bins(self._model, hidden, len(magnitudes), own.start + frames, bins)
         return hidden, ActiveBins(embeddings, of_own[frames, bins], frames, bins)
 
+    @cached_property
+    def _turns(self) -> Turns | None:
+        """Find who talks at each moment, where the masks may confuse people."""
+        if not self._can_find_turns:
+            return None
+        if not 2 <= self.speakers.n_speakers <= MAX_PEOPLE:
+            for window in self.windows:
+                self._advance(window, TURNS_COST)
+            return None
+        parts = []
+        for window, (hidden, part) in zip(self.windows, in_parallel(self._voice_frames, self.windows), strict=True):
+            self._hidden.keep(window, hidden, for_centroids=False)
+            parts.append(part)
+            self._advance(window, TURNS_COST + self._hidden_cost(window))
+        assert self._verification is not None
+        return find_turns(parts, int(self._first_frames[-1]), frame_seconds(self._front_end), self._verification)
+
+    def _voice_frames(self, window: Window) -> tuple[np.ndarray, VoiceFrames]:
+        """Return the outputs of the hidden layers of a window, and measure some of its own frames."""
+        own, magnitudes, centroids = self._own_frames(window), self._reader.magnitudes(window), self.speakers.centroids
+        assert centroids is not None
+        hidden, first_frame = self._hidden.of(window, magnitudes, own), self._first_frames[self.windows.index(window)]
+        return hidden, self._hidden.voice_frames(hidden, magnitudes, own, first_frame, centroids)
+
+    @cached_property
+    def _first_frames(self) -> np.ndarray:
+        """Return the number in the recording of the first own frame of each window, and the number of all frames."""
+        return np.cumsum([0, *(self._scaling.n_frames(part) for part in range(len(self.windows)))])
+
+    def _hidden_cost(self, window: Window) -> float:
+        """Return the cost of the hidden layers of a window the first time, then 0."""
+        return HIDDEN_COST if self._embeds and self._hidden.is_first(window) else 0.0
+
     def _separate_window(self, window: Window) -> SeparatedWindow:
         """Separate a window and its context."""
         signals, own = self._reader.read(window), self._own_frames(window)
         self._reader.forget(window)
         n_kept = self._n_kept_frames(window, len(signals.magnitudes[own]))
         masks, embeddings = self._masks(window, signals, with_embeddings=n_kept > 0)
+        if self._embeds and not self._binary_masks:
+            final = self._model.final_masks(self._reader.mixed_spectrogram(signals), masks,
+                                            self._scaling.mask_network_scale)
+        else:
+            final = masks
+        if self._turns:
+            first_frame = self._first_frames[self.windows.index(window)] - own.start
+            masks, final = self._turns.apply(masks, first_frame), self._turns.apply(final, first_frame)
+        if self._binary_masks:
+            masks = final = (masks.argmax(axis=0) == np.arange(len(masks))[:, None, None]).astype(np.float32)
         mean_magnitudes = np.abs(signals.spectrograms).mean(axis=0)
         activity = SpeakerActivity.from_masks(masks[:, own], mean_magnitudes[own], frame_seconds(self._front_end),
                                               first_frame_seconds(self._front_end))
@@ -239,11 +293,6 @@ class VoiceStream:
         if n_kept:
             details = SpectralDetails(masks[:, own][:, :n_kept].copy(), signals.magnitudes[own][:n_kept].copy(),
                                       None if embeddings is None else embeddings[own][:n_kept].copy())
-        if self._embeds and not self._binary_masks:
-            final = self._model.final_masks(self._reader.mixed_spectrogram(signals), masks,
-                                            self._scaling.mask_network_scale)
-        else:
-            final = masks
         voices = synthesise_voices(self._front_end, final, masks, signals, self._recording.sample_rate_hz)
         return SeparatedWindow(voices, activity, details)
 
@@ -252,17 +301,14 @@ class VoiceStream:
         """Return masks `[S, T, F]` of a window and, if wanted, the embeddings `[T, F, K]` that they come from."""
         embeddings, n_frames = None, len(signals.magnitudes)
         if self._embeds:
-            hidden, centroids = self._hidden.get(window), self.speakers.centroids
+            centroids = self.speakers.centroids
             assert centroids is not None
-            if hidden is None:
-                hidden = hidden_of_window(self._model, self._scaling(signals.magnitudes), self._own_frames(window))
+            hidden = self._hidden.of(window, signals.magnitudes, self._own_frames(window))
             if with_embeddings:
                 embeddings = embeddings_of_hidden(self._model, hidden, n_frames)
             masks = masks_of_hidden(self._model, hidden, n_frames, centroids)
         else:
             masks = self._model.masks(mix(signals.resampled), self.speakers.n_speakers)
-        if self._binary_masks:
-            masks = (masks.argmax(axis=0) == np.arange(len(masks))[:, None, None]).astype(np.float32)
         return masks, embeddings
 
     def _n_kept_frames(self, window: Window, n_frames: int) -> int:
@@ -278,23 +324,3 @@ class VoiceStream:
     def _advance(self, window: Window, cost: float) -> None:
         """Report the share of the work that is done with one step for a window."""
         self._progress(cost * (window.context_stop - window.context_start) / self._total_cost)
-
-
-def choose_windows(loudness: np.ndarray, most: int = MAX_CLUSTERING_WINDOWS) -> list[int]:
-    """Choose the windows whose embeddings determine the centroids.
-
-    Args:
-        loudness: of each window, see `RunningScaling.loudness`, `[n]`.
-        most: largest number of windows, even.
-
-    Returns:
-        Ascending indices of all windows with active frames. If there are more than `most`, one half of those chosen
-        have the most speech, and the other half are evenly spaced among the rest. The first window, if all are silent.
-    """
-    active = np.flatnonzero(loudness)
-    if len(active) <= most:
-        return active.tolist() or [0]
-    ranked = active[np.argsort(-loudness[active], kind="stable")]
-    rest = np.sort(ranked[most // 2 :])
-    spaced = rest[np.linspace(0, len(rest) - 1, most // 2).round().astype(int)]
-    return sorted({*ranked[: most // 2].tolist(), *spaced.tolist()})

@@ -61,22 +61,25 @@ class SoundClasses:
             centroid: of its embeddings, `[K]`.
             front_end: that of the magnitudes.
         """
-        shares, means, deviations = self._arrays
         frames = cepstra(magnitudes, front_end)
+        classes = self.shares_of(frames)
+        return VoiceDescription(centroid, classes.sum(axis=0), classes.T @ frames)
+
+    def shares_of(self, frames: np.ndarray) -> np.ndarray:
+        """Return the share of each class in frames: the probabilities of the components `[n, M]`, given `[n, C]`."""
+        shares, means, deviations = self._arrays
         # The squares of (x - mean) / deviation, summed over C, without an array [n, M, C].
         distances = ((frames**2) @ (deviations**-2).T - 2 * frames @ (means / deviations**2).T
                      + ((means / deviations) ** 2).sum(axis=1))
         logits = np.log(shares) - np.log(deviations).sum(axis=1) - 0.5 * distances
         classes = np.exp(logits - logits.max(axis=1, initial=-np.inf, keepdims=True))
-        classes /= classes.sum(axis=1, keepdims=True)
-        return VoiceDescription(centroid, classes.sum(axis=0), classes.T @ frames)
+        return classes / classes.sum(axis=1, keepdims=True)
 
-    def supervector(self, voice: VoiceDescription) -> np.ndarray:
-        """Return the supervector of a description with counts and sums, `[M C]`."""
+    def supervectors(self, counts: np.ndarray, sums: np.ndarray) -> np.ndarray:
+        """Return the supervectors `[..., M C]` of counts `[..., M]` and sums `[..., M, C]`."""
         _, means, deviations = self._arrays
-        assert voice.counts is not None and voice.sums is not None
-        counts = voice.counts[:, None]
-        return ((voice.sums - counts * means) / (counts + RELEVANCE) / deviations).ravel()
+        counts = counts[..., None]
+        return ((sums - counts * means) / (counts + RELEVANCE) / deviations).reshape(*sums.shape[:-2], -1)
 
 
 @dataclass(frozen=True)
@@ -123,9 +126,16 @@ class Verification:
 
     def speaker_vectors(self, voices: Sequence[VoiceDescription]) -> np.ndarray:
         """Return the speaker vectors `[n, D]` of descriptions; zeros for silence."""
+        described = [(voice.counts, voice.sums) for voice in voices
+                     if voice.counts is not None and voice.sums is not None]
+        assert len(described) == len(voices)
+        return self.vectors(*map(np.stack, zip(*described, strict=True)))
+
+    def vectors(self, counts: np.ndarray, sums: np.ndarray) -> np.ndarray:
+        """Return the speaker vectors `[..., D]` of counts `[..., M]` and sums `[..., M, C]`; zeros for silence."""
         centre, projection, _ = self._arrays
-        vectors = (np.stack([self.classes.supervector(voice) for voice in voices]) - centre) @ projection.T
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        vectors = (self.classes.supervectors(counts, sums) - centre) @ projection.T
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
     def _like_cohort(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation of the largest cosines of vectors `[n, D]` with the cohort, `[n]` each."""

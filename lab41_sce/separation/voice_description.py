@@ -63,9 +63,14 @@ def cepstra(magnitudes: np.ndarray, front_end: NumpyFrontEnd) -> np.ndarray:
     levels = powers.sum(axis=1)
     active = (levels > levels.max(initial=0.0) * 10 ** (-RANGE_DB / 10)) & (levels > 0)
     floor = powers.max(initial=0.0) * 10 ** (-FLOOR_DB / 10)
+    return frame_cepstra(powers[active], max(floor, 1e-30), front_end)
+
+
+def frame_cepstra(powers: np.ndarray, floor: float, front_end: NumpyFrontEnd) -> np.ndarray:
+    """Compute the cepstra `[n, C]` of frames with powers `[n, F]`, whose bands have at least the power `floor`."""
     orders, places = np.arange(1, N_CEPSTRA + 1), (np.arange(N_BANDS) + 0.5) / N_BANDS
     cosines = np.sqrt(2 / N_BANDS) * np.cos(np.pi * orders * places[:, None])  # discrete cosine transform [N_BANDS, C]
-    return np.log(powers[active] @ mel_bands(front_end).T + max(floor, 1e-30)) @ cosines
+    return np.log(powers @ mel_bands(front_end).T + floor) @ cosines
 
 
 def check_speech(name: str, magnitudes: np.ndarray, front_end: NumpyFrontEnd) -> None:

@@ -18,6 +18,7 @@ from lab41_sce.audio.windows import Window
 from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 
 MAX_KEPT_BYTES = 64_000_000  # about 3 minutes of one channel
+MAX_CLUSTERING_WINDOWS = 24
 
 
 class WindowSignals(NamedTuple):
@@ -129,3 +130,23 @@ def own_frames(window: Window, front_end: NumpyFrontEnd, sample_rate_hz: int) ->
     if window.stop == window.context_stop:
         return slice(first, None)
     return slice(first, first + round((window.stop - window.start) / samples_per_frame))
+
+
+def choose_windows(loudness: np.ndarray, most: int = MAX_CLUSTERING_WINDOWS) -> list[int]:
+    """Choose the windows whose embeddings determine the centroids.
+
+    Args:
+        loudness: of each window, see `RunningScaling.loudness`, `[n]`.
+        most: largest number of windows, even.
+
+    Returns:
+        Ascending indices of all windows with active frames. If there are more than `most`, one half of those chosen
+        have the most speech, and the other half are evenly spaced among the rest. The first window, if all are silent.
+    """
+    active = np.flatnonzero(loudness)
+    if len(active) <= most:
+        return active.tolist() or [0]
+    ranked = active[np.argsort(-loudness[active], kind="stable")]
+    rest = np.sort(ranked[most // 2 :])
+    spaced = rest[np.linspace(0, len(rest) - 1, most // 2).round().astype(int)]
+    return sorted({*ranked[: most // 2].tolist(), *spaced.tolist()})

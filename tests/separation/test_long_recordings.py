@@ -11,7 +11,7 @@ from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.separation.frame_levels import sustained_level
 from lab41_sce.separation.running_scaling import RunningScaling
 from lab41_sce.separation.separator import Separator
-from lab41_sce.separation.streaming import choose_windows
+from lab41_sce.separation.window_signals import choose_windows
 
 RATE_HZ, WINDOW_SECONDS, TALK_SECONDS = 10000, 5.12, 2
 LOW_HZ, HIGH_HZ = 700, 1500
