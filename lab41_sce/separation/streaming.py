@@ -24,15 +24,13 @@ from lab41_sce.models.clustering import active_bins
 from lab41_sce.models.mask_estimation import EmbeddingMasks
 from lab41_sce.separation.activity import SpeakerActivity
 from lab41_sce.separation.chunked_inference import (
-    embeddings_of_bins,
     embeddings_of_hidden,
     masks_of_hidden,
     plan_windows_of_excerpts,
 )
 from lab41_sce.separation.confidence import ConfidenceThresholds
 from lab41_sce.separation.count_classifier import CountClassifier
-from lab41_sce.separation.count_features import ActiveBins, thin_blocks
-from lab41_sce.separation.hidden_outputs import HiddenOutputs
+from lab41_sce.separation.count_features import ActiveBins
 from lab41_sce.separation.people import voice_order
 from lab41_sce.separation.result import FoundSpeakers, Separation, SpectralDetails
 from lab41_sce.separation.resynthesis import synthesise_voices
@@ -42,6 +40,7 @@ from lab41_sce.separation.speaker_count import count_speakers, estimate_count
 from lab41_sce.separation.turns import MAX_PEOPLE, MIN_SECONDS, Turns, VoiceFrames, find_turns
 from lab41_sce.separation.verification import Verification, find_people
 from lab41_sce.separation.voice_description import VoiceDescription
+from lab41_sce.separation.window_network import WindowNetwork
 from lab41_sce.separation.window_signals import (
     WindowReader,
     WindowSignals,
@@ -133,11 +132,7 @@ class VoiceStream:
         """Describe the voices of the windows that determined their centroids `[S, K]`, without separating them."""
         if self._verification is None:
             return [VoiceDescription(centroid) for centroid in centroids]
-        magnitudes = []  # of each window, [S, T, F]
-        for window in self._described_windows():
-            own, mixed = self._own_frames(window), self._reader.magnitudes(window)
-            masks = masks_of_hidden(self._model, self._hidden.of(window, mixed, own), len(mixed), centroids)
-            magnitudes.append(masks[:, own] * mixed[own])
+        magnitudes = [self._network.voices(window, centroids) for window in self._described_windows()]
         return [self._verification.classes.describe(voice, centroid, self._front_end)
                 for voice, centroid in zip(np.concatenate(magnitudes, axis=1), centroids, strict=True)]
 
@@ -192,13 +187,13 @@ class VoiceStream:
 
     def _described_windows(self) -> list[Window]:
         """Return some of the windows that determine the centroids."""
-        clustered = self._hidden.clustered
+        clustered = self._network.clustered
         return clustered[:: -(-len(clustered) // MAX_DESCRIBED_WINDOWS)]
 
     @cached_property
-    def _hidden(self) -> HiddenOutputs:
-        """Return the outputs of the hidden layers, of which some are kept."""
-        return HiddenOutputs(self._model, self._scaling)
+    def _network(self) -> WindowNetwork:
+        """Return the network, which needs the scaling of its input."""
+        return WindowNetwork(self._model, self._reader, self._scaling)
 
     @cached_property
     def _scaling(self) -> RunningScaling:
@@ -213,62 +208,42 @@ class VoiceStream:
         """Return active bins of windows with speech; of long recordings some, at random or whole blocks of frames."""
         samples, first_frame = [], 0
         chosen = choose_windows(self._scaling.loudness(range_db))
-        windows = [self.windows[index] for index in chosen]
-        sample = partial(self._sample_window, range_db, by_blocks, MAX_CLUSTERING_EMBEDDINGS // len(windows))
+        windows, most = [self.windows[index] for index in chosen], MAX_CLUSTERING_EMBEDDINGS // len(chosen)
+        sample = partial(self._network.sample, range_db=range_db, by_blocks=by_blocks, most=most)
         for index, window, (hidden, active) in zip(chosen, windows, in_parallel(sample, windows), strict=True):
-            self._hidden.keep(window, hidden, for_centroids=True)
+            self._network.keep(window, hidden, for_centroids=True)
             samples.append(active._replace(frames=first_frame + active.frames))
             first_frame += 2 * self._scaling.n_frames(index)  # no frame is a neighbour of a frame in another window
             self._advance(window, self._hidden_cost(window))
         return ActiveBins(*map(np.concatenate, zip(*samples, strict=True)))
 
-    def _sample_window(self, range_db: float, by_blocks: bool, most: int,
-                       window: Window) -> tuple[np.ndarray, ActiveBins]:
-        """Return the outputs of the hidden layers, and about `most` active bins of the window's own frames."""
-        peak, own, magnitudes = self._scaling.peak, self._own_frames(window), self._reader.magnitudes(window)
-        hidden, of_own = self._hidden.of(window, magnitudes, own), magnitudes[own]
-        without_events = of_own.max(axis=1, keepdims=True) <= peak
-        places = np.argwhere(without_events & active_bins(of_own, range_db, peak))
-        if by_blocks:
-            places = places[thin_blocks(places[:, 0], most)]
-        elif len(places) > most:
-            places = places[np.random.default_rng(0).choice(len(places), most, replace=False)]
-        frames, bins = places.T
-        embeddings = embeddings_of_bins(self._model, hidden, len(magnitudes), own.start + frames, bins)
-        return hidden, ActiveBins(embeddings, of_own[frames, bins], frames, bins)
-
     @cached_property
     def _turns(self) -> Turns | None:
         """Find who talks at each moment, where the masks may confuse people."""
-        if not self._can_find_turns:
-            return None
-        if not 2 <= self.speakers.n_speakers <= MAX_PEOPLE:
-            for window in self.windows:
+        if not (self._can_find_turns and 2 <= self.speakers.n_speakers <= MAX_PEOPLE):
+            for window in self.windows if self._can_find_turns else ():
                 self._advance(window, TURNS_COST)
             return None
-        parts = []
-        for window, (hidden, part) in zip(self.windows, in_parallel(self._voice_frames, self.windows), strict=True):
-            self._hidden.keep(window, hidden, for_centroids=False)
+        parts, centroids = [], self.speakers.centroids
+        assert centroids is not None and self._verification is not None
+
+        def measure(window: Window) -> tuple[np.ndarray, VoiceFrames]:
+            return self._network.voice_frames(window, centroids, self._first_frame(window))
+
+        for window, (hidden, part) in zip(self.windows, in_parallel(measure, self.windows), strict=True):
+            self._network.keep(window, hidden, for_centroids=False)
             parts.append(part)
             self._advance(window, TURNS_COST + self._hidden_cost(window))
-        assert self._verification is not None
-        return find_turns(parts, int(self._first_frames[-1]), frame_seconds(self._front_end), self._verification)
+        n_frames = sum(map(self._scaling.n_frames, range(len(self.windows))))
+        return find_turns(parts, n_frames, frame_seconds(self._front_end), self._verification)
 
-    def _voice_frames(self, window: Window) -> tuple[np.ndarray, VoiceFrames]:
-        """Return the outputs of the hidden layers of a window, and measure some of its own frames."""
-        own, magnitudes, centroids = self._own_frames(window), self._reader.magnitudes(window), self.speakers.centroids
-        assert centroids is not None
-        hidden, first_frame = self._hidden.of(window, magnitudes, own), self._first_frames[self.windows.index(window)]
-        return hidden, self._hidden.voice_frames(hidden, magnitudes, own, first_frame, centroids)
-
-    @cached_property
-    def _first_frames(self) -> np.ndarray:
-        """Return the number in the recording of the first own frame of each window, and the number of all frames."""
-        return np.cumsum([0, *(self._scaling.n_frames(part) for part in range(len(self.windows)))])
+    def _first_frame(self, window: Window) -> int:
+        """Return the number in the recording of the first own frame of a window."""
+        return sum(self._scaling.n_frames(part) for part in range(self.windows.index(window)))
 
     def _hidden_cost(self, window: Window) -> float:
         """Return the cost of the hidden layers of a window the first time, then 0."""
-        return HIDDEN_COST if self._embeds and self._hidden.is_first(window) else 0.0
+        return HIDDEN_COST if self._embeds and self._network.is_first(window) else 0.0
 
     def _separate_window(self, window: Window) -> SeparatedWindow:
         """Separate a window and its context."""
@@ -276,13 +251,12 @@ class VoiceStream:
         self._reader.forget(window)
         n_kept = self._n_kept_frames(window, len(signals.magnitudes[own]))
         masks, embeddings = self._masks(window, signals, with_embeddings=n_kept > 0)
+        final = masks
         if self._embeds and not self._binary_masks:
             final = self._model.final_masks(self._reader.mixed_spectrogram(signals), masks,
                                             self._scaling.mask_network_scale)
-        else:
-            final = masks
-        if self._turns:
-            first_frame = self._first_frames[self.windows.index(window)] - own.start
+        if self._turns is not None:
+            first_frame = self._first_frame(window) - own.start
             masks, final = self._turns.apply(masks, first_frame), self._turns.apply(final, first_frame)
         if self._binary_masks:
             masks = final = (masks.argmax(axis=0) == np.arange(len(masks))[:, None, None]).astype(np.float32)
@@ -301,9 +275,8 @@ class VoiceStream:
         """Return masks `[S, T, F]` of a window and, if wanted, the embeddings `[T, F, K]` that they come from."""
         embeddings, n_frames = None, len(signals.magnitudes)
         if self._embeds:
-            centroids = self.speakers.centroids
+            hidden, centroids = self._network.hidden(window, signals.magnitudes), self.speakers.centroids
             assert centroids is not None
-            hidden = self._hidden.of(window, signals.magnitudes, self._own_frames(window))
             if with_embeddings:
                 embeddings = embeddings_of_hidden(self._model, hidden, n_frames)
             masks = masks_of_hidden(self._model, hidden, n_frames, centroids)

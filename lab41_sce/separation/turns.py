@@ -174,8 +174,8 @@ def _estimate(vectors: np.ndarray, speech: np.ndarray, shares: np.ndarray,
               voices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the person that each situation gives each voice to, int `[H, S]`, and their probabilities `[t, H]`.
 
-    Two starts are tried, and the more probable result is returned: the voices as they are, and clusters of the mixture's
-    speaker vectors. A model of one start can have two people in one cluster.
+    Of two starts, the one with the more probable result counts: the voices as they are, and clusters of the speaker
+    vectors of the mixture. Where all voices are mixed, only the clusters are people.
     """
     n_people = len(shares)
     given = _situations(n_people)
@@ -209,7 +209,7 @@ def _rounds(people: np.ndarray, given: np.ndarray, mixture: np.ndarray, of_voice
         scores = np.concatenate([
             SIMILARITY_WEIGHT * of_mixture + log_shares.T,
             SIMILARITY_WEIGHT * np.einsum("hvi,vt,vti->th", owners, voices, of_each, optimize=True) - costs], axis=1)
-        probabilities, likelihood = _smooth(speech[:, None] * scores)
+        probabilities, likelihood = state_probabilities(speech[:, None] * scores)
     return probabilities, likelihood
 
 
@@ -235,7 +235,7 @@ def _nearest(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     return np.argmax(vectors @ centroids.T - 0.5 * np.square(centroids).sum(axis=1), axis=1)
 
 
-def _smooth(scores: np.ndarray) -> tuple[np.ndarray, float]:
+def state_probabilities(scores: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the probabilities `[t, H]` of the states of a hidden Markov model, and the log-likelihood of the scores.
 
     The scores are log probabilities `[t, H]` of what was measured. The forward-backward algorithm scales each step.
