@@ -95,10 +95,11 @@ class WindowNetwork:
         """
         magnitudes = self._reader.magnitudes(window)
         hidden = self.hidden(window, magnitudes)
-        every = len(hidden)  # the first of the interleaved sequences has every frame of this many
-        masks = masks_of_hidden(self.model, hidden[:1], -(-len(magnitudes) // every), centroids)
-        places = np.arange(0, len(magnitudes), every)
         start, stop, _ = self.own_frames(window).indices(len(magnitudes))
+        every = len(hidden)  # each of the interleaved sequences has every frame of this many
+        first = (start - first_frame) % every  # the same frames of the recording, whatever the windows are
+        places = np.arange(first, len(magnitudes), every)
+        masks = masks_of_hidden(self.model, hidden[first : first + 1], len(places), centroids)
         chosen = (places >= start) & (places < stop)
         return hidden, VoiceFrames.measure(first_frame + places[chosen] - start, masks[:, chosen],
                                            magnitudes[places[chosen]], self.scaling.peak, self.model.front_end)
