@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lab41_sce.models.kmeans import kmeans
+from lab41_sce.models.numpy_front_end import NumpyFrontEnd
 from lab41_sce.separation.people import assign_voices
 from lab41_sce.separation.verification import Verification
 from lab41_sce.separation.voice_description import N_CEPSTRA, RANGE_DB, frame_cepstra
@@ -57,7 +58,7 @@ class VoiceFrames(NamedTuple):
 
     @classmethod
     def measure(cls, places: np.ndarray, masks: np.ndarray, magnitudes: np.ndarray, peak: float,
-                front_end: object) -> "VoiceFrames":
+                front_end: NumpyFrontEnd) -> "VoiceFrames":
         """Measure frames.
 
         Args:
@@ -71,7 +72,7 @@ class VoiceFrames(NamedTuple):
         floor = max(float(peak) ** 2 * 10 ** (-LEVELS_BELOW_PEAK_DB / 10), 1e-30)
         cepstra = np.zeros((*powers.shape[:2], N_CEPSTRA), np.float16)
         active = powers.max(axis=2) > float(peak) ** 2 * 10 ** (-RANGE_DB / 10)
-        cepstra[active] = frame_cepstra(powers[active], floor, front_end)  # type: ignore[arg-type]
+        cepstra[active] = frame_cepstra(powers[active], floor, front_end)
         return cls(places, cepstra, active, powers[1:].sum(axis=2))
 
 

@@ -96,7 +96,7 @@ def test_probabilities_of_states_are_those_of_all_paths():
 
 
 class Confused(Bands):
-    """A network that tells low from high frequencies, and confuses them while a pilot tone sounds."""
+    """A network that separates low from high frequencies, and exchanges them while a pilot tone sounds."""
 
     def predict_on_batch(self, features):
         embeddings = super().predict_on_batch(features)
