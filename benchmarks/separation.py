@@ -25,19 +25,25 @@ from lab41_sce.examples import EXAMPLES
 from lab41_sce.separation.separator import Separator
 
 EXAMPLE = EXAMPLES[0]
-LENGTHS_SECONDS, STAGES_SECONDS = (10, 60, 600, 3600), 120
+LENGTHS_SECONDS = (10, 60, 600, 3600)
+STAGES_SECONDS = 120  # who talks at each moment is found in recordings of at least half a minute
 COMMANDS = {"separate --help": ["separate", "--help"], "experiment --help": ["experiment", "--help"],
             "separate the example of 7 s": ["separate", EXAMPLE]}
 STAGES = {  # the outermost call counts
-    "audio.recording.Recording.read": "reading", "models.front_end.FrontEnd.spectrogram": "STFT",
-    "separation.streaming.hidden_of_window": "hidden layers", "separation.streaming.embeddings_of_hidden": "last layer",
+    "audio.recording.Recording.read": "reading", "audio.resample": "resampling",
+    "models.numpy_front_end.NumpyFrontEnd.spectrogram": "STFT",
     "separation.running_scaling.RunningScaling.add": "scaling",
     "separation.running_scaling.RunningScaling.__call__": "scaling",
-    "separation.speaker_count.fit_centroids": "clustering",
-    "models.embedding_model.EmbeddingModel.centroids": "clustering",
-    "models.embedding_model.EmbeddingModel.masks_from_centroids": "masks",
-    "models.front_end.FrontEnd.synthesise": "resynthesis", "audio.resample": "resampling",
-    "separation.activity.SpeakerActivity.from_masks": "who speaks when"}
+    "separation.window_network.hidden_of_window": "hidden layers",
+    "separation.window_network.embeddings_of_bins": "last layer",
+    "separation.window_network.masks_of_hidden": "last layer and masks",
+    "separation.streaming.masks_of_hidden": "last layer and masks",
+    "separation.streaming.estimate_count": "counting",
+    "models.mask_estimation.EmbeddingMasks.centroids": "clustering",
+    "separation.streaming.find_turns": "who talks at each moment",
+    "models.mask_estimation.EmbeddingMasks.final_masks": "complex masks",
+    "separation.activity.SpeakerActivity.from_masks": "activity",
+    "models.numpy_front_end.NumpyFrontEnd.synthesise": "resynthesis"}
 
 
 def run_command(name: str, *arguments, cwd: str) -> None:
@@ -69,7 +75,7 @@ def measure_lengths(rows, lengths: tuple[int, ...]) -> None:
 
 
 def stage_shares(signal: np.ndarray, rate_hz: int) -> dict[str, float]:
-    """Measure the share of each stage in the time of a separation, and of the rest."""
+    """Measure the share of each stage in the time of a separation, and of the rest; one window after the other."""
     separator, taken, running = Separator.from_pretrained(), defaultdict(float), []
 
     def timed(stage, call):
@@ -95,10 +101,11 @@ def stage_shares(signal: np.ndarray, rate_hz: int) -> dict[str, float]:
                     timed("writing", write)(part)
 
         with contextlib.ExitStack() as stack:
+            stack.enter_context(mock.patch("lab41_sce.separation.streaming.in_parallel", map))
             for name, stage in STAGES.items():
                 call = pkgutil.resolve_name(f"lab41_sce.{name}")
                 stack.enter_context(mock.patch(f"lab41_sce.{name}", timed(stage, call)))
-            separate()  # compiles the network
+            separate()  # starts the networks
             taken.clear()
             whole = seconds(separate)
     taken["the rest"] = whole - sum(taken.values())
@@ -127,7 +134,7 @@ def measure(rows, quick: bool) -> None:
             taken[name].append(seconds(lambda folder=folder, command=command: run_command(*command, cwd=folder)))
     for name, times in taken.items():
         rows.add(f"command: {name}", np.median(times), "s")
-    length = 10 if quick else STAGES_SECONDS
+    length = 30 if quick else STAGES_SECONDS
     for stage, share in stage_shares(*repeated_example(length)).items():
         rows.add(f"separation of {length} s: share of {stage}", share, "1")
     measure_scoring(rows, quick)
