@@ -123,6 +123,23 @@ def test_no_threshold_is_chosen_on_unseen_speakers(shipped, tmp_path, monkeypatc
     assert "thresholds" not in run("choose_cluster_variance", shipped, tmp_path, monkeypatch)
 
 
+def test_keeping_the_results_of_a_run(tmp_path, monkeypatch):
+    """Tables without folders of the machine, the command, and on request the scores of every mixture."""
+    run, results = tmp_path / "run", tmp_path / "results" / "comparisons" / "kept"
+    run.mkdir()
+    (run / "config.yaml").write_text(f"run_dir: {run}\ncorpus: {{root: {tmp_path}/speech}}\n", "utf-8")
+    (run / "version.json").write_text('{"command": "lab41-sce experiment +exp=smoke"}', "utf-8")
+    scores = pd.DataFrame({"mixture": ["007", "008"], "system": "sce", "value": [1.23456, -2.0]})
+    scores.to_csv(run / "mixtures.csv", index=False)
+    call_main("keep_results", monkeypatch, run, results)
+    assert sorted(file.name for file in results.iterdir()) == ["command.txt", "config.yaml", "version.json"]
+    assert str(tmp_path) not in (results / "config.yaml").read_text("utf-8")
+    assert (results / "command.txt").read_text("utf-8") == "lab41-sce experiment +exp=smoke\n"
+    call_main("keep_results", monkeypatch, run, results, "--mixtures")
+    kept = pd.read_csv(results / "mixtures.csv.gz", dtype={"mixture": str})
+    pd.testing.assert_frame_equal(kept, scores.assign(value=[1.2346, -2.0]))
+
+
 def test_degraded(shipped, tmp_path, monkeypatch):
     summary = run("score_degraded", shipped, tmp_path, monkeypatch)["summary"]
     assert set(summary["condition"]) == {"clean", "telephone", "mp3", "telephone, mp3"}

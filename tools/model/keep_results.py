@@ -2,6 +2,9 @@
 
     python tools/model/keep_results.py runs/compare_librispeech results/comparisons/librispeech
 
+With `--mixtures`, the scores of every mixture are kept as `mixtures.csv.gz`, with four decimals: the claims can be
+decided again from them.
+
 The folder of the corpus becomes $LIBRISPEECH and that of the run runs/NAME, so that no path of a machine is committed.
 `splits.csv` is copied only if `results/` does not contain the same file yet.
 """
@@ -25,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("results", type=Path, help="folder to write to")
+    parser.add_argument("--mixtures", action="store_true", help="keep the scores of every mixture, too")
     options = parser.parse_args()
     run, results = options.run, options.results
     settings = run / "config.yaml"  # a benchmark has none
@@ -40,6 +44,9 @@ def main() -> None:
     version = json.loads((results / "version.json").read_text("utf-8"))
     commands = [start["command"] for start in (version, *version.get("resumed", [])) if "command" in start]
     (results / "command.txt").write_text("".join(f"{command}\n" for command in dict.fromkeys(commands)), "utf-8")
+    if options.mixtures:  # without a time in the file: the same scores are the same bytes
+        scores = pd.read_csv(run / "mixtures.csv", dtype={"mixture": str}).round(4)
+        scores.to_csv(results / "mixtures.csv.gz", index=False, compression={"method": "gzip", "mtime": 0})
     if "summary.csv" in present:
         figures.save(figures.scores(pd.read_csv(results / "summary.csv")), results / "scores.png")
     if "history.csv" in present:
