@@ -24,7 +24,7 @@ from benchmarks.timing import COLUMNS, machine, markdown
 from lab41_sce.atomic_write import write_text
 from lab41_sce.runs.run_directory import write_csv
 
-PARTS = ("training", "losses", "separation", "corpus", "peers", "reference")
+PARTS = ("training", "losses", "separation", "lengths", "corpus", "peers", "reference")
 ROOT = Path(__file__).parents[1]
 
 

@@ -22,11 +22,10 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-import soundfile
 
 from benchmarks import first_voice
 from benchmarks.__main__ import ROOT, checkout
-from lab41_sce import audio
+from benchmarks.lengths import write_repeated
 from lab41_sce.data.corpus import EMBEDDED_SUBSET, load_corpus
 from lab41_sce.data.store_writer import write_store
 from lab41_sce.examples import EXAMPLES
@@ -36,14 +35,6 @@ from lab41_sce.runs.run_directory import write_csv
 BEFORE, RATE_HZ = "789e35f", 10_000
 ROWS = ("input", "scoring", "short", "long")
 UNITS = {"input from a store": "frames/s", "scoring six systems": "mixtures/s"}
-
-
-def write_repeated(path: Path, seconds: int) -> None:
-    """Write the example again and again, part by part: a child's peak memory would include that of this process."""
-    (signal,), rate_hz = audio.read(EXAMPLES[0])
-    with soundfile.SoundFile(path, "w", rate_hz, 1) as file:
-        for start in range(0, seconds * rate_hz, len(signal)):
-            file.write(signal[: seconds * rate_hz - start])
 
 
 def probe(package: Path, *arguments: str) -> float:

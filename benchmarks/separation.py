@@ -1,13 +1,12 @@
-"""Commands and separation: start, time and memory for 10 seconds to an hour, share of each stage, speed of scoring.
+"""Commands, the share of each stage of a separation, and the speed of scoring.
 
-The shipped example is repeated to each length. A command is measured from its start to its end, with the import of
-TensorFlow, reading and writing. The shares of the stages are those of one call in this process.
+A command is measured from its start to its end. The shares of the stages are those of one call in this process, for the
+shipped example, repeated. `lengths.py` has the time and the memory of longer recordings.
 """
 
 import contextlib
 import os
 import pkgutil
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,6 @@ from lab41_sce.examples import EXAMPLES
 from lab41_sce.separation.separator import Separator
 
 EXAMPLE = EXAMPLES[0]
-LENGTHS_SECONDS = (10, 60, 600, 3600)
 STAGES_SECONDS = 120  # who talks at each moment is found in recordings of at least half a minute
 COMMANDS = {"separate --help": ["separate", "--help"], "experiment --help": ["experiment", "--help"],
             "separate the example of 7 s": ["separate", EXAMPLE]}
@@ -55,23 +53,6 @@ def repeated_example(length_seconds: int) -> tuple[np.ndarray, int]:
     """Return the example, repeated to a length: `[N]` and its rate in Hz."""
     channels, rate_hz = audio.read(EXAMPLE)
     return np.resize(channels[0], length_seconds * rate_hz), rate_hz
-
-
-def measure_lengths(rows, lengths: tuple[int, ...]) -> None:
-    """Measure the command; lengths rise, because the system reports the largest peak of memory of all children."""
-    earlier = None
-    for length in lengths:
-        with tempfile.TemporaryDirectory() as folder:
-            audio.write(Path(folder) / "long.wav", *repeated_example(length))
-            taken = seconds(lambda folder=folder: run_command("separate", "long.wav", cwd=folder))
-        rows.add(f"separation of {length} s", taken, "s")
-        rows.add(f"separation of {length} s: speed", length / taken, "times real time")
-        peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        rows.add(f"separation of {length} s: peak memory", peak_mb, "MB")
-        if earlier:
-            slope = 60 * (taken - earlier[1]) / (length - earlier[0])
-            rows.add(f"separation, from {earlier[0]} to {length} s: each further minute", slope, "s")
-        earlier = length, taken
 
 
 def stage_shares(signal: np.ndarray, rate_hz: int) -> dict[str, float]:
@@ -126,8 +107,7 @@ def measure_scoring(rows, quick: bool) -> None:
 
 
 def measure(rows, quick: bool) -> None:
-    """Measure lengths first, while this process, whose memory its children share at their start, is small."""
-    measure_lengths(rows, LENGTHS_SECONDS[: 1 if quick else None])
+    """Measure the commands, the stages and the scoring."""
     taken = {name: [] for name in COMMANDS}
     for name, command in [*COMMANDS.items()] * (1 if quick else 5):
         with tempfile.TemporaryDirectory() as folder:

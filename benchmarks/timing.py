@@ -35,15 +35,21 @@ class Rows(list):
         print(f"{name}: {self[-1][1]:g} {unit}", file=sys.stderr, flush=True)
 
 
-def part_main(measure: Callable[[Rows, bool], None]) -> None:
-    """Run the `measure(rows, quick)` of a benchmark from the command line: OUT.csv [--quick]."""
-    parser = argparse.ArgumentParser()
+def part_main(measure: Callable[..., None], parser: argparse.ArgumentParser | None = None) -> None:
+    """Run the `measure(rows, quick)` of a benchmark from the command line: OUT.csv [--quick].
+
+    Args:
+        measure: adds the rows; it receives the further options of the parser, too, by their names.
+        parser: of further options.
+    """
+    parser = parser or argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--quick", action="store_true", help="one small case, to check that the benchmark works")
-    options = parser.parse_args()
-    rows = Rows(options.out.parent)
-    measure(rows, options.quick)
-    write_csv(pd.DataFrame(rows, columns=COLUMNS), options.out)
+    options = vars(parser.parse_args())
+    out = options.pop("out")
+    rows = Rows(out.parent)
+    measure(rows, **options)
+    write_csv(pd.DataFrame(rows, columns=COLUMNS), out)
 
 
 def seconds(call: Callable[..., Any], *arguments: Any) -> float:

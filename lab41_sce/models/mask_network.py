@@ -1,6 +1,6 @@
 """A spectrogram and the soft mask of a voice become a complex mask: a CNN over time and frequency.
 
-    input   [B, T, F, 4]        see `refined_masks.network_input`
+    input   [B, T, F, 4]        see `complex_masks.network_input`
     encoder [B, T, F / 2^n, C]  convolutions that halve the number of frequency bins
     frames  [B, T, W]           all bins of a frame, and convolutions over many frames
     decoder [B, T, F, 2]        convolutions that double the number of bins, beside those of the encoder

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import soundfile
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not (ROOT / "benchmarks").exists(), reason="an installed package has no benchmarks")
@@ -93,7 +94,8 @@ def test_an_earlier_commit_is_measured_beside(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("part", "expected"), [
     ("training", ["matrix peak", "update on ready data", "share of the update's rate", "training frames/s",
                   "mixtures alone", "deterministic=true"]),
-    ("separation", ["peak memory", "times real time", "mixtures/s", "command: separate --help"]),
+    ("separation", ["mixtures/s", "command: separate --help"]),
+    ("lengths", ["peak memory", "times real time", "CPU seconds"]),
     ("corpus", ["indexing 100 utterances, first", "from memory", "from a store", "not in memory", "peak memory",
                 "the first batch", "making a store"]),
     ("peers", ["lab41_sce, the shipped model, separation of 1 s"]),
@@ -139,3 +141,20 @@ def test_every_benchmark_can_be_imported():
     for path in (ROOT / "benchmarks").glob("[a-z]*.py"):
         if path.stem not in ("gpu", "peers_torch"):  # these need PyTorch
             importlib.import_module(f"benchmarks.{path.stem}")
+
+
+def test_lengths_can_be_given(monkeypatch, tmp_path):
+    from benchmarks import lengths
+    from benchmarks.timing import Rows
+
+    def measured(package, options, recording):
+        seconds = 1 + soundfile.info(recording).duration / 30
+        return {"seconds": seconds, "cpu_seconds": 2 * seconds, "peak_megabytes": 100.0}
+
+    monkeypatch.setattr(lengths.first_voice, "measure", measured)
+    rows = Rows(tmp_path)
+    lengths.measure(rows, False, [15, 60])
+    values = {name: value for name, value, _ in rows}
+    assert values["separation of 15 s"] == 1.5 and values["separation of 60 s: speed"] == 20
+    assert values["separation, from 15 to 60 s: each further minute"] == 2
+    assert values["separation, from 15 to 60 s: CPU seconds of a minute"] == 4
