@@ -9,7 +9,7 @@ from importlib import import_module
 
 from lab41_sce import __version__
 from lab41_sce.command_line import VERBOSE, command
-from lab41_sce.commands.experiment_help import experiment_help
+from lab41_sce.commands.experiment_help import HELP, experiment_help
 from lab41_sce.suggestion import did_you_mean
 
 COMMANDS = {
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = did_you_mean(name, COMMANDS) or f"; choose from {', '.join(COMMANDS)}."
         print(f"error: there is no command {name}{hint}", file=sys.stderr)
         return 2
-    if name == "experiment" and rest in (["--help"], ["-h"]):  # its module takes seconds to import
+    if name == "experiment" and rest in HELP:  # its module takes seconds to import
         print(experiment_help())
         return 0
     # Hydra reads its overrides from sys.argv only, and argparse takes the name of the program from it.

@@ -16,17 +16,18 @@ run its job in another one; loky stops.
 import contextlib
 import os
 from collections.abc import Iterator
-
-import joblib
-from joblib.externals.loky.process_executor import BrokenProcessPool
+from typing import TYPE_CHECKING
 
 from lab41_sce.errors import UserError
+
+if TYPE_CHECKING:
+    import joblib
 
 ENGINES = ("loky", "dask", "ray")
 
 
 @contextlib.contextmanager
-def workers(engine: str = "loky", n_jobs: int = -1) -> Iterator[joblib.Parallel]:
+def workers(engine: str = "loky", n_jobs: int = -1) -> Iterator["joblib.Parallel"]:
     """Start processes, or connect to those of a cluster.
 
     Args:
@@ -40,6 +41,9 @@ def workers(engine: str = "loky", n_jobs: int = -1) -> Iterator[joblib.Parallel]
     Raises:
         UserError: the engine is not installed, its cluster cannot be reached, or loky lost a process.
     """
+    import joblib  # not needed for the names of the engines, which commands list in their help
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
     with contextlib.ExitStack() as stack:
         if engine == "dask":
             stack.enter_context(_dask(n_jobs))
@@ -67,6 +71,8 @@ def _missing(engine: str) -> UserError:
 @contextlib.contextmanager
 def _dask(n_jobs: int) -> Iterator[None]:
     """Connect to the scheduler of Dask's configuration, or start processes on this machine."""
+    import joblib
+
     try:
         import dask
         from dask.distributed import Client, KilledWorker, LocalCluster
@@ -91,6 +97,8 @@ def _dask(n_jobs: int) -> Iterator[None]:
 @contextlib.contextmanager
 def _ray(n_jobs: int) -> Iterator[None]:
     """Connect to the cluster at RAY_ADDRESS, or start processes on this machine."""
+    import joblib
+
     try:
         import ray
         from ray.util.joblib import register_ray

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import soundfile
 
@@ -266,7 +265,7 @@ def decodable(path: str | Path) -> Iterator[None]:
     """Turn the errors of libsndfile while it decodes a file into one UserError that names the file."""
     try:
         yield
-    except (soundfile.LibsndfileError, av.error.FFmpegError, TypeError, ValueError) as error:
+    except (soundfile.LibsndfileError, TypeError, ValueError) as error:
         reason = str(error).rstrip(".")
         raise UserError(f"{path} is not audio that can be decoded ({reason}); "
                         "give a WAV, FLAC, OGG, MP3 or M4A file.") from None

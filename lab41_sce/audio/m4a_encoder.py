@@ -2,8 +2,9 @@
 
 from typing import BinaryIO
 
-import av
 import numpy as np
+
+from lab41_sce.audio.ffmpeg_errors import ffmpeg_errors
 
 M4A_RATES_HZ = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)  # of AAC
 BITS_PER_SECOND = 96_000  # of a channel
@@ -27,7 +28,10 @@ class M4AEncoder:
 
     format = "M4A"
 
+    @ffmpeg_errors()
     def __init__(self, file: BinaryIO, sample_rate_hz: int, n_channels: int):
+        import av
+
         if n_channels not in LAYOUTS:
             raise ValueError(f"{n_channels} channels are more than the 2 of an M4A file")
         self.comment = ""
@@ -37,8 +41,11 @@ class M4AEncoder:
         self._stream.bit_rate = BITS_PER_SECOND * n_channels
         self._n_samples, self._closed = 0, False
 
+    @ffmpeg_errors()
     def write(self, samples: np.ndarray) -> None:
         """Encode the next samples, float32 `[n, C]`."""
+        import av
+
         if not len(samples):
             return
         if self.comment:
@@ -49,6 +56,7 @@ class M4AEncoder:
         self._n_samples += len(samples)
         self._container.mux(self._stream.encode(frame))
 
+    @ffmpeg_errors()
     def close(self) -> None:
         """Encode what is left, and write the index; further calls do nothing."""
         if not self._closed:

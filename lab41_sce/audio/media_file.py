@@ -8,10 +8,11 @@ it, because AAC decoders fill bands with random numbers in sequence. A file is t
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import av
 import numpy as np
 
+from lab41_sce.audio.ffmpeg_errors import ffmpeg_errors
 from lab41_sce.audio.samples import as_floats
 from lab41_sce.errors import UserError
 
@@ -48,14 +49,14 @@ class MediaFile:
     format = subtype = subtype_info = "FFmpeg"
     extra_info = ""
 
+    @ffmpeg_errors()
     def __init__(self, path: Path, stream: int):
+        import av
+
         self._path = path
-        try:
-            # "file:" keeps FFmpeg from taking a name such as "concat:a" for a protocol.
-            self._container = av.open(f"file:{path}", metadata_errors="replace", container_options={
-                "format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"})
-        except av.error.FFmpegError as error:
-            raise ValueError(error.strerror) from None
+        # "file:" keeps FFmpeg from taking a name such as "concat:a" for a protocol.
+        self._container = av.open(f"file:{path}", metadata_errors="replace", container_options={
+            "format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"})
         self.comment = self._container.metadata.get("comment", "")
         sounds = self._container.streams.audio
         self.n_streams, self.n_damaged = len(sounds), 0
@@ -96,6 +97,7 @@ class MediaFile:
         """Return False: the file is decoded from its start."""
         return False
 
+    @ffmpeg_errors()
     def read(self, n_samples: int, dtype: str = "float32", always_2d: bool = True) -> np.ndarray:
         """Decode the next samples: float32 `[n, C]`, fewer at the end of the file."""
         parts, n_missing = [self._waiting], n_samples - len(self._waiting)
@@ -106,12 +108,15 @@ class MediaFile:
         self._waiting = samples[n_samples:]
         return samples[:n_samples]
 
+    @ffmpeg_errors()
     def count(self) -> int:
         """Count the samples of a channel from here to the end, which decodes them."""
         return len(self._waiting) + sum(len(self._samples(frame)) for frame in self._decoded)
 
-    def _frames(self) -> Iterator[av.AudioFrame]:
-        """Decode the frames of the stream, and leave out damaged packets."""
+    def _frames(self) -> Iterator[Any]:
+        """Decode the frames of the stream, each an `av.AudioFrame`, and leave out damaged packets."""
+        import av
+
         packets = self._container.demux(self._sound)
         while True:
             try:
@@ -125,8 +130,8 @@ class MediaFile:
                 # PyAV 18.1: IndexError at a stream that begins later in the file, AttributeError without a decoder
                 self.n_damaged += 1
 
-    def _samples(self, frame: av.AudioFrame) -> np.ndarray:
-        """Convert a frame to float32 `[n, C]`."""
+    def _samples(self, frame: Any) -> np.ndarray:
+        """Convert an `av.AudioFrame` to float32 `[n, C]`."""
         if (frame.sample_rate, frame.layout.nb_channels) != (self.samplerate, self.channels):
             raise UserError(f"{self._path} changes from {self.channels} channels at {self.samplerate} Hz to "
                             f"{frame.layout.nb_channels} channels at {frame.sample_rate} Hz; convert it to WAV.")

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import soundfile
 
@@ -200,7 +199,7 @@ def _user_errors(path: Path, raw_files: Sequence[_RawFile] = ()) -> Iterator[Non
             for raw_file in raw_files:
                 if raw_file.error:
                     raise raw_file.error
-    except (soundfile.LibsndfileError, av.error.FFmpegError, OSError, ValueError, TypeError, AssertionError) as error:
+    except (soundfile.LibsndfileError, OSError, ValueError, TypeError, AssertionError) as error:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         raise UserError(f"{path} could not be written ({reason}); check the folder, "
                         f"the free space and the suffix ({', '.join(SUFFIXES)}).") from None

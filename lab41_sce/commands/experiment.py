@@ -26,7 +26,7 @@ from omegaconf import DictConfig
 
 from lab41_sce.atomic_write import write_csv
 from lab41_sce.command_line import VERBOSE, command, show_messages
-from lab41_sce.commands.experiment_help import EXPLANATION, experiment_help
+from lab41_sce.commands.experiment_help import EXPLANATION, HELP, experiment_help
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import (
     COMPOSING_ERRORS,
@@ -187,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given:
         print(EXPLANATION, file=sys.stderr)
         return 1
-    if given in (["--help"], ["-h"]):
+    if given in HELP:
         print(experiment_help())
         return 0
     if given == ["--settings"]:

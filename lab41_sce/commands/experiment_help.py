@@ -4,6 +4,7 @@ import textwrap
 
 from lab41_sce.config_path import CONFIG_PATH
 
+HELP = (["--help"], ["-h"])  # arguments that ask for it
 EXPLANATION = """An experiment trains and scores systems, and writes a report. Choose one:
 
   python -m lab41_sce.experiment +exp=smoke

@@ -9,7 +9,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 import soundfile
 
@@ -131,7 +130,7 @@ def is_voice(path: Path) -> bool:
     try:
         with contextlib.closing(open_file(path)) as file:
             return file.comment == VOICE_COMMENT
-    except (soundfile.LibsndfileError, av.error.FFmpegError, UserError, OSError, ValueError):
+    except (soundfile.LibsndfileError, UserError, OSError, ValueError):
         return False  # ValueError: soundfile encodes no undecodable name
 
 

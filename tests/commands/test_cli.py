@@ -10,10 +10,12 @@ import pytest
 
 import lab41_sce
 from lab41_sce import cli
+from lab41_sce.commands.experiment_help import experiment_help
 from lab41_sce.examples import EXAMPLES
 
 # Packages that take a good part of a second to import; a separation with the shipped model needs h5py and onnxruntime.
-HEAVY_TO_SEPARATE = ["tensorflow", "keras", "pandas", "scipy", "sklearn", "hydra", "matplotlib", "mir_eval"]
+HEAVY_TO_SEPARATE = ["tensorflow", "keras", "pandas", "scipy", "sklearn", "hydra", "matplotlib", "mir_eval", "av",
+                     "joblib"]
 HEAVY = [*HEAVY_TO_SEPARATE, "onnx", "onnxruntime", "h5py", "omegaconf"]
 
 
@@ -92,6 +94,14 @@ def test_the_help_of_a_command_loads_no_heavy_package(command):
     result = run_and_list_loaded([command, "--help"], HEAVY)
     assert result.returncode == 0, result.stderr
     assert command in result.stdout and result.stdout.endswith("loaded: []\n")
+
+
+def test_the_help_of_an_experiment_is_the_same_as_a_module_and_loads_no_heavy_package():
+    command = [sys.executable, "-X", "importtime", "-m", "lab41_sce.experiment", "--help"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout == experiment_help() + "\n"
+    loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "lab41_sce.config_path" in loaded and not loaded & {*HEAVY, "numpy"}
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="memory is measured on Linux only")
