@@ -42,6 +42,7 @@ from lab41_sce.separation.verification import Verification, find_people
 from lab41_sce.separation.voice_description import VoiceDescription
 from lab41_sce.separation.window_network import WindowNetwork
 from lab41_sce.separation.window_signals import (
+    MAX_CLUSTERING_WINDOWS,
     WindowReader,
     WindowSignals,
     choose_windows,
@@ -193,7 +194,7 @@ class VoiceStream:
     @cached_property
     def _network(self) -> WindowNetwork:
         """Return the network, which needs the scaling of its input."""
-        return WindowNetwork(self._model, self._reader, self._scaling)
+        return WindowNetwork(self._model, self._reader, self._scaling, len(self.windows) > MAX_CLUSTERING_WINDOWS)
 
     @cached_property
     def _scaling(self) -> RunningScaling:

@@ -1,8 +1,9 @@
 """A window of a recording becomes what an embedding network says of it: active bins, measured frames of voices, masks.
 
 The outputs of the hidden layers are small, and the last layer computes the large embeddings from them again
-(`chunked_inference.py`). They are kept for the windows that determine the centroids. Those of others are kept in half
-precision, up to `MAX_KEPT_WINDOWS`, so that memory does not grow with the length of a recording.
+(`chunked_inference.py`). They are kept for the windows that determine the centroids, and for others up to
+`MAX_KEPT_WINDOWS`, so that memory does not grow with the length of a recording. Those of others, and all of a long
+recording, are kept in half precision.
 """
 
 from typing import Any
@@ -27,13 +28,14 @@ class WindowNetwork:
         model: an embedding model.
         reader: reads the windows.
         scaling: of the network's input, measured over the whole recording.
+        is_long: whether the recording has more windows than determine the centroids.
 
     Attributes:
         clustered: the windows that determine the centroids.
     """
 
-    def __init__(self, model: Any, reader: WindowReader, scaling: RunningScaling):
-        self.model, self.scaling = model, scaling
+    def __init__(self, model: Any, reader: WindowReader, scaling: RunningScaling, is_long: bool):
+        self.model, self.scaling, self._is_long = model, scaling, is_long
         self.clustered: list[Window] = []
         self._reader = reader
         self._kept: dict[Window, np.ndarray] = {}
@@ -54,7 +56,7 @@ class WindowNetwork:
         """Keep the outputs of a window that determines the centroids, or those of another if there is room."""
         if for_centroids:
             self.clustered.append(window)
-            self._kept[window] = hidden
+            self._kept[window] = hidden.astype(np.float16 if self._is_long else np.float32, copy=False)
         elif window not in self._kept and len(self._kept) < MAX_KEPT_WINDOWS:
             self._kept[window] = hidden.astype(np.float16)
 

@@ -2,8 +2,8 @@
 
     samples [C, n] -> resampled [C, N] -> spectrograms [C, T, F], magnitudes of the mixed channels [T, F]
 
-Separation needs a window up to three times. Windows of short recordings are kept, within a budget of memory; windows
-beyond it are read again, so that memory does not grow with the length of a recording.
+Separation needs a window up to three times. The windows of short recordings are kept; those of long ones are read
+again, so that memory does not grow with the length of a recording.
 """
 
 from threading import RLock
@@ -46,11 +46,11 @@ class WindowReader:
     def __init__(self, recording: Recording, front_end: NumpyFrontEnd):
         self.recording, self.front_end = recording, front_end
         self._lock = RLock()
-        self._bytes_left: float = MAX_KEPT_BYTES
+        self._keeps = self._size() <= MAX_KEPT_BYTES
         self._kept: dict[Window, WindowSignals] = {}
 
     def read(self, window: Window) -> WindowSignals:
-        """Return the signals of a window, and keep them if they fit into the budget."""
+        """Return the signals of a window, and keep them if the recording is short."""
         if window in self._kept:
             return self._kept[window]
         samples = self.samples(window.context_start, window.context_stop)
@@ -58,10 +58,8 @@ class WindowReader:
         spectrograms = self.front_end.spectrogram(resampled)
         magnitudes = np.abs(spectrograms[0]) if len(samples) == 1 else self._mixed_magnitudes(samples)
         signals = WindowSignals(samples, resampled, spectrograms, magnitudes)
-        with self._lock:
-            if self._size(window) <= self._bytes_left:
-                self._bytes_left -= self._size(window)
-                self._kept[window] = signals
+        if self._keeps:
+            self._kept[window] = signals
         return signals
 
     def samples(self, start: int, stop: int) -> np.ndarray:
@@ -71,7 +69,7 @@ class WindowReader:
 
     def magnitudes(self, window: Window) -> np.ndarray:
         """Return the magnitudes of the mixed channels, float32 `[T, F]`."""
-        if window in self._kept or self._size(window) <= self._bytes_left:
+        if self._keeps:
             return self.read(window).magnitudes
         return self._mixed_magnitudes(self.samples(window.context_start, window.context_stop))
 
@@ -83,9 +81,7 @@ class WindowReader:
 
     def forget(self, window: Window) -> None:
         """Free the memory of a window that is not needed again."""
-        with self._lock:
-            if self._kept.pop(window, None):
-                self._bytes_left += self._size(window)
+        self._kept.pop(window, None)
 
     def _mixed_magnitudes(self, samples: np.ndarray) -> np.ndarray:
         """Mix the channels, `[C, n]`, and return the magnitudes; note once that channels cancel each other."""
@@ -99,9 +95,9 @@ class WindowReader:
     def _resample(self, signal: np.ndarray) -> np.ndarray:
         return audio.resample(signal, self.recording.sample_rate_hz, self.front_end.sample_rate_hz)
 
-    def _size(self, window: Window) -> float:
-        """Estimate the bytes of a window's signals."""
-        n_samples = window.context_stop - window.context_start
+    def _size(self) -> float:
+        """Estimate the bytes of the signals of all windows."""
+        n_samples = self.recording.n_samples
         n_resampled = n_samples * self.front_end.sample_rate_hz / self.recording.sample_rate_hz
         n_bins = n_resampled / self.front_end.hop_length * self.front_end.n_bins
         return 4 * (self.recording.n_channels * (n_samples + n_resampled + 2 * n_bins) + n_bins)
