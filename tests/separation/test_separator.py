@@ -18,7 +18,7 @@ from lab41_sce.models.attractor_model import AttractorModel
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.models.mask_model import MaskModel
-from lab41_sce.separation import window_signals
+from lab41_sce.separation import streaming, window_signals
 from lab41_sce.separation.separator import Separator, separate
 
 
@@ -266,6 +266,19 @@ def test_the_shipped_model_counts_people():
     assert [*limited.count.probabilities] == [2, 3, 4]
     sent = pickle.loads(pickle.dumps(separator))
     assert sent.counting == separator.counting and sent.counting is not None
+
+
+def test_a_long_recording_keeps_the_hidden_layers_in_half_precision(tiny_model, monkeypatch):
+    recording, voices, kinds = Recording.of(noise(20, 16000, 1).T, 16000), [], []
+    for most in (24, 2):  # windows that determine the centroids; the recording has three
+        monkeypatch.setattr(streaming, "MAX_CLUSTERING_WINDOWS", most)
+        stream = Separator(tiny_model, window_seconds=6.4).open(recording, n_speakers=2)
+        _ = stream.speakers
+        kinds.append({kept.dtype for kept in stream._network._kept.values()})
+        voices.append(np.concatenate([*stream], axis=-1))
+    assert kinds == [{np.dtype(np.float32)}, {np.dtype(np.float16)}]
+    error, level = np.square(voices[1] - voices[0]).mean(), np.square(voices[0]).mean()
+    assert 0 < error < 1e-6 * level
 
 
 @pytest.mark.parametrize("channels", [1, 2])
