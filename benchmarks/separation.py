@@ -38,7 +38,8 @@ STAGES = {  # the outermost call counts
     "separation.streaming.masks_of_hidden": "last layer and masks",
     "separation.streaming.estimate_count": "counting",
     "models.mask_estimation.EmbeddingMasks.centroids": "clustering",
-    "separation.streaming.find_turns": "who talks at each moment",
+    "separation.turns._measure_block": "who talks at each moment",
+    "separation.turns._estimate": "who talks at each moment",
     "models.mask_estimation.EmbeddingMasks.final_masks": "complex masks",
     "separation.activity.SpeakerActivity.from_masks": "activity",
     "models.numpy_front_end.NumpyFrontEnd.synthesise": "resynthesis"}

@@ -71,6 +71,10 @@ class RunningScaling:
         """Return the number of frames of a part, by the order in which they were added."""
         return len(self.loudest[part])
 
+    def first_frame(self, part: int) -> int:
+        """Return the number in the recording of the first frame of a part; that of the end if there is no such part."""
+        return sum(map(len, self.loudest[:part]))
+
     def __call__(self, magnitude: np.ndarray) -> np.ndarray:
         """Compress and scale the magnitudes `[T, F]` of a part: float32 `[T, F]`."""
         features = self._compress(magnitude)

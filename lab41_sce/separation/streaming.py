@@ -225,22 +225,22 @@ class VoiceStream:
             for window in self.windows if self._can_find_turns else ():
                 self._advance(window, TURNS_COST)
             return None
-        parts, centroids = [], self.speakers.centroids
-        assert centroids is not None and self._verification is not None
+        assert self._verification is not None
+        n_frames, frame = self._scaling.first_frame(len(self.windows)), frame_seconds(self._front_end)
+        return find_turns(self._voice_frames(), n_frames, frame, self._verification, self._model.hop_reduction)
+
+    def _voice_frames(self) -> Iterator[VoiceFrames]:
+        """Measure the voices window by window."""
+        centroids = self.speakers.centroids
+        assert centroids is not None
 
         def measure(window: Window) -> tuple[np.ndarray, VoiceFrames]:
-            return self._network.voice_frames(window, centroids, self._first_frame(window))
+            return self._network.voice_frames(window, centroids, self._scaling.first_frame(self.windows.index(window)))
 
         for window, (hidden, part) in zip(self.windows, in_parallel(measure, self.windows), strict=True):
             self._network.keep(window, hidden, for_centroids=False)
-            parts.append(part)
             self._advance(window, TURNS_COST + self._hidden_cost(window))
-        n_frames = sum(map(self._scaling.n_frames, range(len(self.windows))))
-        return find_turns(parts, n_frames, frame_seconds(self._front_end), self._verification)
-
-    def _first_frame(self, window: Window) -> int:
-        """Return the number in the recording of the first own frame of a window."""
-        return sum(self._scaling.n_frames(part) for part in range(self.windows.index(window)))
+            yield part
 
     def _hidden_cost(self, window: Window) -> float:
         """Return the cost of the hidden layers of a window the first time, then 0."""
@@ -257,7 +257,7 @@ class VoiceStream:
             final = self._model.final_masks(self._reader.mixed_spectrogram(signals), masks,
                                             self._scaling.mask_network_scale)
         if self._turns is not None:
-            first_frame = self._first_frame(window) - own.start
+            first_frame = self._scaling.first_frame(self.windows.index(window)) - own.start
             masks, final = self._turns.apply(masks, first_frame), self._turns.apply(final, first_frame)
         if self._binary_masks:
             masks = final = (masks.argmax(axis=0) == np.arange(len(masks))[:, None, None]).astype(np.float32)

@@ -18,7 +18,7 @@ et al., "Bayesian HMM clustering of x-vector sequences (VBx) in speaker diarizat
 The constants were chosen on conversations of validation speakers (`results/trials/README.md`, "Who speaks when").
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from itertools import combinations, pairwise
 from typing import NamedTuple
 
@@ -75,6 +75,17 @@ class VoiceFrames(NamedTuple):
         cepstra[active] = frame_cepstra(powers[active], floor, front_end)
         return cls(places, cepstra, active, powers[1:].sum(axis=2))
 
+    def and_then(self, later: "VoiceFrames") -> "VoiceFrames":
+        """Return these frames and those of the next part."""
+        axes = (0, 1, 1, 1)
+        return VoiceFrames(*(np.concatenate(both, axis) for both, axis in zip(zip(self, later), axes, strict=True)))
+
+    def since(self, place: int) -> "VoiceFrames":
+        """Return a copy of the frames from a place of the recording on."""
+        start = np.searchsorted(self.places, place)
+        return VoiceFrames(*(array[..., start:].copy() if array.ndim < 3 else array[:, start:].copy()
+                             for array in self))
+
 
 class Turns(NamedTuple):
     """Hold the weights by which the masks of a recording are multiplied.
@@ -104,30 +115,27 @@ class Turns(NamedTuple):
         return masks
 
 
-def find_turns(parts: Sequence[VoiceFrames], n_frames: int, frame_seconds: float,
-               verification: Verification) -> Turns | None:
+def find_turns(parts: Iterable[VoiceFrames], n_frames: int, frame_seconds: float, verification: Verification,
+               every: int = 1) -> Turns | None:
     """Decide at each moment of a recording who talks.
 
     Args:
-        parts: measured frames of consecutive parts of the recording; every second frame is enough.
+        parts: measured frames of consecutive parts of the recording. Of an iterator, one part at a time is in memory.
         n_frames: number of frames of the recording.
         frame_seconds: time between frames.
         verification: describes people by speaker vectors.
+        every: one of so many frames is measured; every second is enough.
 
     Returns:
         The weights; None if people talk at once nearly always, or if nobody talks.
     """
-    frames = VoiceFrames(*(np.concatenate(arrays, axis=axis)
-                           for arrays, axis in zip(zip(*parts, strict=True), (0, 1, 1, 1), strict=True)))
     n_steps = max(int(np.ceil(n_frames * frame_seconds / STEP_SECONDS)), 1)
-    seconds = (frames.places + 0.5) * frame_seconds
-    frames_each = n_frames / max(len(frames.places), 1)  # for which a measured one stands
-    vectors, n_active = _speaker_vectors(frames, seconds, n_steps, verification, frames_each)
+    measured = [*_measure_steps(parts, n_steps, frame_seconds, verification, every)]
+    vectors, n_active, powers = (np.concatenate(arrays, axis=1) for arrays in zip(*measured, strict=True))
     most = max(float(n_active[0].max()), 1.0)
     speech = np.minimum(n_active[0] / (0.5 * most), 1.0)  # weight of each step, [t]
     if not speech.any():
         return None
-    powers = _sums_of_steps(frames.powers.T, seconds, n_steps, STEP_SECONDS).T
     shares = powers / np.maximum(powers.sum(axis=0), 1e-30)
     voices = n_active[1:] / np.maximum(n_active[1:].sum(axis=0), 1e-9)  # weight of each voice in a step, [S, t]
     given, probabilities = _estimate(vectors, speech, shares, voices)
@@ -139,28 +147,48 @@ def find_turns(parts: Sequence[VoiceFrames], n_frames: int, frame_seconds: float
     return Turns(np.einsum("th,hiv->tiv", probabilities, (given[:, None, :] == people).astype(float)), frame_seconds)
 
 
-def _speaker_vectors(frames: VoiceFrames, seconds: np.ndarray, n_steps: int, verification: Verification,
-                     frames_each: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the speaker vectors `[1 + S, t, D]` around each step, and the numbers of active frames `[1 + S, t]`."""
-    classes, vectors, counts = verification.classes, [], []
-    for first in range(0, n_steps, BLOCK_STEPS):
+def _measure_steps(parts: Iterable[VoiceFrames], n_steps: int, frame_seconds: float, verification: Verification,
+                   every: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield, for some steps after others, what `_measure_block` returns; keep only the frames of unfinished steps."""
+    kept, first = None, 0
+    for part in parts:
+        kept = part if kept is None else kept.and_then(part)
+        if len(kept.places):
+            # A step needs the frames half a window beyond its centre, and gets a whole one.
+            ready = int(kept.places[-1] * frame_seconds / STEP_SECONDS - WINDOW_SECONDS / STEP_SECONDS)
+            while first < min(ready, n_steps):
+                steps = min(BLOCK_STEPS, ready - first, n_steps - first)
+                yield _measure_block(kept, frame_seconds, first, steps, verification, every)
+                first += steps
+            kept = kept.since(round((first * STEP_SECONDS - WINDOW_SECONDS) / frame_seconds))
+    while kept is not None and first < n_steps:
         steps = min(BLOCK_STEPS, n_steps - first)
-        start = first * STEP_SECONDS
-        within = slice(*np.searchsorted(seconds, [start - WINDOW_SECONDS, start + steps * STEP_SECONDS
-                                                  + WINDOW_SECONDS]))
-        of_block = []
-        for cepstra, active in zip(frames.cepstra[:, within], frames.active[:, within], strict=True):
-            cepstra = cepstra.astype(np.float64)
-            shares = classes.shares_of(cepstra) * active[:, None]
-            sums = (shares[:, :, None] * cepstra[:, None, :]).reshape(len(cepstra), -1)
-            of_block.append(_sums_of_steps(np.concatenate([shares, sums], axis=1), seconds[within] - start, steps,
-                                           WINDOW_SECONDS))
-        summed = frames_each * np.stack(of_block)  # [1 + S, steps, M + M C]
-        n_classes = summed.shape[2] // (1 + N_CEPSTRA)
-        of_classes, sums = np.split(summed, [n_classes], axis=2)
-        vectors.append(verification.vectors(of_classes, sums.reshape(*of_classes.shape, N_CEPSTRA)))
-        counts.append(of_classes.sum(axis=2))
-    return np.concatenate(vectors, axis=1), np.concatenate(counts, axis=1)
+        yield _measure_block(kept, frame_seconds, first, steps, verification, every)
+        first += steps
+
+
+def _measure_block(frames: VoiceFrames, frame_seconds: float, first: int, steps: int, verification: Verification,
+                   every: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Measure some steps from the frames around them.
+
+    Returns:
+        Speaker vectors float32 `[1 + S, steps, D]`, numbers of active frames `[1 + S, steps]`, and the powers of the
+        voices `[S, steps]`.
+    """
+    start = first * STEP_SECONDS
+    seconds = (frames.places + 0.5) * frame_seconds
+    within = slice(*np.searchsorted(seconds, [start - WINDOW_SECONDS, start + steps * STEP_SECONDS + WINDOW_SECONDS]))
+    seconds, of_each = seconds[within] - start, []
+    for cepstra, active in zip(frames.cepstra[:, within], frames.active[:, within], strict=True):
+        cepstra = cepstra.astype(np.float64)
+        shares = verification.classes.shares_of(cepstra) * active[:, None]
+        sums = (shares[:, :, None] * cepstra[:, None, :]).reshape(len(cepstra), -1)
+        of_each.append(_sums_of_steps(np.concatenate([shares, sums], axis=1), seconds, steps, WINDOW_SECONDS))
+    summed = every * np.stack(of_each)  # [1 + S, steps, M + M C]
+    counts, sums = np.split(summed, [summed.shape[2] // (1 + N_CEPSTRA)], axis=2)
+    vectors = verification.vectors(counts, sums.reshape(*counts.shape, N_CEPSTRA))
+    powers = _sums_of_steps(frames.powers[:, within].T, seconds, steps, STEP_SECONDS).T
+    return vectors.astype(np.float32), counts.sum(axis=2), powers
 
 
 def _sums_of_steps(values: np.ndarray, seconds: np.ndarray, n_steps: int, window_seconds: float) -> np.ndarray:

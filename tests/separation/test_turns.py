@@ -29,12 +29,12 @@ def right_masks(signals):
     return (powers / np.maximum(powers.sum(axis=0), 1e-20)).astype(np.float32)
 
 
-def turns_of(verification, signals, masks, every=1):  # noqa: F811
+def turns_of(verification, signals, masks, every=1, n_parts=2):  # noqa: F811
     mixture = magnitudes(signals.sum(axis=0))
     places = np.arange(0, len(mixture), every)
-    halves = [VoiceFrames.measure(half, masks[:, half], mixture[half], float(mixture.max()), FRONT_END)
-              for half in np.array_split(places, 2)]
-    return find_turns(halves, len(mixture), FRAME_SECONDS, verification)
+    parts = (VoiceFrames.measure(part, masks[:, part], mixture[part], float(mixture.max()), FRONT_END)
+             for part in np.array_split(places, n_parts))
+    return find_turns(parts, len(mixture), FRAME_SECONDS, verification, every)
 
 
 def seconds_of(masks, start, stop):
@@ -60,6 +60,15 @@ def test_wrong_masks_become_right(verification, n_people, every):  # noqa: F811
         assert mean > 0.9, (start, mean)
     part = turns.apply(wrong[:, 1000:2000], 1000)
     np.testing.assert_allclose(part, found[:, 1000:2000], atol=1e-5)
+
+
+def test_the_parts_do_not_matter(verification):  # noqa: F811
+    """Parts of 48 s, of 1 s, and of one frame or none."""
+    signals = conversation()
+    masks = right_masks(signals)
+    whole, *others = (turns_of(verification, signals, masks, n_parts=number).weights for number in (1, 48, 5000))
+    for weights in others:
+        np.testing.assert_allclose(weights, whole, atol=1e-4)
 
 
 def test_people_who_talk_at_once_keep_their_masks(verification):  # noqa: F811
