@@ -145,11 +145,11 @@ def test_a_changed_score_is_found(monkeypatch, row, fits):
 
 
 @pytest.mark.parametrize(("row", "fits"), [
-    ("| separation of 600 s | 39.81 | s | 157.6 | 0.253 |", True),
-    ("| separation of 600 s | 39.8 | s | 157.6 | 0.253 |", True),  # rounded
-    ("| separation of 600 s | 38.81 | s | 157.6 | 0.253 |", False),
-    ("| separation of 600 s | 1452 | MB | 1815 | 0.8 |", False),  # the numbers of another row
-    ("| peak memory | 1452 | MB | | |", False)])  # a name that is in no file
+    ("| indexing 10000 utterances, first | 0.5993 | s | 3.772 | 0.159 |", True),
+    ("| indexing 10000 utterances, first | 0.6 | s | 3.77 | 0.159 |", True),  # rounded
+    ("| indexing 10000 utterances, first | 0.4993 | s | 3.772 | 0.159 |", False),
+    ("| indexing 10000 utterances, first | 0.5027 | s | 3.184 | 0.158 |", False),  # the numbers of another row
+    ("| indexing | 0.5993 | s | | |", False)])  # a name that is in no file
 def test_a_changed_cost_is_found(monkeypatch, row, fits):
     document = ROOT / "docs" / "page.md"
     monkeypatch.setattr(Path, "read_text", _reading(document, "# Costs\n\n| name | value | unit | reference | ratio |\n"
