@@ -2,8 +2,8 @@
 
     python -m benchmarks.lengths OUT.csv [--lengths 60 600 3600 36000] [--quick]
 
-The shipped example is repeated to each length. Each command is a process of its own, measured from its start to its
-end, with reading and writing. The cost of each further minute is the same for all lengths if time is linear in length.
+The shipped example is repeated to each length, and each length is separated by a new process. The time includes its
+start, reading and writing. The cost of each further minute is the same for all lengths if time is linear in length.
 """
 
 import argparse
@@ -14,11 +14,11 @@ from pathlib import Path
 import soundfile
 
 from benchmarks import first_voice
+from benchmarks.__main__ import ROOT
 from benchmarks.timing import Rows, part_main
 from lab41_sce import audio
 from lab41_sce.examples import EXAMPLES
 
-ROOT = Path(__file__).parents[1]
 LENGTHS_SECONDS = (10, 60, 600, 3600)
 
 

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.__main__ import ROOT
 from benchmarks.timing import peak_megabytes
 from lab41_sce.runs.run_directory import write_csv
 
-ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "build" / "openvino"
 PACKAGE = "openvino==2026.4.1"
 LENGTHS_SECONDS = (1, 10, 100)
