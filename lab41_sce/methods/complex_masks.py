@@ -1,7 +1,7 @@
 """The soft masks of a trained embedding model become complex masks: `[B, S, N]` sources to the loss, a scalar.
 
 The embedding model stays as it is: k-means over its vectors decides which voice is where. A second network
-(`models/mask_network.py`) then corrects the mask of each voice, one voice at a time, so no order of the voices has to
+(`models/mask_network.py`, `models/band_split.py`) then corrects the mask of each voice, one voice at a time, so no order of the voices has to
 be found, and any number of voices can be separated. The loss is the negative signal-to-noise ratio of the voices in
 dB, averaged over all voices of a batch:
 
@@ -11,9 +11,10 @@ where t limits the ratio (Wisdom et al., arXiv 1911.02182). The centroids are th
 find from the means of the true assignment on, so the estimates are in the order of the sources.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
+import keras
 from keras import ops
 
 from lab41_sce.errors import UserError
@@ -24,23 +25,20 @@ from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.frequency_response import respond
 from lab41_sce.models.front_end import FrontEnd, magnitude
 from lab41_sce.models.loading import load_model
-from lab41_sce.models.mask_network import INPUTS, mask_network
+from lab41_sce.models.mask_network import INPUTS
 from lab41_sce.pretrained import MODEL
 
 
-def build(setup: Setup, *, embedder: str, filters: Sequence[int], width: int, hidden_width: int,
-          dilations: Sequence[int], leaves_rest: bool, **options: Any) -> "ComplexMasks":
+def build(setup: Setup, *, embedder: str, network: Callable[..., keras.Model], leaves_rest: bool,
+          **options: Any) -> "ComplexMasks":
     """Build a network for the masks of a trained model, and its loss.
 
-    `experiments/method/complex_masks.yaml` has the defaults.
+    `experiments/method/complex_masks.yaml` and `band_split_masks.yaml` have the defaults.
 
     Args:
         setup: front end.
         embedder: path of a trained `EmbeddingModel`, or "pretrained" for the shipped one.
-        filters: as the arguments that follow, see `mask_network`.
-        width: see `mask_network`.
-        hidden_width: see `mask_network`.
-        dilations: see `mask_network`.
+        network: function like `mask_network.mask_network`, from `n_bins` to the second network.
         leaves_rest: whether noise and late reverberation belong to no voice, see `EmbeddingModel`.
         **options: see `ComplexMasks`.
 
@@ -55,13 +53,12 @@ def build(setup: Setup, *, embedder: str, filters: Sequence[int], width: int, hi
     if differing := [name for name in theirs if name != "name" and ours[name] != theirs[name]]:
         wanted = " ".join(f"front_end.{name}={theirs[name]}" for name in differing)
         raise UserError(f"{embedder} has another front end; set {wanted}.")
-    network = mask_network(trained.front_end.n_bins, filters=filters, width=width, hidden_width=hidden_width,
-                           dilations=dilations)
     # Of a network that was saved frozen, Keras 3.15 loads layers within layers as trainable, and freezes them only if
     # the value changes.
     trained.network.trainable = True
     trained.network.trainable = False
-    model = EmbeddingModel(**trained.arguments() | {"mask_network": network, "leaves_rest": leaves_rest},
+    second = network(n_bins=trained.front_end.n_bins)
+    model = EmbeddingModel(**trained.arguments() | {"mask_network": second, "leaves_rest": leaves_rest},
                            name="separation_model")
     return ComplexMasks(model, **options)
 

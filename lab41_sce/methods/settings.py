@@ -19,7 +19,8 @@ class Arguments:
 
     n_layers: int = setting(1, "Recurrent layers", at_least=1)
     units: int = setting(1, "LSTM units in each direction", at_least=1)
-    width: int = setting(1, "Numbers for each frame between the layers", at_least=1)
+    width: int = setting(1, "Numbers for each frame, or each band, between the layers", at_least=1)
+    band_bins: int = setting(1, "Bins from one band to the next", at_least=1)
     dropout: float = setting(0.0, "Share of outputs that are zero in training", at_least=0.0, below=1.0)
     bottleneck_rank: int | None = setting(None, "Rank of the dense layer's matrix", at_least=1)
     training_dtype: str = setting("float32", "Type of the products in training",

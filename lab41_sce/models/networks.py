@@ -39,7 +39,7 @@ def blstm(n_bins: int, n_outputs: int, *, n_layers: int, units: int, dropout: fl
         hidden = BidirectionalLSTM(lstm, training_dtype=training_dtype, name=f"blstm_{number}")(hidden)
         if dropout:
             hidden = layers.SpatialDropout1D(dropout, name=f"dropout_{number}")(hidden)
-    return keras.Model(features, _dense_to_bins(hidden, n_bins, n_outputs, bottleneck_rank), name="blstm")
+    return keras.Model(features, dense_to_bins(hidden, n_bins, n_outputs, bottleneck_rank), name="blstm")
 
 
 def residual_blstm(n_bins: int, n_outputs: int, *, n_layers: int, units: int, width: int, bottleneck_rank: int | None,
@@ -67,7 +67,7 @@ def residual_blstm(n_bins: int, n_outputs: int, *, n_layers: int, units: int, wi
         layer = ResidualBLSTM(units, training_dtype=training_dtype, dropout=dropout, name=f"blstm_{number}")
         hidden = layer(hidden)
     hidden = layers.RMSNormalization(name="norm")(hidden)
-    return keras.Model(features, _dense_to_bins(hidden, n_bins, n_outputs, bottleneck_rank), name="residual_blstm")
+    return keras.Model(features, dense_to_bins(hidden, n_bins, n_outputs, bottleneck_rank), name="residual_blstm")
 
 
 @keras.saving.register_keras_serializable("lab41_sce")
@@ -111,8 +111,18 @@ class ResidualBLSTM(layers.Layer):
         return super().from_config({"training_dtype": "float32", "dropout": 0.0} | config)
 
 
-def _dense_to_bins(hidden: Tensor, n_bins: int, n_outputs: int, bottleneck_rank: int | None) -> Tensor:
-    """Map the hidden numbers of each frame, `[B, T, D]`, to those of its bins, `[B, T, F, C]`, by a dense layer."""
+def dense_to_bins(hidden: Tensor, n_bins: int, n_outputs: int, bottleneck_rank: int | None) -> Tensor:
+    """Map the hidden numbers of each frame to those of its bins, by a dense layer.
+
+    Args:
+        hidden: float32 `[B, T, D]`.
+        n_bins: F.
+        n_outputs: C.
+        bottleneck_rank: rank of the layer's matrix; None leaves it unlimited.
+
+    Returns:
+        float32 `[B, T, F, C]`.
+    """
     if bottleneck_rank is not None:
         hidden = layers.Dense(bottleneck_rank, use_bias=False, name="bottleneck")(hidden)
     hidden = layers.Dense(n_bins * n_outputs, name="dense")(hidden)
@@ -178,4 +188,4 @@ def temporal_cnn(n_bins: int, n_outputs: int, *, width: int, dilations: Sequence
                               name=f"convolution_{number}")(added)
         hidden = layers.Add(name=f"sum_{number}")([hidden, layers.Dense(width, name=f"dense_{number}")(added)])
     hidden = layers.RMSNormalization(name="norm")(hidden)
-    return keras.Model(features, _dense_to_bins(hidden, n_bins, n_outputs, bottleneck_rank), name="temporal_cnn")
+    return keras.Model(features, dense_to_bins(hidden, n_bins, n_outputs, bottleneck_rank), name="temporal_cnn")

@@ -190,10 +190,18 @@ def _add_flatten(graph: _Graph, name: str, layer: SavedLayer) -> str:
 
 def _add_convolution(graph: _Graph, name: str, layer: SavedLayer) -> str:
     """Add a convolution over an image; Keras has the channels last, ONNX first."""
-    kernel, *bias = layer.weights
+    settings, (kernel, *bias) = layer.settings, layer.weights
+    dilations, padding = settings["dilation_rate"], {"auto_pad": PADDINGS[settings["padding"]]}
+    if max(dilations) > 1:
+        if max(settings["strides"]) > 1 or settings["padding"] != "same":
+            raise UserError(f"the layer {layer.name} has dilations with strides, or with another padding than "
+                            "\"same\", which cannot be exported to ONNX; export to saved_model.")
+        sides = [(size - 1) * dilation for size, dilation in zip(kernel.shape, dilations, strict=False)]
+        # onnxruntime 1.32 has no automatic padding of a dilated convolution
+        padding = {"pads": [*(side // 2 for side in sides), *(side - side // 2 for side in sides)]}
     outputs = graph.add("Conv", graph.add("Transpose", name, perm=(0, 3, 1, 2)),
                         *map(graph.weights, (np.transpose(kernel, (3, 2, 0, 1)), *bias)),
-                        strides=layer.settings["strides"], auto_pad=PADDINGS[layer.settings["padding"]])
+                        strides=settings["strides"], dilations=dilations, **padding)
     return _add_activation(graph, graph.add("Transpose", outputs, perm=(0, 2, 3, 1)), layer)
 
 
@@ -239,6 +247,16 @@ def _add_cropping(graph: _Graph, name: str, layer: SavedLayer) -> str:
                      graph.constant((1, 2), np.int64))
 
 
+def _add_padding(graph: _Graph, name: str, layer: SavedLayer) -> str:
+    """Add zeros at the ends of both axes of an image."""
+    starts, stops = zip(*layer.settings["padding"], strict=True)
+    return graph.add("Pad", name, graph.constant((0, *starts, 0, 0, *stops, 0), np.int64))
+
+
+def _add_permutation(graph: _Graph, name: str, layer: SavedLayer) -> str:
+    return graph.add("Transpose", name, perm=(0, *layer.settings["dims"]))
+
+
 def _join(graph: _Graph, names: list[str], layer: SavedLayer) -> str:
     """Join several inputs along their last axis."""
     if layer.settings["axis"] != -1:
@@ -264,6 +282,7 @@ ADDED_AS: dict[str, Any] = {
     "lab41_sce>ResidualBLSTM": _add_residual, "Conv1D": _add_convolution_over_time,
     "DepthwiseConv1D": _add_convolution_over_time, "BatchNormalization": _add_batch_norm,
     "Activation": _add_activation, "UpSampling2D": _add_doubling, "Cropping2D": _add_cropping,
+    "ZeroPadding2D": _add_padding, "Permute": _add_permutation,
 }
 JOINED_AS: dict[str, Any] = {"Concatenate": _join, "Add": _sum}  # layers with several inputs
 

@@ -22,8 +22,8 @@ from lab41_sce.yaml_defaults import CONFIG_PATH
 
 SYSTEM_SETTINGS = ("name", "about", "splits", "build")
 # A function of the user may give another meaning to the name of an argument.
-OF_PACKAGE = re.compile(r"lab41_sce\.(models\.networks|"
-                        r"methods\.(attractor|deep_clustering|nmf|pit|recurrent_mask|sce|waveform))\.")
+OF_PACKAGE = re.compile(r"lab41_sce\.(models\.(networks|mask_network|band_split)|"
+                        r"methods\.(attractor|complex_masks|deep_clustering|nmf|pit|recurrent_mask|sce|waveform))\.")
 HYDRA_NODE = "settings"  # the declared defaults, which are no choice
 
 

@@ -1,5 +1,7 @@
 """The loss of complex masks: its signal-to-noise ratio, absent speakers, agreement with separation, and learning."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -7,22 +9,26 @@ import pytest
 from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Setup
 from lab41_sce.methods.complex_masks import build, limited_snr_db, to_signals
+from lab41_sce.models.band_split import band_split_masks
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
+from lab41_sce.models.mask_network import mask_network
 from lab41_sce.models.networks import residual_blstm
 from lab41_sce.separation.chunked_inference import estimate_masks
 
 RNG = np.random.default_rng(6)
-SIZES = {"filters": [4, 6], "width": 8, "hidden_width": 8, "dilations": [1, 2], "kmeans_iterations": 2,
-         "leaves_rest": False, "max_snr_db": 30.0}
+NETWORKS = {"unet": partial(mask_network, filters=[4, 6], width=8, hidden_width=8, dilations=[1, 2]),
+            "bands": partial(band_split_masks, band_bins=8, width=8, hidden_width=8, dilations=[1, 2])}
+OPTIONS = {"network": NETWORKS["unet"], "kmeans_iterations": 2, "leaves_rest": False, "max_snr_db": 30.0}
 
 
-@pytest.fixture
-def method(tiny_model, tmp_path):
+@pytest.fixture(params=NETWORKS)
+def method(request, tiny_model, tmp_path):
     tiny_model.soft_scale = 4.0
     tiny_model.save(tmp_path / "model.keras")
     keras.utils.set_random_seed(3)
-    return build(Setup(tiny_model.front_end, None, 2), embedder=str(tmp_path / "model.keras"), **SIZES)
+    return build(Setup(tiny_model.front_end, None, 2), embedder=str(tmp_path / "model.keras"),
+                 **OPTIONS | {"network": NETWORKS[request.param]})
 
 
 def harmonic_batch(n_sources=2, n_samples=6000):
@@ -80,7 +86,7 @@ def test_the_embeddings_of_a_model_with_complex_masks_are_not_trained(tmp_path):
                              training_dtype="float32")
     network.trainable = False
     EmbeddingModel(front_end, network, soft_scale=4.0).save(tmp_path / "frozen.keras")
-    assert trains_the_masks_only(build(Setup(front_end, None, 2), embedder=str(tmp_path / "frozen.keras"), **SIZES))
+    assert trains_the_masks_only(build(Setup(front_end, None, 2), embedder=str(tmp_path / "frozen.keras"), **OPTIONS))
 
 
 def test_training_and_separation_compute_the_same_masks(method):
@@ -109,13 +115,13 @@ def test_it_learns_to_separate_two_harmonic_voices(method):
 
 def test_an_embedder_with_another_front_end_is_refused(method, tmp_path):
     with pytest.raises(UserError, match="has another front end; set front_end.hop_length="):
-        build(Setup(FrontEnd(hop_length=128), None, 2), embedder=str(tmp_path / "model.keras"), **SIZES)
+        build(Setup(FrontEnd(hop_length=128), None, 2), embedder=str(tmp_path / "model.keras"), **OPTIONS)
 
 
 def test_a_model_with_binary_masks_is_refused(tiny_model, tmp_path):
     tiny_model.soft_scale = None
     tiny_model.save(tmp_path / "model.keras")
     with pytest.raises(UserError, match="is no model with embeddings and soft masks"):
-        build(Setup(tiny_model.front_end, None, 2), embedder=str(tmp_path / "model.keras"), **SIZES)
+        build(Setup(tiny_model.front_end, None, 2), embedder=str(tmp_path / "model.keras"), **OPTIONS)
 
 

@@ -16,6 +16,7 @@ from lab41_sce.commands import export as command
 from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Setup
 from lab41_sce.models import export as module
+from lab41_sce.models.band_split import band_split
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.export import export, network_to_export, settings
 from lab41_sce.models.front_end import FrontEnd
@@ -26,7 +27,7 @@ from lab41_sce.yaml_defaults import CONFIG_PATH, with_yaml_defaults
 REASON = "the export to ONNX is an extra"
 WITHOUT_NETWORK = {"ideal_binary_mask", "ideal_ratio_mask", "phase_sensitive_mask", "nmf_blind", "nmf_supervised",
                    "unprocessed", "waveform"}
-OF_A_SAVED_MODEL = {"pretrained", "pretrained_soft_masks", "saved", "complex_masks"}
+OF_A_SAVED_MODEL = {"pretrained", "pretrained_soft_masks", "saved", "complex_masks", "band_split_masks"}
 METHODS = {"sce": {"embedding_size": 3, "seed": 0}, "sce_article": {"embedding_size": 3, "seed": 0},
            "deep_clustering": {"embedding_size": 3}, "attractor": {"embedding_size": 3},
            "attractor_fixed": {"embedding_size": 3}, "pit_blstm": {}, "pit_cnn": {}, "pit_temporal_cnn": {},
@@ -36,6 +37,7 @@ NETWORKS = {
     "blstm": partial(blstm, n_layers=2, units=4, dropout=0.1),
     "residual": partial(residual_blstm, n_layers=2, units=4, width=6, bottleneck_rank=5, training_dtype="fastest",
                         dropout=0.1),
+    "band_split": partial(band_split, band_bins=4, width=5, hidden_width=6, dilations=[1, 2], bottleneck_rank=5),
 }
 
 
@@ -89,6 +91,7 @@ def test_an_unknown_layer_is_exported_as_saved_model_only(tmp_path, onnxruntime)
 
 @pytest.mark.parametrize(("method", "network", "n_speakers"), [
     *((method, "blstm", 2) for method in METHODS), ("sce", "residual", 2), ("recurrent_mask", "residual", 3),
+    ("sce", "band_split", 2),
 ])
 def test_onnx_computes_what_keras_computes(method, network, n_speakers, tmp_path, onnxruntime):
     model = trained(method, network, n_speakers)
