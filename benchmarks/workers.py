@@ -1,6 +1,6 @@
 """Several workers against one process: loss curves, the rate of each core, recovery of a killed worker.
 
-    python -m benchmarks.workers results/workers/summary.csv
+    python -m benchmarks.workers results/performance/workers/summary.csv
 
 All workers run on this machine, connected by the loopback interface, and make the same 100 updates with batches of the
 same size. `loss_curves.csv`, beside the table, holds the mean loss of every ten updates. Where rates are compared, each

@@ -7,7 +7,7 @@
 A reproduction of source-contrastive estimation (Stephenson, Callier, Ganesh and Ni, 2017, arXiv:1705.04662) in Keras
 and TensorFlow: corpora, mixtures, networks, the systems that the article compares, their training, scores and report.
 
-The names below are imported on first use, because TensorFlow takes seconds to load. `__init__.pyi` lists the same
+The names below are imported on first use, so that the import of the package is quick. `__init__.pyi` lists the same
 names for type checkers and editors. TensorFlow writes no messages when a name below imports it, unless
 `TF_CPP_MIN_LOG_LEVEL` is 0, 1 or 2 (`quiet.py`).
 """

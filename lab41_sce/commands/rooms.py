@@ -1,7 +1,7 @@
 """`lab41-sce rooms`: draw a bank of simulated room responses for training mixtures.
 
     lab41-sce rooms rooms.npz
-    lab41-sce experiment +exp=complex_masks_rooms corpus.root=CORPUS_ROOT rooms.file=rooms.npz
+    lab41-sce experiment +exp=complex_masks_rooms corpus=librispeech corpus.root=CORPUS_ROOT rooms.file=rooms.npz
 """
 
 import sys

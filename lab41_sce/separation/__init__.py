@@ -1,6 +1,6 @@
 """A trained model and a recording become one signal for each speaker.
 
-`separate` and `Separator` are imported on first use, because TensorFlow takes seconds to load.
+`separate` and `Separator` are imported on first use, so that the import of the package is quick.
 """
 
 from typing import Any

@@ -158,6 +158,21 @@ def test_a_changed_cost_is_found(monkeypatch, row, fits):
     assert (unsupported(document) == []) == fits
 
 
+def test_the_counts_that_the_results_name_are_those_of_the_mixtures():
+    with (RESULTS / "model/counting/mixtures.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    sure = [row for row in rows if float(row[f"probability_{row['counted']}"]) >= 0.8]
+    right = sum(row["counted"] == row["speakers"] for row in sure)
+    wrong = [(int(row["speakers"]), int(row["counted"])) for row in rows if "noise" not in row["condition"]
+             and row["counted"] != row["speakers"]]
+    by_one = sum(abs(number - counted) == 1 for number, counted in wrong)
+    text = " ".join((RESULTS / "README.md").read_text("utf-8").split())
+    assert f"Of the {len(sure)} estimates with a probability of at least 80 %, {right} are correct." in text
+    assert (f"Without noise, {by_one} of {len(wrong)} errors are by one: two are counted as three "
+            f"{wrong.count((2, 3))} times, three as four {wrong.count((3, 4))} times, four as five "
+            f"{wrong.count((4, 5))} times and as three {wrong.count((4, 3))} times.") in text
+
+
 def _reading(document: Path, text: str):
     """Return a `Path.read_text` that gives a document this text."""
     read_text = Path.read_text
