@@ -3,9 +3,9 @@
     python -m lab41_sce.sweep runs/two_speaker_embedded
 
 after `python -m lab41_sce.experiment -m +exp=two_speaker seed=0,1,2` prints one row for each run in the folder and
-each of its systems, without the unprocessed mixture and the oracles: the settings that differ, and the SDR improvement by kind of mixture with
-its interval. A second table has the mean and the standard deviation over runs that differ only in the seed. The
-command also writes sweep.csv, sweep_seeds.csv and sweep.md into the folder.
+each of its systems, without the unprocessed mixture and the oracles: the settings that differ, and the SDR
+improvement by kind of mixture with its interval. A second table has the mean and the standard deviation over runs that
+differ only in the seed. The command also writes sweep.csv, sweep_seeds.csv and sweep.md into the folder.
 """
 
 import sys

@@ -1,9 +1,9 @@
 """The soft masks of a trained embedding model become complex masks: `[B, S, N]` sources to the loss, a scalar.
 
 The embedding model stays as it is: k-means over its vectors decides which voice is where. A second network
-(`models/mask_network.py`, `models/band_split.py`) then corrects the mask of each voice, one voice at a time, so no order of the voices has to
-be found, and any number of voices can be separated. The loss is the negative signal-to-noise ratio of the voices in
-dB, averaged over all voices of a batch:
+(`models/mask_network.py`, `models/band_split.py`) then corrects the mask of each voice, one voice at a time, so no
+order of the voices has to be found, and any number of voices can be separated. The loss is the negative signal-to-noise
+ratio of the voices in dB, averaged over all voices of a batch:
 
     L = -mean_s 10 log10 (|s|^2 / (|s - e|^2 + t |s|^2))
 

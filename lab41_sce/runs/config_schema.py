@@ -48,8 +48,8 @@ from lab41_sce.training.settings import TrainingSettings
 from lab41_sce.yaml_defaults import CONFIG_PATH as CONFIG_PATH
 
 # What a configuration may call: the front end, a network or a system of this package; nothing else.
-TARGETS = re.compile(r"lab41_sce\.(models\.front_end\.FrontEnd|models\.(networks|mask_network|band_split)\.\w+|methods\.\w+\.\w+|"
-                     r"evaluation\.saved_model\.build)")
+TARGETS = re.compile(r"lab41_sce\.(models\.front_end\.FrontEnd|models\.(networks|mask_network|band_split)\.\w+|"
+                     r"methods\.\w+\.\w+|evaluation\.saved_model\.build)")
 
 FILE_GROUPS = ("network", "method", "corpus", "exp")
 # Hydra raises ValueError for a file with a number as its name.
