@@ -191,7 +191,8 @@ def _add_flatten(graph: _Graph, name: str, layer: SavedLayer) -> str:
 def _add_convolution(graph: _Graph, name: str, layer: SavedLayer) -> str:
     """Add a convolution over an image; Keras has the channels last, ONNX first."""
     settings, (kernel, *bias) = layer.settings, layer.weights
-    dilations, padding = settings["dilation_rate"], {"auto_pad": PADDINGS[settings["padding"]]}
+    dilations = settings["dilation_rate"]
+    padding: dict[str, Any] = {"auto_pad": PADDINGS[settings["padding"]]}
     if max(dilations) > 1:
         if max(settings["strides"]) > 1 or settings["padding"] != "same":
             raise UserError(f"the layer {layer.name} has dilations with strides, or with another padding than "
