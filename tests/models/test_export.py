@@ -74,19 +74,25 @@ def test_the_methods_here_are_all_methods():
         set(METHODS) | WITHOUT_NETWORK | OF_A_SAVED_MODEL)
 
 
-def with_layer_norm(model):
-    """Return a mask model whose network has a further layer, of a kind that has no ONNX form here."""
-    outputs = keras.layers.LayerNormalization(name="layer_norm")(model.network.output)
-    network = keras.Model(model.network.input, outputs)
+def with_last_layer(model, layer):
+    """Return a mask model whose network has a further layer."""
+    network = keras.Model(model.network.input, layer(model.network.output))
     return type(model)(model.front_end, network, model.n_speakers, model.mask, model.segment_frames)
 
 
 def test_an_unknown_layer_is_exported_as_saved_model_only(tmp_path, onnxruntime):
-    model = with_layer_norm(trained("pit_cnn"))
+    model = with_last_layer(trained("pit_cnn"), keras.layers.LayerNormalization(name="layer_norm"))  # has no ONNX form
     with pytest.raises(UserError, match="of the kind LayerNormalization, which cannot be exported to ONNX; export to "
                                         "saved_model"):
         export(model, tmp_path / "net.onnx", "onnx")
     assert export(model, tmp_path / "net", "saved_model") < 1e-5 and [*tmp_path.iterdir()] == [tmp_path / "net"]
+
+
+def test_a_dilated_convolution_without_padding_is_not_exported(tmp_path, onnxruntime):
+    model = with_last_layer(trained("pit_cnn"), keras.layers.Conv2D(2, 3, dilation_rate=2, name="dilated"))
+    with pytest.raises(UserError, match="the layer dilated has dilations with strides, or with another padding"):
+        export(model, tmp_path / "net.onnx", "onnx")
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize(("method", "network", "n_speakers"), [

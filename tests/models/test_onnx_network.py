@@ -10,7 +10,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from models.test_export import METHODS, trained, with_layer_norm
+from models.test_export import METHODS, trained, with_last_layer
 
 from lab41_sce.errors import UserError
 from lab41_sce.models.embedding_model import EmbeddingModel
@@ -38,8 +38,8 @@ def difference_db(one, other):
 
 
 @pytest.mark.parametrize(("method", "network", "n_speakers"), [
-    *((method, "blstm", 2) for method in METHODS), ("sce", "residual", 2), ("attractor", "residual", 3),
-    ("recurrent_mask", "residual", 3),
+    *((method, "blstm", 2) for method in METHODS), ("sce", "residual", 2), ("sce", "band_split", 2),
+    ("attractor", "residual", 3), ("recurrent_mask", "residual", 3),
 ])
 def test_the_voices_are_those_of_keras(method, network, n_speakers, tmp_path):
     model = trained(method, network, n_speakers)
@@ -55,7 +55,7 @@ def test_the_voices_are_those_of_keras(method, network, n_speakers, tmp_path):
 
 
 def test_keras_computes_a_network_without_onnx_form(tmp_path):
-    file = saved(with_layer_norm(trained("pit_cnn")), tmp_path)
+    file = saved(with_last_layer(trained("pit_cnn"), keras.layers.LayerNormalization(name="layer_norm")), tmp_path)
     assert load_onnx_model(file) is None
     separator = Separator.load(file)
     assert isinstance(separator.model, keras.Model)
