@@ -11,14 +11,24 @@ layers, for example before the last layer, whose output is large.
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper
 
 from lab41_sce.errors import UserError
 from lab41_sce.models.mask_estimation import RATIO_FLOOR
+from lab41_sce.models.onnx_convolutions import (
+    add_batch_norm,
+    add_convolution,
+    add_convolution_over_time,
+    add_cropping,
+    add_doubling,
+    add_padding,
+    add_permutation,
+    add_pooling,
+)
+from lab41_sce.models.onnx_operators import Graph, add_activation
 from lab41_sce.models.saved_network import SavedLayer, SavedNetwork
 
 OPSET, IR_VERSION = 17, 8  # of 2022, so that older runtimes read the file, too
-PADDINGS = {"same": "SAME_UPPER", "valid": "VALID"}
 RESIDUAL_EPSILON = 1e-6  # of the norm in a `ResidualBLSTM`, which is Keras's default
 WITHOUT_EFFECT = ("Dropout", "SpatialDropout1D")  # outside of training
 
@@ -39,7 +49,7 @@ def onnx_model(network: SavedNetwork, output: str, unit_norm: bool = False, mask
     Raises:
         UserError: a layer is of an unknown kind, or a layer has an input that is no output of a layer before it.
     """
-    graph, name = _Graph(), "features"
+    graph, name = Graph(), "features"
     outputs_of = {network.input_name: name}
     batch, frames = "batch", network.n_frames or "frames"
     for layer in network.layers:
@@ -61,33 +71,7 @@ def onnx_model(network: SavedNetwork, output: str, unit_norm: bool = False, mask
                              producer_name="lab41_sce")
 
 
-class _Graph:
-    """The operators and constants of a graph; each operator has one output."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def constant(self, values: Any, dtype: Any = np.float32) -> str:
-        """Add a constant and return its name."""
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values, dtype), name))
-        return name
-
-    def weights(self, values: np.ndarray) -> str:
-        """Add weights and return their name; weights in half precision stay half as large in the model."""
-        if values.dtype == np.float16:
-            return self.add("Cast", self.constant(values, np.float16), to=TensorProto.FLOAT)
-        return self.constant(values)
-
-    def add(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        """Add an operator of ONNX and return the name of its output."""
-        output = output or f"{operator}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
-        return output
-
-
-def _add_layer(graph: _Graph, outputs_of: dict[str, str], layer: SavedLayer) -> str:
+def _add_layer(graph: Graph, outputs_of: dict[str, str], layer: SavedLayer) -> str:
     """Add a layer of a network, and return the name of its output: that of the layer.
 
     Args:
@@ -111,35 +95,24 @@ def _add_layer(graph: _Graph, outputs_of: dict[str, str], layer: SavedLayer) -> 
     return graph.add("Identity", output, output=layer.name)
 
 
-def _add_dense(graph: _Graph, name: str, layer: SavedLayer) -> str:
+def _add_dense(graph: Graph, name: str, layer: SavedLayer) -> str:
     """Add x W + b, and the activation."""
     name = _add_product(graph, name, *layer.weights)
-    return _add_activation(graph, name, layer)
+    return add_activation(graph, name, layer)
 
 
-def _add_product(graph: _Graph, name: str, kernel: np.ndarray, bias: np.ndarray | None = None) -> str:
+def _add_product(graph: Graph, name: str, kernel: np.ndarray, bias: np.ndarray | None = None) -> str:
     """Add x W + b, or x W without a bias."""
     product = graph.add("MatMul", name, graph.weights(kernel))
     return product if bias is None else graph.add("Add", product, graph.weights(bias))
 
 
-def _add_activation(graph: _Graph, name: str, layer: SavedLayer) -> str:
-    """Add the activation of a layer."""
-    function = layer.settings["activation"]
-    if function not in ("linear", "relu", "silu"):
-        raise UserError(f"the layer {layer.name} has the activation {function}, which cannot be exported to ONNX; "
-                        "export to saved_model.")
-    if function == "silu":
-        return graph.add("Mul", name, graph.add("Sigmoid", name))
-    return graph.add("Relu", name) if function == "relu" else name
-
-
-def _add_lstm(graph: _Graph, name: str, layer: SavedLayer) -> str:
+def _add_lstm(graph: Graph, name: str, layer: SavedLayer) -> str:
     """Add an LSTM of both directions."""
     return _add_directions(graph, name, layer.weights)
 
 
-def _add_directions(graph: _Graph, name: str, weights: list[np.ndarray]) -> str:
+def _add_directions(graph: Graph, name: str, weights: list[np.ndarray]) -> str:
     """Add an LSTM, `[B, T, D]` to `[B, T, 2 U]`; for each direction, kernel, recurrent kernel and bias are given."""
     units = weights[1].shape[0]
 
@@ -157,7 +130,7 @@ def _add_directions(graph: _Graph, name: str, weights: list[np.ndarray]) -> str:
                      graph.constant((0, 0, 2 * units), np.int64))
 
 
-def _add_rms_norm(graph: _Graph, name: str, layer: SavedLayer) -> str:
+def _add_rms_norm(graph: Graph, name: str, layer: SavedLayer) -> str:
     """Add a norm of the last axis."""
     if layer.settings["axis"] not in (-1, [-1]):
         raise UserError(f"the layer {layer.name} has the axis {layer.settings['axis']}, which cannot be exported to "
@@ -165,100 +138,30 @@ def _add_rms_norm(graph: _Graph, name: str, layer: SavedLayer) -> str:
     return _add_norm(graph, name, layer.weights[0], layer.settings["epsilon"])
 
 
-def _add_norm(graph: _Graph, name: str, scale: np.ndarray, epsilon: float) -> str:
+def _add_norm(graph: Graph, name: str, scale: np.ndarray, epsilon: float) -> str:
     """Add x / sqrt(mean(x^2) + epsilon) times the scale."""
     mean = graph.add("ReduceMean", graph.add("Mul", name, name), axes=(-1,))
     length = graph.add("Sqrt", graph.add("Add", mean, graph.constant(epsilon)))
     return graph.add("Mul", graph.add("Div", name, length), graph.weights(scale))
 
 
-def _add_residual(graph: _Graph, name: str, layer: SavedLayer) -> str:
+def _add_residual(graph: Graph, name: str, layer: SavedLayer) -> str:
     """Add x + dense(blstm(norm(x)))."""
     scale, *directions, kernel, bias = layer.weights
     hidden = _add_directions(graph, _add_norm(graph, name, scale, RESIDUAL_EPSILON), directions)
     return graph.add("Add", name, _add_product(graph, hidden, kernel, bias))
 
 
-def _add_reshape(graph: _Graph, name: str, layer: SavedLayer) -> str:
+def _add_reshape(graph: Graph, name: str, layer: SavedLayer) -> str:
     """Add a new shape; 0 keeps the size of the batch."""
     return graph.add("Reshape", name, graph.constant((0, *layer.settings["target_shape"]), np.int64))
 
 
-def _add_flatten(graph: _Graph, name: str, layer: SavedLayer) -> str:
+def _add_flatten(graph: Graph, name: str, layer: SavedLayer) -> str:
     return graph.add("Flatten", name)
 
 
-def _add_convolution(graph: _Graph, name: str, layer: SavedLayer) -> str:
-    """Add a convolution over an image; Keras has the channels last, ONNX first."""
-    settings, (kernel, *bias) = layer.settings, layer.weights
-    dilations = settings["dilation_rate"]
-    padding: dict[str, Any] = {"auto_pad": PADDINGS[settings["padding"]]}
-    if max(dilations) > 1:
-        if max(settings["strides"]) > 1 or settings["padding"] != "same":
-            raise UserError(f"the layer {layer.name} has dilations with strides, or with another padding than "
-                            "\"same\", which cannot be exported to ONNX; export to saved_model.")
-        sides = [(size - 1) * dilation for size, dilation in zip(kernel.shape, dilations, strict=False)]
-        # onnxruntime 1.32 has no automatic padding of a dilated convolution
-        padding = {"pads": [*(side // 2 for side in sides), *(side - side // 2 for side in sides)]}
-    outputs = graph.add("Conv", graph.add("Transpose", name, perm=(0, 3, 1, 2)),
-                        *map(graph.weights, (np.transpose(kernel, (3, 2, 0, 1)), *bias)),
-                        strides=settings["strides"], dilations=dilations, **padding)
-    return _add_activation(graph, graph.add("Transpose", outputs, perm=(0, 2, 3, 1)), layer)
-
-
-def _add_convolution_over_time(graph: _Graph, name: str, layer: SavedLayer) -> str:
-    """Add a convolution over frames, of all channels together or, for a depthwise layer, of each channel alone."""
-    settings, (kernel, *bias) = layer.settings, layer.weights
-    depthwise = layer.kind == "DepthwiseConv1D"
-    usual = (settings["strides"], settings["padding"], settings.get("groups", 1), settings.get("depth_multiplier", 1))
-    if usual not in (([1], "same", 1, 1), (1, "same", 1, 1)):
-        raise UserError(f"the layer {layer.name} has strides, groups, several filters for each channel, or another "
-                        "padding than \"same\", which cannot be exported to ONNX; export to saved_model.")
-    kernel = np.transpose(kernel, (1, 2, 0) if depthwise else (2, 1, 0))
-    [dilation] = settings["dilation_rate"]
-    padding = (kernel.shape[2] - 1) * dilation  # onnxruntime 1.32 has no automatic padding of a dilated convolution
-    outputs = graph.add("Conv", graph.add("Transpose", name, perm=(0, 2, 1)), *map(graph.weights, (kernel, *bias)),
-                        dilations=[dilation], pads=[padding // 2, padding - padding // 2],
-                        group=len(kernel) if depthwise else 1)
-    return _add_activation(graph, graph.add("Transpose", outputs, perm=(0, 2, 1)), layer)
-
-
-def _add_batch_norm(graph: _Graph, name: str, layer: SavedLayer) -> str:
-    """Add the linear function that the norm is outside of training."""
-    scale, offset, mean, variance = (weights.astype(np.float32) for weights in layer.weights)
-    factor = scale / np.sqrt(variance + layer.settings["epsilon"])
-    return graph.add("Add", graph.add("Mul", name, graph.constant(factor)), graph.constant(offset - mean * factor))
-
-
-def _add_doubling(graph: _Graph, name: str, layer: SavedLayer) -> str:
-    """Repeat the elements of an image along both axes."""
-    if layer.settings["interpolation"] != "nearest":
-        raise UserError(f"the layer {layer.name} interpolates, which cannot be exported to ONNX; export to "
-                        "saved_model.")
-    return graph.add("Resize", name, "", graph.constant((1, *layer.settings["size"], 1)), mode="nearest",
-                     coordinate_transformation_mode="asymmetric", nearest_mode="floor")
-
-
-def _add_cropping(graph: _Graph, name: str, layer: SavedLayer) -> str:
-    """Remove elements at the ends of both axes of an image."""
-    starts, stops = zip(*layer.settings["cropping"], strict=True)
-    last = np.iinfo(np.int64).max
-    return graph.add("Slice", name, graph.constant(starts, np.int64),
-                     graph.constant([-stop if stop else last for stop in stops], np.int64),
-                     graph.constant((1, 2), np.int64))
-
-
-def _add_padding(graph: _Graph, name: str, layer: SavedLayer) -> str:
-    """Add zeros at the ends of both axes of an image."""
-    starts, stops = zip(*layer.settings["padding"], strict=True)
-    return graph.add("Pad", name, graph.constant((0, *starts, 0, 0, *stops, 0), np.int64))
-
-
-def _add_permutation(graph: _Graph, name: str, layer: SavedLayer) -> str:
-    return graph.add("Transpose", name, perm=(0, *layer.settings["dims"]))
-
-
-def _join(graph: _Graph, names: list[str], layer: SavedLayer) -> str:
+def _join(graph: Graph, names: list[str], layer: SavedLayer) -> str:
     """Join several inputs along their last axis."""
     if layer.settings["axis"] != -1:
         raise UserError(f"the layer {layer.name} has the axis {layer.settings['axis']}, which cannot be exported to "
@@ -266,35 +169,28 @@ def _join(graph: _Graph, names: list[str], layer: SavedLayer) -> str:
     return graph.add("Concat", *names, axis=-1)
 
 
-def _sum(graph: _Graph, names: list[str], layer: SavedLayer) -> str:
+def _sum(graph: Graph, names: list[str], layer: SavedLayer) -> str:
     return graph.add("Sum", *names)
-
-
-def _add_pooling(graph: _Graph, name: str, layer: SavedLayer) -> str:
-    outputs = graph.add("MaxPool", graph.add("Transpose", name, perm=(0, 3, 1, 2)),
-                        kernel_shape=layer.settings["pool_size"], strides=layer.settings["strides"],
-                        auto_pad=PADDINGS[layer.settings["padding"]])
-    return graph.add("Transpose", outputs, perm=(0, 2, 3, 1))
 
 
 ADDED_AS: dict[str, Any] = {
     "Dense": _add_dense, "RMSNormalization": _add_rms_norm, "Reshape": _add_reshape, "Flatten": _add_flatten,
-    "Conv2D": _add_convolution, "MaxPooling2D": _add_pooling, "lab41_sce>BidirectionalLSTM": _add_lstm,
-    "lab41_sce>ResidualBLSTM": _add_residual, "Conv1D": _add_convolution_over_time,
-    "DepthwiseConv1D": _add_convolution_over_time, "BatchNormalization": _add_batch_norm,
-    "Activation": _add_activation, "UpSampling2D": _add_doubling, "Cropping2D": _add_cropping,
-    "ZeroPadding2D": _add_padding, "Permute": _add_permutation,
+    "Conv2D": add_convolution, "MaxPooling2D": add_pooling, "lab41_sce>BidirectionalLSTM": _add_lstm,
+    "lab41_sce>ResidualBLSTM": _add_residual, "Conv1D": add_convolution_over_time,
+    "DepthwiseConv1D": add_convolution_over_time, "BatchNormalization": add_batch_norm,
+    "Activation": add_activation, "UpSampling2D": add_doubling, "Cropping2D": add_cropping,
+    "ZeroPadding2D": add_padding, "Permute": add_permutation,
 }
 JOINED_AS: dict[str, Any] = {"Concatenate": _join, "Add": _sum}  # layers with several inputs
 
 
-def _add_unit_length(graph: _Graph, name: str) -> str:
+def _add_unit_length(graph: Graph, name: str) -> str:
     """Add `embedding_model.unit_length`."""
     squares = graph.add("ReduceSum", graph.add("Mul", name, name), graph.constant((-1,), np.int64))
     return graph.add("Div", name, graph.add("Sqrt", graph.add("Max", squares, graph.constant(1e-12))))
 
 
-def _add_masks(graph: _Graph, name: str, mask: str, n_speakers: int) -> str:
+def _add_masks(graph: Graph, name: str, mask: str, n_speakers: int) -> str:
     """Add `mask_model.softmax_masks` or `mask_model.ratio_masks`: `[B, T, F, S]` to `[B, S, T, F]`."""
     outputs = graph.add("Transpose", name, perm=(0, 3, 1, 2))
     if mask == "softmax":
