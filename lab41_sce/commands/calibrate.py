@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                              "splits.csv only those of the split validation are used")
     parser.add_argument("--speakers", type=Path, metavar="CSV",
                         help="file with a column `speaker`; other speakers are left out")
+    parser.add_argument("--splits", type=Path, metavar="CSV",
+                        help="table in the form of a run's splits.csv: the speech that the embeddings were trained on "
+                             "(default: splits.csv of the model, which also lists the speech of a second network)")
     parser.add_argument("--noise", type=Path, metavar="DIR",
                         help="folder with recordings of noise, used beside white, pink and speech-shaped noise")
     parser.add_argument("--mixtures", type=int, default=2000, metavar="N",
@@ -67,16 +70,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     model = load_onnx_model(file) or load_model(file)  # as `Separator.load`, without the files to calibrate
     if not isinstance(model, EmbeddingMasks):
         raise UserError(f"{file} has no embeddings to count speakers by; give a model that clusters embeddings.")
-    # A run keeps its splits two folders above the model; the shipped model has them beside it.
-    splits = [folder / "splits.csv" for folder in [*file.resolve().parents][:3] if (folder / "splits.csv").is_file()]
-    if not splits:
+    splits = options.splits or splits_of(file)
+    if splits is None:
         print(f"{file} has no splits.csv: make sure that it was not trained on this speech", file=sys.stderr)
-    utterances = load_speech(options.speech, splits[0] if splits else None, options.speakers)
+    utterances = load_speech(options.speech, splits, options.speakers)
     if options.only != "verification":
         calibrate_counting(Separator(model), file, utterances, options)
     if options.only != "counting":
-        calibrate_verification(Separator(model), file, utterances, splits[0] if splits else None, options)
+        calibrate_verification(Separator(model), file, utterances, splits, options)
     return 0
+
+
+def splits_of(file: Path) -> Path | None:
+    """Return the `splits.csv` of a model file: beside it for the shipped model, two folders above it in a run."""
+    places = [folder / "splits.csv" for folder in [*file.resolve().parents][:3]]
+    return next((place for place in places if place.is_file()), None)
 
 
 def calibrate_counting(separator: Any, file: Path, utterances: Any, options: argparse.Namespace) -> None:

@@ -70,7 +70,13 @@ def _train(options: argparse.Namespace, command: str) -> None:
     if not options.speech.is_dir() or not options.splits.is_file():
         raise UserError(f"{options.speech} is not a folder, or {options.splits} is not a file; give the folder of the "
                         "speech, and the splits.csv of another run.")
-    listed = pd.read_csv(options.splits, dtype=str, keep_default_na=False)
+    try:
+        listed = pd.read_csv(options.splits, dtype=str, keep_default_na=False)
+    except ValueError:
+        listed = pd.DataFrame()
+    if missing := [name for name in ("utterance", "split") if name not in listed]:
+        raise UserError(f"{options.splits} is no table with a column `{missing[0]}`; give the splits.csv of another "
+                        "run.")
     subsets = [folder.name for folder in sorted(options.speech.iterdir()) if folder.is_dir()]
     settings.corpus = replace(settings.corpus, subsets=subsets, unseen_subsets=[])
     recorded = load_listed_speech(settings, listed)

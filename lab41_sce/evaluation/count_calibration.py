@@ -20,7 +20,7 @@ from lab41_sce.audio.recording import Recording
 from lab41_sce.data.corpus import id_in_corpus, load_corpus
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason
 from lab41_sce.evaluation.counted_mixtures import draw_mixture
 from lab41_sce.separation.calibration_file import weights_checksum
 from lab41_sce.separation.count_classifier import CLIP, CountClassifier
@@ -51,9 +51,11 @@ def load_speech(folders: Sequence[Path], splits: Path | None, only: Path | None 
         is drawn as for training) and `fold`.
 
     Raises:
-        UserError: a folder cannot be used, or has too few speakers for `N_FOLDS` folds with five speakers each.
+        UserError: a table or a folder cannot be used, or a folder has too few speakers for `N_FOLDS` folds with five
+            speakers each.
     """
-    listed = None if splits is None else pd.read_csv(splits, dtype=str, keep_default_na=False)
+    listed = None if splits is None else _columns(splits, "utterance", "speaker", "split")
+    wanted = None if only is None else _columns(only, "speaker")
     if listed is not None:  # here, a corpus that was added in training has its own ids
         listed = listed.assign(**{name: listed[name].map(id_in_corpus) for name in ("speaker", "utterance")})
     tables = []
@@ -63,14 +65,23 @@ def load_speech(folders: Sequence[Path], splits: Path | None, only: Path | None 
         if listed is not None:
             validation = listed.loc[listed["split"] == "validation", "utterance"]
             table = table[table["utterance"].isin(validation) | ~table["speaker"].isin(listed["speaker"])]
-        if only is not None:
-            table = table[table["speaker"].isin(pd.read_csv(only, dtype=str)["speaker"])]
+        if wanted is not None:
+            table = table[table["speaker"].isin(wanted["speaker"])]
         n_speakers, enough = table["speaker"].nunique(), N_FOLDS * max(NUMBERS)
         if n_speakers < enough:
             raise UserError(f"{folder} has {n_speakers} speakers who are neither trained nor scored on, but {enough} "
                             "are needed; give speech of more speakers.")
         tables.append(table.assign(folder=number, split="train", fold=_folds(table)))
     return pd.concat(tables, ignore_index=True)
+
+
+def _columns(file: Path, *names: str) -> pd.DataFrame:
+    """Read some columns of a table as text."""
+    try:
+        return pd.read_csv(file, dtype=str, keep_default_na=False, usecols=[*names])
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read ({reason(error)}); give a CSV file with {', '.join(names)} in its "
+                        "first line.") from None
 
 
 def _folds(table: pd.DataFrame) -> pd.Series:

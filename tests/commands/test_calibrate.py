@@ -76,10 +76,24 @@ def test_trained_speakers_of_an_added_corpus_are_left_out(model_file):
     assert not {"1", "2"} & {*count_calibration.load_speech([EMBEDDED_ROOT], file)["speaker"]}
 
 
+def test_the_speech_of_the_embeddings_may_be_listed_elsewhere(model_file, monkeypatch):
+    given = []
+    monkeypatch.setattr(calibrate, "calibrate_counting", lambda separator, file, utterances, options:
+                        given.append({*utterances["speaker"]}))
+    elsewhere = model_file.with_name("elsewhere.csv")
+    pd.read_csv(model_file.with_name("splits.csv"), dtype=str).query("speaker != '2'").to_csv(elsewhere, index=False)
+    arguments = [str(model_file), str(EMBEDDED_ROOT), "--only", "counting"]
+    assert calibrate.main(arguments) == calibrate.main([*arguments, "--splits", str(elsewhere)]) == 0
+    assert given[1] - given[0] == {"2"} and "1" not in given[1]
+
+
 def test_mistakes_are_one_sentence(model_file, capsys):
-    few = model_file.with_name("few.csv")
+    few, unnamed = model_file.with_name("few.csv"), model_file.with_name("unnamed.csv")
     few.write_text("speaker\n3\n4\n")
+    unnamed.write_text("name\n3\n")
     for arguments, message in [
+        ([str(model_file), str(EMBEDDED_ROOT), "--speakers", str(unnamed)], "a CSV file with speaker in its first"),
+        ([str(model_file), str(EMBEDDED_ROOT), "--splits", "no.csv"], "no.csv cannot be read (No such file"),
         ([str(model_file), str(EMBEDDED_ROOT), "--mixtures", "5"], "--mixtures 5 are too few"),
         ([str(model_file), str(EMBEDDED_ROOT), "--speakers", str(few)], "has 2 speakers who are neither trained nor"),
         ([str(model_file), str(model_file.parent / "nothing")], "is not a folder"),

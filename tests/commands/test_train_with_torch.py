@@ -44,6 +44,18 @@ def test_a_trained_model_can_be_loaded(corpus_root, tmp_path):
     assert "LibriSpeech" in about.read_text() and f"root: {corpus_root}" in config.read_text()
 
 
+@pytest.mark.skipif(WITHOUT_TORCH, reason="PyTorch is not installed")
+def test_a_list_without_splits_is_told(corpus_root, tmp_path):
+    (tmp_path / "names.csv").write_text("utterance\n1-1-0000\n")
+    command = [sys.executable, "-m", "lab41_sce.train_with_torch", tmp_path / "run", corpus_root,
+               tmp_path / "names.csv", "+exp=smoke"]
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 1 and not (tmp_path / "run").exists()
+    assert result.stderr.splitlines()[-1] == (f"error: {tmp_path / 'names.csv'} is no table with a column `split`; "
+                                              "give the splits.csv of another run.")
+
+
 def imported_by(module, seen):
     """Add the modules that a module of this package imports when it is imported, and those that they import."""
     path = Path(*module.split(".")).with_suffix(".py")
