@@ -84,7 +84,7 @@ def named_files(document: Path, text: str) -> set[Path]:
 def written_rows(document: Path, section: str) -> list[Row]:
     """Return the rows in the folders of the files that a section names, and those of the article."""
     folders = {path if path.is_dir() else path.parent for path in named_files(document, section)} - {RESULTS}
-    return [row for folder in folders for kind in ("table.md", "summary.csv", "REPORT.md", "timing.csv")
+    return [row for folder in folders for kind in ("table.md", "summary.csv", "REPORT.md", "claim.md", "timing.csv")
             for file in folder.glob(kind) for row in rows_of(file)] + article_rows()
 
 
