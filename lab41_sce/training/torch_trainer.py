@@ -18,6 +18,7 @@ from lab41_sce.atomic_write import make_folder, write_whole
 from lab41_sce.data.sampler import TrainingMixtures
 from lab41_sce.errors import UserError
 from lab41_sce.training.history import MONITOR, last_is_best, write_history
+from lab41_sce.training.memory import keep_freed_memory
 from lab41_sce.training.settings import TrainingSettings
 
 CHECK_EVERY = 100  # updates between two checks of the loss, each of which waits for the GPU
@@ -53,6 +54,7 @@ def train(method: keras.Model, mixtures: TrainingMixtures, validate: Callable[[]
         UserError: the loss became NaN or infinite, or the disk is full.
     """
     make_folder(folder)
+    keep_freed_memory()
     loss_of(method, Batches(mixtures)[0])  # builds every weight
     adam, weights = optimizer(method, settings), trainable_tensors(method)
     batches = torch.utils.data.DataLoader(Batches(mixtures), batch_size=None, sampler=range(10**9), pin_memory=True,

@@ -33,6 +33,7 @@ from lab41_sce.training.callbacks import (
 from lab41_sce.training.checkpoint import TrainingState
 from lab41_sce.training.distributed import Workers
 from lab41_sce.training.history import write_history
+from lab41_sce.training.memory import keep_freed_memory
 from lab41_sce.training.optimizer import RowAdam
 from lab41_sce.training.settings import TrainingSettings
 
@@ -66,6 +67,7 @@ def train(
             read any more, the disk is full, or another worker is lost.
     """
     folder, workers = Path(folder), workers or Workers()
+    keep_freed_memory()
     if workers.is_chief:
         make_folder(folder)
     method.compile(RowAdam(settings.learning_rate, settings.beta_2, settings.clip_norm))

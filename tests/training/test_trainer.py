@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import time
 
 import keras
 import numpy as np
@@ -54,10 +55,12 @@ def train(mixtures, folder, scores=None, **changes):
 
 
 def test_history_and_files(mixtures, tmp_path):
+    start = time.monotonic()
     method, history = train(mixtures, tmp_path, tensorboard=True)
+    elapsed = time.monotonic() - start
     assert history["update"].to_list() == [2, 4, 6]
     assert np.isfinite(history[["loss", "minutes"]]).all(axis=None)
-    assert history["seconds_per_update"].between(1e-4, 10).all()
+    assert history["seconds_per_update"].min() > 1e-4 and 2 * history["seconds_per_update"].sum() < elapsed
     direct = float(method(mixtures["train-validation"].batch(0), training=False))
     assert history["validation_loss"].iloc[-1] == pytest.approx(direct, abs=0.02)  # negatives are drawn
     assert history["learning_rate"].is_monotonic_decreasing
