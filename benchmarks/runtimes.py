@@ -9,21 +9,17 @@ OpenVINO, the reference that of onnxruntime, and the ratio is value / reference.
 `build/openvino`, once.
 """
 
-import argparse
-import json
 import os
 import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.__main__ import ROOT
 from benchmarks.timing import peak_megabytes
-from lab41_sce.runs.run_directory import write_csv
+from benchmarks.turns import compare_in_turns
 
 FOLDER = ROOT / "build" / "openvino"
 PACKAGE = "openvino==2026.4.1"
@@ -55,7 +51,7 @@ def _run(compiled, features: np.ndarray) -> np.ndarray:
     return compiled([np.ascontiguousarray(features, np.float32)])[0]
 
 
-def measure_here(runtime: str, length: int) -> dict[str, float]:
+def measure_here(length: str, runtime: str) -> dict[str, float]:
     """Measure a runtime in this process, which has not imported anything of the package's networks."""
     start = time.perf_counter()
     from lab41_sce import audio
@@ -71,7 +67,7 @@ def measure_here(runtime: str, length: int) -> dict[str, float]:
     model = onnx_network.load_onnx_model(MODEL)
     channels, rate_hz = audio.read(EXAMPLES[0])
     signal = audio.resample(channels[0], rate_hz, model.front_end.sample_rate_hz)
-    signal = np.resize(signal, length * model.front_end.sample_rate_hz).astype(np.float32)
+    signal = np.resize(signal, int(length) * model.front_end.sample_rate_hz).astype(np.float32)
     masks = estimate_masks(model, signal, 2)
     first = time.perf_counter() - start
     estimate_masks(model, signal, 2)
@@ -79,37 +75,7 @@ def measure_here(runtime: str, length: int) -> dict[str, float]:
             "checksum": float(np.abs(masks).mean())}
 
 
-def main() -> None:
-    """Run the processes in turns and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--here", nargs=2, metavar=("RUNTIME", "SECONDS"), help="measure in this process and print")
-    options = parser.parse_args()
-    if options.here:
-        print(json.dumps(measure_here(options.here[0], int(options.here[1]))))
-        return
-    install()
-    rows = []
-    for _ in range(options.rounds):
-        for length in LENGTHS_SECONDS:
-            for runtime in RUNTIMES:
-                command = [sys.executable, "-m", "benchmarks.runtimes", options.out, "--here", runtime, str(length)]
-                printed = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE).stdout
-                rows.append({"length": length, "runtime": runtime, **json.loads(printed.splitlines()[-1])})
-                print(rows[-1], file=sys.stderr, flush=True)
-    medians = pd.DataFrame(rows).groupby(["length", "runtime"]).median()
-    summary = []
-    for length in LENGTHS_SECONDS:
-        reference, value = (medians.loc[length, runtime] for runtime in RUNTIMES)
-        if not np.isclose(value["checksum"], reference["checksum"], rtol=1e-4):
-            raise RuntimeError(f"the masks of {length} s differ: {value['checksum']} and {reference['checksum']}")
-        for figure, unit in UNITS.items():
-            summary.append({"name": f"masks of {length} s: {figure}", "value": value[figure], "unit": unit,
-                            "reference": reference[figure], "ratio": value[figure] / reference[figure]})
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_csv(pd.DataFrame(summary).round(3), options.out)
-
-
 if __name__ == "__main__":
-    main()
+    compare_in_turns(__doc__.splitlines()[0], "benchmarks.runtimes", measure_here,
+                     {str(length): f"masks of {length} s" for length in LENGTHS_SECONDS}, RUNTIMES, UNITS, rounds=5,
+                     prepare=install)

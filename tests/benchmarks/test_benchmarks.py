@@ -158,3 +158,17 @@ def test_lengths_can_be_given(monkeypatch, tmp_path):
     assert values["separation of 15 s"] == 1.5 and values["separation of 60 s: speed"] == 20
     assert values["separation, from 15 to 60 s: each further minute"] == 2
     assert values["separation, from 15 to 60 s: CPU seconds of a minute"] == 4
+
+
+def test_variants_are_compared_by_the_medians_of_their_processes():
+    from benchmarks.turns import comparison
+
+    rows = pd.DataFrame([{"case": "1", "variant": variant, "seconds": seconds, "checksum": 2.0}
+                         for variant, figures in {"old": (4.0, 9.0, 5.0), "new": (2.0, 1.0, 8.0)}.items()
+                         for seconds in figures])
+    table = comparison(rows, {"1": "masks of 1 s"}, ("old", "new"), {"seconds": "s"})
+    assert table.to_dict("records") == [
+        {"name": "masks of 1 s: seconds", "value": 2.0, "unit": "s", "reference": 5.0, "ratio": 0.4}]
+    rows.loc[rows["variant"] == "new", "checksum"] = 2.1
+    with pytest.raises(RuntimeError, match="the results of masks of 1 s differ: 2.1 and 2.0"):
+        comparison(rows, {"1": "masks of 1 s"}, ("old", "new"), {"seconds": "s"})
