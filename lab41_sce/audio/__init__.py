@@ -2,7 +2,7 @@
 
 from lab41_sce.audio.decoder import Decoder
 from lab41_sce.audio.reading import load_audio, read, read_excerpt, read_mono, resample, resample_parts
-from lab41_sce.audio.writing import FULL_SCALE, check_rate, open_writers, to_int16, write
+from lab41_sce.audio.writing import FULL_SCALE, check_format, open_writers, to_int16, write
 
-__all__ = ["Decoder", "FULL_SCALE", "check_rate", "load_audio", "open_writers", "read", "read_excerpt", "read_mono",
+__all__ = ["Decoder", "FULL_SCALE", "check_format", "load_audio", "open_writers", "read", "read_excerpt", "read_mono",
            "resample", "resample_parts", "to_int16", "write"]

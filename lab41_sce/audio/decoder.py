@@ -25,6 +25,8 @@ from lab41_sce.quiet import held_stderr, is_quiet
 
 BLOCK_SAMPLES = 2**16  # decoded at once
 MAX_HEADER_SAMPLES = 2**48  # libsndfile reports more than this if the header states no length
+NO_LENGTH = ("{} does not state its length, as happens with streams and interrupted recordings; convert it to WAV or "
+             "export it again.")
 COUNTED_SAMPLES = 2**10  # decoded at once where the last block may be damaged
 MIN_RATE_HZ, MAX_RATE_HZ = 1000, 1_000_000
 MAX_CHANNELS = 64  # that are separated at once
@@ -76,6 +78,8 @@ class Decoder:
             if not isinstance(self._file, MediaFile) or self._file.has_own_length:
                 note = disagreement(self.path, self._file, self.n_samples)
                 self.notes += [note] if note else []
+        elif self.n_samples > MAX_HEADER_SAMPLES:
+            raise UserError(NO_LENGTH.format(path))
         elif isinstance(self._file, MediaFile) and not self.n_samples:
             self.n_samples = self._count_samples()
         if isinstance(self._file, MediaFile) and self._file.n_streams > 1:
@@ -196,8 +200,7 @@ class Decoder:
             self._open()
             return n_samples
         if stated > MAX_HEADER_SAMPLES or mp3 and stated + ENCODER_PADDING < count_mp3_samples(self.path.read_bytes()):
-            raise UserError(f"{self.path} does not state its length, as happens with streams and interrupted "
-                            "recordings; convert it to WAV or export it again.")
+            raise UserError(NO_LENGTH.format(self.path))
         if self._file.format == "OGG":
             return stated
         if not self._sequential:
@@ -265,6 +268,8 @@ def decodable(path: str | Path) -> Iterator[None]:
     """Turn the errors of libsndfile while it decodes a file into one UserError that names the file."""
     try:
         yield
+    except UnicodeEncodeError:
+        raise UserError(f"the name of {path} is not valid UTF-8, so the file cannot be opened; rename it.") from None
     except (soundfile.LibsndfileError, TypeError, ValueError) as error:
         reason = str(error).rstrip(".")
         raise UserError(f"{path} is not audio that can be decoded ({reason}); "

@@ -23,6 +23,8 @@ FULL_SCALE = 32767  # of 16-bit samples
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a")  # of the formats that are written
 MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 MAX_RATES_HZ = {".ogg": 200_000, ".flac": 655_350}  # libvorbis crashes at 768 kHz
+MAX_FINE_FLAC_RATE_HZ = 65_535  # FLAC states higher rates in tens of Hz
+MAX_CHANNELS = {".mp3": 2, ".m4a": 2, ".flac": 8}
 MAX_LOSSY_LEVEL = 100.0  # times full scale, in MP3, OGG and M4A: LAME aborts at larger samples
 MAX_WAV_BYTES = 2**32 - 2**12  # a WAV header cannot state more
 BLOCK_SAMPLES = 2**16  # encoded at once
@@ -59,7 +61,7 @@ def write(path: str | Path, signal: np.ndarray, sample_rate_hz: int, subtype: st
                 if raw_file.error:
                     raise raw_file.error
 
-    check_rate(path, sample_rate_hz)
+    check_format(path, sample_rate_hz, len(channels))
 
     with _user_errors(path):
         write_whole(path, encode)
@@ -83,7 +85,7 @@ def open_writers(paths: Sequence[Path], sample_rate_hz: int, n_channels: int, n_
     Raises:
         UserError: a file cannot be written.
     """
-    check_rate(paths[0], sample_rate_hz)
+    check_format(paths[0], sample_rate_hz, n_channels)
     temporary_files = [temporary_name(path) for path in paths]
     name = Path(paths[0].name)  # for messages: the folder may be a temporary one
 
@@ -154,20 +156,25 @@ def _delayed_interrupt() -> Iterator[None]:
         handlers[received[0][0]](*received[0])
 
 
-def check_rate(path: Path, sample_rate_hz: int) -> None:
-    """Check that the format of a file, by its suffix, can have a sample rate.
+def check_format(path: Path, sample_rate_hz: int, n_channels: int) -> None:
+    """Check that the format of a file, by its suffix, can have a sample rate and a number of channels.
 
     Raises:
-        UserError: the format does not have this rate.
+        UserError: the format does not have this rate or so many channels.
     """
     suffix = path.suffix.lower()
-    rates_hz = {".mp3": MP3_RATES_HZ, ".m4a": M4A_RATES_HZ}.get(suffix)
-    if rates_hz is None and sample_rate_hz <= MAX_RATES_HZ.get(suffix, sample_rate_hz):
-        return
-    if rates_hz is None or sample_rate_hz not in rates_hz:
-        possible = f"at most {MAX_RATES_HZ[suffix]}" if rates_hz is None else ", ".join(map(str, rates_hz))
+    rates_hz = {".mp3": MP3_RATES_HZ, ".m4a": M4A_RATES_HZ}.get(suffix, ())
+    possible = ", ".join(map(str, rates_hz))
+    if sample_rate_hz > MAX_RATES_HZ.get(suffix, sample_rate_hz):
+        possible = f"at most {MAX_RATES_HZ[suffix]}"
+    elif suffix == ".flac" and sample_rate_hz > MAX_FINE_FLAC_RATE_HZ and sample_rate_hz % 10:
+        possible = f"above {MAX_FINE_FLAC_RATE_HZ} multiples of 10"
+    if possible and sample_rate_hz not in rates_hz:
         raise UserError(f"{path.name} cannot have a sample rate of {sample_rate_hz} Hz; choose another with --rate "
                         f"({suffix[1:].upper()}: {possible} Hz), or another format with --format.")
+    if n_channels > (most := MAX_CHANNELS.get(suffix, n_channels)):
+        raise UserError(f"{path.name} cannot have {n_channels} channels; choose WAV (--format wav) for more than "
+                        f"{most}, or mix them (--channels mix).")
 
 
 def _open_encoder(raw_file: _RawFile, sample_rate_hz: int, n_channels: int, n_samples: int,

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from lab41_sce.audio import check_rate
+from lab41_sce.audio import check_format
 from lab41_sce.audio.pipe import STDIN, saved_stdin
 from lab41_sce.audio.recording import Recording
 from lab41_sce.command_line import command
@@ -34,6 +34,7 @@ from lab41_sce.separation.output_paths import (
     SPECTROGRAMS,
     check_outputs,
     is_copy,
+    is_voice,
     list_recordings,
 )
 
@@ -113,7 +114,7 @@ def separate_recording(recording: Recording, options: argparse.Namespace, inputs
 
     path = Path(recording.name)
     paths, rate_hz = output_paths(path, options), options.rate or recording.sample_rate_hz
-    check_rate(paths.voices(1)[0], rate_hz)
+    check_format(paths.voices(1)[0], rate_hz, recording.n_channels)
     no_bar = recording.seconds < MIN_BAR_SECONDS or options.jobs != 1  # bars of several processes would overlap
     with tqdm(total=1 + 1e-9, desc=path.name, bar_format=BAR, leave=False, disable=no_bar or None) as bar:
         stream = open_stream(recording, options, people, bar.update)
@@ -140,7 +141,8 @@ def draw_extras(extras: Mapping[str, Path], separation: Any, recording: Recordin
         separation_pictures.draw(extras[SPECTROGRAMS], extras[ACTIVITY], separation, recording, voices)
 
 
-@command("interrupted: finished recordings are kept, no file is incomplete; run the same command to continue")
+@command("interrupted: finished recordings are kept, no file is incomplete; run the same command, without --force, to "
+         "continue")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Separate every file; return 0, or 1 after a sentence about each file that could not be separated."""
     options = parse(arguments)
@@ -174,6 +176,7 @@ def separate_all(options: argparse.Namespace) -> bool:
     if options.channels != SPEAKERS:
         # A mistake is reported once, not for each recording.
         separator = load_separator(options.model, options.runtime, options.call)
+        separator.possible_numbers(options.speakers)
         people = {name: separator.describe_person(recordings) for name, recordings in opened.items()}
     if only:
         return report(separate_file(paths[0], options, inputs, people, only))
@@ -208,7 +211,8 @@ def _without_finished(paths: list[Path], options: argparse.Namespace, n_speakers
         outputs = output_paths(path, options)
         voices = outputs.named([*map(str, range(1, n_speakers + 1)), *filter(None, options.people)])
         others = [*outputs.sounds([]), *outputs.extras.values()]
-        return sum(voice.exists() for voice in voices) >= n_speakers and all(other.exists() for other in others)
+        return (sum(voice.exists() and is_voice(voice) for voice in voices) >= n_speakers
+                and all(other.exists() for other in others))
 
     finished = [*filter(is_finished, paths)]
     if finished:

@@ -64,6 +64,8 @@ def check_choices(options: argparse.Namespace) -> None:
     """
     if "" in options.files:
         raise UserError("an empty name was given for a file; give the path of a recording.")
+    if options.files.count(str(STDIN)) > 1:
+        raise UserError("standard input (-) can be given only once; leave out the second one.")
     options.files = [Path(file) for file in options.files]
     options.people = parse_people(options.enroll)
     if options.stream < 1:
@@ -84,6 +86,8 @@ def check_choices(options: argparse.Namespace) -> None:
         unwanted = "--enroll" if options.enroll else "--speakers"
         raise UserError(f"--channels {SPEAKERS} makes each channel a voice, so {unwanted} has no effect; leave one of "
                         "the two out.")
+    if options.model and options.channels == SPEAKERS:
+        raise UserError(f"--channels {SPEAKERS} needs no model; leave out --model.")
     if options.rest and options.channels == SPEAKERS:
         raise UserError(f"--channels {SPEAKERS} leaves no rest; leave out --rest.")
     if options.rest and REST in options.people:

@@ -107,8 +107,10 @@ def who_speaks_when(result: Result) -> tuple[Figure, str]:
 def confidence(activity: SpeakerActivity) -> str:
     """Describe the confidence of a separation, and its lowest second."""
     whole, by_second = activity.confidence(), activity.confidence_by_second()
-    if math.isnan(whole):
+    if len(activity.powers) == 1:
         return "A single voice has no confidence, because no other voice competes with it."
+    if math.isnan(whole):
+        return "The recording is silent, so there is no confidence."
     least = int(np.nanargmin(by_second))
     return (f"Confidence: {whole:.2f} of 1 for the recording; lowest from {least} to {least + 1} s "
             f"({by_second[least]:.2f}).")

@@ -62,7 +62,9 @@ class Sound:
 
 
 def check_sound(path: str | Path, limits: Limits) -> None:
-    """Check a recording by its size and its header, before anything is decoded.
+    """Check a recording by its size and its header, before it is read into memory.
+
+    If the header of a WebM states no length, the file is decoded, and its samples are counted and not kept.
 
     Raises:
         UserError: the file is no recording, or exceeds a limit. The message contains the name of the file without its
@@ -100,7 +102,7 @@ def open_sound(path: str | Path, limits: Limits) -> Sound:
         recording = Recording.open(path, "mix")
         if recording.seconds > limits.seconds:  # more than its header states
             raise UserError(_too_long(path.name, recording.seconds, limits))
-        return Sound(recording.read(0, recording.n_samples)[0], recording.sample_rate_hz, path.stem,
+        return Sound(recording.read(0, recording.n_samples)[0], recording.sample_rate_hz, path.name,
                      notes=tuple(recording.notes))
     except UserError as error:
         raise UserError(str(error).replace(str(path), path.name)) from None

@@ -30,8 +30,13 @@ class ConfidenceThresholds:
     limit_db: float
     thresholds: dict[str, float]
 
-    def is_low(self, confidence: float, n_speakers: int) -> bool:
-        """Return whether the confidence of a separation into `n_speakers` voices is low; False for NaN."""
+    def is_low(self, confidence: float, n_speakers: int) -> bool | None:
+        """Return whether the confidence of a separation into `n_speakers` voices is low.
+
+        A single voice has no confidence, which is not low. Of several, None for NaN, as of silence.
+        """
+        if n_speakers > 1 and math.isnan(confidence):
+            return None
         known = [threshold for number, threshold in self.thresholds.items() if int(number) <= n_speakers]
         return bool(known) and confidence < known[-1]
 

@@ -74,14 +74,18 @@ class OutputPaths:
         return [*self.sounds(names), *self.extras.values()]
 
     def leftovers(self, names: Sequence[str]) -> list[Path]:
-        """List existing files that an earlier call wrote for this recording and that this call does not replace.
+        """List existing files that an earlier call may have written for this recording and that this one leaves.
+
+        Files of voices count only with the comment of their header. Others, such as the JSON file, may be those of
+        another program.
 
         Args:
             names: of the voices that this call writes.
         """
         unwanted = [self.folder / f"{self.recording.stem}{ending}" for ending in EXTRAS if ending not in self.wanted]
         # Unlike Path.exists, os.path.exists accepts names that are too long for the system.
-        candidates = [*filter(os.path.exists, [*self.voices(MAX_VOICES), *self._named_before(), *unwanted])]
+        voices = [path for path in filter(os.path.exists, self.voices(MAX_VOICES)) if is_voice(path)]
+        candidates = [*voices, *self._named_before(), *filter(os.path.exists, unwanted)]
         return [path for path in dict.fromkeys(candidates) if path not in self.sounds(names)]
 
     def _named_before(self) -> list[Path]:
@@ -101,7 +105,8 @@ def list_recordings(paths: Sequence[Path]) -> list[Path]:
         paths: files and folders.
 
     Returns:
-        Files, in the order of `paths`, those of a folder sorted by name. A warning counts the files that are left out.
+        Files, in the order of `paths`, each once, those of a folder sorted by name. A warning counts the files that are
+        left out.
 
     Raises:
         UserError: a folder contains no recording or cannot be listed.
@@ -117,7 +122,10 @@ def list_recordings(paths: Sequence[Path]) -> list[Path]:
     if voices:
         logger.warning("left out are %d voices of the other recordings, such as %s; give a voice alone to separate "
                        "it.", len(voices), voices[0])
-    return recordings
+    different: dict[str, Path] = {}
+    for path in recordings:
+        different.setdefault(os.path.abspath(path), path)
+    return [*different.values()]
 
 
 def _begins_with_one(stem: str, stems: Collection[str]) -> bool:
@@ -180,7 +188,9 @@ def check_outputs(inputs: Collection[Path], outputs: Collection[Path], replace: 
         if place in input_places:
             raise UserError(f"{output} is one of the given recordings, and a voice would replace it; "
                             "choose another --out-dir.")
-        if output.is_dir() or (output.exists() and not replace):
+        if output.is_dir():
+            raise UserError(f"{output} is a folder; rename it, or choose another --out-dir.")
+        if output.exists() and not replace:
             raise UserError(f"{output} exists already; add --force to replace it, or choose another --out-dir.")
 
 

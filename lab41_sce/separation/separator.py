@@ -173,7 +173,7 @@ class Separator:
                 measured threshold for counting or for finding a speaker, or this process is a fork.
         """
         self._refuse_forks()
-        possible_numbers = self._possible_numbers(n_speakers)
+        possible_numbers = self.possible_numbers(n_speakers)
         if enroll:
             self._require_verification()
         people = describe_people(enroll or {}, recording.sample_rate_hz, self.describe_person)
@@ -244,8 +244,15 @@ class Separator:
             raise UserError("a Separator cannot be used in a fork of the process that loaded it; start the processes "
                             'with multiprocessing.get_context("spawn"), or use threads.')
 
-    def _possible_numbers(self, n_speakers: Any) -> int | tuple[int, int]:
-        """Return the number of speakers, or the smallest and the largest to count between; raise UserError."""
+    def possible_numbers(self, n_speakers: Any) -> int | tuple[int, int]:
+        """Return the number of speakers, or the smallest and the largest to count between.
+
+        Args:
+            n_speakers: as in `separate`.
+
+        Raises:
+            UserError: the number or the range is not possible, or this model cannot count.
+        """
         if _is_number(n_speakers) and 1 <= n_speakers <= MAX_SPEAKERS:
             return int(n_speakers)
         if getattr(self.model, "cluster_variance", None) is None and self.counting is None:

@@ -31,21 +31,28 @@ class SpeakerCount:
             of a count by probabilities.
         threshold: the model's `cluster_variance`; None of a count by probabilities.
         probabilities: of each number that was possible; None of a count by the threshold, and of silence.
+        fewest: smallest number that was possible.
+        silent: whether there was nothing to count by.
     """
 
     n_speakers: int
     cluster_variances: tuple[float, ...] = ()
     threshold: float | None = None
     probabilities: dict[int, float] | None = None
+    fewest: int = 1
+    silent: bool = False
 
     def __str__(self) -> str:
         """Explain the number in a sentence."""
+        if self.silent:
+            voices = "one voice is" if self.n_speakers == 1 else f"{self.n_speakers} silent voices are"
+            return f"the recording is silent: {voices} returned"
         people = "1 person talks" if self.n_speakers == 1 else f"{self.n_speakers} people talk"
         if self.probabilities:
             sentence, other = f"{people} (probability {self.probabilities[self.n_speakers]:.0%}", self.alternative
             return f"{sentence}, unsure: {other} has {self.probabilities[other]:.0%})" if other else f"{sentence})"
         if not self.cluster_variances:
-            return "the recording is silent: one voice is returned"
+            return f"{people} (no other number was possible)"
         variances = ", ".join(f"{variance:.2f} with {n} {'cluster' if n == 1 else 'clusters'}"
                               for n, variance in enumerate(self.cluster_variances, start=1))
         sentence = f"{people} (cluster variance {variances}; threshold {self.threshold:g})"
@@ -64,10 +71,10 @@ class SpeakerCount:
             others = {n: share for n, share in self.probabilities.items() if n != self.n_speakers}
             unsure = self.probabilities[self.n_speakers] < SURE
             return max(others, key=lambda n: others[n]) if unsure and others else None
-        if self.threshold is None:  # silence
+        if self.silent or self.threshold is None:
             return None
         most = len(self.cluster_variances) + 1
-        numbers = {smallest_fit(self.cluster_variances, self.threshold * factor, most)
+        numbers = {smallest_fit(self.cluster_variances, self.threshold * factor, most, self.fewest)
                    for factor in (1 - UNCERTAIN_SHARE, 1 + UNCERTAIN_SHARE)}
         return next(iter(numbers - {self.n_speakers}), None)
 
@@ -105,13 +112,13 @@ def count_speakers(embeddings: np.ndarray, threshold: float, fewest: int = 1,
         most: largest number that is counted.
     """
     if not len(embeddings):
-        return SpeakerCount(fewest, (), threshold)
+        return SpeakerCount(fewest, (), threshold, fewest=fewest, silent=True)
     embeddings = embeddings[:: -(-len(embeddings) // MAX_EMBEDDINGS)]
     equal_weights = np.ones(len(embeddings), np.float32)
     cluster_variances = tuple(mean_squared_distance(embeddings, fit_centroids(embeddings, equal_weights, n))
                               for n in range(1, most))
     number = smallest_fit(cluster_variances, threshold, most, fewest)
-    return SpeakerCount(number, cluster_variances, threshold)
+    return SpeakerCount(number, cluster_variances, threshold, fewest=fewest)
 
 
 def estimate_count(active: ActiveBins, classifier: CountClassifier, fewest: int, most: int) -> SpeakerCount:
@@ -127,7 +134,7 @@ def estimate_count(active: ActiveBins, classifier: CountClassifier, fewest: int,
         The most probable number. The probabilities of the numbers from `fewest` to `most` sum to one.
     """
     if not len(active.frames):
-        return SpeakerCount(fewest)
+        return SpeakerCount(fewest, fewest=fewest, silent=True)
     probabilities = classifier.probabilities(count_features(active), fewest, most)
     number = max(probabilities, key=lambda number: probabilities[number])
-    return SpeakerCount(number, probabilities=probabilities)
+    return SpeakerCount(number, probabilities=probabilities, fewest=fewest)

@@ -21,8 +21,8 @@ def verdict(separation: Separation, advice: str) -> str:
     warning = f"these voices may each hold parts of the {other}" if separation.low_confidence else ""
     if count is None:
         return warning and f"{warning}: listen to them."
-    if not count.probabilities and not count.cluster_variances:
-        return "the recording is silent: one voice is returned."
+    if count.silent:
+        return f"{count}."
     people = "1 person" if separation.n_speakers == 1 else f"{separation.n_speakers} people"
     if count.alternative:
         unsure = (f"{people}, unsure ({count.alternative} is {_likelihood(count, count.alternative)}): listen, or "

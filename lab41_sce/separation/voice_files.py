@@ -139,10 +139,10 @@ def summarise(separation: Separation, first_voice: Path, peak: float, leftovers:
         else:
             subject = "the first voice is" if person.present else "none of the voices is"
             sentences.append(f"{subject} that of the enrolled person ({person.evidence})")
-    if peak > 1:
+    if round(peak, 2) > 1:
         clipped = ("the file is clipped; give a WAV file to avoid clipping" if first_voice.suffix == ".flac"
                    else "players may clip it")
         sentences.append(f"a voice has a peak of {peak:.2f} times full scale: {clipped}")
     if leftovers:
-        sentences.append(f"these files are from an earlier call: {', '.join(map(str, leftovers))}")
+        sentences.append(f"these files may be from an earlier call: {', '.join(map(str, leftovers))}")
     return sentences

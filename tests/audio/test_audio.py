@@ -178,6 +178,14 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
+def test_flac_has_high_rates_in_tens_of_hertz(tmp_path):
+    for rate_hz in (65535, 88200):
+        audio.write(tmp_path / "voice.flac", tone(8000), rate_hz)
+        assert soundfile.info(tmp_path / "voice.flac").samplerate == rate_hz
+    with pytest.raises(UserError, match="voice.flac cannot have a sample rate of 88201 Hz.*above 65535 multiples of"):
+        audio.write(tmp_path / "voice.flac", tone(8000), 88201)
+
+
 def test_inputs_at_which_encoders_would_crash(tmp_path):
     """libvorbis crashes at 768 kHz, LAME at very large samples, which the voices of a damaged file can have."""
     with pytest.raises(UserError, match="loud.ogg cannot have a sample rate of 768000 Hz.*OGG: at most 200000 Hz"), \

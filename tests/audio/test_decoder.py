@@ -1,8 +1,11 @@
 """Every format is decoded exactly, wherever reading begins; files that are cut, joined or mislabelled are noticed."""
 
 import io
+import os
 import struct
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -188,3 +191,25 @@ def test_samples_that_are_refused_later_raise_no_warning_of_numpy(sample, tmp_pa
         recording = Recording.open(tmp_path / "huge.wav", "mix")
         with pytest.raises(UserError, match="NaN, infinite or beyond"):
             recording.read(0, 8000)
+
+
+def test_a_flac_that_states_no_length_is_refused_by_its_header(tmp_path):
+    """As of a stream: the header has 0 samples."""
+    path = tmp_path / "stream.flac"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 8000), 8000)
+    header = bytearray(path.read_bytes())
+    header[21] &= 0xF0
+    header[22:26] = bytes(4)
+    path.write_bytes(header)
+    for whole in (True, False):
+        with pytest.raises(UserError, match="stream.flac does not state its length"):
+            audio.Decoder(path, whole=whole)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_not_utf_8_is_reported_as_such(tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path / "caf") + b"\xe9.wav"))
+    soundfile.write(tmp_path / "plain.wav", np.zeros(8000), 8000)
+    (tmp_path / "plain.wav").rename(path)
+    with pytest.raises(UserError, match="is not valid UTF-8, so the file cannot be opened; rename it"):
+        audio.Decoder(path)

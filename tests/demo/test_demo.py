@@ -73,7 +73,7 @@ def test_recordings_have_limits_and_messages_contain_no_folder(tmp_path):
     file = tmp_path / "talk.wav"
     soundfile.write(file, 0.1 * np.ones((16000, 2)), 8000)
     sound = sounds.open_sound(file, Limits())
-    assert (sound.signal.shape, sound.sample_rate_hz, sound.seconds, sound.name) == ((16000,), 8000, 2, "talk")
+    assert (sound.signal.shape, sound.sample_rate_hz, sound.seconds, sound.name) == ((16000,), 8000, 2, "talk.wav")
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF and so on")
     for path, limits, words in ((file, Limits(megabytes=0.01), "0.1 MB"),
@@ -230,6 +230,8 @@ def test_one_voice_has_captions_too(systems):
 
 def test_silence_can_be_shown(systems):
     silent = separate_sound(Sound(np.zeros(20000, np.float32), 10000, "silence"), Choices(systems.names[0], 2), systems)
+    assert "The recording is silent, so there is no confidence." in drawing.who_speaks_when(silent)[1]
+    assert "clear" not in markup.verdict(silent)
     assert silent.projection is None and "never" in drawing.who_speaks_when(silent)[1]
     assert "no bin is active" in drawing.masks(silent)[1]
     assert "described below" in markup.pictures(silent)

@@ -30,6 +30,7 @@ def test_the_voices_of_people_who_are_present_come_first_and_have_their_names():
 
 @pytest.mark.parametrize(("names", "wrong"), [
     (["a/b"], "contains '/'"), (["a\\b"], "contains"), ([".Ann"], "begins with a point"), (["2"], "is a number"),
+    (["voice_2"], "is what voices without a name have in RTTM"), (["Voice 12"], "is what voices without a name have"),
     (["Ann\n"], "cannot be printed"), ([" "], "is empty"), (["x" * (MAX_NAME_BYTES + 1)], "more than 60 bytes"),
     (["Ann", "ann"], "would give the same file"), (["Ann B", "Ann_B"], "would give the same file"),
     (["\u00c4nne", "A\u0308nne"], "would give the same file")])
@@ -39,4 +40,4 @@ def test_names_that_cannot_be_names_of_files_are_refused(names, wrong):
 
 
 def test_other_names_are_possible():
-    check_names(["Ann", "Bob Smith", "Ann-2", "Zo\u00eb", "\u674e"])
+    check_names(["Ann", "Bob Smith", "Ann-2", "voice", "voice 2b", "Zo\u00eb", "\u674e"])

@@ -61,6 +61,14 @@ def test_a_range_limits_the_threshold():
         assert count_speakers(clusters(2), 0.3, *limits).n_speakers == number
     assert count_speakers(clusters(3), 0.3, 1, 2).n_speakers == 2
     assert count_speakers(np.zeros((0, 20), np.float32), 0.3, 2, 4).n_speakers == 2
+    assert str(count_speakers(clusters(2), 0.3, 1, 1)) == "1 person talks (no other number was possible)"
+
+
+def test_an_alternative_is_within_the_range():
+    variances = 0.28, 0.1  # with 8 % less, the threshold would fit two clusters; with 8 % more, one
+    assert SpeakerCount(1, variances, 0.29).alternative == 2
+    assert SpeakerCount(2, variances, 0.27).alternative == 1
+    assert SpeakerCount(2, variances, 0.27, fewest=2).alternative is None
 
 
 def active_bins(embeddings):

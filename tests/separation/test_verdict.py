@@ -49,5 +49,6 @@ def test_a_given_number_is_only_described_with_a_warning(n_speakers, low, expect
 
 
 def test_silence_is_described():
-    line = verdict(separation(SpeakerCount(1), 1, False), "choose {}")
-    assert line == "the recording is silent: one voice is returned."
+    for number, voices in ((1, "one voice is"), (3, "3 silent voices are")):
+        line = verdict(separation(SpeakerCount(number, silent=True), number, None), "choose {}")
+        assert line == f"the recording is silent: {voices} returned."
