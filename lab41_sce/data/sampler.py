@@ -113,8 +113,11 @@ class TrainingMixtures:
         speaker_ids = np.empty((batch_size, self.n_speakers), np.int32)
         excerpts: list[list[tuple[str, int]]] = []  # of each row: utterance and first sample
         for row in range(batch_size):
-            speaker_ids[row] = self._draw_speakers(rng)
+            if settings.same_sex is None:  # in this order since the first version
+                speaker_ids[row] = self._draw_speakers(rng)
             count = usual_count if easy else self._draw_count(rng)
+            if settings.same_sex is not None:  # a condition on those who speak
+                speaker_ids[row] = self._draw_speakers(rng, count)
             excerpts.append([pool.draw(rng, number, self.length) for number in speaker_ids[row, :count].tolist()])
         levels_db = settings.level_range_db * (rng.random(speaker_ids.shape) - 0.5)
         batch["speaker_ids"][:] = speaker_ids[self.rows]
@@ -176,14 +179,19 @@ class TrainingMixtures:
         counts, shares = zip(*sorted(self.speaker_shares.items()))
         return rng.choice(counts, p=np.array(shares) / sum(shares)) if len(counts) > 1 else counts[0]
 
-    def _draw_speakers(self, rng: np.random.Generator) -> np.ndarray:
-        """Draw S different speakers: any, or of one sex with the probability `same_sex` and of both sexes otherwise."""
+    def _draw_speakers(self, rng: np.random.Generator, count: int = 1) -> np.ndarray:
+        """Draw S different speakers: any, or of one sex with the probability `same_sex` and of both sexes otherwise.
+
+        Args:
+            rng: source of the random numbers.
+            count: the first `count` speakers speak, and have one sex or both; a single speaker has one sex.
+        """
         same_sex = self.settings.same_sex
         one_sex = same_sex is not None and rng.random() < same_sex
         crowd = [*self._one_sex.values()][rng.integers(len(self._one_sex))] if one_sex else self._everyone
         while True:
             drawn = rng.choice(crowd, self.n_speakers, replace=False)
-            if same_sex is None or one_sex or len(set(self._sexes[drawn])) > 1:
+            if same_sex is None or one_sex or count == 1 or len(set(self._sexes[drawn[:count]])) > 1:
                 return drawn
 
     def dataset(self, start: int = 0) -> Any:

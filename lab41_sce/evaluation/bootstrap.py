@@ -17,8 +17,9 @@ def summarise(scores: pd.DataFrame, seed: int = 0, n_resamples: int = 2000,
     """Average scores over mixtures, with 95 % percentile bootstrap intervals (Efron 1979).
 
     By default mixtures are resampled. The interval then covers other mixtures of the same speakers. With `mixtures`,
-    speakers are resampled instead, women and men separately, and the interval covers other speakers. A mixture then
-    counts as often as the product of how often each of its speakers was drawn ("pigeonhole bootstrap", Owen 2007).
+    the speakers of each split are resampled instead, women and men separately, and the interval covers other speakers.
+    A mixture then counts as often as the product of how often each of its speakers was drawn ("pigeonhole bootstrap",
+    Owen 2007).
 
     Kinds are merged over the order of their speakers: MF counts as FM. The kind "All" is the mean over ordered kinds,
     so the weight of a merged kind is its number of orderings: (FF + MM + 2 FM) / 4 for two speakers, for any number of
@@ -30,7 +31,8 @@ def summarise(scores: pd.DataFrame, seed: int = 0, n_resamples: int = 2000,
         scores: table of `score_mixtures`, rows in any order; NaN scores are left out.
         seed: seed of the resamples, at least 0.
         n_resamples: number of bootstrap resamples.
-        mixtures: evaluation set of these mixtures, to resample speakers; None resamples mixtures.
+        mixtures: evaluation set of these mixtures with the columns `mixture`, `split`, `kind`, `speaker_1` and so on,
+            to resample speakers; None resamples mixtures.
 
     Returns:
         A table with the columns system, split, kind, metric, mean, low, high (dB; NaN without an interval) and n
@@ -45,7 +47,10 @@ def summarise(scores: pd.DataFrame, seed: int = 0, n_resamples: int = 2000,
     if (repeated := scores.duplicated([*keys, "mixture", "kind"])).any():
         raise ValueError(f"each score must be given once, got this one again:\n{scores[repeated].iloc[0]}")
     scores["kind"] = ["".join(sorted(kind)) for kind in scores["kind"]]
-    counts = None if mixtures is None else draw_mixture_counts(mixtures, seed, n_resamples)
+    counts = None
+    if mixtures is not None:  # the speakers of a split do not depend on those of another
+        counts = pd.concat([draw_mixture_counts(of_split, seed, n_resamples)
+                            for _, of_split in mixtures.groupby("split", sort=False)], axis=1)
     rows = []
     for (system, split, metric), group in scores.groupby(keys):
         table = {}

@@ -80,8 +80,8 @@ def _known_speakers(place: Path, utterances: pd.DataFrame | None) -> set[str]:
     splits = splits_of_model(place)
     if splits is None:
         return set()
-    if utterances is not None and is_embedded_corpus(splits) != is_embedded_corpus(utterances):
-        return set()  # equal ids are different people
+    if utterances is not None:
+        splits = of_same_corpora(splits, utterances)
     trained = set(splits.loc[splits["split"] == "train", "utterance"])
     if utterances is not None and (others := trained - set(utterances["utterance"])):
         logger.warning("The model at %s was trained on %d utterances that are not in the training split here: "
@@ -114,6 +114,11 @@ def _read_splits(path: Path) -> pd.DataFrame:
                         f"({reason(error)}); restore the file from a copy.") from None
 
 
-def is_embedded_corpus(utterances: pd.DataFrame) -> bool:
-    """Return whether utterances are from the embedded corpus; its speaker ids are other people in LibriSpeech."""
-    return set(utterances["subset"]) == {EMBEDDED_SUBSET}
+def of_same_corpora(splits: pd.DataFrame, utterances: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the splits.csv of an earlier run whose speakers can be those of the utterances of this run."""
+    return splits[is_embedded(splits).isin(is_embedded(utterances).unique())]
+
+
+def is_embedded(utterances: pd.DataFrame) -> pd.Series:
+    """Return which utterances are from the embedded corpus; its speaker ids are other people in LibriSpeech."""
+    return utterances["subset"] == EMBEDDED_SUBSET

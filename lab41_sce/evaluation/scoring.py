@@ -32,12 +32,16 @@ def trained_system(model: SeparationModel) -> System:
 
 
 def oracle_centroid_system(model: EmbeddingModel) -> System:
-    """Return the system that assigns the embeddings of a model to the nearest centroid of the true sources."""
+    """Return the system that assigns the embeddings of a model to the nearest centroid of the true sources.
+
+    Its masks become complex, if the model has a network for this, as those of k-means do.
+    """
 
     def masks(mixture: Mixture) -> np.ndarray:
         levels = np.abs(model.front_end.spectrogram(np.stack([mixture.signal, *mixture.sources])))
         embeddings = embed(model, mixture.signal)
-        return oracle_centroid_masks(embeddings, levels[0], levels[1:], model.range_db, model.soft_scale)
+        found = oracle_centroid_masks(embeddings, levels[0], levels[1:], model.range_db, model.soft_scale)
+        return model.final_masks(model.front_end.spectrogram(mixture.signal), found)
 
     return masks
 

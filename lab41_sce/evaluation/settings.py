@@ -24,7 +24,7 @@ class ValidationSettings:
 class EvaluationSettings:
     """Mixtures on which the best model of each system is scored at the end."""
 
-    splits: list[str] = setting(["unseen", "in-set"], "Splits to score on", choices=SPLITS)
+    splits: list[str] = setting(["unseen", "in-set"], "Splits to score on", choices=SPLITS, distinct=True)
     per_kind: int = setting(40, "Number of mixtures of each kind (FF, FM, MF, MM) and split", at_least=1)
     seconds: float = setting(3.84, "Length of a mixture; the default is 150 hops", unit="seconds", at_least=0.01)
     seed: int = setting(0, "Seed of the draw of the mixtures, also of those of validation", at_least=0)

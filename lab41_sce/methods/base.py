@@ -72,6 +72,10 @@ class Method(keras.Model):
         self.model = model
         self.built = True  # its parts are built
 
+    def trained_part(self, model: Any) -> Any:
+        """Return the part of a model of this kind that the method trains, or None if the model lacks it."""
+        return model
+
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Tensor = None, sample_weight: Any = None,
                      training: bool = True) -> Tensor:
         """Return the loss that `call` computed (for `keras.Model.fit`)."""

@@ -20,6 +20,7 @@ from keras import ops
 from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Batch, Method, Setup, bin_weights, ideal_assignment, mean_vectors
 from lab41_sce.models import Tensor
+from lab41_sce.models.all_reduce import all_reduce_mean
 from lab41_sce.models.complex_masks import ACTIVE_FRACTION, COMPRESSION
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.frequency_response import respond
@@ -77,6 +78,10 @@ class ComplexMasks(Method):
         super().__init__(model, **kwargs)
         self.kmeans_iterations, self.max_snr_db = kmeans_iterations, max_snr_db
 
+    def trained_part(self, model: Any) -> Any:
+        """Return the second network of a model: the embeddings are those of the embedder."""
+        return model.mask_network
+
     def call(self, batch: Batch, training: bool = False) -> Tensor:
         """Compute the loss of a batch (see `base.Method`), a scalar."""
         front_end, length = self.model.front_end, batch["sources"].shape[-1]
@@ -97,7 +102,7 @@ class ComplexMasks(Method):
                                mask_real * imaginary + mask_imaginary * real, length)
         targets = to_signals(front_end, source_real, source_imaginary, length)
         ratios = limited_snr_db(targets, estimates, self.max_snr_db, front_end.pre_emphasis)
-        return -ops.sum(present * ratios) / ops.maximum(ops.sum(present), 1.0)
+        return -ops.sum(present * ratios) / ops.maximum(all_reduce_mean(ops.sum(present)), 1e-12)
 
     def soft_masks(self, mixture: Tensor, sources: Tensor, present: Tensor) -> Tensor:
         """Compute the soft masks of the embedding model, in the order of the sources.

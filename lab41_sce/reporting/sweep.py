@@ -33,8 +33,8 @@ def read_settings(run: Path) -> dict[str, Any]:
 def differing_settings(configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Select the settings in which runs differ.
 
-    If the method or the corpus differs, only its name is kept, because its other settings follow from the name. Of
-    several settings with the same values in every run, such as `seed` and `method.build.seed`, the shortest is kept.
+    If the method or the corpus differs, those of its other settings are left out that follow from its name. So are
+    settings that follow a general one, such as `method.build.seed`, which has the value of `seed` in every run.
 
     Args:
         configs: settings of each run, as `read_settings` returns them.
@@ -47,13 +47,17 @@ def differing_settings(configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]
     differing = {name: by_run for name, by_run in values.items() if any(value != by_run[0] for value in by_run)}
     for group in ("method", "corpus"):
         if f"{group}.name" in differing:
-            differing = {name: by_run for name, by_run in differing.items()
-                         if name == f"{group}.name" or not name.startswith(f"{group}.")}
-    kept: dict[str, list] = {}
-    for name in sorted(differing, key=lambda name: name.count(".")):  # `seed` before `method.build.seed`
-        if differing[name] not in kept.values():
-            kept[name] = differing[name]
+            differing = {name: by_run for name, by_run in differing.items() if name == f"{group}.name"
+                         or not name.startswith(f"{group}.") or not _follows(by_run, differing[f"{group}.name"])}
+    kept = {name: by_run for name, by_run in differing.items()
+            if "." not in name or by_run != differing.get(name.rpartition(".")[2])}
+    kept = dict(sorted(kept.items(), key=lambda item: item[0].count(".")))
     return [{name: by_run[number] for name, by_run in kept.items()} for number in range(len(configs))]
+
+
+def _follows(values: list, names: list) -> bool:
+    """Return whether the value of a setting is the same in all runs with the same name."""
+    return len({(str(name), str(value)) for name, value in zip(names, values, strict=True)}) == len({*map(str, names)})
 
 
 def collect(folder: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -136,6 +140,8 @@ def over_seeds(folder: Path, scores: pd.DataFrame) -> pd.DataFrame | None:
         return None
     mixtures = {run: file_checksum(folder / run / "evaluation.csv") or run for run in scores["run"].unique()}
     keys = [*(name for name in settings if name != "seed"), "system", "split", "kind", "metric"]
+    scores = scores.assign(**{name: scores[name].map(lambda value: str(value) if isinstance(value, list) else value)
+                              for name in keys})
     grouped = scores.assign(mixtures=scores["run"].map(mixtures)).groupby([*keys, "mixtures"], sort=False, dropna=False)
     table = grouped.agg(runs=("run", ", ".join), mean=("mean", "mean"), deviation=("mean", "std"),
                         seeds=("seed", "nunique")).reset_index().drop(columns="mixtures")

@@ -28,7 +28,7 @@ from lab41_sce.data.mixture import Mixture
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.folder_layout import Layout
 from lab41_sce.evaluation.mixture_files import MAX_DIFFERENCE_SECONDS
-from lab41_sce.evaluation.saved_model import is_embedded_corpus, speakers_of_training, splits_of_model
+from lab41_sce.evaluation.saved_model import is_embedded, speakers_of_training, splits_of_model
 from lab41_sce.evaluation.scoring import apply_masks
 from lab41_sce.methods.base import Setup
 from lab41_sce.methods.waveform import WaveformSystem, load_function
@@ -97,9 +97,9 @@ def _model(name: str, path: Path, benchmark: BenchmarkSet) -> BenchmarkSystem:
     """Return the system of a trained model."""
     separator, checksum = Separator.load(path), file_checksum(model_file(path))
     splits = splits_of_model(path)
-    if splits is not None and benchmark.corpus and is_embedded_corpus(splits) == (benchmark.corpus == "embedded"):
+    if splits is not None and benchmark.corpus:
         speakers = {id_in_corpus(speaker) for mixture in benchmark.mixtures for speaker in mixture.speakers}
-        if known := speakers & speakers_of_training(splits):
+        if known := speakers & speakers_of_training(splits[is_embedded(splits) == (benchmark.corpus == "embedded")]):
             raise UserError(f"the model at {path} was trained or selected with speaker {min(known)} of this set; score "
                             "it on a set of other speakers.")
 

@@ -27,6 +27,7 @@ from lab41_sce.evaluation.perceptual import check_metrics
 from lab41_sce.evaluation.validation import validate
 from lab41_sce.methods.base import Setup
 from lab41_sce.runs.config_schema import Settings
+from lab41_sce.runs.earlier_models import check_earlier_models
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,19 @@ class Prepared:
         return self.noise.files if settings.training_snr_db is not None and "folder" in settings.kinds else None
 
     def held_out_batches(self) -> list[dict[str, np.ndarray]]:
-        """Draw batches of held-out utterances of the trained speakers; none where too few speakers have some."""
+        """Draw batches of held-out utterances of the trained speakers, as hard as those after the curriculum.
+
+        There are none where too few speakers, or too few of one sex, have held-out utterances.
+        """
         held_out = self.utterances[self.utterances["split"] == "train-validation"]
         if held_out["speaker"].nunique() < max(self.settings.mixtures.shares):
             return []
-        return [self.mixtures("train-validation").batch(i) for i in range(self.settings.validation.batches)]
+        try:
+            mixtures = self.mixtures("train-validation")
+        except UserError:  # of `same_sex`: these speakers are fewer than those of the training
+            return []
+        first = self.settings.mixtures.curriculum_batches
+        return [mixtures.batch(first + number) for number in range(self.settings.validation.batches)]
 
     def validate(self, model: Any) -> dict[str, float]:
         """Separate the validation mixtures with a model: mean SI-SDR improvement in dB, of all and by kind."""
@@ -203,8 +212,10 @@ def prepare(config: DictConfig, settings: Settings, recorded: pd.DataFrame, fold
         folder: of the run.
 
     Raises:
-        UserError: the speech does not suffice for the mixtures or the noise.
+        UserError: the speech does not suffice for the mixtures or the noise, or a trained model with which the training
+            begins knows an unseen speaker.
     """
+    check_earlier_models(config, recorded)
     front_end, network = instantiate(config.front_end), instantiate(config.network)
     utterances = splits.perturb_speed(recorded, settings.mixtures.speeds)
     speech = Speech(utterances, front_end.sample_rate_hz, settings.mixtures.in_memory)

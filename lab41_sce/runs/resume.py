@@ -21,7 +21,8 @@ MAX_NAMES = 10  # of settings in a message
 def check_same_settings(config: DictConfig, folder: Path) -> None:
     """Raise UserError unless the run in a folder began with the settings of a configuration.
 
-    Settings with `free_on_resume` (limits, locations, evaluation) may differ, and systems may be added.
+    Settings with `free_on_resume` (limits, locations, evaluation) may differ, and systems may be added. But
+    `evaluation.seed` also draws the validation mixtures, which choose the best model.
 
     Args:
         config: the composed configuration.
@@ -53,7 +54,8 @@ def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
     free = tuple(f"{name}." for name in setting_names("free_on_resume"))
     every = flatten(dict(values))
     flat = {name: value for name, value in every.items()
-            if value != {} and not f"{_declared(name)}.".startswith(free) and not name.endswith(FREE_ENDINGS)}
+            if value != {} and not name.endswith(FREE_ENDINGS)
+            and (name == "evaluation.seed" or not f"{_declared(name)}.".startswith(free))}
     if every.get("rooms.file") is not None:
         flat["rooms.file"] = "a bank"  # its place may differ
     decisive = {"noise.": "noise.training_snr_db", "rooms.": "rooms.file"}

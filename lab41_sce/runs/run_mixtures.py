@@ -62,6 +62,8 @@ def training_batches(run: str | Path, n_batches: int) -> TrainingBatches:
     noise, (low, high) = None, settings.noise.training_snr_db or (0.0, 0.0)
     if settings.noise.training_snr_db is not None:
         noise = Noise(speech, utterances, settings.noise.kinds, settings.noise.folder, settings.corpus.check)
+        if "folder" in settings.noise.kinds and (folder / recorded_speech.NOISE).exists():
+            recorded_speech.require_same_noise(noise.files, folder / recorded_speech.NOISE)
     rooms = load_rooms(settings)
     if rooms and (folder / recorded_speech.ROOMS).exists():
         recorded_speech.require_same_rooms(rooms.files, folder / recorded_speech.ROOMS)
@@ -135,8 +137,9 @@ def load_evaluation_speech(run: Path, settings: Settings, mixtures: pd.DataFrame
     speech = Speech(needed, int(mixtures["sample_rate_hz"].iloc[0]), settings.mixtures.in_memory)
     if not has_noise:
         return speech, None
-    noise = Noise(speech, needed, settings.noise.kinds, settings.noise.folder)
-    noise_files = {*mixtures["noise_files"].dropna()} if "noise_files" in mixtures else set()
+    noise = Noise(speech, needed, settings.noise.kinds, settings.noise.folder, settings.corpus.check)
+    recorded = mixtures["noise_files"].dropna() if "noise_files" in mixtures else pd.Series(dtype=str)
+    noise_files = {*recorded.str.removesuffix(".0")}  # earlier versions wrote 1234.0
     if noise_files - {str(noise.fingerprint)}:
         raise UserError(f"the noise of {run} was drawn from other files than those in its noise.folder now; restore "
                         "these files.")

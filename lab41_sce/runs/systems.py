@@ -34,16 +34,13 @@ def build_systems(config: DictConfig, setup: Setup) -> Systems:
         UserError: a setting is not possible, or a saved model is missing or has another network.
     """
     systems: Systems = {}
-    shares = config.mixtures.speaker_shares or [setup.n_speakers]
     configured = configured_systems(config)
     for name, system in configured.items():
         systems[name] = _build(system, setup, config.seed)
         if name == config.method.name:
             _take_weights(systems[name], name, config.training.initial_model)
-        of_one_number = isinstance(systems[name], Method) and hasattr(systems[name].model, "n_speakers")
-        if of_one_number and max(shares) != systems[name].model.n_speakers:
-            raise UserError(f"{name} learns from mixtures of up to {systems[name].model.n_speakers} speakers, not "
-                            f"{max(shares)}; change mixtures.speaker_shares.")
+        if isinstance(systems[name], Method):
+            _check_number_of_speakers(systems[name], name, config, setup)
     for name, system in configured.items():
         path = str(system.build.get("path", ""))
         if path.startswith("systems/") and not isinstance(systems.get(path.removeprefix("systems/")), Method):
@@ -63,7 +60,17 @@ def build_method(config: DictConfig, setup: Setup) -> Method:
     if not isinstance(method, Method):
         raise UserError(f"method={config.method.name} does not learn; choose another, such as method=sce.")
     _take_weights(method, config.method.name, config.training.initial_model)
+    _check_number_of_speakers(method, config.method.name, config, setup)
     return method
+
+
+def _check_number_of_speakers(method: Method, name: str, config: DictConfig, setup: Setup) -> None:
+    """Raise UserError if a model with an output for each speaker is to learn from mixtures of another number."""
+    n_outputs = getattr(method.model, "n_speakers", None)
+    most = max(config.mixtures.speaker_shares or [setup.n_speakers])
+    if n_outputs is not None and most != n_outputs:
+        raise UserError(f"{name} learns from mixtures of up to {n_outputs} speakers, not {most}; change "
+                        "mixtures.speaker_shares.")
 
 
 def _build(system: DictConfig, setup: Setup, seed: int) -> Any:
@@ -76,14 +83,15 @@ def _build(system: DictConfig, setup: Setup, seed: int) -> Any:
 
 
 def _take_weights(system: Any, name: str, path: str | None) -> None:
-    """Copy the weights of a trained model into the model of a method, unless `path` is None."""
+    """Copy the weights of a trained model into the part of a method's model that it trains, unless `path` is None."""
     if path is None:
         return
     if not isinstance(system, Method):
         raise UserError(f"training.initial_model is given, but method={name} does not learn; leave it out.")
     trained = load_model(MODEL if path == "pretrained" else path)
-    ours, theirs = ([weight.shape for weight in model.weights] for model in (system.model, trained))
-    if type(trained) is not type(system.model) or ours != theirs:
+    is_alike = type(trained) is type(system.model)
+    ours, theirs = system.trained_part(system.model), system.trained_part(trained) if is_alike else None
+    if theirs is None or [weight.shape for weight in ours.weights] != [weight.shape for weight in theirs.weights]:
         raise UserError(f"the model at training.initial_model={path} is another network than that of method={name}; "
                         "set method, network, embedding_size and front_end as in the run that trained it.")
-    system.model.set_weights(trained.get_weights())
+    ours.set_weights(theirs.get_weights())

@@ -19,11 +19,12 @@ def refuse_settings_without_effect(values: dict[str, Any]) -> None:
     """
     noise, corpus = values["noise"], values["corpus"]
     has_noise = noise["training_snr_db"] is not None or bool(noise["evaluation_snr_db"])
+    divided = [corpus, *(() if values["splits"]["added_train_only"] else corpus["added"].values())]
     rules = [
         ("noise", "kinds", NoiseSettings, has_noise, "noise; set noise.training_snr_db or noise.evaluation_snr_db"),
         *(("rooms", name, RoomSettings, values["rooms"]["file"] is not None, "a bank of rooms; set rooms.file")
           for name in ("share", "early_seconds")),
-        ("splits", "unseen_fraction", SplitSettings, not corpus["unseen_subsets"],
+        ("splits", "unseen_fraction", SplitSettings, any(not each["unseen_subsets"] for each in divided),
          "speakers to choose from, since corpus.unseen_subsets names the unseen ones; set corpus.unseen_subsets=[]"),
         ("splits", "added_train_only", SplitSettings, bool(corpus["added"]), "corpora in corpus.added; add some"),
         ("front_end", "range_db", FrontEndSettings, values["front_end"]["compression"] == "log",

@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 
 from lab41_sce.commands import sweep
 from lab41_sce.data.checksums import file_checksum
+from lab41_sce.reporting.sweep import differing_settings
 from lab41_sce.runs import config_schema
 from lab41_sce.runs.run_directory import write_csv
 
@@ -153,3 +154,21 @@ def test_launchers_compose(launcher, plugin, wanted):
     composed = OmegaConf.to_container(config.hydra.launcher, resolve=False)
     assert composed["_target_"].startswith(f"hydra_plugins.{plugin}.")
     assert {name: composed[name] for name in wanted} == wanted
+
+
+def test_settings_that_do_not_follow_from_the_method_are_kept():
+    """A setting of the method that varies beside it, and one that changes at random with another."""
+    configs = [{"seed": seed, "method.build.seed": seed, "method.name": name, "method.build.scale": scale,
+                "method.build.k": name == "sce", "training.rate": seed}
+               for seed in (0, 1) for name in ("sce", "deep_clustering") for scale in (None, 5)]
+    assert [*differing_settings(configs)[0]] == ["seed", "method.name", "training.rate", "method.build.scale"]
+
+
+def test_a_setting_that_is_a_list_can_differ_beside_the_seed(tmp_path, capsys):
+    changes = [[f"seed={seed}", f"mixtures.speeds={speeds}"] for seed in (0, 1) for speeds in ("[1.0]", "[0.9,1.0]")]
+    for number, overrides in enumerate(changes):
+        write_run(tmp_path / str(number), overrides, (number + 1.0, number + 2.0))
+        (tmp_path / str(number) / "evaluation.csv").write_text("mixtures")
+    assert sweep.main([str(tmp_path)]) == 0
+    rows = capsys.readouterr().out.split("\n\n")[-1].splitlines()[2:]
+    assert sorted(row.split("|")[2].strip() for row in rows) == ["0, 2", "1, 3"]

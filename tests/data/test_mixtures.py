@@ -59,6 +59,20 @@ def test_same_sex_share(speech, utterances, share):
     assert np.mean(same) == share
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_same_sex_share_is_that_of_those_who_speak(speech, utterances, share):
+    everyone = utterances.assign(split="train")
+    mixtures = make(speech, everyone, same_sex=share, speaker_shares={1: 0.2, 2: 0.5, 3: 0.3}, batch_size=100)
+    sexes = utterances.drop_duplicates("speaker").set_index("speaker")["sex"]
+    of_number = [sexes[speaker] for speaker in splits.trained_speakers(everyone)]
+    batch = mixtures.batch(0)
+    counts = batch["sources"].any(axis=-1).sum(axis=1)
+    assert set(counts) == {1, 2, 3}
+    same = [len({of_number[number] for number in numbers[:count]}) == 1
+            for numbers, count in zip(batch["speaker_ids"], counts, strict=True) if count > 1]
+    assert np.mean(same) == share
+
+
 def test_speaker_shares_leave_some_silent(speech, utterances):
     mixtures = make(speech, utterances, speaker_shares={1: 0.25, 3: 0.75}, batch_size=200)
     batch = mixtures.batch(0)

@@ -73,7 +73,7 @@ def test_intervals_over_speakers():
         of_speaker = np.arange(6) - 2.5
         scores = make_scores({"FF": [of_speaker[list(pair)].mean() for pair in pairs]})
         mixtures = pd.DataFrame(pairs, columns=["speaker_1", "speaker_2"]).assign(mixture=scores["mixture"].unique(),
-                                                                                   kind="FF")
+                                                                                   kind="FF", split="unseen")
         for name, listed in (("mixtures", None), ("speakers", mixtures)):
             row = summarise(scores, mixtures=listed).set_index("kind").loc["FF"]
             assert row["low"] < row["mean"] < row["high"]
@@ -82,6 +82,16 @@ def test_intervals_over_speakers():
     assert widths["speakers", 320] > 0.8 * widths["speakers", 20] > widths["mixtures", 20]
     # The mean of six drawn speakers, of deviation 1.71.
     assert widths["speakers", 320] == pytest.approx(2 * 1.96 * 1.71 / np.sqrt(6), rel=0.2)
+
+
+def test_intervals_over_speakers_do_not_depend_on_another_split():
+    pairs = pd.DataFrame([(f"w{i}", f"w{j}") for i in range(5) for j in range(i)], columns=["speaker_1", "speaker_2"])
+    scores = make_scores({"FF": np.arange(10.0)})
+    mixtures = pairs.assign(mixture=scores["mixture"].unique(), kind="FF", split="unseen")
+    others = pairs.replace("w", "v", regex=True).assign(mixture=[f"in-set {n}" for n in range(10)], kind="FF",
+                                                        split="in-set")
+    alone = summarise(scores, mixtures=mixtures)
+    assert_frame_equal(summarise(scores, mixtures=pd.concat([others, mixtures])), alone)
 
 
 def test_speakers_are_drawn_by_sex_and_count_alike_in_every_kind():
@@ -170,6 +180,7 @@ def test_a_score_over_one_mixture_has_no_interval():
     other = make_scores({"FF": [2.0], "MM": [2.0, 4.0], "FM": [4.0], "MF": [9.0]}, system="b")
     paired = paired_differences(pd.concat([scores, other]), "a").set_index("kind")
     assert paired.loc["FF", "mean"] == 1 and paired.loc[["FF", "All"], ["low", "high"]].isna().all(axis=None)
-    mixtures = pd.DataFrame({"mixture": [0, 1], "kind": "MM", "speaker_1": ["a", "b"], "speaker_2": ["c", "d"]})
+    mixtures = pd.DataFrame({"mixture": [0, 1], "split": "unseen", "kind": "MM", "speaker_1": ["a", "b"],
+                             "speaker_2": ["c", "d"]})
     of_speakers = summarise(make_scores({"MM": [2.0]}), mixtures=mixtures)
     assert of_speakers[["low", "high"]].isna().all(axis=None)

@@ -26,6 +26,15 @@ def test_oracle_centroids_follow_the_sources(tiny_model, evaluation_set):
     np.testing.assert_array_equal(system(mixture)[::-1], system(Mixture(mixture.sources[::-1])))
 
 
+def test_oracle_centroids_have_the_second_network_too(tiny_model, evaluation_set, monkeypatch):
+    speech, mixtures = evaluation_set
+    mixture = load_mixture(speech, mixtures.iloc[0])
+    soft = scoring.oracle_centroid_system(tiny_model)(mixture)
+    monkeypatch.setattr(type(tiny_model), "final_masks", lambda self, spectrogram, masks: masks * 1j * spectrogram)
+    found = scoring.oracle_centroid_system(tiny_model)(mixture)
+    np.testing.assert_allclose(found, soft * 1j * tiny_model.front_end.spectrogram(mixture.signal), rtol=1e-5)
+
+
 def test_scores_and_examples(tiny_model, evaluation_set, tmp_path):
     speech, mixtures = evaluation_set
     setup = Setup(tiny_model.front_end, None, 2)

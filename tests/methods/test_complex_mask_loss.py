@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lab41_sce.errors import UserError
+from lab41_sce.methods import complex_masks
 from lab41_sce.methods.base import Setup
 from lab41_sce.methods.complex_masks import build, limited_snr_db, to_signals
 from lab41_sce.models.band_split import band_split_masks
@@ -69,6 +70,13 @@ def test_signals_are_those_of_the_synthesis():
 def test_a_silent_source_changes_nothing(method):
     two, three = (float(method(harmonic_batch(n_sources))) for n_sources in (2, 3))
     assert two == pytest.approx(three, abs=1e-3)
+
+
+def test_workers_divide_by_the_voices_of_all_of_them(method, monkeypatch):
+    """A worker with one voice more than the mean of all workers has a larger loss than alone."""
+    alone = float(method(harmonic_batch()))
+    monkeypatch.setattr(complex_masks, "all_reduce_mean", lambda total: total - 1.0)
+    assert float(method(harmonic_batch())) == pytest.approx(2.0 * alone, rel=1e-4)
 
 
 def trains_the_masks_only(method):

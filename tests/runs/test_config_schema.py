@@ -30,7 +30,7 @@ from lab41_sce.setting import check_fields, defaults, setting
     ("+method@others.rival=deep_clustering", "others.rival.name=deep_clustering is not possible"),
     ("method=nmf_supervised evaluation.splits=[unseen]", "which can be scored on in-set only"),
     ("mixtures.same_sex=50", "at most 1, or null"),
-    ("evaluation.splits=[training]", "give a list of values, each one of unseen, in-set, validation"),
+    ("evaluation.splits=[training]", "give a list of different values, each one of unseen, in-set"),
     ("evaluation.splits=null", "give a list"),
     ("corpus.subsets=train-clean-100", "corpus.subsets=train-clean-100 is not possible; give a list"),
     ("corpus.check=sample", "give one of samples, headers"),
@@ -52,6 +52,8 @@ from lab41_sce.setting import check_fields, defaults, setting
     ("rooms.share=1.5", "rooms.share=1.5 is not possible; give a number of at least 0 and at most 1"),
     ("rooms.early_seconds=-1", "rooms.early_seconds=-1 is not possible"),
     ("splits.unseen_fraction=0.5 corpus.unseen_subsets=[x]", "would have no effect without speakers to choose from"),
+    ("evaluation.splits=[unseen,unseen]", "give a list of different values, each one of unseen, in-set, validation"),
+    ("splits.validation_fraction=0", "splits.validation_fraction=0 is not possible; give a number of at least 0.01"),
     ("splits.added_train_only=false", "splits.added_train_only=False would have no effect without corpora"),
     ("front_end.range_db=40 front_end.compression=sqrt", "would have no effect without front_end.compression=log"),
     ("training.workers=2", "training.workers=2 would have no effect without training.strategy=mirrored"),
@@ -114,6 +116,14 @@ def test_an_impossible_value_gets_one_sentence(override, wanted):
     config = compose_config(["+exp=smoke", *override.split()])
     with pytest.raises(UserError, match=re.escape(wanted)):
         check(config)
+
+
+def test_the_unseen_fraction_has_an_effect_on_an_added_corpus(tmp_path):
+    given = ["+exp=smoke", "corpus=librispeech_speechocean762", f"corpus.root={tmp_path}", "splits.unseen_fraction=0.1",
+             f"corpus.added.speechocean762.root={tmp_path}"]
+    assert check(compose_config([*given, "splits.added_train_only=false"])).splits.unseen_fraction == 0.1
+    with pytest.raises(UserError, match="splits.unseen_fraction=0.1 would have no effect"):
+        check(compose_config(given))
 
 
 @pytest.mark.parametrize(("overrides", "wanted"), [

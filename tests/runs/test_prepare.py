@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from conftest import hum
 
+from lab41_sce.data.corpus import EMBEDDED_SUBSET
 from lab41_sce.errors import UserError
 from lab41_sce.runs.config_schema import check, compose_config
 from lab41_sce.runs.prepare import load_listed_speech, load_rooms, load_split_speech, prepare
@@ -80,6 +81,47 @@ def test_rooms_are_in_training_and_held_out_batches_but_not_in_the_validation_mi
     more = compose(*options[:2], "mixtures.speaker_shares={1: 0.5, 3: 0.5}", added=False)
     with pytest.raises(UserError, match="the rooms in rooms.file have 2 places, but mixtures have up to 3 speakers"):
         load_rooms(check(more))
+
+
+def test_held_out_batches_are_as_hard_as_those_after_the_curriculum(compose):
+    config = compose("mixtures.curriculum_batches=5", "mixtures.level_range_db=9", "mixtures.speaker_shares={2:1,3:1}",
+                     added=False)
+    settings = check(config)
+    prepared = prepare(config, settings, load_split_speech(settings))
+    expected = prepared.mixtures("train-validation")
+    batches = prepared.held_out_batches()
+    assert len(batches) == settings.validation.batches
+    for number, batch in enumerate(batches):
+        np.testing.assert_array_equal(batch["sources"], expected.batch(5 + number)["sources"])
+    assert (np.concatenate([batch["sources"] for batch in batches]).any(axis=-1).sum(axis=1) == 3).any()
+
+
+@pytest.mark.parametrize("setting", ["training.initial_model", "method.build.embedder"])
+def test_a_model_that_knows_an_unseen_speaker_is_refused(compose, tmp_path, caplog, setting):
+    method = ["method=complex_masks"] if setting.startswith("method") else []
+    config = compose(f"{setting}={tmp_path / 'model.keras'}", *method, added=False)
+    settings = check(config)
+    recorded = load_split_speech(settings)
+    speakers = {split: table["speaker"].iloc[0] for split, table in recorded.groupby("split")}
+    listed = recorded[["utterance", "speaker", "subset", "split"]]
+    for split, role, known in (("unseen", "train", True), ("unseen", "validation", True), ("unseen", "unseen", False),
+                               ("validation", "validation", False)):
+        roles = listed["split"].mask(listed["speaker"] == speakers[split], role)
+        listed.assign(split=roles).to_csv(tmp_path / "splits.csv", index=False)
+        if known:
+            with pytest.raises(UserError, match=f"was trained or selected with speaker {speakers[split]}, who counts "
+                                                "as unseen here; use the splits of that model"):
+                prepare(config, settings, recorded)
+        else:
+            prepare(config, settings, recorded)
+    assert "validation speakers" not in caplog.text
+    listed.assign(split=listed["split"].mask(listed["speaker"] == speakers["validation"], "train")).to_csv(
+        tmp_path / "splits.csv", index=False)
+    prepare(config, settings, recorded)
+    assert "was trained with 1 of the" in caplog.text
+    # The ids of the embedded corpus are other people.
+    listed.assign(split="train", subset=EMBEDDED_SUBSET).to_csv(tmp_path / "splits.csv", index=False)
+    prepare(config, settings, recorded)
 
 
 def test_a_mistake_in_an_added_corpus_names_it(compose):

@@ -186,6 +186,11 @@ def test_other_settings_are_refused(begun):
         run_directory.check_folder(config("resume=true", "network.units=100"), begun)
 
 
+def test_the_mixtures_of_validation_stay_as_they_are(begun):
+    with pytest.raises(UserError, match=r"other settings \(evaluation.seed\)"):
+        run_directory.check_folder(config("resume=true", "evaluation.seed=1"), begun)
+
+
 def test_systems_may_join_on_resuming_but_neither_leave_nor_change(begun):
     more = "+method@others.deep_clustering=deep_clustering"
     run_directory.check_folder(config("resume=true", more), begun)

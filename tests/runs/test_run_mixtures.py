@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import yaml
 
 from lab41_sce.commands import benchmark
-from lab41_sce.data.evaluation_set import load_mixture
+from lab41_sce.data.evaluation_set import add_noise_at, draw_evaluation_set, load_mixture
+from lab41_sce.data.noise import Noise
 from lab41_sce.data.settings import RoomSettings
 from lab41_sce.errors import UserError
 from lab41_sce.runs.prepare import load_rooms
@@ -113,3 +115,29 @@ def test_systems_are_scored_on_the_mixtures_of_a_run(run, tmp_path):
     scores = pd.read_csv(tmp_path / "out" / "mixtures.csv")
     assert list(scores["mixture"].unique()) == list(mixtures["mixture"][-2:])
     assert list(scores["kind"].unique()) == ["FF", "FM"]
+
+
+@pytest.mark.parametrize("checked", ["samples", "headers"])
+def test_noise_of_a_folder_is_found_again_and_compared(run, tmp_path, checked):
+    folder, prepared, _ = run
+    (tmp_path / "noise").mkdir()
+    for number in range(5):
+        samples = np.random.default_rng(number).uniform(-1, 1, 30000)
+        soundfile.write(tmp_path / "noise" / f"{number}.wav", samples, 10000)
+    config = load_config(folder)
+    config["noise"] |= {"kinds": ["white", "folder"], "folder": str(tmp_path / "noise")}
+    config["corpus"]["check"] = checked
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    noise = Noise(prepared.speech, prepared.utterances, ["white", "folder"], str(tmp_path / "noise"), checked)
+    clean = draw_evaluation_set(prepared.speech, prepared.utterances, "unseen", 2, 1, 1.5, 0.95)
+    written = pd.concat([clean, add_noise_at(clean, noise, 5.0)])
+    noise.files.to_csv(folder / "noise.csv", index=False)
+    for table in (written, written.assign(noise_files=written["noise_files"].astype(float))):  # as formerly
+        table.to_csv(folder / "evaluation.csv", index=False)
+        assert len(evaluation_mixtures(folder, "unseen, SNR 5 dB")) == len(clean)
+    training_batches(folder, 1)
+    soundfile.write(tmp_path / "noise" / "0.wav", np.zeros(20000), 10000)
+    with pytest.raises(UserError, match="was drawn from other files than those in its noise.folder now"):
+        evaluation_mixtures(folder, "unseen, SNR 5 dB")
+    with pytest.raises(UserError, match="noise"):
+        training_batches(folder, 1)
