@@ -17,7 +17,7 @@ NUMBERS = same_scores repeatable metrics bootstrap front_end clustering corpus l
 
 # PyTorch and its metrics, and the tests that skip without them
 TORCH = torch==2.13.0 torchmetrics==1.9.0
-TORCH_TESTS = project/test_pytorch_page data/test_datasets evaluation/test_other_packages
+TORCH_TESTS = project/test_pytorch_page data/test_datasets evaluation/test_other_packages commands/test_train_with_torch
 
 .DEFAULT_GOAL := help
 .PHONY: help venv reproduce figures demo bench torture test test-fast test-slow test-browser test-torch test-oldest coverage lint docs notebooks clean distclean
@@ -107,7 +107,7 @@ test-browser: venv .venv/.browser  ## run the tests of the web page in a browser
 		>/dev/null; } || echo "There is no chromium here, and it cannot be installed: install it by hand."
 	@.venv/bin/python -m pytest -q -rs tests/demo
 
-test-torch: venv .torch/.installed  ## run the tests that need PyTorch, installed into .torch: the page for its users, datasets, its metrics
+test-torch: venv .torch/.installed  ## run the tests that need PyTorch, installed into .torch: the page for its users, datasets, its metrics, its trainer
 	@PYTHONPATH=.torch .venv/bin/python -m pytest -q -rs $(TORCH_TESTS:%=tests/%.py)
 
 test-oldest: .venv-oldest/.installed  ## run the tests of numerical results with the oldest supported versions, in .venv-oldest

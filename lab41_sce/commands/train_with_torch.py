@@ -53,11 +53,10 @@ def _train(options: argparse.Namespace, command: str) -> None:
     if importlib.util.find_spec("torch") is None:
         raise UserError("this command needs PyTorch, which is not installed; pip install torch.")
     chosen = any(override.startswith("corpus=") for override in options.overrides)
+    limits = [] if options.minutes is None else [f"training.minutes={options.minutes}", "training.updates=null"]
     config = compose_config([*([] if chosen else ["corpus=librispeech"]), "corpus.check=headers", *options.overrides,
-                             f"corpus.root={options.speech}"])
+                             f"corpus.root={options.speech}", *limits])
     settings = check(config)
-    if options.minutes is not None:
-        settings.training = replace(settings.training, minutes=options.minutes, updates=None)
     os.environ["KERAS_BACKEND"] = "torch"  # before Keras is imported, for the first time, below
     import torch
 

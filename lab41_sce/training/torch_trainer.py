@@ -59,7 +59,7 @@ def train(method: keras.Model, mixtures: TrainingMixtures, validate: Callable[[]
     adam, weights = optimizer(method, settings), trainable_tensors(method)
     batches = torch.utils.data.DataLoader(Batches(mixtures), batch_size=None, sampler=range(10**9), pin_memory=True,
                                           num_workers=n_processes, prefetch_factor=4)
-    start, history, losses, waited_seconds = time.monotonic(), [], [], 0.0
+    start, history, losses, waited_seconds, validated_seconds = time.monotonic(), [], [], 0.0, 0.0
     drawn, finished = iter(batches), False
     for number in range(10**9):
         adam.param_groups[0]["lr"] = settings.rate(number, (time.monotonic() - start) / 60)
@@ -75,10 +75,12 @@ def train(method: keras.Model, mixtures: TrainingMixtures, validate: Callable[[]
             continue
         loss, losses, minutes = torch.stack(losses).mean().item(), [], (time.monotonic() - start) / 60
         row = {"update": number + 1, "minutes": round(minutes, 3), "learning_rate": adam.param_groups[0]["lr"],
-               "seconds_per_update": round(60 * minutes / (number + 1), 4), "loss": loss,
+               "seconds_per_update": round((60 * minutes - validated_seconds) / (number + 1), 4), "loss": loss,
                "waited_minutes": round(waited_seconds / 60, 3)}
+        before = time.monotonic()
         with torch.no_grad():
             row |= validate()
+        validated_seconds += time.monotonic() - before
         history.append(row)
         if last_is_best(history):
             write_whole(folder / "model.keras", method.model.save)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 import lab41_sce
 from lab41_sce.commands import train_with_torch
@@ -42,6 +43,21 @@ def test_a_trained_model_can_be_loaded(corpus_root, tmp_path):
     assert (tmp_path / "run" / "splits.csv").read_text() == (tmp_path / "splits.csv").read_text()
     about, config = (tmp_path / "run" / name for name in ("version.json", "config.yaml"))
     assert "LibriSpeech" in about.read_text() and f"root: {corpus_root}" in config.read_text()
+
+
+@pytest.mark.skipif(WITHOUT_TORCH, reason="PyTorch is not installed")
+def test_the_limit_of_the_time_is_among_the_settings_of_the_run(corpus_root, tmp_path):
+    splits.split(load_corpus(corpus_root, ["train"]), 2).to_csv(tmp_path / "splits.csv", index=False)
+    command = [sys.executable, "-m", "lab41_sce.train_with_torch", tmp_path / "run", corpus_root,
+               tmp_path / "splits.csv", "+exp=smoke", "mixtures.seconds=0.5", "validation.seconds=1.5", "--processes",
+               "1", "--minutes", "0.01"]
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert result.returncode == 0, result.stderr
+    training = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["training"]
+    assert (training["minutes"], training["updates"]) == (0.01, None)
+    history = pd.read_csv(tmp_path / "run" / "systems" / "sce" / "history.csv").iloc[-1]
+    assert 0 < history["seconds_per_update"] <= 60 * history["minutes"] / history["update"] + 1e-3
 
 
 @pytest.mark.skipif(WITHOUT_TORCH, reason="PyTorch is not installed")
