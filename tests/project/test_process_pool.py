@@ -82,12 +82,12 @@ def test_what_nobody_expected_stops_no_other_recording(tiny_model, tmp_path, mon
     monkeypatch.setattr(separate, "separate_recording", fail_at_b)
     for stem in "abc":
         audio.write(tmp_path / f"{stem}.wav", np.zeros(800), 8000)
-    assert separate.main([str(tmp_path), "--out-dir", str(tmp_path / "voices")]) == 1
+    assert separate.main([str(tmp_path), "--speakers", "2", "--out-dir", str(tmp_path / "voices")]) == 1
     said = capsys.readouterr()
     assert said.out.split() == [str(tmp_path / "a.wav"), str(tmp_path / "c.wav")]
     assert "b.wav could not be separated (RuntimeError: out of memory)" in said.err
     with pytest.raises(RuntimeError):
-        separate.main([str(tmp_path / "b.wav"), "--out-dir", str(tmp_path / "voices")])
+        separate.main([str(tmp_path / "b.wav"), "--speakers", "2", "--out-dir", str(tmp_path / "voices")])
 
 
 @pytest.mark.parametrize("subtype", ["FLOAT", "PCM_16"])
