@@ -168,7 +168,7 @@ def check_format(path: Path, sample_rate_hz: int, n_channels: int) -> None:
     if sample_rate_hz > MAX_RATES_HZ.get(suffix, sample_rate_hz):
         possible = f"at most {MAX_RATES_HZ[suffix]}"
     elif suffix == ".flac" and sample_rate_hz > MAX_FINE_FLAC_RATE_HZ and sample_rate_hz % 10:
-        possible = f"above {MAX_FINE_FLAC_RATE_HZ} multiples of 10"
+        possible = f"at most {MAX_FINE_FLAC_RATE_HZ}, or a multiple of 10"
     if possible and sample_rate_hz not in rates_hz:
         raise UserError(f"{path.name} cannot have a sample rate of {sample_rate_hz} Hz; choose another with --rate "
                         f"({suffix[1:].upper()}: {possible} Hz), or another format with --format.")

@@ -114,7 +114,7 @@ def separate_recording(recording: Recording, options: argparse.Namespace, inputs
 
     path = Path(recording.name)
     paths, rate_hz = output_paths(path, options), options.rate or recording.sample_rate_hz
-    check_format(paths.voices(1)[0], rate_hz, recording.n_channels)
+    check_format(paths.voices(1)[0], rate_hz, 1 if options.channels == SPEAKERS else recording.n_channels)
     no_bar = recording.seconds < MIN_BAR_SECONDS or options.jobs != 1  # bars of several processes would overlap
     with tqdm(total=1 + 1e-9, desc=path.name, bar_format=BAR, leave=False, disable=no_bar or None) as bar:
         stream = open_stream(recording, options, people, bar.update)
@@ -141,8 +141,8 @@ def draw_extras(extras: Mapping[str, Path], separation: Any, recording: Recordin
         separation_pictures.draw(extras[SPECTROGRAMS], extras[ACTIVITY], separation, recording, voices)
 
 
-@command("interrupted: finished recordings are kept, no file is incomplete; run the same command, without --force, to "
-         "continue")
+@command("interrupted: finished recordings are kept, no file is incomplete; run the same command to continue (with "
+         "--force, it begins again)")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Separate every file; return 0, or 1 after a sentence about each file that could not be separated."""
     options = parse(arguments)

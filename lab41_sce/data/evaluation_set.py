@@ -110,7 +110,7 @@ def add_noise(mixtures: pd.DataFrame, noise: Noise, snr_db: tuple[float, float],
     levels_db = np.round(snr_db[0] + (snr_db[1] - snr_db[0]) * shares, 2)
     kinds = [noise.kinds[number % len(noise.kinds)] for number in range(len(mixtures))]
     return mixtures.assign(noise=kinds, noise_seed=seeds, snr_db=levels_db,
-                           **({"noise_files": str(noise.fingerprint)} if noise.fingerprint else {}))
+                           **({"noise_files": noise.fingerprint} if noise.fingerprint else {}))
 
 
 def add_noise_at(mixtures: pd.DataFrame, noise: Noise, snr_db: float, seed: int = 0) -> pd.DataFrame:

@@ -110,7 +110,10 @@ def load_folders(name: str, folders: MixtureFolders, sample_rate_hz: int | None 
     missing = [folder for folder in (folders.mixtures, *folders.sources, *folders.parts) if not folder.is_dir()]
     if missing:
         raise UserError(f"there is no folder {missing[0]}; give the folders of the mixtures and of all their parts.")
-    found = sorted(path for path in folders.mixtures.glob(files) if path.is_file())[:first]
+    if speaker_ids and re.compile(speaker_ids).groups > 1:
+        raise UserError(f"--speaker-ids {speaker_ids} has several groups; give a pattern with one group, which is "
+                        "found once for each speaker in the name of a mixture.")
+    found = matching_files(folders.mixtures, files)[:first]
     if not found:
         raise UserError(f"{folders.mixtures} contains no file {files}; give a folder of mixtures.")
     if sample_rate_hz is None:
@@ -132,6 +135,18 @@ def load_folders(name: str, folders: MixtureFolders, sample_rate_hz: int | None 
         mixtures.append(BenchmarkMixture(path.stem, table.kind(speakers), speakers, read))
     corpus = "librispeech" if speaker_ids == LIBRISPEECH_IDS else ""
     return BenchmarkSet(name, sample_rate_hz, tuple(mixtures), corpus)
+
+
+def matching_files(folder: Path, pattern: str) -> list[Path]:
+    """Return the files in a folder whose names match a pattern, sorted.
+
+    Raises:
+        UserError: the pattern is empty or an absolute path.
+    """
+    try:
+        return sorted(path for path in folder.glob(pattern) if path.is_file())
+    except (NotImplementedError, ValueError):
+        raise UserError(f"--files {pattern!r} is no pattern of names in a folder; give one such as '*.wav'.") from None
 
 
 def _read(path: Path, folders: MixtureFolders, n_samples: int, speakers: tuple[str, ...]) -> Mixture:

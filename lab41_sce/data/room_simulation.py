@@ -20,6 +20,7 @@ MIN_RT60, MAX_RT60 = 0.1, 2.0  # seconds; no room of these sizes has less than 0
 MIN_RANGE_METRES, MAX_NEAREST_METRES = 0.1, 3.0  # of distances, so that every draw finds places
 MAX_ORDER = 80  # of reflections; order 146, for an RT60 of 0.8 seconds in the smallest room, takes ten seconds
 MAX_DRAWS = 200  # of places in one room
+MAX_ROOMS = 1000  # that are drawn to find one with enough places
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _draw_room(pyroomacoustics: Any, rng: np.random.Generator, n_places: int, rt
                distance: tuple[float, float], sample_rate_hz: int, length: int) -> np.ndarray:
     """Draw a room with an RT60, and compute the responses of its places `[places, N]`."""
     step_metres = pyroomacoustics.constants.get("c") / sample_rate_hz
-    while True:
+    for _ in range(MAX_ROOMS):
         size = rng.uniform(SMALLEST_METRES, LARGEST_METRES)
         try:
             absorption, order = pyroomacoustics.inverse_sabine(rt60, size)
@@ -105,6 +106,8 @@ def _draw_room(pyroomacoustics: Any, rng: np.random.Generator, n_places: int, rt
                 walls = pyroomacoustics.Material(absorption)
                 room = pyroomacoustics.ShoeBox(size, sample_rate_hz, materials=walls, max_order=min(order, MAX_ORDER))
                 return _responses(pyroomacoustics, room, microphone, places, steps, length)
+    raise UserError(f"no room with an RT60 of {rt60:.2f} s was found that has {n_places} places {distance[0]:g} to "
+                    f"{distance[1]:g} m from a microphone; give fewer --places, or a wider range of --distance.")
 
 
 def _responses(pyroomacoustics: Any, room: Any, microphone: np.ndarray, places: list[np.ndarray], steps: list[int],

@@ -42,7 +42,7 @@ class SplitSettings:
     unseen_fraction: float = setting(0.25, "Fraction of the speakers of each sex that training never uses, where "
                                      "corpus.unseen_subsets is empty", at_least=0.0, at_most=1.0)
     validation_fraction: float = setting(0.1, "Fraction of the other speakers of each sex that choose the best model",
-                                         at_least=0.01, at_most=1.0)
+                                         at_least=1e-6, at_most=1.0)
     seed: int = setting(0, "Seed of the draw", at_least=0)
     added_train_only: bool = setting(True, "Whether all speakers of corpus.added train, except those of their "
                                      "unseen_subsets; false: each corpus is split like the first one")

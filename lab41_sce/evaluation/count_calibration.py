@@ -121,7 +121,7 @@ def measure(separator: Separator, utterances: pd.DataFrame, n_mixtures: int, fil
     noise = Noise(speech, utterances, kinds, noise_folder)
     made_for = zlib.crc32("\n".join([*utterances["utterance"], *kinds, str(noise.fingerprint)]).encode(),
                           weights_checksum(model))
-    finished = pd.read_csv(file, dtype={"names": str}) if file.exists() else pd.DataFrame({"made_for": []})
+    finished = _read_numbers(file)
     if set(finished["made_for"]) - {made_for}:
         raise UserError(f"{file} has the numbers of another network or of other speech; delete it, or give another "
                         "--numbers.")
@@ -139,6 +139,19 @@ def measure(separator: Separator, utterances: pd.DataFrame, n_mixtures: int, fil
         if len(rows) % ROWS_PER_WRITE == 0 or len(rows) == n_mixtures:
             write_csv(pd.DataFrame(rows), file)
     return pd.DataFrame(rows)
+
+
+def _read_numbers(file: Path) -> pd.DataFrame:
+    """Read the numbers of an interrupted call; no rows if there is no such file."""
+    if not file.exists():
+        return pd.DataFrame({"made_for": []})
+    try:
+        table = pd.read_csv(file, dtype={"names": str})
+        table["made_for"]
+        return table
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{file} has no numbers of an earlier calibration ({reason(error)}); delete it, or give "
+                        "another --numbers.") from None
 
 
 def _numbers(separator: Separator, signal: np.ndarray) -> dict[str, float]:

@@ -35,7 +35,7 @@ def read_turns(path: str | Path) -> dict[str, list[Turn]]:
     """
     path = Path(path)
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
         if path.suffix == ".json":
             voices = json.loads(text)["voices"]
             return {path.stem: [(Path(voice["file"]).stem, float(start), float(end)) for voice in voices

@@ -7,6 +7,7 @@ The background speakers may be those of the network's training. The others have 
 holds for the voices of strangers.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from lab41_sce.separation.voice_description import cepstra
 
 SECONDS = 5.0  # of a mixture, of an enrolment and of an excerpt of a background speaker
 MIN_BACKGROUND_SPEAKERS, MIN_SPEAKERS_OF_SEX = 30, 4
+MAX_EXCERPTS = 2000  # of background speakers, 2.8 hours; each takes 0.9 MB
 N_CLASSES, FRAMES_OF_EXCERPT, VARIANCE_FLOOR = 32, 20, 1e-3  # of the Gaussian mixture model
 DIMENSIONS, SHRINKAGE = 60, 0.7  # of the projection; share of the diagonal in the covariance within speakers
 SNR_DB = (10.0, 40.0)  # of two mixtures in three
@@ -80,13 +82,19 @@ def fit_background(separator: Separator, utterances: pd.DataFrame, noise_kinds: 
     speech, length = Speech(utterances, front_end.sample_rate_hz), round(SECONDS * front_end.sample_rate_hz)
     noise, rng = Noise(speech, utterances.assign(split="train"), noise_kinds, noise_folder), np.random.default_rng(0)
     excerpts, noisy, names = [], [], []  # magnitudes [T, F] without and with noise, speakers
-    for utterance, speaker in zip(utterances["utterance"], utterances["speaker"], strict=True):
-        for start in range(0, speech.length(utterance) - round(0.9 * length) + 1, length):
-            signal = speech.excerpt(utterance, start, length)
-            excerpts.append(np.abs(front_end.spectrogram(signal)))
-            noisy.append(np.abs(front_end.spectrogram(_add_noise(rng, noise, signal, [speaker])[0])))
-            names.append(speaker)
-        progress(1)
+    places = [(utterance, speaker, start) for utterance, speaker in zip(utterances["utterance"], utterances["speaker"],
+                                                                        strict=True)
+              for start in range(0, speech.length(utterance) - round(0.9 * length) + 1, length)]
+    places = _spread(places, MAX_EXCERPTS)
+    per_utterance = Counter(utterance for utterance, _, _ in places)
+    progress(len(utterances) - len(per_utterance))  # those without an excerpt
+    for utterance, speaker, start in places:
+        signal = speech.excerpt(utterance, start, length)
+        excerpts.append(np.abs(front_end.spectrogram(signal)))
+        noisy.append(np.abs(front_end.spectrogram(_add_noise(rng, noise, signal, [speaker])[0])))
+        names.append(speaker)
+        per_utterance[utterance] -= 1
+        progress(int(not per_utterance[utterance]))
     counts = pd.Series(names).value_counts()
     if (counts > 1).sum() < MIN_BACKGROUND_SPEAKERS:
         raise UserError(f"{(counts > 1).sum()} speakers of the model's training have two excerpts of {SECONDS:g} s in "
@@ -113,6 +121,20 @@ def fit_background(separator: Separator, utterances: pd.DataFrame, noise_kinds: 
     cohort /= np.linalg.norm(cohort, axis=1, keepdims=True)
     return Verification(weights_checksum(separator.model), classes, _rounded(vectors.mean(axis=0)),
                         _rounded(projection), _rounded(cohort), 1.0, 0.0, 0.0, {})
+
+
+def _spread(places: list[tuple[str, str, int]], most: int) -> list[tuple[str, str, int]]:
+    """Return at most about `most` excerpts (utterance, speaker, start), of as many speakers as possible, in order."""
+    if len(places) <= most:
+        return places
+    rng, of_speaker = np.random.default_rng(1), dict[str, list[int]]()
+    for number, (_, speaker, _) in enumerate(places):
+        of_speaker.setdefault(speaker, []).append(number)
+    drawn = [rng.permutation(numbers) for numbers in of_speaker.values()]
+    in_turn = [numbers[place] for place in range(max(map(len, drawn))) for numbers in drawn if place < len(numbers)]
+    pairs = [number for numbers in drawn for number in numbers[:2]]  # a speaker with one excerpt shows no variance
+    chosen = dict.fromkeys([*pairs, *in_turn])
+    return [places[number] for number in sorted([*chosen][: max(most, 2)])]
 
 
 def _add_noise(rng: np.random.Generator, noise: Noise, signal: np.ndarray,

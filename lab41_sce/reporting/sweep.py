@@ -34,7 +34,8 @@ def differing_settings(configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]
     """Select the settings in which runs differ.
 
     If the method or the corpus differs, those of its other settings are left out that follow from its name. So are
-    settings that follow a general one, such as `method.build.seed`, which has the value of `seed` in every run.
+    settings that follow a general one of the same last word, such as `method.build.seed`, which has the value of `seed`
+    in every run that has it.
 
     Args:
         configs: settings of each run, as `read_settings` returns them.
@@ -49,9 +50,14 @@ def differing_settings(configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]
         if f"{group}.name" in differing:
             differing = {name: by_run for name, by_run in differing.items() if name == f"{group}.name"
                          or not name.startswith(f"{group}.") or not _follows(by_run, differing[f"{group}.name"])}
-    kept = {name: by_run for name, by_run in differing.items()
-            if "." not in name or by_run != differing.get(name.rpartition(".")[2])}
-    kept = dict(sorted(kept.items(), key=lambda item: item[0].count(".")))
+    kept: dict[str, list] = {}
+    for name in sorted(differing, key=lambda name: name.count(".")):  # `seed` before `method.build.seed`
+        place, _, word = name.rpartition(".")
+        generals = [by_run for general, by_run in kept.items() if general.rpartition(".")[2] == word
+                    and general.partition(".")[0] in (word, place.partition(".")[0])]
+        if not any(all(config[name] == value for config, value in zip(configs, general, strict=True) if name in config)
+                   for general in generals):
+            kept[name] = differing[name]
     return [{name: by_run[number] for name, by_run in kept.items()} for number in range(len(configs))]
 
 

@@ -10,6 +10,7 @@ The kind "All" is the mean over all mixtures, as in published tables of these se
 the orders of the sexes.
 """
 
+import itertools
 import json
 import logging
 import time
@@ -18,11 +19,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from lab41_sce.atomic_write import write_csv, write_text
-from lab41_sce.data.benchmark_set import BenchmarkMixture, BenchmarkSet
+from lab41_sce.data.benchmark_set import BenchmarkSet
 from lab41_sce.data.checksums import text_checksum
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.errors import UserError, reason
@@ -33,7 +35,7 @@ from lab41_sce.runs.kept_scores import SCORES
 from lab41_sce.runs.versions import versions
 
 SET, SCORE_FILE = "benchmark.json", "mixtures.csv"
-GROUP = 32  # mixtures after which the scores may be saved
+GROUP = 32  # mixtures at most, after which the scores may be saved
 SAVE_INTERVAL_SECONDS = 20.0
 
 logger = logging.getLogger(__name__)
@@ -80,21 +82,28 @@ def score_benchmark(folder: Path, benchmark: BenchmarkSet, systems: Sequence[Ben
     Args:
         folder: of the benchmark.
         benchmark: the set.
-        systems: the systems; scores of other systems in the folder are removed.
+        systems: the systems; the folder keeps the scores of others, and those of other mixtures of the set.
         metrics: those of `definitions.ALL_METRICS` to compute.
         n_jobs: number of processes that compute scores; -1 uses all cores.
         engine: where the processes run: one of `process_pool.ENGINES`.
 
     Returns:
-        The scores, with the columns of `mixtures.csv`.
+        The scores of these systems on this set, with the columns of `mixtures.csv`.
 
     Raises:
         UserError: a file is damaged, or a mixture is not the sum of its sources; the message names the file.
     """
-    scores = _read_scores(folder / SCORE_FILE)
+    earlier = _read_scores(folder / SCORE_FILE)
+    of_call = {(item.name, system.name) for item in benchmark.mixtures for system in systems}
+    is_of_call = np.array([key in of_call for key in zip(earlier["mixture"], earlier["system"], strict=True)], bool)
+    others = earlier[~is_of_call]
+    groups = earlier[is_of_call].groupby(["mixture", "system"])[["metric", "value", "checksum"]]
+    scores = {key: [*rows.itertuples(index=False, name=None)] for key, rows in groups}
+    waiting, seen = iter(benchmark.mixtures), list[str]()
 
-    def jobs(group: Sequence[BenchmarkMixture]) -> Iterator[tuple]:
-        for item in group:
+    def jobs() -> Iterator[tuple]:
+        begun = time.monotonic()
+        for item in itertools.islice(waiting, GROUP):
             mixture, estimates = item.read(), {}
             of_signals = _signals_checksum(mixture)
             for system in systems:
@@ -103,10 +112,13 @@ def score_benchmark(folder: Path, benchmark: BenchmarkSet, systems: Sequence[Ben
                 if {row[-1] for row in scores.get(key, [])} != {checksum}:
                     scores.pop(key, None)
                     checksums[key], estimates[system.name] = checksum, system.separate(item.name, mixture)
+            seen.append(item.name)
             bar.update()
             if estimates:
                 labels = {"mixture": item.name, "split": benchmark.name, "kind": item.kind}
                 yield labels, mixture.sources, mixture.signal, estimates
+            if time.monotonic() - begun > SAVE_INTERVAL_SECONDS:
+                return
 
     def table() -> pd.DataFrame:
         rows = [(item.name, benchmark.name, item.kind, system.name, *row) for item in benchmark.mixtures
@@ -117,16 +129,16 @@ def score_benchmark(folder: Path, benchmark: BenchmarkSet, systems: Sequence[Ben
     saved = time.monotonic()
     try:
         with tqdm(total=len(benchmark.mixtures), desc="scoring", unit=" mixtures", disable=None) as bar:
-            for start in range(0, len(benchmark.mixtures), GROUP):
-                scored = score_mixtures(jobs(benchmark.mixtures[start : start + GROUP]), n_jobs, progress=False,
-                                        engine=engine, metrics=metrics, sample_rate_hz=benchmark.sample_rate_hz)
+            while len(seen) < len(benchmark.mixtures):
+                scored = score_mixtures(jobs(), n_jobs, progress=False, engine=engine, metrics=metrics,
+                                        sample_rate_hz=benchmark.sample_rate_hz)
                 for name, _, _, system, metric, value in scored.itertuples(index=False, name=None):
                     scores.setdefault((name, system), []).append((metric, value, checksums[name, system]))
                 if time.monotonic() - saved > SAVE_INTERVAL_SECONDS:
-                    write_csv(table(), folder / SCORE_FILE)
+                    write_csv(_joined(table(), others), folder / SCORE_FILE)
                     saved = time.monotonic()
     finally:
-        write_csv(table(), folder / SCORE_FILE)
+        write_csv(_joined(table(), others), folder / SCORE_FILE)
     return table()
 
 
@@ -159,15 +171,20 @@ def _signals_checksum(mixture: Mixture) -> str:
     return f"{zlib.crc32(mixture.sources.tobytes(), zlib.crc32(mixture.signal.tobytes())):08x}"
 
 
-def _read_scores(path: Path) -> dict[tuple[str, str], list[tuple]]:
-    """Read the rows (metric, value, checksum) of `mixtures.csv` by mixture and system; none if it is damaged."""
+def _joined(scores: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores of a call and those that it leaves as they are."""
+    return pd.concat([scores, others], ignore_index=True) if len(others) else scores
+
+
+def _read_scores(path: Path) -> pd.DataFrame:
+    """Read `mixtures.csv`; no rows if there is none, or if it is damaged."""
+    none = pd.DataFrame(columns=[*SCORES, "checksum"])
     if not path.exists():
-        return {}
+        return none
     try:
         # The default parser of pandas before 3 rounds some numbers to a neighbour of the nearest float.
-        table = pd.read_csv(path, dtype=str).astype({"value": float})
-        groups = table.groupby(["mixture", "system"])[["metric", "value", "checksum"]]
-        return {key: [*rows.itertuples(index=False, name=None)] for key, rows in groups}
+        return pd.read_csv(path, dtype=str, keep_default_na=False, na_values={"value": [""]}).astype({"value": float})[
+            [*SCORES, "checksum"]]
     except (OSError, KeyError, ValueError) as error:
         logger.warning("%s cannot be read (%s): its scores are computed again.", path, reason(error))
-        return {}
+        return none

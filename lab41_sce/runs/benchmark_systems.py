@@ -35,6 +35,7 @@ from lab41_sce.methods.waveform import WaveformSystem, load_function
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.models.loading import model_file
 from lab41_sce.pretrained import MODEL
+from lab41_sce.separation.calibration_file import calibration_path
 from lab41_sce.separation.separator import Separator
 from lab41_sce.yaml_defaults import with_yaml_defaults
 
@@ -70,15 +71,30 @@ def build_systems(given: Sequence[str], benchmark: BenchmarkSet) -> list[Benchma
     systems = [_build(one, benchmark) for one in given]
     names = [system.name for system in systems]
     if repeated := [name for name in names if names.count(name) > 1]:
-        raise UserError(f"two systems have the name {repeated[0]}; name one of them, like this: OTHER={given[-1]}.")
+        _, path = name_and_path(given[len(names) - 1 - names[::-1].index(repeated[0])])
+        raise UserError(f"two systems have the name {repeated[0]}; name one of them, like this: OTHER={path}.")
     return systems
+
+
+def name_and_path(given: str) -> tuple[str, Path]:
+    """Return the name of a system in tables, and its path, of `NAME=PATH` or of a path, which may contain "="."""
+    name, sign, place = given.partition("=")
+    if sign and not Path(given).exists():
+        return name, Path(place)
+    path = Path(given)
+    return path.resolve().name if path.is_dir() else path.resolve().stem, path
+
+
+def model_checksum(path: Path) -> str:
+    """Return a checksum of a model and of its calibrations, which count the speakers and find their turns."""
+    file = model_file(path)
+    return text_checksum(" ".join(file_checksum(each) for each in (
+        file, *(calibration_path(file, kind) for kind in ("counting", "verification")))))
 
 
 def _build(given: str, benchmark: BenchmarkSet) -> BenchmarkSystem:
     """Build one system."""
-    name, sign, place = given.partition("=")
-    path = Path(place if sign else given)
-    name = name if sign else path.resolve().stem
+    name, path = name_and_path(given)
     if str(path) == "pretrained":
         return _model(name, MODEL, benchmark)
     if path.is_file() or (path / "config.yaml").is_file() or (path / "model.keras").is_file():
@@ -86,7 +102,7 @@ def _build(given: str, benchmark: BenchmarkSet) -> BenchmarkSystem:
     if path.is_dir():
         return _voices(name, path, benchmark.sample_rate_hz)
     if ":" in str(path):
-        return _function(name if sign else str(path).rpartition(":")[2], str(path), benchmark)
+        return _function(name if given != str(path) else str(path).rpartition(":")[2], str(path), benchmark)
     if str(path) in WITHOUT_TRAINING:
         return _without_training(name, str(path), benchmark.sample_rate_hz)
     raise UserError(f"{path} is neither a system nor a file or folder; give pretrained, the folder of a run, a folder "
@@ -95,7 +111,7 @@ def _build(given: str, benchmark: BenchmarkSet) -> BenchmarkSystem:
 
 def _model(name: str, path: Path, benchmark: BenchmarkSet) -> BenchmarkSystem:
     """Return the system of a trained model."""
-    separator, checksum = Separator.load(path), file_checksum(model_file(path))
+    separator, checksum = Separator.load(path), model_checksum(path)
     splits = splits_of_model(path)
     if splits is not None and benchmark.corpus:
         speakers = {id_in_corpus(speaker) for mixture in benchmark.mixtures for speaker in mixture.speakers}

@@ -37,7 +37,8 @@ def check_earlier_models(config: DictConfig, recorded: pd.DataFrame) -> None:
                     for split in ("unseen", "validation")}
         if known := speakers_of_training(splits) & speakers["unseen"]:
             raise UserError(f"the model of {setting}={path} was trained or selected with speaker {min(known)}, who "
-                            "counts as unseen here; use the splits of that model, or other unseen speakers.")
+                            "counts as unseen here; use the splits of that model, or other unseen speakers. If this is "
+                            "another person with the same id, give the person another one.")
         trained = speakers_of_training(splits[splits["split"] != "validation"])
         if known := trained & speakers["validation"]:
             logger.warning("The model of %s=%s was trained with %d of the %d validation speakers here: validation "
@@ -51,4 +52,5 @@ def _earlier_models(config: DictConfig) -> Iterator[tuple[str, str]]:
         yield "training.initial_model", str(config.training.initial_model)
     for name, system in configured_systems(config).items():
         if "embedder" in system.build:
-            yield f"{name}.build.embedder", str(system.build.embedder)
+            place = "method" if name == config.method.name else f"others.{name}"
+            yield f"{place}.build.embedder", str(system.build.embedder)

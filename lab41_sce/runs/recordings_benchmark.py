@@ -18,10 +18,11 @@ from lab41_sce import audio
 from lab41_sce.atomic_write import write_csv
 from lab41_sce.audio.recording import Recording
 from lab41_sce.data.checksums import file_checksum, text_checksum
+from lab41_sce.data.mixture_folders import matching_files
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.diarisation import Turn, compare_turns, read_turns, score_turns, summarise_turns, voice_turns
-from lab41_sce.models.loading import model_file
 from lab41_sce.pretrained import MODEL
+from lab41_sce.runs.benchmark_systems import model_checksum, name_and_path
 from lab41_sce.separation.separator import Separator
 
 FILE = "recordings.csv"
@@ -79,7 +80,12 @@ def load_recordings(folder: Path, rttm: Path, files: str = "*.wav", first: int |
         UserError: there is no recording, or one has no turns, or turns after its end.
     """
     turns, recordings = _all_turns(rttm), []
-    for path in sorted(path for path in folder.glob(files) if path.is_file())[:first]:
+    paths = matching_files(folder, files)[:first]
+    stems = [path.stem for path in paths]
+    if repeated := [stem for stem in stems if stems.count(stem) > 1]:
+        raise UserError(f"{folder} has several recordings with the name {repeated[0]}, which RTTM cannot tell apart; "
+                        "give --files for one of them.")
+    for path in paths:
         with audio.Decoder(path, whole=False) as decoder:
             seconds = decoder.n_samples / decoder.sample_rate_hz
         of_path = tuple(turns.get(path.stem, ()))
@@ -105,9 +111,7 @@ def build_diarisation_systems(given: Sequence[str]) -> list[DiarisationSystem]:
     """
     systems = []
     for one in given:
-        name, sign, place = one.partition("=")
-        path = Path(place if sign else one)
-        name = name if sign else path.resolve().stem
+        name, path = name_and_path(one)
         if str(path) == "pretrained":
             systems.append(_model(name, MODEL))
         elif path.is_dir() and any(path.glob("*.rttm")):
@@ -118,7 +122,7 @@ def build_diarisation_systems(given: Sequence[str]) -> list[DiarisationSystem]:
             raise UserError(f"{path} is no file or folder; give pretrained, the folder of a run, a .keras file, or a "
                             "folder of RTTM files.")
         if name in [system.name for system in systems[:-1]]:
-            raise UserError(f"two systems have the name {name}; name one of them, like this: OTHER={one}.")
+            raise UserError(f"two systems have the name {name}; name one of them, like this: OTHER={path}.")
     return systems
 
 
@@ -154,9 +158,9 @@ def score_recordings(folder: Path, recordings: Sequence[TimedRecording],
                 errors = score_turns(recording.turns, found, recording.seconds, collar)
                 scores[key].append((*key, collar, recording.n_speakers, counted, *(errors[name] for name in ERRORS),
                                     checksum))
-            write_csv(_table(recordings, systems, scores), folder / FILE)
+            write_csv(_every_row(recordings, systems, scores), folder / FILE)
     table = _table(recordings, systems, scores)
-    write_csv(table, folder / FILE)
+    write_csv(_every_row(recordings, systems, scores), folder / FILE)
     summary = summarise_turns(table.rename(columns={"system": "set"})).rename(columns={"set": "system"})
     off = (table["counted"] - table["speakers"]).abs()
     counts = table.assign(right=off == 0, within_one=off <= 1)[table["collar_seconds"] == 0]
@@ -174,6 +178,15 @@ def _table(recordings: Sequence[TimedRecording], systems: Sequence[DiarisationSy
                          for row in scores.get((recording.path.stem, system.name), [])], columns=[*COLUMNS])
 
 
+def _every_row(recordings: Sequence[TimedRecording], systems: Sequence[DiarisationSystem],
+               scores: dict[tuple[str, str], list[tuple]]) -> pd.DataFrame:
+    """Return the rows of a call, then those of other recordings and systems, which stay as they are."""
+    of_call = _table(recordings, systems, scores)
+    known = {(recording.path.stem, system.name) for recording in recordings for system in systems}
+    others = [row for key, rows in scores.items() if key not in known for row in rows]
+    return pd.concat([of_call, pd.DataFrame(others, columns=[*COLUMNS])], ignore_index=True) if others else of_call
+
+
 def _read_scores(path: Path) -> dict[tuple[str, str], list[tuple]]:
     """Read the rows of `recordings.csv` by recording and system; none if there is no such file, or it is damaged."""
     try:
@@ -188,7 +201,7 @@ def _read_scores(path: Path) -> dict[tuple[str, str], list[tuple]]:
 
 def _model(name: str, path: Path) -> DiarisationSystem:
     """Return the system of a trained model, which counts the speakers."""
-    separator, checksum = Separator.load(path), file_checksum(model_file(path))
+    separator, checksum = Separator.load(path), model_checksum(path)
 
     def find(recording: Path) -> tuple[int, list[Turn]]:
         stream = separator.open(Recording.open(recording, "mix"))

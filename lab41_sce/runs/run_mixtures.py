@@ -139,7 +139,7 @@ def load_evaluation_speech(run: Path, settings: Settings, mixtures: pd.DataFrame
         return speech, None
     noise = Noise(speech, needed, settings.noise.kinds, settings.noise.folder, settings.corpus.check)
     recorded = mixtures["noise_files"].dropna() if "noise_files" in mixtures else pd.Series(dtype=str)
-    noise_files = {*recorded.str.removesuffix(".0")}  # earlier versions wrote 1234.0
+    noise_files = {*recorded.str.removesuffix(".0")}  # 1234.0 beside mixtures without noise
     if noise_files - {str(noise.fingerprint)}:
         raise UserError(f"the noise of {run} was drawn from other files than those in its noise.folder now; restore "
                         "these files.")

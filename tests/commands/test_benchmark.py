@@ -1,7 +1,9 @@
 """The benchmark command: a set from metadata or folders becomes scores and tables; what was scored is not repeated."""
 
+import contextlib
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from lab41_sce.commands import benchmark
 from lab41_sce.data.datasets import MixtureDataset
 from lab41_sce.data.librimix import load_librimix
 from lab41_sce.errors import UserError
+from lab41_sce.runs import benchmark as module
 from lab41_sce.runs import benchmark_systems
 
 SPEAKERS = {"11": "F", "22": "M", "33": "F"}
@@ -113,6 +116,59 @@ def test_only_what_is_missing_is_scored(root, monkeypatch):
     table.write_text("damaged")
     pd.testing.assert_frame_equal(run(root), before)
     assert len(separated) == 2 + 6
+
+
+def test_scores_of_other_systems_and_mixtures_are_kept(root, monkeypatch):
+    before, separated = run(root), []
+    build = benchmark_systems.apply_masks
+    monkeypatch.setattr(benchmark_systems, "apply_masks", lambda *parts: separated.append(1) or build(*parts))
+    given = "--metadata", str(root / "libri2mix_test-clean.csv"), "--librispeech", str(root)
+    kept = run(root, *given, "--first", "1", systems=SYSTEMS[:1])
+    assert not separated and len(kept) == len(before)
+    assert set(pd.read_csv(root / "out/summary.csv")["system"]) == {SYSTEMS[0]}
+    run(root, systems=["ideal_ratio_mask"])
+    assert len(separated) == 3
+    assert set(pd.read_csv(root / "out/summary.csv")["system"]) == {"ideal_ratio_mask"}
+    pd.testing.assert_frame_equal(run(root)[: len(before)], before)
+    assert len(separated) == 3
+
+
+def test_scores_are_saved_within_a_group(root, monkeypatch):
+    monkeypatch.setattr(module, "SAVE_INTERVAL_SECONDS", 0.0)
+    build, separated = benchmark_systems.apply_masks, []
+
+    def interrupted(*parts):
+        separated.append(1)
+        if len(separated) == 2:
+            raise KeyboardInterrupt
+        return build(*parts)
+
+    monkeypatch.setattr(benchmark_systems, "apply_masks", interrupted)
+    with contextlib.suppress(KeyboardInterrupt, AssertionError):
+        run(root, systems=SYSTEMS[:1])
+    assert len(pd.read_csv(root / "out/mixtures.csv")["mixture"].unique()) == 1
+    monkeypatch.setattr(benchmark_systems, "apply_masks", build)
+    assert len(run(root, systems=SYSTEMS[:1])["mixture"].unique()) == 3
+
+
+def test_the_checksum_of_a_model_is_that_of_its_calibrations_too(tmp_path):
+    (tmp_path / "sce.keras").write_bytes(b"weights")
+    before = benchmark_systems.model_checksum(tmp_path / "sce.keras")
+    for name in ("sce.counting.json", "sce.verification.json"):
+        (tmp_path / name).write_text("{}")
+        assert (after := benchmark_systems.model_checksum(tmp_path / "sce.keras")) != before
+        before = after
+
+
+@pytest.mark.parametrize(("given", "name", "path"), [
+    ("lr0.1", "lr0.1", "lr0.1"), ("seed=1", "seed=1", "seed=1"), ("mine=lr0.1", "mine", "lr0.1"),
+    ("model.v2.keras", "model.v2", "model.v2.keras"), ("mine=seed=1", "mine", "seed=1")])
+def test_names_of_systems(tmp_path, monkeypatch, given, name, path):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("lr0.1", "seed=1"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "model.v2.keras").touch()
+    assert benchmark_systems.name_and_path(given) == (name, Path(path))
 
 
 def test_changed_speech_is_scored_again(root):

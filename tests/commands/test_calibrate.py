@@ -91,7 +91,10 @@ def test_mistakes_are_one_sentence(model_file, capsys):
     few, unnamed = model_file.with_name("few.csv"), model_file.with_name("unnamed.csv")
     few.write_text("speaker\n3\n4\n")
     unnamed.write_text("name\n3\n")
+    numbers = model_file.with_name("other.csv")
+    numbers.write_text("mixture\n1\n")
     for arguments, message in [
+        ([str(model_file), str(EMBEDDED_ROOT), "--numbers", str(numbers)], "other.csv has no numbers of an earlier"),
         ([str(model_file), str(EMBEDDED_ROOT), "--speakers", str(unnamed)], "a CSV file with speaker in its first"),
         ([str(model_file), str(EMBEDDED_ROOT), "--splits", "no.csv"], "no.csv cannot be read (No such file"),
         ([str(model_file), str(EMBEDDED_ROOT), "--mixtures", "5"], "--mixtures 5 are too few"),

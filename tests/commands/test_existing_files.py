@@ -106,6 +106,13 @@ def test_more_channels_than_a_format_has_are_refused(folder, model_file, capsys,
     assert wanted in capsys.readouterr().err
 
 
+def test_each_channel_of_a_call_is_a_file_of_one_channel(folder):
+    three = np.random.default_rng(0).standard_normal((16000, 3)) / 10
+    soundfile.write(folder / "call.wav", three, 16000)
+    assert run(folder / "out", folder / "call.wav", "--channels", "speakers", "--format", "mp3") == 0
+    assert sorted(contents(folder / "out")) == ["call_1.mp3", "call_2.mp3", "call_3.mp3"]
+
+
 def test_silence_is_not_called_one_voice_if_more_are_returned(folder, calibrated_file, capsys):
     soundfile.write(folder / "silent.wav", np.zeros(20000), 10000)
     options = "--model", calibrated_file, "--speakers", "2-3", "--json"

@@ -164,6 +164,17 @@ def test_settings_that_do_not_follow_from_the_method_are_kept():
     assert [*differing_settings(configs)[0]] == ["seed", "method.name", "training.rate", "method.build.scale"]
 
 
+def test_seeds_of_methods_without_a_seed_of_their_own_are_averaged(tmp_path, capsys):
+    """SCE has `method.build.seed`, deep clustering has none."""
+    for number, (seed, method) in enumerate((seed, name) for seed in (0, 1) for name in ("sce", "deep_clustering")):
+        write_run(tmp_path / str(number), [f"seed={seed}", f"method={method}"], (number + 1.0, number + 2.0))
+        (tmp_path / str(number) / "evaluation.csv").write_text("mixtures")
+    assert sweep.main([str(tmp_path)]) == 0
+    heads, _, *rows = capsys.readouterr().out.split("\n\n")[-1].splitlines()
+    assert [cell.strip() for cell in heads.strip("|").split("|")][:3] == ["split", "runs", "method.name"]
+    assert sorted(row.split("|")[2].strip() for row in rows) == ["0, 2", "1, 3"]
+
+
 def test_a_setting_that_is_a_list_can_differ_beside_the_seed(tmp_path, capsys):
     changes = [[f"seed={seed}", f"mixtures.speeds={speeds}"] for seed in (0, 1) for speeds in ("[1.0]", "[0.9,1.0]")]
     for number, overrides in enumerate(changes):

@@ -94,6 +94,14 @@ def test_speakers_and_sexes_come_from_the_name_and_a_table(tmp_path, folders, id
         load_folders("wsj0_2mix", folders, sexes=table, speaker_ids=ids)
 
 
+def test_patterns_that_cannot_be_used_are_refused(folders):
+    with pytest.raises(UserError, match=r"has several groups; give a pattern with one group"):
+        load_folders("folders", folders, speaker_ids=r"(a)-(b)")
+    for pattern in ("", "/a/*.wav"):
+        with pytest.raises(UserError, match="is no pattern of names in a folder; give one such as"):
+            load_folders("folders", folders, files=pattern)
+
+
 def test_a_table_needs_ids_in_the_names(tmp_path, folders):
     (tmp_path / "sexes.txt").write_text("a F\n")
     with pytest.raises(UserError, match=r"a\.wav contains 0 ids of speakers, but the mixture has 2 sources"):

@@ -98,6 +98,11 @@ def test_files_of_both_formats_give_the_same_turns(tmp_path):
     assert sorted(read_turns(tmp_path / "talk.json")["talk"]) == sorted(turns["talk"])
 
 
+def test_a_byte_order_mark_hides_no_turn(tmp_path):
+    (tmp_path / "talk.rttm").write_text("\ufeffSPEAKER talk 1 0 1 <NA> <NA> x <NA> <NA>\n", "utf-8")
+    assert read_turns(tmp_path / "talk.rttm") == {"talk": [("x", 0.0, 1.0)]}
+
+
 @pytest.mark.parametrize(("name", "text"), [
     ("a.rttm", "SPEAKER a 1 zero 1"), ("a.json", "{}"), ("none.rttm", None),
     ("nan.rttm", "SPEAKER a 1 nan 1 <NA> <NA> ann <NA> <NA>"),

@@ -1,5 +1,7 @@
 """The calibration of the verification of enrolled people, with synthetic voices."""
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,6 +46,16 @@ def test_people_are_recognised_and_others_are_not(utterances, tiny_model):
     with pytest.raises(UserError, match="have two excerpts of 1 s in this speech, but 13 are needed"):
         calibration.MIN_BACKGROUND_SPEAKERS = 13
         calibration.fit_background(separator, utterances[background(utterances)], ["white"], None)
+
+
+def test_excerpts_are_limited_and_spread_over_the_speakers():
+    places = [(f"{speaker}-{number}", speaker, 0) for speaker, n in (("a", 50), ("b", 3), ("c", 1), ("d", 30))
+              for number in range(n)]
+    assert calibration._spread(places, 84) == places
+    chosen = calibration._spread(places, 20)
+    counts = Counter(speaker for _, speaker, _ in chosen)
+    assert counts["b"] == 3 and counts["c"] == 1 and counts["a"] == counts["d"] == 8
+    assert [place for place in places if place in chosen] == chosen
 
 
 def test_trials_have_people_who_are_present_and_others_of_the_same_sex(utterances, tiny_model):

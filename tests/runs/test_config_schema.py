@@ -53,7 +53,7 @@ from lab41_sce.setting import check_fields, defaults, setting
     ("rooms.early_seconds=-1", "rooms.early_seconds=-1 is not possible"),
     ("splits.unseen_fraction=0.5 corpus.unseen_subsets=[x]", "would have no effect without speakers to choose from"),
     ("evaluation.splits=[unseen,unseen]", "give a list of different values, each one of unseen, in-set, validation"),
-    ("splits.validation_fraction=0", "splits.validation_fraction=0 is not possible; give a number of at least 0.01"),
+    ("splits.validation_fraction=0", "splits.validation_fraction=0 is not possible; give a number of at least 1e-06"),
     ("splits.added_train_only=false", "splits.added_train_only=False would have no effect without corpora"),
     ("front_end.range_db=40 front_end.compression=sqrt", "would have no effect without front_end.compression=log"),
     ("training.workers=2", "training.workers=2 would have no effect without training.strategy=mirrored"),

@@ -89,6 +89,21 @@ def test_a_recording_is_not_separated_twice(folder):
     assert len(calls) == 3
     score("2")
     assert calls[3:] == ["first", "second"]
+    # Another system on one of the recordings leaves the rows of all others as they are.
+    other = DiarisationSystem("other", find, lambda _: "1")
+    assert len(score_recordings(folder, recordings[:1], [other])[0]) == 2
+    assert calls[5:] == ["first"] and len(pd.read_csv(folder / "recordings.csv")) == 6
+    score("2")
+    assert len(calls) == 6
+
+
+def test_recordings_of_one_name_are_refused(folder):
+    signal, rate_hz = soundfile.read(folder / "sessions/first.wav")
+    soundfile.write(folder / "sessions/first.flac", signal, rate_hz)
+    with pytest.raises(UserError, match="has several recordings with the name first"):
+        load_recordings(folder / "sessions", folder / "true.rttm", "*")
+    with pytest.raises(UserError, match="--files '' is no pattern of names in a folder"):
+        load_recordings(folder / "sessions", folder / "true.rttm", "")
 
 
 def test_the_command_counts_with_the_shipped_model(folder, capsys):

@@ -62,4 +62,4 @@ def test_a_file_that_is_no_json_is_refused(tiny_model, tmp_path):
     ((1, 2, 3), "cannot be separated"), ((1.0, 2), "cannot be separated"), ("2-3", "cannot be separated")])
 def test_impossible_ranges(classifier, tiny_model, numbers, message):
     with pytest.raises(UserError, match=message):
-        Separator(tiny_model, counting=classifier)._possible_numbers(numbers)
+        Separator(tiny_model, counting=classifier).possible_numbers(numbers)

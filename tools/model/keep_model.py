@@ -80,7 +80,8 @@ def main() -> None:
     if options.hop_reduction < 1 or hop % options.hop_reduction:
         parser.error(f"--hop-reduction {options.hop_reduction} does not divide the hop of {hop} samples")
     for name in ("cluster_variance", "verification_threshold", "soft_scale", "range_db"):
-        setattr(model, name, getattr(options, name) or getattr(model, name))
+        if getattr(options, name) is not None:
+            setattr(model, name, getattr(options, name))
     model.hop_reduction *= options.hop_reduction
     model.front_end.hop_length //= options.hop_reduction
     options.folder.mkdir(parents=True, exist_ok=True)

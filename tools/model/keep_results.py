@@ -19,6 +19,7 @@ import yaml
 from lab41_sce.reporting import figures
 from lab41_sce.runs.versions import redact_paths
 
+RESULTS = Path(__file__).parents[2] / "results"
 TEXTS = ("summary.csv", "differences.csv", "systems.csv", "table.md", "history.csv", "splits.csv", "evaluation.csv",
          "config.yaml", "benchmark.json", "version.json")
 
@@ -38,7 +39,7 @@ def main() -> None:
     present = [name for name in TEXTS if (run / name).exists()]  # some runs train or score nothing
     for name in present:
         text = redact_paths((run / name).read_text("utf-8"), config, run)
-        if name == "splits.csv" and any(kept.read_text("utf-8") == text for kept in results.parents[1].rglob(name)):
+        if name == "splits.csv" and any(kept.read_text("utf-8") == text for kept in RESULTS.rglob(name)):
             continue
         (results / name).write_text(text, "utf-8")
     version = json.loads((results / "version.json").read_text("utf-8"))
