@@ -97,3 +97,11 @@ def scored_run(corpus_root, tmp_path_factory):
     mixtures = pd.concat([clean, add_noise_at(clean[:2], prepared.noise, 5.0)])
     mixtures.to_csv(folder / "evaluation.csv", index=False)
     return folder, prepared, mixtures
+
+
+@pytest.fixture
+def model_file(tiny_model, tmp_path):
+    """Save the tiny model."""
+    tiny_model.predict_on_batch(np.zeros((1, 1000), np.float32))
+    tiny_model.save(tmp_path / "model.keras")
+    return tmp_path / "model.keras"

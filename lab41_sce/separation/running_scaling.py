@@ -53,7 +53,7 @@ class RunningScaling:
         frame_seconds = self.front_end.hop_length / self.front_end.sample_rate_hz
         event = max(round(self.EVENT_SECONDS / frame_seconds), round(self.EVENT_SHARE * len(loudest)))
         usual = max(loudest[min(event, len(loudest) // 4)], sustained_level(frames, frame_seconds))
-        if not usual:  # an event in silence is all that there is to hear
+        if not usual:  # the recording has no other sound than an event
             return float(loudest[0])
         return float(min(loudest[0], usual * 10 ** (self.EVENT_DB / 20)))
 

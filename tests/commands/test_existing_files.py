@@ -14,13 +14,6 @@ from lab41_sce.separation.count_classifier import CountClassifier
 
 
 @pytest.fixture
-def model_file(tiny_model, tmp_path):
-    tiny_model.predict_on_batch(np.zeros((1, 1000), np.float32))
-    tiny_model.save(tmp_path / "model.keras")
-    return tmp_path / "model.keras"
-
-
-@pytest.fixture
 def calibrated_file(model_file, tiny_model):
     """Give a model a classifier, and thresholds of the confidence."""
     checksum = weights_checksum(tiny_model)

@@ -25,13 +25,6 @@ from lab41_sce.separation.staging import PREFIX, SUFFIX
 
 
 @pytest.fixture
-def model_file(tiny_model, tmp_path):
-    tiny_model.predict_on_batch(np.zeros((1, 1000), np.float32))
-    tiny_model.save(tmp_path / "model.keras")
-    return tmp_path / "model.keras"
-
-
-@pytest.fixture
 def measured_file(tiny_model, tmp_path):
     """Save a model with thresholds: it counts three speakers, and finds any enrolled person."""
     tiny_model.predict_on_batch(np.zeros((1, 1000), np.float32))
