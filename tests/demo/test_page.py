@@ -423,7 +423,7 @@ def test_a_film_is_separated(visit, tmp_path):
             for each in (*frames, None):
                 container.mux(stream.encode(each))
     page = visit()
-    assert "film: 3." in upload(page, file)
+    assert "film.mp4: 3." in upload(page, file)
     assert durations(page, "#preview") == pytest.approx([3], abs=0.2)
 
 
@@ -519,7 +519,7 @@ def test_unusable_recordings_give_a_sentence(visit, server, tmp_path):
     assert in_view(page, "#result .failed") and in_view(page, "#status")
 
     page.locator("#file input[type=file]").set_input_files(str(write_sound(tmp_path / "old.wav", 2)))
-    page.locator("#status", has_text="old: 2.0 s. Press Separate").wait_for()
+    page.locator("#status", has_text="old.wav: 2.0 s. Press Separate").wait_for()
     for file in server[1].rglob("old.wav"):  # as after an hour
         file.unlink()
     separate(page)
