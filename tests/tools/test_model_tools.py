@@ -104,6 +104,9 @@ def test_counting(shipped, tmp_path, monkeypatch):
     mixtures.head(8).assign(counted=1).to_csv(tmp_path / "mixtures.csv", index=False)
     again = run("score_counting", model, tmp_path, monkeypatch, "--per-kind", "2")["mixtures"]["counted"]
     assert again.to_list() == [1] * 8 + [2] * 2
+    CountClassifier(network, ["coherence_next_bin"], [0.0], [1.0], [[0.0]] * 3, [1.0, 0.0, 0.5], {}).write(model)
+    recalibrated = run("score_counting", model, tmp_path, monkeypatch, "--per-kind", "2")["mixtures"]
+    assert recalibrated["counted"].to_list() == [1] * 10  # none of these rows is of the former calibration
 
 
 def test_enrolment(shipped, tmp_path, monkeypatch):

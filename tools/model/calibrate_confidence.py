@@ -12,7 +12,7 @@ thresholds of that file:
 - `warned`: mixtures with a warning; `right`: warned mixtures that gain less than the limit;
 - `below_limit`: mixtures that gain less than the limit; `missed`: those of them without a warning.
 
-An interrupted call continues.
+An interrupted call with the same model continues.
 """
 
 from pathlib import Path
@@ -29,6 +29,7 @@ from lab41_sce.data.mixture import Mixture
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
 from lab41_sce.evaluation.metrics import si_sdr_improvement
+from lab41_sce.runs.benchmark_systems import model_checksum
 from lab41_sce.runs.run_directory import write_csv
 from lab41_sce.separation.calibration_file import weights_checksum
 from lab41_sce.separation.confidence import ConfidenceThresholds
@@ -105,13 +106,14 @@ def main() -> None:
         write_csv(draw_list(speech, table, options.split, options.per_kind, noise,
                             separator.model.front_end.pre_emphasis), list_file)
     mixtures = pd.read_csv(list_file, dtype={f"speaker_{n}": str for n in NUMBERS}).to_dict("records")
-    rows = pd.read_csv(file).to_dict("records") if file.exists() else []
+    rows, checksum = shipped.scored_rows(file, options.model), model_checksum(options.model)
     for row in tqdm(mixtures[len(rows):], "mixtures"):
         mixture = load(speech, row, noise, rooms)
         result = separator.separate(mixture.signal, RATE_HZ, row["speakers"])
         rows.append({**{name: row[name] for name in ("condition", "mixture", "speakers")},
                      "confidence": round(result.confidence, 4),
-                     "si_sdri_db": round(si_sdr_improvement(mixture.sources, mixture.signal, result.voices), 3)})
+                     "si_sdri_db": round(si_sdr_improvement(mixture.sources, mixture.signal, result.voices), 3),
+                     "model": checksum})
         if len(rows) % ROWS_PER_WRITE == 0 or len(rows) == len(mixtures):
             write_csv(pd.DataFrame(rows), file)
     measured = pd.DataFrame(rows)

@@ -4,11 +4,12 @@
 
 `evaluation.csv` in the folder of the results defines the mixtures; it is drawn if it is missing. The results:
 
-- `mixtures.csv`: for each mixture the number that was counted, and the probability of each number;
+- `mixtures.csv`: for each mixture the number that was counted, the probability of each number, and the checksum of the
+  model;
 - `summary.csv`: for each condition and number of speakers, `n` mixtures, those counted correctly and those within one,
   and the 95 % interval (Wilson) of the share of the correct ones.
 
-An interrupted call continues.
+An interrupted call with the same model continues.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from lab41_sce.audio.recording import Recording
 from lab41_sce.data.evaluation_set import add_noise_at, draw_evaluation_set, load_mixture
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
+from lab41_sce.runs.benchmark_systems import model_checksum
 from lab41_sce.runs.run_directory import write_csv
 
 SECONDS, LONG_SECONDS, LEVEL_RANGE_DB, SNR_DB = 5.0, 15.0, 10.0, 15.0
@@ -88,11 +90,11 @@ def main() -> None:
         write_csv(draw_list(speech, table, options.split, options.per_kind, Noise(speech, table, NOISE_KINDS),
                             separator.model.front_end.pre_emphasis), list_file)
     mixtures = pd.read_csv(list_file, dtype={f"speaker_{n}": str for n in range(1, 6)}).to_dict("records")
-    rows = pd.read_csv(file).to_dict("records") if file.exists() else []
+    rows, checksum = shipped.scored_rows(file, options.model), model_checksum(options.model)
     parts = [mixtures[start : start + ROWS_PER_WRITE] for start in range(len(rows), len(mixtures), ROWS_PER_WRITE)]
     counted = Parallel(n_jobs=options.jobs, return_as="generator")(delayed(count)(part, options) for part in parts)
     for part in tqdm(counted, f"{ROWS_PER_WRITE} mixtures each", len(parts)):
-        rows += part
+        rows += [{**row, "model": checksum} for row in part]
         write_csv(pd.DataFrame(rows), file)
     shipped.write_summary(summarise(pd.DataFrame(rows)), options.results)
 

@@ -12,6 +12,7 @@ from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.speech import Speech
 from lab41_sce.pretrained import MODEL
 from lab41_sce.reporting import tables
+from lab41_sce.runs.benchmark_systems import model_checksum
 from lab41_sce.runs.run_directory import write_csv
 from lab41_sce.separation.separator import Separator
 
@@ -42,6 +43,17 @@ def load(options: argparse.Namespace, sample_rate_hz: int | None = None) -> tupl
     """Load the model, and the speech and the table of a split, at the model's rate or another."""
     separator, table = Separator.load(options.model), utterances(options)
     return separator, Speech(table, sample_rate_hz or separator.model.front_end.sample_rate_hz), table
+
+
+def scored_rows(file: Path, model: Path) -> list[dict[str, Any]]:
+    """Return the rows that an interrupted call wrote to a table, if they are of the same model and calibrations."""
+    if not file.exists():
+        return []
+    table = pd.read_csv(file, dtype={"model": str})
+    if "model" not in table or not table["model"].eq(model_checksum(model)).all():
+        print(f"{file} has the scores of another model; it is written again.")
+        return []
+    return table.to_dict("records")
 
 
 def without_mask_network(model: Any) -> Any:
