@@ -34,6 +34,7 @@ from lab41_sce.evaluation.perceptual import check_metrics
 from lab41_sce.process_pool import ENGINES
 
 BUSY = "another call writes scores to {}; wait for it, or choose another --out."
+ANY_WAV = "*.wav"
 SYSTEMS = ("pretrained", "unprocessed", "ideal_binary_mask", "ideal_ratio_mask")
 
 
@@ -91,7 +92,7 @@ def _score_recordings(options: argparse.Namespace, command: str) -> str:
     from lab41_sce.runs.benchmark import begin_folder
     from lab41_sce.runs.recordings_benchmark import build_diarisation_systems, load_recordings, score_recordings
 
-    recordings = load_recordings(options.mixtures, options.rttm, options.files, options.first)
+    recordings = load_recordings(options.mixtures, options.rttm, options.files or ANY_WAV, options.first)
     systems = build_diarisation_systems(["pretrained"] if options.systems is SYSTEMS else options.systems)
     make_folder(options.out)
     with lock(options.out / ".lock", BUSY.format(options.out)):
@@ -115,13 +116,17 @@ def load_set(options: argparse.Namespace) -> BenchmarkSet:
         except re.error as error:
             raise UserError(f"--speaker-ids {options.speaker_ids} is no regular expression ({error}); give one such as "
                             r"'(\d+)-'.") from None
+        if options.more_than_sources and options.noise:
+            raise UserError("--noise is for the check that each mixture is the sum of its parts, which "
+                            "--more-than-sources leaves out; give one of the two.")
         parts = () if options.more_than_sources else (*options.sources, *([options.noise] if options.noise else []))
         folders = MixtureFolders(options.mixtures, tuple(options.sources), parts)
-        return load_folders("folders", folders, rate_hz, sexes, options.speaker_ids, options.first, options.files)
+        return load_folders("folders", folders, rate_hz, sexes, options.speaker_ids, options.first,
+                            options.files or ANY_WAV)
     if name == "run":
         _require(options, "root")
         _refuse(options, "metadata", "librispeech", "noise", "rate", "mixture", "length", "references", "sexes",
-                "mixtures", "sources", "more_than_sources", "speaker_ids")
+                "mixtures", "sources", "more_than_sources", "speaker_ids", "files")
         from lab41_sce.runs.run_mixtures import load_run  # loads Keras
 
         return load_run(options.root, options.part or "unseen", options.first)
@@ -137,6 +142,9 @@ def load_set(options: argparse.Namespace) -> BenchmarkSet:
             raise UserError(f"--metadata goes with libri2mix and libri3mix only; give --root for {name}.")
         _require(options, "librispeech")
         _refuse(options, "root", "part")
+        for option, chosen in (("files", options.files), ("noise", mixture == "mix_clean" and options.noise)):
+            if chosen:
+                raise UserError(f"--{option} has no effect on {mixture} made from --metadata; leave it out.")
         from lab41_sce.data.librimix import load_librimix  # loads pandas and SciPy
 
         return load_librimix(options.metadata, options.librispeech, options.noise, NUMBER_OF_SPEAKERS[name], rate_hz,
@@ -148,7 +156,7 @@ def load_set(options: argparse.Namespace) -> BenchmarkSet:
     folders = find_folders(name, options.root, part, rate_hz, length, mixture, references)
     title = f"{name} {part} {mixture} {length} {rate_hz} Hz" + (f", {references} sources" if name == "whamr" else "")
     ids = LIBRISPEECH_IDS if of_librispeech else WSJ0_IDS
-    return load_folders(title, folders, rate_hz, sexes, ids, options.first, options.files)
+    return load_folders(title, folders, rate_hz, sexes, ids, options.first, options.files or ANY_WAV)
 
 
 def _require(options: argparse.Namespace, *names: str) -> None:
@@ -191,7 +199,8 @@ def _parser() -> Parser:
     parser.add_argument("--metadata", type=Path, metavar="CSV", help="metadata of LibriMix, instead of --root")
     parser.add_argument("--librispeech", type=Path, metavar="FOLDER", help="LibriSpeech, for --metadata")
     parser.add_argument("--noise", type=Path, metavar="FOLDER",
-                        help="WHAM!'s folder wham_noise, for --metadata; of folders: the noise in the mixtures")
+                        help="WHAM!'s folder wham_noise, for --metadata with noise in the mixture; of folders: "
+                             "the noise in the mixtures")
     parser.add_argument("--part", metavar="NAME", help="test or dev of LibriMix, tt, cv or tr (default: test or "
                                                        "tt); of run: the split (default: unseen)")
     parser.add_argument("--rate", type=int, choices=RATES_HZ, metavar="HZ", help="8000 (default) or 16000")
@@ -209,8 +218,8 @@ def _parser() -> Parser:
                         help="of recordings: RTTM file of the true turns, or folder of RTTM files")
     parser.add_argument("--sources", type=Path, nargs="+", metavar="FOLDER", help="of folders: one for each source")
     parser.add_argument("--more-than-sources", action="store_true",
-                        help="of folders: the mixtures contain more than their sources and --noise, such as echoes")
-    parser.add_argument("--files", default="*.wav", metavar="PATTERN", help="names of the mixtures (default: *.wav)")
+                        help="of folders: the mixtures contain more than their sources and noise, such as echoes")
+    parser.add_argument("--files", metavar="PATTERN", help=f"names of the mixtures (default: {ANY_WAV})")
     parser.add_argument("--speaker-ids", default="", metavar="REGEX",
                         help="of folders: finds the ids of the speakers in the name of a mixture, such as '(\\d+)-'")
     parser.add_argument("--first", type=int, metavar="N", help="score the first N mixtures only")
