@@ -4,7 +4,8 @@ The folder gets `benchmark.json` (the set), `version.json`, `evaluation.csv` (th
 scores), `summary.csv` (means with 95 % intervals) and `differences.csv` (paired differences from the first system).
 
 `mixtures.csv` has the columns of an experiment and `checksum`, of the signals of the mixture, of the system and of the
-metrics. A later call uses the scores with the same checksums again. It reads all signals for this comparison.
+metrics. A later call uses the scores with the same checksums again. It reads all signals for this comparison. If it is
+about other systems or mixtures, the scores of these wait in `other_scores.csv`.
 
 The kind "All" is the mean over all mixtures, as in published tables of these sets. In experiments it is the mean over
 the orders of the sexes.
@@ -12,14 +13,12 @@ the orders of the sexes.
 
 import itertools
 import json
-import logging
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -27,18 +26,17 @@ from lab41_sce.atomic_write import write_csv, write_text
 from lab41_sce.data.benchmark_set import BenchmarkSet
 from lab41_sce.data.checksums import text_checksum
 from lab41_sce.data.mixture import Mixture
-from lab41_sce.errors import UserError, reason
+from lab41_sce.errors import UserError
 from lab41_sce.evaluation.bootstrap import paired_differences, summarise
 from lab41_sce.evaluation.parallel_scoring import score_mixtures
 from lab41_sce.runs.benchmark_systems import BenchmarkSystem
 from lab41_sce.runs.kept_scores import SCORES
+from lab41_sce.runs.score_table import ScoreTable
 from lab41_sce.runs.versions import versions
 
 SET, SCORE_FILE = "benchmark.json", "mixtures.csv"
 GROUP = 32  # mixtures at most, after which the scores may be saved
 SAVE_INTERVAL_SECONDS = 20.0
-
-logger = logging.getLogger(__name__)
 
 
 def open_benchmark(folder: Path, benchmark: BenchmarkSet, command: str) -> None:
@@ -77,12 +75,12 @@ def begin_folder(folder: Path, about: Mapping[str, Any], command: str) -> None:
 
 def score_benchmark(folder: Path, benchmark: BenchmarkSet, systems: Sequence[BenchmarkSystem], metrics: Sequence[str],
                     n_jobs: int = -1, engine: str = "loky") -> pd.DataFrame:
-    """Score systems on a benchmark set, and write `mixtures.csv`; finished scores are kept after an interruption.
+    """Score systems on a benchmark set, and write `mixtures.csv`; scores of earlier calls are used again.
 
     Args:
         folder: of the benchmark.
         benchmark: the set.
-        systems: the systems; the folder keeps the scores of others, and those of other mixtures of the set.
+        systems: the systems.
         metrics: those of `definitions.ALL_METRICS` to compute.
         n_jobs: number of processes that compute scores; -1 uses all cores.
         engine: where the processes run: one of `process_pool.ENGINES`.
@@ -93,11 +91,9 @@ def score_benchmark(folder: Path, benchmark: BenchmarkSet, systems: Sequence[Ben
     Raises:
         UserError: a file is damaged, or a mixture is not the sum of its sources; the message names the file.
     """
-    earlier = _read_scores(folder / SCORE_FILE)
-    of_call = {(item.name, system.name) for item in benchmark.mixtures for system in systems}
-    is_of_call = np.array([key in of_call for key in zip(earlier["mixture"], earlier["system"], strict=True)], bool)
-    others = earlier[~is_of_call]
-    groups = earlier[is_of_call].groupby(["mixture", "system"])[["metric", "value", "checksum"]]
+    file = ScoreTable(folder / SCORE_FILE, [*SCORES, "checksum"], ["value"], ("mixture", "system"))
+    earlier = file.begin({(item.name, system.name) for item in benchmark.mixtures for system in systems})
+    groups = earlier.groupby(["mixture", "system"])[["metric", "value", "checksum"]]
     scores = {key: [*rows.itertuples(index=False, name=None)] for key, rows in groups}
     waiting, seen = iter(benchmark.mixtures), list[str]()
 
@@ -123,7 +119,7 @@ def score_benchmark(folder: Path, benchmark: BenchmarkSet, systems: Sequence[Ben
     def table() -> pd.DataFrame:
         rows = [(item.name, benchmark.name, item.kind, system.name, *row) for item in benchmark.mixtures
                 for system in systems for row in scores.get((item.name, system.name), [])]
-        return pd.DataFrame(rows, columns=[*SCORES, "checksum"])
+        return pd.DataFrame(rows, columns=[*file.columns])
 
     checksums: dict[tuple[str, str], str] = {}
     saved = time.monotonic()
@@ -135,10 +131,10 @@ def score_benchmark(folder: Path, benchmark: BenchmarkSet, systems: Sequence[Ben
                 for name, _, _, system, metric, value in scored.itertuples(index=False, name=None):
                     scores.setdefault((name, system), []).append((metric, value, checksums[name, system]))
                 if time.monotonic() - saved > SAVE_INTERVAL_SECONDS:
-                    write_csv(_joined(table(), others), folder / SCORE_FILE)
+                    file.write(table())
                     saved = time.monotonic()
     finally:
-        write_csv(_joined(table(), others), folder / SCORE_FILE)
+        file.write(table())
     return table()
 
 
@@ -169,22 +165,3 @@ def _with_plain_mean(average: Callable[[pd.DataFrame], pd.DataFrame], scores: pd
 def _signals_checksum(mixture: Mixture) -> str:
     """Compute the checksum of the samples of a mixture and of its sources."""
     return f"{zlib.crc32(mixture.sources.tobytes(), zlib.crc32(mixture.signal.tobytes())):08x}"
-
-
-def _joined(scores: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
-    """Return the scores of a call and those that it leaves as they are."""
-    return pd.concat([scores, others], ignore_index=True) if len(others) else scores
-
-
-def _read_scores(path: Path) -> pd.DataFrame:
-    """Read `mixtures.csv`; no rows if there is none, or if it is damaged."""
-    none = pd.DataFrame(columns=[*SCORES, "checksum"])
-    if not path.exists():
-        return none
-    try:
-        # The default parser of pandas before 3 rounds some numbers to a neighbour of the nearest float.
-        return pd.read_csv(path, dtype=str, keep_default_na=False, na_values={"value": [""]}).astype({"value": float})[
-            [*SCORES, "checksum"]]
-    except (OSError, KeyError, ValueError) as error:
-        logger.warning("%s cannot be read (%s): its scores are computed again.", path, reason(error))
-        return none

@@ -4,7 +4,8 @@
 
 Only the times of the true speakers are needed. A system is a model, which counts the speakers, or a folder of RTTM
 files that another program has written. The scores are those of `evaluation/diarisation.py`, without a collar and with
-one of 0.25 s. `recordings.csv` keeps the scores of an interrupted call; those with the same checksums are used again.
+one of 0.25 s. `recordings.csv` has the scores of the last call, `other_scores.csv` those of earlier ones; a later call
+uses those with the same checksums again.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,11 +24,13 @@ from lab41_sce.errors import UserError
 from lab41_sce.evaluation.diarisation import Turn, compare_turns, read_turns, score_turns, summarise_turns, voice_turns
 from lab41_sce.pretrained import MODEL
 from lab41_sce.runs.benchmark_systems import model_checksum, name_and_path
+from lab41_sce.runs.score_table import ScoreTable
 from lab41_sce.separation.separator import Separator
 
 FILE = "recordings.csv"
 ERRORS = ("total", "missed", "false_alarm", "confusion", "der", "jer")  # in seconds, the last two shares
-COLUMNS = ("recording", "system", "collar_seconds", "speakers", "counted", *ERRORS, "checksum")
+NUMBERS = ("collar_seconds", "speakers", "counted", *ERRORS)
+COLUMNS = ("recording", "system", *NUMBERS, "checksum")
 COLLARS_SECONDS = (0.0, 0.25)
 MAX_EXCESS_SECONDS = 1.0  # of true turns after the end of a recording
 
@@ -144,7 +147,11 @@ def score_recordings(folder: Path, recordings: Sequence[TimedRecording],
         UserError: a recording or a file cannot be read, or pyannote.metrics is not installed.
     """
     score_turns([("somebody", 0.0, 1.0)], [], 1.0, 0.0)  # raises before any work if the package is missing
-    scores = _read_scores(folder / FILE)
+    file = ScoreTable(folder / FILE, COLUMNS, NUMBERS, ("recording", "system"))
+    earlier = file.begin({(recording.path.stem, system.name) for recording in recordings for system in systems})
+    scores: dict[tuple[str, str], list[tuple]] = {}
+    for row in earlier.itertuples(index=False, name=None):
+        scores.setdefault((row[0], row[1]), []).append(row)
     for recording in tqdm(recordings, "scoring", unit=" recordings", disable=None):
         of_truth = f"{file_checksum(recording.path)} {recording.turns}"
         for system in systems:
@@ -158,9 +165,9 @@ def score_recordings(folder: Path, recordings: Sequence[TimedRecording],
                 errors = score_turns(recording.turns, found, recording.seconds, collar)
                 scores[key].append((*key, collar, recording.n_speakers, counted, *(errors[name] for name in ERRORS),
                                     checksum))
-            write_csv(_every_row(recordings, systems, scores), folder / FILE)
+            file.write(_table(recordings, systems, scores))
     table = _table(recordings, systems, scores)
-    write_csv(_every_row(recordings, systems, scores), folder / FILE)
+    file.write(table)
     summary = summarise_turns(table.rename(columns={"system": "set"})).rename(columns={"set": "system"})
     off = (table["counted"] - table["speakers"]).abs()
     counts = table.assign(right=off == 0, within_one=off <= 1)[table["collar_seconds"] == 0]
@@ -175,28 +182,8 @@ def _table(recordings: Sequence[TimedRecording], systems: Sequence[DiarisationSy
            scores: dict[tuple[str, str], list[tuple]]) -> pd.DataFrame:
     """Return the rows of some recordings and systems in their order."""
     return pd.DataFrame([row for recording in recordings for system in systems
-                         for row in scores.get((recording.path.stem, system.name), [])], columns=[*COLUMNS])
-
-
-def _every_row(recordings: Sequence[TimedRecording], systems: Sequence[DiarisationSystem],
-               scores: dict[tuple[str, str], list[tuple]]) -> pd.DataFrame:
-    """Return the rows of a call, then those of other recordings and systems, which stay as they are."""
-    of_call = _table(recordings, systems, scores)
-    known = {(recording.path.stem, system.name) for recording in recordings for system in systems}
-    others = [row for key, rows in scores.items() if key not in known for row in rows]
-    return pd.concat([of_call, pd.DataFrame(others, columns=[*COLUMNS])], ignore_index=True) if others else of_call
-
-
-def _read_scores(path: Path) -> dict[tuple[str, str], list[tuple]]:
-    """Read the rows of `recordings.csv` by recording and system; none if there is no such file, or it is damaged."""
-    try:
-        table = pd.read_csv(path, dtype={"recording": str, "system": str, "checksum": str})[[*COLUMNS]]
-    except (OSError, KeyError, ValueError):
-        return {}
-    rows: dict[tuple[str, str], list[tuple]] = {}
-    for row in table.itertuples(index=False, name=None):
-        rows.setdefault((row[0], row[1]), []).append(row)
-    return rows
+                         for row in scores.get((recording.path.stem, system.name), [])],
+                        columns=[*COLUMNS]).astype({"speakers": int, "counted": int})
 
 
 def _model(name: str, path: Path) -> DiarisationSystem:

@@ -123,14 +123,23 @@ def test_scores_of_other_systems_and_mixtures_are_kept(root, monkeypatch):
     build = benchmark_systems.apply_masks
     monkeypatch.setattr(benchmark_systems, "apply_masks", lambda *parts: separated.append(1) or build(*parts))
     given = "--metadata", str(root / "libri2mix_test-clean.csv"), "--librispeech", str(root)
-    kept = run(root, *given, "--first", "1", systems=SYSTEMS[:1])
-    assert not separated and len(kept) == len(before)
-    assert set(pd.read_csv(root / "out/summary.csv")["system"]) == {SYSTEMS[0]}
+    first = run(root, *given, "--first", "1", systems=SYSTEMS[:1])
+    assert not separated and set(first["mixture"]) == {before["mixture"][0]} and set(first["system"]) == {SYSTEMS[0]}
     run(root, systems=["ideal_ratio_mask"])
     assert len(separated) == 3
-    assert set(pd.read_csv(root / "out/summary.csv")["system"]) == {"ideal_ratio_mask"}
-    pd.testing.assert_frame_equal(run(root)[: len(before)], before)
+    pd.testing.assert_frame_equal(run(root), before)
     assert len(separated) == 3
+    assert set(pd.read_csv(root / "out/other_scores.csv")["system"]) == {"ideal_ratio_mask"}
+    run(root, systems=[*SYSTEMS, "ideal_ratio_mask"])
+    assert len(separated) == 3 and not (root / "out/other_scores.csv").exists()
+
+
+def test_a_table_has_no_scores_of_another_system_of_the_same_name(root):
+    run(root, systems=["mine=unprocessed"])
+    given = "--metadata", str(root / "libri2mix_test-clean.csv"), "--librispeech", str(root)
+    changed = run(root, *given, "--first", "1", systems=["mine=ideal_binary_mask"])
+    assert len(changed["mixture"].unique()) == 1 and (changed.query("metric == 'SI-SDR'")["value"] > 3).all()
+    assert len(pd.read_csv(root / "out/evaluation.csv")) == 1
 
 
 def test_scores_are_saved_within_a_group(root, monkeypatch):

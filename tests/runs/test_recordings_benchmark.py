@@ -89,12 +89,22 @@ def test_a_recording_is_not_separated_twice(folder):
     assert len(calls) == 3
     score("2")
     assert calls[3:] == ["first", "second"]
-    # Another system on one of the recordings leaves the rows of all others as they are.
+    # After another system on one of the recordings, the rows of all others are still known.
     other = DiarisationSystem("other", find, lambda _: "1")
     assert len(score_recordings(folder, recordings[:1], [other])[0]) == 2
-    assert calls[5:] == ["first"] and len(pd.read_csv(folder / "recordings.csv")) == 6
-    score("2")
-    assert len(calls) == 6
+    assert calls[5:] == ["first"] and set(pd.read_csv(folder / "recordings.csv")["system"]) == {"other"}
+    assert len(score("2")) == 4 and len(calls) == 6
+
+
+def test_a_recording_may_have_any_name(folder):
+    (folder / "sessions/first.wav").rename(folder / "sessions/NA.wav")
+    text = (folder / "true.rttm").read_text("utf-8").replace(" first ", " NA ")
+    (folder / "true.rttm").write_text(text, "utf-8")
+    recordings, calls = load_recordings(folder / "sessions", folder / "true.rttm"), []
+    system = DiarisationSystem("nan", lambda path: calls.append(path) or (1, [("somebody", 0.0, 4.0)]), lambda _: "1")
+    first, again = (score_recordings(folder, recordings, [system])[0] for _ in range(2))
+    assert len(calls) == 2
+    pd.testing.assert_frame_equal(again, first)
 
 
 def test_recordings_of_one_name_are_refused(folder):
