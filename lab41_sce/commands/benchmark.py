@@ -92,7 +92,8 @@ def _score_recordings(options: argparse.Namespace, command: str) -> str:
     from lab41_sce.runs.benchmark import begin_folder
     from lab41_sce.runs.recordings_benchmark import build_diarisation_systems, load_recordings, score_recordings
 
-    recordings = load_recordings(options.mixtures, options.rttm, options.files or ANY_WAV, options.first)
+    pattern = ANY_WAV if options.files is None else options.files
+    recordings = load_recordings(options.mixtures, options.rttm, pattern, options.first)
     systems = build_diarisation_systems(["pretrained"] if options.systems is SYSTEMS else options.systems)
     make_folder(options.out)
     with lock(options.out / ".lock", BUSY.format(options.out)):
@@ -108,6 +109,7 @@ def load_set(options: argparse.Namespace) -> BenchmarkSet:
         UserError: an option is missing or does not go with the set, or a file of the set is missing.
     """
     name, rate_hz, sexes = options.set, options.rate, options.sexes
+    pattern = ANY_WAV if options.files is None else options.files
     if name == "folders":
         _require(options, "mixtures", "sources")
         _refuse(options, "root", "metadata", "librispeech", "part", "mixture", "length", "references")
@@ -121,8 +123,7 @@ def load_set(options: argparse.Namespace) -> BenchmarkSet:
                             "--more-than-sources leaves out; give one of the two.")
         parts = () if options.more_than_sources else (*options.sources, *([options.noise] if options.noise else []))
         folders = MixtureFolders(options.mixtures, tuple(options.sources), parts)
-        return load_folders("folders", folders, rate_hz, sexes, options.speaker_ids, options.first,
-                            options.files or ANY_WAV)
+        return load_folders("folders", folders, rate_hz, sexes, options.speaker_ids, options.first, pattern)
     if name == "run":
         _require(options, "root")
         _refuse(options, "metadata", "librispeech", "noise", "rate", "mixture", "length", "references", "sexes",
@@ -142,8 +143,9 @@ def load_set(options: argparse.Namespace) -> BenchmarkSet:
             raise UserError(f"--metadata goes with libri2mix and libri3mix only; give --root for {name}.")
         _require(options, "librispeech")
         _refuse(options, "root", "part")
-        for option, chosen in (("files", options.files), ("noise", mixture == "mix_clean" and options.noise)):
-            if chosen:
+        unused = {"files": options.files is not None, "noise": mixture == "mix_clean" and options.noise}
+        for option, given in unused.items():
+            if given:
                 raise UserError(f"--{option} has no effect on {mixture} made from --metadata; leave it out.")
         from lab41_sce.data.librimix import load_librimix  # loads pandas and SciPy
 
@@ -156,7 +158,7 @@ def load_set(options: argparse.Namespace) -> BenchmarkSet:
     folders = find_folders(name, options.root, part, rate_hz, length, mixture, references)
     title = f"{name} {part} {mixture} {length} {rate_hz} Hz" + (f", {references} sources" if name == "whamr" else "")
     ids = LIBRISPEECH_IDS if of_librispeech else WSJ0_IDS
-    return load_folders(title, folders, rate_hz, sexes, ids, options.first, options.files or ANY_WAV)
+    return load_folders(title, folders, rate_hz, sexes, ids, options.first, pattern)
 
 
 def _require(options: argparse.Namespace, *names: str) -> None:

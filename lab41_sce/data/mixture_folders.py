@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from tqdm import tqdm
@@ -141,9 +141,11 @@ def matching_files(folder: Path, pattern: str) -> list[Path]:
     """Return the files in a folder whose names match a pattern, sorted.
 
     Raises:
-        UserError: the pattern is empty or an absolute path.
+        UserError: the pattern is empty, or is not one of names in a folder, such as "." or an absolute path.
     """
     try:
+        if not PurePath(pattern).name:  # "" or "."
+            raise ValueError
         return sorted(path for path in folder.glob(pattern) if path.is_file())
     except (NotImplementedError, ValueError):
         raise UserError(f"--files {pattern!r} is no pattern of names in a folder; give one such as '*.wav'.") from None

@@ -30,7 +30,11 @@ from lab41_sce.data.speech import Speech
 from lab41_sce.data.splits import SpeakerIndex
 from lab41_sce.errors import UserError
 
-STREAM = 2  # since 2, levels are measured by sums of products: samples differ from those of 1 by rounding (1e-6)
+STREAM = 3
+CHANGES = {  # of the mixtures, since each version
+    2: "levels are measured by sums of products, so samples differ by rounding (1e-6)",
+    3: "with mixtures.same_sex and several numbers of speakers, other speakers are drawn",
+}
 
 
 class TrainingMixtures:

@@ -94,8 +94,8 @@ def splits_of_model(place: Path) -> pd.DataFrame | None:
     for folder in (place, *place.parents[:3]):
         if (folder / "splits.csv").is_file():
             return _read_splits(folder / "splits.csv")
-    logger.warning("There is no splits.csv with the model at %s, so its training speakers are unknown: its scores may "
-                   "include speakers that it was trained on.", place)
+    logger.warning("There is no splits.csv with the model at %s, so its training speakers are unknown: unseen "
+                   "speakers of these scores may be among them.", place)
     return None
 
 

@@ -124,13 +124,13 @@ def fit_background(separator: Separator, utterances: pd.DataFrame, noise_kinds: 
 
 
 def _spread(places: list[tuple[str, str, int]], most: int) -> list[tuple[str, str, int]]:
-    """Return at most about `most` excerpts (utterance, speaker, start), of as many speakers as possible, in order."""
+    """Return at most about `most` excerpts (utterance, speaker, start), in order, of as many random speakers as fit."""
     if len(places) <= most:
         return places
     rng, of_speaker = np.random.default_rng(1), dict[str, list[int]]()
     for number, (_, speaker, _) in enumerate(places):
         of_speaker.setdefault(speaker, []).append(number)
-    drawn = [rng.permutation(numbers) for numbers in of_speaker.values()]
+    drawn = [rng.permutation(of_speaker[name]) for name in rng.permutation([*of_speaker])]
     in_turn = [numbers[place] for place in range(max(map(len, drawn))) for numbers in drawn if place < len(numbers)]
     pairs = [number for numbers in drawn for number in numbers[:2]]  # a speaker with one excerpt shows no variance
     chosen = dict.fromkeys([*pairs, *in_turn])

@@ -29,7 +29,9 @@ def check_earlier_models(config: DictConfig, recorded: pd.DataFrame) -> None:
         UserError: a model was trained or selected with a speaker who is unseen in this run.
     """
     for setting, path in _earlier_models(config):
-        splits = splits_of_model(MODEL if path == "pretrained" else Path(path))
+        place = MODEL if path == "pretrained" else Path(path)
+        # A model that does not exist is reported where it is loaded.
+        splits = splits_of_model(place) if place.exists() else None
         if splits is None:
             continue
         splits = of_same_corpora(splits, recorded)

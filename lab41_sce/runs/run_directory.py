@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from lab41_sce.atomic_write import make_folder, write_csv, write_text
-from lab41_sce.data.sampler import STREAM
+from lab41_sce.data.sampler import CHANGES, STREAM
 from lab41_sce.errors import UserError, reason
 from lab41_sce.runs.recorded_speech import NAME as SPEECH
 from lab41_sce.runs.recorded_speech import (
@@ -177,8 +177,9 @@ def describe_run(config: DictConfig, folder: Path, about: dict[str, Any]) -> Non
         about = about | {"command_identifier": os.environ[COMMAND_VARIABLE]}
     if earlier := _read_json(path):
         if (stream := earlier.get("mixture_stream", 1)) != STREAM:
-            logger.warning("%s began with version %s of the training mixtures, and continues with version %d: the same "
-                           "excerpts, with differences of rounding.", folder, stream, STREAM)
+            logger.warning("%s began with version %s of the training mixtures, and continues with version %d: %s.",
+                           folder, stream, STREAM,
+                           "; ".join(change for version, change in CHANGES.items() if version > stream))
         about = earlier | {"resumed": [*earlier.get("resumed", []), about]}
     elif path.exists():
         logger.warning("%s cannot be read: it is written again, without the versions of the run's beginning.", path)

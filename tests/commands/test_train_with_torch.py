@@ -37,7 +37,11 @@ def test_a_trained_model_can_be_loaded(corpus_root, tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert result.returncode == 0, result.stderr
-    assert pd.read_csv(tmp_path / "run" / "systems" / "sce" / "history.csv")["update"].to_list() == [2, 4]
+    history = pd.read_csv(tmp_path / "run" / "systems" / "sce" / "history.csv")
+    assert history["update"].to_list() == [2, 4]
+    # The first validation is part of the minutes, which are rounded to 0.03 s, and not of the time of the updates.
+    last = history.iloc[-1]
+    assert 60 * last["minutes"] - last["update"] * last["seconds_per_update"] > 0.05
     assert pd.read_csv(tmp_path / "run" / "systems.csv")["updates"].to_list() == [4]
     assert (tmp_path / "run" / "systems" / "sce" / "model.keras").exists()
     assert (tmp_path / "run" / "splits.csv").read_text() == (tmp_path / "splits.csv").read_text()
@@ -56,8 +60,6 @@ def test_the_limit_of_the_time_is_among_the_settings_of_the_run(corpus_root, tmp
     assert result.returncode == 0, result.stderr
     training = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["training"]
     assert (training["minutes"], training["updates"]) == (0.01, None)
-    history = pd.read_csv(tmp_path / "run" / "systems" / "sce" / "history.csv").iloc[-1]
-    assert 0 < history["seconds_per_update"] <= 60 * history["minutes"] / history["update"] + 1e-3
 
 
 @pytest.mark.skipif(WITHOUT_TORCH, reason="PyTorch is not installed")

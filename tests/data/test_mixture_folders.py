@@ -97,7 +97,7 @@ def test_speakers_and_sexes_come_from_the_name_and_a_table(tmp_path, folders, id
 def test_patterns_that_cannot_be_used_are_refused(folders):
     with pytest.raises(UserError, match=r"has several groups; give a pattern with one group"):
         load_folders("folders", folders, speaker_ids=r"(a)-(b)")
-    for pattern in ("", "/a/*.wav"):
+    for pattern in ("", ".", "./", "/a/*.wav"):
         with pytest.raises(UserError, match="is no pattern of names in a folder; give one such as"):
             load_folders("folders", folders, files=pattern)
 

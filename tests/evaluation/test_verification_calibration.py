@@ -56,6 +56,8 @@ def test_excerpts_are_limited_and_spread_over_the_speakers():
     counts = Counter(speaker for _, speaker, _ in chosen)
     assert counts["b"] == 3 and counts["c"] == 1 and counts["a"] == counts["d"] == 8
     assert [place for place in places if place in chosen] == chosen
+    many = calibration._spread([(f"{speaker}-{n}", str(speaker), 0) for speaker in range(100) for n in range(3)], 20)
+    assert len({speaker for _, speaker, _ in many}) == 10 and max(int(speaker) for _, speaker, _ in many) > 50
 
 
 def test_trials_have_people_who_are_present_and_others_of_the_same_sex(utterances, tiny_model):

@@ -59,11 +59,15 @@ def test_a_run_with_an_earlier_stream_of_mixtures_is_resumed_with_a_warning(begu
     run_directory.open_folder(config("resume=true"), begun, SPLITS, "the command")
     assert not caplog.messages
     about = json.loads(file.read_text())
-    assert about.pop("mixture_stream") == STREAM == 2  # versions before 2 did not record it
+    assert about.pop("mixture_stream") == STREAM == 3  # versions before 2 did not record it
     file.write_text(json.dumps(about))
     run_directory.open_folder(config("resume=true"), begun, SPLITS, "the command")
-    assert "began with version 1 of the training mixtures, and continues with version 2" in caplog.text
-    assert json.loads(file.read_text())["resumed"][-1]["mixture_stream"] == 2
+    assert "began with version 1 of the training mixtures, and continues with version 3: levels are" in caplog.text
+    assert json.loads(file.read_text())["resumed"][-1]["mixture_stream"] == 3
+    caplog.clear()
+    file.write_text(json.dumps(about | {"mixture_stream": 2}))
+    run_directory.open_folder(config("resume=true"), begun, SPLITS, "the command")
+    assert "continues with version 3: with mixtures.same_sex and several numbers" in caplog.text
 
 
 def test_an_added_corpus_is_part_of_a_run(begun, tmp_path):

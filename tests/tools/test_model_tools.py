@@ -105,8 +105,9 @@ def test_counting(shipped, tmp_path, monkeypatch):
     again = run("score_counting", model, tmp_path, monkeypatch, "--per-kind", "2")["mixtures"]["counted"]
     assert again.to_list() == [1] * 8 + [2] * 2
     CountClassifier(network, ["coherence_next_bin"], [0.0], [1.0], [[0.0]] * 3, [1.0, 0.0, 0.5], {}).write(model)
-    recalibrated = run("score_counting", model, tmp_path, monkeypatch, "--per-kind", "2")["mixtures"]
-    assert recalibrated["counted"].to_list() == [1] * 10  # none of these rows is of the former calibration
+    with pytest.raises(SystemExit, match="has the scores of another or of an unknown model"):
+        run("score_counting", model, tmp_path, monkeypatch, "--per-kind", "2")
+    assert pd.read_csv(tmp_path / "mixtures.csv")["counted"].to_list() == again.to_list()
 
 
 def test_enrolment(shipped, tmp_path, monkeypatch):

@@ -24,12 +24,12 @@ from scipy.signal import fftconvolve
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
+from lab41_sce.data.checksums import file_checksum
 from lab41_sce.data.evaluation_set import add_noise, draw_evaluation_set, load_mixture
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
 from lab41_sce.evaluation.metrics import si_sdr_improvement
-from lab41_sce.runs.benchmark_systems import model_checksum
 from lab41_sce.runs.run_directory import write_csv
 from lab41_sce.separation.calibration_file import weights_checksum
 from lab41_sce.separation.confidence import ConfidenceThresholds
@@ -106,7 +106,8 @@ def main() -> None:
         write_csv(draw_list(speech, table, options.split, options.per_kind, noise,
                             separator.model.front_end.pre_emphasis), list_file)
     mixtures = pd.read_csv(list_file, dtype={f"speaker_{n}": str for n in NUMBERS}).to_dict("records")
-    rows, checksum = shipped.scored_rows(file, options.model), model_checksum(options.model)
+    checksum = file_checksum(options.model)
+    rows = shipped.scored_rows(file, checksum)
     for row in tqdm(mixtures[len(rows):], "mixtures"):
         mixture = load(speech, row, noise, rooms)
         result = separator.separate(mixture.signal, RATE_HZ, row["speakers"])

@@ -1,7 +1,8 @@
 """Decide the article's first claim again from the kept scores of every mixture; writes `claim.md`.
 
     python tools/model/judge_first_claim.py results/comparisons/figure6/claim.md \
-        results/comparisons/librispeech/evaluation.csv results/comparisons/figure6/seed_?
+        results/comparisons/librispeech/evaluation.csv \
+        results/comparisons/figure6/repeated/seed_? results/comparisons/figure6/seed_2
 
 Each folder has the `mixtures.csv.gz` of one training, which `keep_results.py --mixtures` wrote. The intervals cover
 other speakers and, with several folders, other trainings.

@@ -90,7 +90,8 @@ def main() -> None:
         write_csv(draw_list(speech, table, options.split, options.per_kind, Noise(speech, table, NOISE_KINDS),
                             separator.model.front_end.pre_emphasis), list_file)
     mixtures = pd.read_csv(list_file, dtype={f"speaker_{n}": str for n in range(1, 6)}).to_dict("records")
-    rows, checksum = shipped.scored_rows(file, options.model), model_checksum(options.model)
+    checksum = model_checksum(options.model)
+    rows = shipped.scored_rows(file, checksum)
     parts = [mixtures[start : start + ROWS_PER_WRITE] for start in range(len(rows), len(mixtures), ROWS_PER_WRITE)]
     counted = Parallel(n_jobs=options.jobs, return_as="generator")(delayed(count)(part, options) for part in parts)
     for part in tqdm(counted, f"{ROWS_PER_WRITE} mixtures each", len(parts)):

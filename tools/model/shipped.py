@@ -12,7 +12,6 @@ from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.speech import Speech
 from lab41_sce.pretrained import MODEL
 from lab41_sce.reporting import tables
-from lab41_sce.runs.benchmark_systems import model_checksum
 from lab41_sce.runs.run_directory import write_csv
 from lab41_sce.separation.separator import Separator
 
@@ -45,14 +44,13 @@ def load(options: argparse.Namespace, sample_rate_hz: int | None = None) -> tupl
     return separator, Speech(table, sample_rate_hz or separator.model.front_end.sample_rate_hz), table
 
 
-def scored_rows(file: Path, model: Path) -> list[dict[str, Any]]:
-    """Return the rows that an interrupted call wrote to a table, if they are of the same model and calibrations."""
+def scored_rows(file: Path, checksum: str) -> list[dict[str, Any]]:
+    """Return the rows that an interrupted call wrote to a table; end the program if they are of another model."""
     if not file.exists():
         return []
     table = pd.read_csv(file, dtype={"model": str})
-    if "model" not in table or not table["model"].eq(model_checksum(model)).all():
-        print(f"{file} has the scores of another model; it is written again.")
-        return []
+    if "model" not in table or not table["model"].eq(checksum).all():
+        raise SystemExit(f"{file} has the scores of another or of an unknown model; delete it, or give another folder.")
     return table.to_dict("records")
 
 
