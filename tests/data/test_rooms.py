@@ -93,7 +93,7 @@ def test_everything_but_the_rooms_stays_the_same(make, speech, utterances):
     options = {"noise": Noise(speech, utterances, ["white"]), "response_db": 6.0, "telephone": 0.1,
                "speaker_shares": {1: 0.3, 3: 0.7}, "batch_size": 32}
     plain, batch = make(**options).batch(4), make([(0.1, 0.5)], share=0.5, **options).batch(4)
-    assert STREAM == 2
+    assert STREAM == 3
     for name in ("speaker_ids", "responses"):
         np.testing.assert_array_equal(batch[name], plain[name])
     late = batch["noise"] - plain["noise"]

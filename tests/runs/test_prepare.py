@@ -104,6 +104,9 @@ def test_a_model_that_knows_an_unseen_speaker_is_refused(compose, tmp_path, capl
     recorded = load_split_speech(settings)
     speakers = {split: table["speaker"].iloc[0] for split, table in recorded.groupby("split")}
     listed = recorded[["utterance", "speaker", "subset", "split"]]
+    load_split_speech(settings)  # loading the model reports that there is none
+    assert "no splits.csv" not in caplog.text
+    (tmp_path / "model.keras").touch()
     for split, role, known in (("unseen", "train", True), ("unseen", "validation", True), ("unseen", "unseen", False),
                                ("validation", "validation", False)):
         roles = listed["split"].mask(listed["speaker"] == speakers[split], role)
