@@ -9,13 +9,15 @@ and TensorFlow: corpora, mixtures, networks, the systems that the article compar
 
 The names below are imported on first use, so that the import of the package is quick. `__init__.pyi` lists the same
 names for type checkers and editors. TensorFlow writes no messages when a name below imports it, unless
-`TF_CPP_MIN_LOG_LEVEL` is 0, 1 or 2 (`quiet.py`).
+`TF_CPP_MIN_LOG_LEVEL` is 0, 1 or 2 (`quiet.py`). If TensorFlow is imported after this package, it computes with oneDNN
+on every x86 processor, unless `TF_ENABLE_ONEDNN_OPTS` is 0 (`onednn.py`).
 """
 
 import os
 from importlib import import_module
 from typing import Any
 
+from lab41_sce.onednn import prefer_onednn
 from lab41_sce.quiet import LEVEL_VARIABLE, quiet_tensorflow
 
 __version__ = "0.2.0"
@@ -31,6 +33,7 @@ MODULES = {
 
 __all__ = ["__version__", *MODULES]
 
+prefer_onednn()
 if LEVEL_VARIABLE in os.environ:  # set by the user, or by the command that started this worker process
     quiet_tensorflow()
 
