@@ -156,7 +156,14 @@ def load_set(options: argparse.Namespace) -> BenchmarkSet:
     of_librispeech = name.startswith("libri")
     part, references = options.part or ("test" if of_librispeech else "tt"), options.references or "anechoic"
     folders = find_folders(name, options.root, part, rate_hz, length, mixture, references)
-    title = f"{name} {part} {mixture} {length} {rate_hz} Hz" + (f", {references} sources" if name == "whamr" else "")
+    described = f"{part} {mixture} {length}"
+    if folders.mixtures.parent == options.root:  # the names of the folders above may state something else
+        for option in ("part", "length"):
+            if getattr(options, option):
+                raise UserError(f"--{option} has no effect on {options.root}, which itself contains {mixture}; leave "
+                                "it out, or give the root of the set.")
+        described = mixture
+    title = f"{name} {described} {rate_hz} Hz" + (f", {references} sources" if name == "whamr" else "")
     ids = LIBRISPEECH_IDS if of_librispeech else WSJ0_IDS
     return load_folders(title, folders, rate_hz, sexes, ids, options.first, pattern)
 

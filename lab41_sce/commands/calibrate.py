@@ -58,7 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.mixtures < MIN_MIXTURES:
         raise UserError(f"--mixtures {options.mixtures} are too few to calibrate with; give at least {MIN_MIXTURES}.")
+    if options.numbers and options.only == "verification":
+        raise UserError("--numbers has no effect on --only verification; leave it out.")
     from lab41_sce.evaluation.count_calibration import load_speech  # TensorFlow is not needed for the help
+    from lab41_sce.evaluation.saved_model import splits_file
     from lab41_sce.models.loading import load_model
     from lab41_sce.models.mask_estimation import EmbeddingMasks
     from lab41_sce.models.model_file import model_file
@@ -70,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     model = load_onnx_model(file) or load_model(file)  # as `Separator.load`, without the files to calibrate
     if not isinstance(model, EmbeddingMasks):
         raise UserError(f"{file} has no embeddings to count speakers by; give a model that clusters embeddings.")
-    splits = options.splits or splits_of(file)
+    splits = options.splits or splits_file(file)
     if splits is None:
         print(f"{file} has no splits.csv: make sure that it was not trained on this speech", file=sys.stderr)
     utterances = load_speech(options.speech, splits, options.speakers)
@@ -79,12 +82,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.only != "counting":
         calibrate_verification(Separator(model), file, utterances, splits, options)
     return 0
-
-
-def splits_of(file: Path) -> Path | None:
-    """Return the `splits.csv` of a model file: beside it for the shipped model, two folders above it in a run."""
-    places = [folder / "splits.csv" for folder in [*file.resolve().parents][:3]]
-    return next((place for place in places if place.is_file()), None)
 
 
 def calibrate_counting(separator: Any, file: Path, utterances: Any, options: argparse.Namespace) -> None:

@@ -47,7 +47,7 @@ class BenchmarkSet:
         name: such as "libri2mix test mix_clean min 8000 Hz".
         sample_rate_hz: of all signals.
         mixtures: in the order of the set.
-        corpus: corpus of the ids of the speakers, "librispeech" or "embedded"; empty for others.
+        corpus: corpus of the ids of the speakers, such as "librispeech" or "embedded"; empty if it is not known.
 
     Raises:
         UserError: two mixtures have the same name.

@@ -73,7 +73,11 @@ def draw_conversations(wanted: ConversationSet, speech: Speech, utterances: pd.D
         if len(set(kind)) == 1:
             speakers = rng.choice(by_sex[kind[0]], len(kind), replace=False).tolist()
         else:
-            speakers = [rng.choice(by_sex[sex]) for sex in kind]
+            drawn: dict[int, str] = {}
+            for place in sorted(range(len(kind)), key=lambda place: kind[place] == "?"):  # anybody after the others
+                left = [speaker for speaker in by_sex[kind[place]] if speaker not in drawn.values()]
+                drawn[place] = rng.choice(left)
+            speakers = [drawn[place] for place in range(len(kind))]
         names = [names_of[speaker] for speaker in speakers]
         whole = [np.concatenate([speech.excerpt(name, 0, speech.length(name)) for name in of_speaker])
                  for of_speaker in names]

@@ -49,7 +49,7 @@ def load_store(folder: str | Path, check: str = "headers") -> pd.DataFrame:
         raise UserError(f"the store {folder} is not finished; repeat the command that makes it, which continues.")
     try:
         sample_rate_hz, table, shards = read_tables(folder)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # the latter from deeply nested JSON
         raise UserError(f"the store {folder} cannot be read ({reason(error)}); delete it, and make it again.") from None
     rows = dict(iter(table.groupby("shard")))
     for number, shard in enumerate(shards):

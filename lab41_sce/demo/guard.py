@@ -23,6 +23,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lab41_sce.errors import UserError
+
 MAX_BODY_SECONDS = 300.0  # until a request is complete: 20 MB at 0.6 Mbit/s
 LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
 EVERY_ADDRESS = {"", "0.0.0.0", "::"}  # a server with this address listens at all addresses of the computer
@@ -47,6 +49,14 @@ def host_name(authority: str) -> str:
     return match["name"].strip("[]").rstrip(".") if match else ""
 
 
+def in_brackets(host: str) -> str:
+    """Return an IPv6 address as it stands in an authority, in brackets; other hosts as they are."""
+    try:
+        return f"[{ipaddress.IPv6Address(host)}]"
+    except ValueError:
+        return host
+
+
 def is_loopback(host: str) -> bool:
     """Return whether only this computer reaches a server with this address."""
     try:
@@ -63,12 +73,19 @@ class Guard:
         host: address at which the server listens.
         allowed_hosts: further names of the page, such as that of a proxy in front of it.
         max_body_bytes: maximum size of a request's body.
+
+    Raises:
+        UserError: an allowed host is no name or address.
     """
 
     def __init__(self, app: ASGIApp, host: str, allowed_hosts: Iterable[str], max_body_bytes: int):
         self._app, self._max_body_bytes = app, max_body_bytes
-        self._allowed = {host_name(name) for name in allowed_hosts}
-        self._names = {*self._allowed, *LOOPBACK_NAMES, host_name(host)}
+        names = {name: host_name(in_brackets(name)) for name in allowed_hosts}
+        if wrong := [given for given, name in names.items() if not name]:
+            raise UserError(f"--allow-host {wrong[0]} is no name of a host; give one such as page.example.org, without "
+                            "https:// and path.")
+        self._allowed = {*names.values()}
+        self._names = {*self._allowed, *LOOPBACK_NAMES, host_name(in_brackets(host))}
         self._every_address = host in EVERY_ADDRESS
         if self._every_address:
             self._names |= {socket.gethostname().lower(), f"{socket.gethostname().lower()}.local"}

@@ -38,7 +38,8 @@ def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFr
 
     Returns:
         The mixture, float32 `[N]`, and its description: `names` of the speakers, `seconds`, `level_range_db`, `snr_db`
-        (infinity without noise), `pauses`, `reverberation_seconds` (0 without reverberation).
+        (infinity without noise), `pauses`, `reverberation_seconds` (0 without reverberation), `filtered`
+        (whether each voice has a random frequency response).
     """
     plain = rng.random() < PLAIN_SHARE
     varied = {name: not plain and rng.random() < share for name, share in VARIED_SHARES.items()}

@@ -39,6 +39,8 @@ class Examples:
             UserError: if a file cannot be written.
         """
         kind = "".join(sorted(row["kind"]))
+        if any((earlier["split"], earlier["mixture"]) == (row["split"], row["mixture"]) for earlier in self.rows):
+            return  # a metric is being added to a scored mixture
         same = [earlier for earlier in self.rows if (earlier["split"], earlier["kind"]) == (row["split"], kind)]
         if len(same) >= self.per_kind:
             return

@@ -183,10 +183,11 @@ def _read_table(out: Path) -> dict[str, list[tuple]]:
     if not out.exists():
         return {}
     try:
-        table = pd.read_csv(out, dtype={"mixture": str, "checksum": str})
+        # The default parser of pandas before 3 rounds some numbers to a neighbour of the nearest float.
+        table = pd.read_csv(out, dtype=dict.fromkeys(("mixture", "checksum", "speakers", "value"), str))
         if "checksum" not in table:
             table["checksum"] = ""
-        table = table[COLUMNS].fillna({"checksum": ""})
+        table = table[COLUMNS].fillna({"checksum": ""}).astype({"speakers": int, "value": float})
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{out} is not a table of scores ({reason(error)}); choose another --out.") from None
     if n_unknown := table.loc[table["checksum"] == "", "mixture"].nunique():

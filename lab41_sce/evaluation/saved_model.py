@@ -91,12 +91,23 @@ def _known_speakers(place: Path, utterances: pd.DataFrame | None) -> set[str]:
 
 def splits_of_model(place: Path) -> pd.DataFrame | None:
     """Return the splits.csv of the run of a model; None if there is none, after a warning."""
-    for folder in (place, *place.parents[:3]):
-        if (folder / "splits.csv").is_file():
-            return _read_splits(folder / "splits.csv")
+    if file := splits_file(place):
+        return _read_splits(file)
     logger.warning("There is no splits.csv with the model at %s, so its training speakers are unknown: unseen "
                    "speakers of these scores may be among them.", place)
     return None
+
+
+def splits_file(place: Path) -> Path | None:
+    """Return the path of the splits.csv of a model, or None if there is none.
+
+    Args:
+        place: a `.keras` file or the folder of a run or of one of its systems. The table is in this folder, beside the
+            file, or up to three folders above.
+    """
+    place = place.resolve()  # a relative path may begin inside the run
+    files = [folder / "splits.csv" for folder in (place, *place.parents[:3])]
+    return next((file for file in files if file.is_file()), None)
 
 
 def speakers_of_training(splits: pd.DataFrame) -> set[str]:

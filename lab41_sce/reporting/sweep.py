@@ -84,7 +84,8 @@ def collect(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     found.sort(key=lambda run: (not run.name.isdecimal(), int(run.name) if run.name.isdecimal() else 0, run.name))
     finished = [run for run in found if (run / "summary.csv").exists()]
     settings_of = {run: read_settings(run) for run in finished}
-    finished = [run for run in finished if scored_its_model(run, str(settings_of[run]["method.name"]))]
+    finished = [run for run in finished if "method.name" in settings_of[run]
+                and scored_its_model(run, str(settings_of[run]["method.name"]))]
     if not finished:
         raise UserError(f"{folder} holds no run with scores; give the folder of a sweep, such as runs/NAME.")
     configs = [settings_of[run] for run in finished]

@@ -148,7 +148,13 @@ def summarise_benchmark(folder: Path, scores: pd.DataFrame, baseline: str) -> tu
 
     Returns:
         Both tables, with the columns of `bootstrap.summarise`.
+
+    Raises:
+        UserError: no mixture has scores.
     """
+    if scores["value"].isna().all():
+        raise UserError(f"none of the {scores['mixture'].nunique()} mixtures can be scored, for the reasons above; "
+                        "give mixtures with other sources.")
     summary = _with_plain_mean(summarise, scores)
     differences = _with_plain_mean(lambda rows: paired_differences(rows, baseline), scores)
     write_csv(summary, folder / "summary.csv")

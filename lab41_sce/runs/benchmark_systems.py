@@ -9,8 +9,8 @@
 | any other folder | voices that another program has separated: `s1/NAME.wav` or `NAME_1.wav` |
 
 `NAME=` before a path names the system in tables. A model works at its own sample rate and returns voices at the rate of
-the mixture, as `lab41-sce separate` does. Systems without training have frames of 32 ms every 8 ms, at the rate of the
-set.
+the mixture, as `lab41-sce separate` does. Systems without training have frames of about 32 ms (a power of two of
+samples at the rate of the set), a quarter of a frame apart.
 """
 
 import zlib

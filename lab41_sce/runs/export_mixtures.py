@@ -82,7 +82,7 @@ def _same_list(mixtures: pd.DataFrame, folder: Path, encoding: str) -> Iterator[
     text = mixtures.assign(encoding=encoding).to_csv(index=False)
     path = folder / LIST
     with lock(folder / ".lock", f"another call writes mixtures to {folder}; wait for it, or choose another folder."):
-        if path.exists() and path.read_text("utf-8") != text:
+        if path.exists() and path.read_text("utf-8", "replace") != text:
             raise UserError(f"{folder} holds the mixtures of another list or in another encoding ({LIST}); choose "
                             "another folder.")
         if not path.exists():

@@ -21,7 +21,7 @@ import pandas as pd
 
 from lab41_sce.atomic_write import write_csv
 from lab41_sce.data.checksums import file_checksum, text_checksum
-from lab41_sce.errors import reason
+from lab41_sce.errors import UserError, reason
 from lab41_sce.runs import recorded_speech
 
 SCORES = ("mixture", "split", "kind", "system", "metric", "value")
@@ -121,11 +121,18 @@ def scored_its_model(folder: Path, system: str) -> bool:
     Args:
         folder: of the run. One without `checksums.csv`, of an earlier version, or without the model counts as scored.
         system: name of the system.
+
+    Raises:
+        UserError: `checksums.csv` is damaged.
     """
     path, model = folder / "checksums.csv", folder / "systems" / system / "model.keras"
     if not path.exists() or not model.exists():
         return True
-    recorded = pd.read_csv(path, dtype=str, keep_default_na=False)
+    try:
+        recorded = pd.read_csv(path, dtype=str, keep_default_na=False, usecols=["system", "model"])
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({reason(error)}); restore it from a copy, or score the run again."
+                        ) from None
     return {*recorded.loc[recorded["system"] == system, "model"]} == {file_checksum(model)}
 
 

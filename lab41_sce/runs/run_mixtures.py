@@ -107,7 +107,13 @@ def read_evaluation_set(run: Path) -> pd.DataFrame:
     try:
         names = {name: str for name in pd.read_csv(path, nrows=0) if re.fullmatch(r"(utterance|speaker)_\d+", name)}
         types = {"mixture": str, "split": str, "sample_rate_hz": int, "noise_files": str, **names}
-        return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
+        mixtures = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
+        numbers = [name.removeprefix("utterance_") for name in names if name.startswith("utterance_")]
+        needed = ["mixture", "split", "kind", "sample_rate_hz", "length", "utterance_1",
+                  *(f"{column}_{number}" for number in numbers for column in ("speaker", "start", "gain"))]
+        if lacking := [name for name in needed if name not in mixtures]:
+            raise ValueError(f"it has no column {lacking[0]}")
+        return mixtures
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} cannot be read ({reason(error)}); give the folder of a run whose systems were scored."
                         ) from None

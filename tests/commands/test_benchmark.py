@@ -81,6 +81,24 @@ def test_the_metadata_and_the_generated_folders_have_the_same_scores(root, capsy
     assert capsys.readouterr().out.count("### Scores") == 3
 
 
+def test_the_folder_of_the_mixtures_does_not_state_part_and_length(root, capsys):
+    folder = generate(root)
+    for option, value in (("--part", "dev"), ("--length", "max")):
+        assert f"{option} has no effect on" in failure(root, capsys, "--root", str(folder), option, value)
+    run(root, "--root", str(folder))
+    assert json.loads((root / "out/benchmark.json").read_text())["set"] == "libri2mix mix_clean 8000 Hz"
+
+
+def test_a_set_whose_mixtures_cannot_be_scored(root, capsys):
+    folder = generate(root)
+    for name, others in (("s2", "s1"), ("mix_clean", "s1")):  # the second source is silent
+        for file in (folder / name).glob("*.wav"):
+            signal, _ = soundfile.read(folder / others / file.name)
+            soundfile.write(file, signal * (name != "s2"), 8000)
+    assert "error: none of the 3 mixtures can be scored" in failure(root, capsys, "--root", str(folder))
+    assert not (root / "out/summary.csv").exists()
+
+
 def test_the_tables_have_a_column_for_each_kind_and_the_mean_over_all_mixtures(root, capsys):
     scores = run(root, metrics=("SI-SDR", "SDR"))
     text = (root / "out/table.md").read_text("utf-8")

@@ -101,11 +101,13 @@ def test_an_impossible_number_of_processes_is_refused(folder, jobs, capsys):
     assert f"--jobs {jobs} is not possible" in capsys.readouterr().err
 
 
-def test_a_file_that_is_no_table_of_scores_is_refused(folder, capsys):
-    (folder / "other.csv").write_text("a,b\n1,2\n")
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "mixture,speakers,metric,value\nm,two,SDR,1\n",
+                                  "mixture,speakers,metric,value\nm,2,SDR,high\n"])
+def test_a_file_that_is_no_table_of_scores_is_refused(folder, capsys, text):
+    (folder / "other.csv").write_text(text)
     assert score.main([str(folder / "mixtures")] * 3 + ["--out", str(folder / "other.csv"), "--jobs", "1"]) == 1
     assert "other.csv is not a table of scores" in capsys.readouterr().err
-    assert (folder / "other.csv").read_text() == "a,b\n1,2\n"
+    assert (folder / "other.csv").read_text() == text
 
 
 def run_score(folder, out="scores.csv"):

@@ -105,6 +105,12 @@ def test_scores_of_an_earlier_model_are_not_shown(tmp_path, capsys):
     assert sweep.main([str(tmp_path)]) == 0
     printed = capsys.readouterr()
     assert "without scores yet: 0\n" in printed.err and "3.0 [" not in printed.out and "2.0 [1.0, 3.0]" in printed.out
+    (tmp_path / "1" / "checksums.csv").write_text("")
+    assert sweep.main([str(tmp_path)]) == 1
+    assert "checksums.csv cannot be read" in capsys.readouterr().err
+    (tmp_path / "1" / "config.yaml").write_text("seed: 1\n")
+    assert sweep.main([str(tmp_path)]) == 1
+    assert "holds no run with scores" in capsys.readouterr().err
 
 
 def test_only_the_names_of_different_methods_are_shown(tmp_path, capsys):

@@ -63,6 +63,12 @@ def test_kinds_give_the_sexes_of_the_speakers():
     assert [[sex for _, sex in part] for part in firsts] == [["F", "F"], ["M", "F"]]
 
 
+@pytest.mark.parametrize("kind", ["FFM", "F?", "FM?M"])
+def test_nobody_is_drawn_twice(kind):
+    turns = draw((kind,) * 20, (0.0, 1.0))
+    assert (turns.groupby("conversation")["speaker"].nunique() == len(kind)).all()
+
+
 def test_turns_continue_through_the_utterances_of_their_speaker():
     turns = draw(("??",), (0.0, 1.0), seconds=60.0)
     mixture = load_conversation(FakeSpeech(), turns)

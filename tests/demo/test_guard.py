@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("starlette", reason="the page needs Gradio; make test-browser installs it")
 from lab41_sce.demo import guard
 from lab41_sce.demo.guard import Guard, host_name, is_loopback
+from lab41_sce.errors import UserError
 
 OWN = {"host": "127.0.0.1:7860"}
 JSON = {"content-length": "2"}
@@ -63,6 +64,17 @@ def test_a_page_for_the_network_answers_under_every_address():
     assert status({"host": "evil.example"}, listens_at="0.0.0.0") == 421
     assert status({"host": "192.168.1.5"}, listens_at="192.168.1.5") == 200
     assert status({"host": "192.168.1.6"}, listens_at="192.168.1.5") == 421
+
+
+def test_ipv6_addresses_have_brackets_in_requests_only():
+    assert status({"host": "[2001:db8::5]:7860"}, listens_at="2001:DB8::5") == 200
+    assert status({"host": "[2001:db8::6]:7860"}, listens_at="2001:db8::5") == 421
+    assert status({"host": "[fd00::1]"}, allowed=["fd00::1"]) == 200
+
+
+def test_what_is_no_host_is_not_allowed():
+    with pytest.raises(UserError, match="--allow-host https://page.example is no name of a host"):
+        status(OWN, allowed=["https://page.example"])
 
 
 def post(origin, host="127.0.0.1:7860", allowed=()):

@@ -127,6 +127,9 @@ def test_the_same_command_continues_and_another_list_is_refused(run, tmp_path, c
     assert listed[0] == listed[1] and len(listed[0]) == 8
     assert command.main([str(folder), str(tmp_path / "out"), "--encoding", "16"]) == 1
     assert "holds the mixtures of another list or in another encoding" in capsys.readouterr().err
+    (tmp_path / "out" / "mixtures.csv").write_bytes(b"\xff")
+    assert command.main([str(folder), str(tmp_path / "out")]) == 1
+    assert "holds the mixtures of another list" in capsys.readouterr().err
 
 
 def test_a_folder_without_an_evaluation_set_is_refused(tmp_path, capsys):

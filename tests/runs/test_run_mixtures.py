@@ -84,6 +84,9 @@ def test_the_number_of_mixtures_and_the_corpus(run):
 
 @pytest.mark.parametrize(("file", "text", "message"), [
     ("evaluation.csv", None, "evaluation.csv cannot be read"),
+    ("evaluation.csv", "a,b\n1,2\n", "evaluation.csv cannot be read .*it has no column mixture"),
+    ("evaluation.csv", "mixture,split,kind,sample_rate_hz,length,utterance_1,speaker_1,gain_1\na,unseen,FF,1,1,u,1,1\n",
+     "evaluation.csv cannot be read .*it has no column start_1"),
     ("config.yaml", None, "config.yaml cannot be read"),
     ("config.yaml", "{seed: many, training: {updates: 1}}", "seed=many is not possible"),
     ("config.yaml", "{corpus: {root: /absent, subsets: [a], unseen_subsets: [b]}, training: {updates: 1}}",
