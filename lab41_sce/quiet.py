@@ -33,12 +33,12 @@ def is_quiet() -> bool:
 
 
 @contextlib.contextmanager
-def held_stderr(discarded: str = "") -> Iterator[None]:
+def held_stderr(*discarded: str) -> Iterator[None]:
     """Hold back what is written to file descriptor 2 within a block, by any thread; discard lines of a library.
 
     Args:
-        discarded: the lines that contain this text are discarded, and others written at the end of the block. After an
-            exception, all lines are written.
+        *discarded: the lines that contain one of these texts are discarded, and others written at the end of the
+            block. Without a text, all are discarded. After an exception, all lines are written.
     """
     with _redirection, contextlib.ExitStack() as stack:
         try:
@@ -56,8 +56,9 @@ def held_stderr(discarded: str = "") -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             held.seek(0)
+            unwanted = discarded or ("",)
             with open(2, "wb", closefd=False) as out:
-                out.writelines(line for line in held if failed or discarded.encode() not in line)
+                out.writelines(line for line in held if failed or not any(text.encode() in line for text in unwanted))
 
 
 class _TensorFlowFinder(MetaPathFinder):

@@ -126,8 +126,7 @@ class Decoder:
 
     def _quiet(self) -> contextlib.AbstractContextManager[None]:
         """Discard the lines of libmpg123 1.32, which reports errors in sound MP3 files, too."""
-        is_mp3 = self._file.format == "MP3"
-        return held_stderr("libmpg123") if is_mp3 and is_quiet() else contextlib.nullcontext()
+        return _without_mpg123() if self._file.format == "MP3" else contextlib.nullcontext()
 
     def _open(self) -> None:
         """Open the file at its first sample."""
@@ -234,7 +233,7 @@ def open_file(path: Path, stream: int = 1) -> Any:
     refusal: Exception = UserError(ONE_STREAM.format(path))
     if stream == 1:
         try:
-            file = soundfile.SoundFile(path)
+            file = _open_with_libsndfile(path)
             return open_with_wrong_size(path, file) or file
         except soundfile.LibsndfileError as error:
             refusal = error
@@ -246,6 +245,21 @@ def open_file(path: Path, stream: int = 1) -> Any:
                 refusal = UserError(f"{path} lacks its index, as after an interrupted recording or copy, and cannot be "
                                     "decoded; copy it again.")
         raise refusal from None
+
+
+def _open_with_libsndfile(path: Path) -> soundfile.SoundFile:
+    """Open a file without the lines that libmpg123 writes about files that are, or may be, MP3."""
+    with _without_mpg123():
+        try:
+            return soundfile.SoundFile(path)
+        except soundfile.LibsndfileError as error:
+            refusal = error
+    raise refusal
+
+
+def _without_mpg123() -> contextlib.AbstractContextManager[None]:
+    """Discard the lines of libmpg123, unless the user wants the lines of libraries."""
+    return held_stderr("libmpg123", "Warning: Xing") if is_quiet() else contextlib.nullcontext()
 
 
 def _check_path(path: Path) -> None:

@@ -22,7 +22,8 @@ def saved_stdin() -> Iterator[Path]:
         The path of the file.
 
     Raises:
-        UserError: standard input is a terminal or too long, or the file cannot be written.
+        UserError: standard input is a terminal or too long, or the file cannot be written; or the block has raised
+            it, about the file: the sentence then names standard input.
     """
     if sys.stdin is None or sys.stdin.isatty():
         raise UserError("standard input (-) is a terminal; send a recording to it: lab41-sce separate - < talk.wav")
@@ -39,5 +40,7 @@ def saved_stdin() -> Iterator[Path]:
             raise UserError(f"standard input (-) could not be saved to {folder} ({error.strerror or error}); free some "
                             "space, or name another folder with TMPDIR.") from None
         yield folder / "stdin"
+    except UserError as error:
+        raise UserError(str(error).replace(f"{folder / 'stdin'}", "standard input (-)")) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -170,7 +170,7 @@ def _launch_workers(config: DictConfig, job: Any, given: Sequence[str], folder: 
         raise UserError(f"the workers of {folder} ended with exit status {status}; their messages give the reason.")
 
 
-@command("interrupted: the same command with resume=true continues from the last checkpoint")
+@command("interrupted: the same command with resume=true continues from the last checkpoint, if there is one")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an experiment from the command line.
 

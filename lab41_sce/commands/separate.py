@@ -217,8 +217,8 @@ def _without_finished(paths: list[Path], options: argparse.Namespace, n_speakers
     finished = [*filter(is_finished, paths)]
     if finished:
         names = f"{finished[0]}" if len(finished) == 1 else f"{finished[0]} to {finished[-1]}"
-        print(f"skipped, because their voices exist: {len(finished)} of {len(paths)} recordings ({names}); "
-              "add --force to separate them again", file=sys.stderr)
+        print(f"skipped, because their voices exist: {len(finished)} of {len(paths)} recordings ({names}), whatever "
+              "their options were; add --force to separate them again", file=sys.stderr)
     return [path for path in paths if path not in finished]
 
 

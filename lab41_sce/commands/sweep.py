@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if over_seeds is not None:
             write_csv(sweep.without_formulas(over_seeds), options.folder / "sweep_seeds.csv")
         write_text(options.folder / "sweep.md", text + "\n")
+    if alone := sweep.without_mixtures(options.folder, scores):
+        print(f"no mean over seeds with {', '.join(alone)}: evaluation.csv is missing there", file=sys.stderr)
     if unfinished:
         print(f"without scores yet: {', '.join(unfinished)}", file=sys.stderr)
     print(text)

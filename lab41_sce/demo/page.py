@@ -33,6 +33,7 @@ from lab41_sce.examples import FOLDER
 
 MAX_WAITING = 100  # events of all visitors
 NEW_CHOICE = "Stopped, because you chose something else."
+OF_COMMAND = " (this is an option of the command lab41-sce separate)"
 # Rotates the plot in the browser, so that no mouse is needed.
 ROTATE_SCRIPT = """(degrees, plot) => {
     if (!plot) return plot;
@@ -117,7 +118,7 @@ class Page:
                 folder = self.visitors.folder(visitor, "preview")
                 write_preview(sound, folder)
                 player = markup.preview(sound, folder)
-                notes = "".join(f" Note: {note}." for note in sound.notes)
+                notes = "".join(f" Note: {note}{OF_COMMAND if ' --' in note else ''}." for note in sound.notes)
                 text = f"{sound.name}: {sound.seconds:.1f} s.{notes} Press Separate."
             except UserError as error:
                 text, failed = str(error), True

@@ -77,7 +77,8 @@ def score_file(mixture: Path, layout: Layout, metrics: Sequence[str] = ENERGY_ME
         if not true or not separated:
             raise UserError(f"{mixture} has {len(true)} references in {', '.join(map(str, layout.references))} and "
                             f"{len(separated)} voices in {layout.voices}; give some of both, with the names "
-                            f"{mixture.stem}_1{mixture.suffix.lower()} and so on, or in one folder for each source.")
+                            f"{mixture.stem}_1{mixture.suffix.lower()} and so on; or the references, or both, in one "
+                            "folder for each source.")
         paths = [mixture, *true, *separated]
         if (found_checksum := checksum(paths)) == (known and known.checksum):
             return ScoredMixture(unchanged=True)

@@ -1,7 +1,8 @@
 """The files of one mixture, its references and its voices become signals of one rate and one length.
 
 The rate is that of the mixture; other files are resampled to it. Lengths may differ by 0.1 s, as those of systems that
-return whole frames do; all signals are then cut to the shortest. Long signals are read in blocks `[files, n]`.
+return whole frames do, and those of M4A files by a frame more; all signals are then cut to the shortest. Long signals
+are read in blocks `[files, n]`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from lab41_sce.errors import UserError
 LONG_SECONDS = 60.0  # longer signals are read in blocks
 BLOCK_SECONDS = 30.0
 MAX_DIFFERENCE_SECONDS = 0.1
+AAC_FRAME = 1024  # samples
 
 
 class MixtureFiles:
@@ -44,7 +46,8 @@ class MixtureFiles:
 
     def _check_lengths(self, seconds: Sequence[float]) -> None:
         """Raise UserError, which names the file, if a file is much longer or shorter than the mixture."""
-        differences = [abs(length - seconds[0]) for length in seconds]
+        padding = [AAC_FRAME / self.sample_rate_hz * (path.suffix.lower() == ".m4a") for path in self.files]
+        differences = [abs(length - seconds[0]) - added for length, added in zip(seconds, padding, strict=True)]
         if max(differences) > MAX_DIFFERENCE_SECONDS:
             place = int(np.argmax(differences))
             raise UserError(f"{self.files[place]} and {self.files[0].name} have different lengths, "
@@ -55,7 +58,7 @@ class MixtureFiles:
         """Read all signals, float32 `[files, N]`.
 
         Raises:
-            UserError: a file cannot be read, or the lengths differ by more than `MAX_DIFFERENCE_SECONDS`.
+            UserError: a file cannot be read, or the lengths differ by more than allowed.
         """
         signals = [audio.read_mono(path, self.sample_rate_hz) for path in self.files]
         self._check_lengths([len(signal) / self.sample_rate_hz for signal in signals])

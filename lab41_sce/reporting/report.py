@@ -32,8 +32,8 @@ from lab41_sce.reporting.page import data_uri, page, picture, template
 from lab41_sce.reporting.run_files import read_table
 from lab41_sce.reporting.tables import decibels
 
-CAPTION = ("Means over n mixtures, with 95 % intervals in brackets. A score of one mixture has no interval. "
-           "{definitions}")
+CAPTION = ("Means over n mixtures, with 95 % intervals in brackets. A score of one mixture has no interval, nor has an "
+           "All that contains it. {definitions}")
 DIFFERENCES_CAPTION = (
     "Mean {metric} of each system minus that of {main} on the same n mixtures, in dB, with 95 % intervals in brackets. "
     "Values above 0 are better than {main}. Bold: the interval excludes 0 and n is at least {enough}. The intervals "

@@ -74,9 +74,14 @@ def write_score_report(folder: Path, systems: Sequence[ScoredSystem]) -> None:
 def voices_sentence(system: ScoredSystem) -> str:
     """Count surplus and missing voices of a system in one sentence; an empty string if there are none."""
     counts = count_voices(system.table, system.scored)
-    found = [f"{counts[kind].sum()} {kind} voices in {(counts[kind] > 0).sum()} mixtures"
+    found = [f"{counted(counts[kind].sum(), f'{kind} voice')} in {counted((counts[kind] > 0).sum(), 'mixture')}"
              for kind in ("surplus", "missing") if counts[kind].any()]
     return f"{' and '.join(found)}: their best subset of voices and references is scored." if found else ""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with a noun, such as "1 voice" or "2 voices"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _notes(system: ScoredSystem, name: str) -> list[str]:

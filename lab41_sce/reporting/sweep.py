@@ -156,6 +156,12 @@ def over_seeds(folder: Path, scores: pd.DataFrame) -> pd.DataFrame | None:
     return repeated[["runs", *keys, "mean", "deviation", "seeds"]].reset_index(drop=True) if len(repeated) else None
 
 
+def without_mixtures(folder: Path, scores: pd.DataFrame) -> list[str]:
+    """Return the names of the runs of different seeds whose mixtures are unknown, because they lack evaluation.csv."""
+    runs = scores["run"].unique() if "seed" in scores else []
+    return [run for run in runs if not (folder / run / "evaluation.csv").exists()]
+
+
 def seeds_table(means: pd.DataFrame) -> tables.Table:
     """Arrange means over seeds as a table: one row for each split, group of runs and system, the best first.
 

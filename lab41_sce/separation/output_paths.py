@@ -5,6 +5,7 @@ import filecmp
 import glob
 import logging
 import os
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,10 @@ class OutputPaths:
         voices = sorted(self.folder.glob(glob.escape(self.recording.stem) + pattern))
         # The voice talk_1_Ann.wav is that of talk_1.wav, if there is such a recording, and not that of talk.wav.
         longer = {path.stem for path in self.recording.parent.glob(f"{glob.escape(self.recording.stem)}_*")}
-        return [path for path in voices if not _begins_with_one(path.stem, longer) and is_voice(path)]
+        # talk_b_1.wav may be that of a recording talk_b in another folder.
+        start = len(self.recording.stem) + 1
+        return [path for path in voices if not _begins_with_one(path.stem, longer)
+                and not re.search(r"._\d+$", path.stem[start:]) and is_voice(path)]
 
 
 def list_recordings(paths: Sequence[Path]) -> list[Path]:

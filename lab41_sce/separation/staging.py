@@ -31,10 +31,25 @@ def staged(outputs: Sequence[Path], check: CheckPlaces) -> Iterator[dict[Path, P
         check: raises if an output may not be written.
 
     Raises:
-        UserError: `check` raises it, or the folder cannot be written to.
+        UserError: `check` raises it, or the folder cannot be written to; or the block has raised it, about a temporary
+            path: the sentence then names the output.
     """
     folder = outputs[0].parent
+    is_new = not folder.exists()
     atomic_write.make_folder(folder)
+    try:
+        with _staged(outputs, check, folder) as files:
+            yield files
+    except BaseException:
+        if is_new:
+            with contextlib.suppress(OSError):  # it has files of another call
+                folder.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def _staged(outputs: Sequence[Path], check: CheckPlaces, folder: Path) -> Iterator[dict[Path, Path]]:
+    """Yield the temporary paths in an existing folder; arguments and errors as in `staged`."""
     with contextlib.ExitStack() as stack:
         with _one_at_a_time(folder):
             delete_abandoned(folder)
@@ -42,7 +57,10 @@ def staged(outputs: Sequence[Path], check: CheckPlaces) -> Iterator[dict[Path, P
             stack.callback(shutil.rmtree, staging, ignore_errors=True)
             stack.enter_context(atomic_write.lock(staging / ".lock"))
         files = {output: staging / output.name for output in outputs}
-        yield files
+        try:
+            yield files
+        except UserError as error:
+            raise UserError(str(error).replace(f"{staging}", f"{folder}")) from None
         for file in files.values():
             atomic_write.sync(file)
         with _one_at_a_time(folder):

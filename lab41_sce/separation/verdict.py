@@ -15,10 +15,12 @@ def verdict(separation: Separation, advice: str) -> str:
 
     Returns:
         A line such as "2 people, clear." or "3 people, unsure (2 is almost as likely): listen, or give --speakers 2.".
-        Empty if the caller gave the number of voices and their confidence is not low.
+        Empty if the caller gave the number of voices, the recording is not silent, and their confidence is not low.
     """
     count, other = separation.count, "other" if separation.n_speakers == 2 else "others"
     warning = f"these voices may each hold parts of the {other}" if separation.low_confidence else ""
+    if count is None and not separation.activity.powers.any():
+        return "the recording is silent."
     if count is None:
         return warning and f"{warning}: listen to them."
     if count.silent:
@@ -30,6 +32,8 @@ def verdict(separation: Separation, advice: str) -> str:
         return f"{unsure} {warning.capitalize()}." if warning else unsure
     if warning:
         return f"{people}, but {warning}: listen to them."
+    if not any(separation.activity.segments()):
+        return f"{people}, who cannot be heard to speak for long enough."
     measured = separation.low_confidence is not None or separation.n_speakers == 1
     return f"{people}, clear." if measured else f"{people}."
 

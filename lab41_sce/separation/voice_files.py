@@ -140,7 +140,7 @@ def summarise(separation: Separation, first_voice: Path, peak: float, leftovers:
             subject = "the first voice is" if person.present else "none of the voices is"
             sentences.append(f"{subject} that of the enrolled person ({person.evidence})")
     if round(peak, 2) > 1:
-        clipped = ("the file is clipped; give a WAV file to avoid clipping" if first_voice.suffix == ".flac"
+        clipped = ("the file is clipped; add --format wav to avoid this" if first_voice.suffix == ".flac"
                    else "players may clip it")
         sentences.append(f"a voice has a peak of {peak:.2f} times full scale: {clipped}")
     if leftovers:

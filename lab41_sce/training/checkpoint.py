@@ -108,6 +108,8 @@ class TrainingState:
         if damaged:
             raise UserError(f"{'; '.join(damaged)}; restore the file from a copy, delete it to train this system from "
                             "its beginning, or start again with overwrite=true.")
+        if folder.is_dir() and any(folder.iterdir()):  # such as the events of an interrupted training
+            logger.info("There is no checkpoint yet: the training begins from the start.")
 
     def _set(self, state: dict[str, Any], contents: dict[str, np.ndarray], path: Path) -> None:
         """Take over the contents of a checkpoint."""

@@ -242,7 +242,7 @@ def test_an_interrupted_batch_continues(model_file, tmp_path, capsys, monkeypatc
         patched.setattr(voice_files, "write_extras", interrupt)  # after the voices, before the JSON file
         assert separate.main([str(tmp_path / "in"), *arguments]) == 130
     assert "interrupted: finished recordings are kept" in capsys.readouterr().err
-    assert not list(out.iterdir())
+    assert not out.exists()
     assert separate.main([str(tmp_path / "in" / "a.wav"), *arguments]) == 0
     before = (out / "a_1.wav").stat().st_mtime_ns
     assert separate.main([str(tmp_path / "in"), *arguments]) == 0
@@ -262,7 +262,7 @@ def test_silence_gives_one_voice(measured_file, tmp_path, capsys):
 
 
 def test_a_voice_above_full_scale_is_reported(model_file, tmp_path, capsys):
-    for suffix, wanted in ((".wav", "players may clip it"), (".flac", "is clipped; give a WAV")):
+    for suffix, wanted in ((".wav", "players may clip it"), (".flac", "is clipped; add --format wav")):
         soundfile.write(tmp_path / "loud.wav", 30 * noise(1, 16000), 16000, "FLOAT")
         loud = tmp_path / f"loud{suffix}"
         if suffix == ".flac":
@@ -290,6 +290,10 @@ def test_voices_with_names_of_an_earlier_call_are_listed(measured_file, tmp_path
     for name in ("talk", "talk_2 late"):
         given = [str(tmp_path / f"{name}.wav"), *arguments, "--enroll", f"Ann={tmp_path / 'talk_1.wav'}"]
         assert separate.main(given) == 0 and "earlier" not in capsys.readouterr().err
+    (tmp_path / "other").mkdir()
+    soundfile.write(tmp_path / "other/talk_b.wav", noise(1, 10000), 10000)
+    assert separate.main([str(tmp_path / "other/talk_b.wav"), *arguments]) == 0 and (out / "talk_b_1.wav").exists()
+    capsys.readouterr()
     soundfile.write(out / "talk_notes.wav", noise(1, 10000), 10000)
     assert separate.main([str(tmp_path / "talk.wav"), *arguments]) == 0
     assert capsys.readouterr().err.endswith(f"may be from an earlier call: {out / 'talk_Ann.wav'}\n")

@@ -139,7 +139,8 @@ def test_a_pipe_is_separated(talk, tmp_path, monkeypatch, kind):
 
 def test_a_pipe_without_a_recording_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pipe, "MAX_BYTES", 1000)
-    for contents, terminal, wanted in ((b"text", False, "stdin is not audio"), (b"", False, "stdin is empty"),
+    for contents, terminal, wanted in ((b"text", False, "standard input (-) is not audio"),
+                                       (b"", False, "standard input (-) is empty"),
                                        (bytes(1001), False, "has more than"), (b"", True, "is a terminal")):
         send(monkeypatch, contents, terminal)
         assert separated("-", "--out-dir", tmp_path / "out") == 1

@@ -11,11 +11,12 @@ import soundfile
 from lab41_sce import examples
 from lab41_sce.audio.decoder import Decoder
 from lab41_sce.quiet import LEVEL_VARIABLE, held_stderr
+from lab41_sce.separation.output_paths import is_voice
 
 
 def test_held_lines_of_a_library_are_discarded_and_others_written(capfd):
-    with held_stderr("libnoise"):
-        os.write(2, b"libnoise: a false alarm\nanother line\n")
+    with held_stderr("libnoise", "Warning: noise"):
+        os.write(2, b"libnoise: a false alarm\nanother line\nWarning: noise\n")
         assert capfd.readouterr().err == ""
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "another line\nafter\n"
@@ -104,6 +105,20 @@ def mp3(tmp_path_factory):
     starts = [place for place in range(len(data) - 1) if data[place] == 0xFF and data[place + 1] & 0xE0 == 0xE0]
     path.write_bytes(data[starts[40]:])
     return path
+
+
+def test_an_mp3_file_that_was_cut_is_opened_quietly(tmp_path, capfd, monkeypatch):
+    """libmpg123 writes that the length in the first frame is wrong."""
+    monkeypatch.delenv(LEVEL_VARIABLE, raising=False)
+    signal, rate_hz = soundfile.read(examples.EXAMPLES[0])
+    soundfile.write(tmp_path / "whole.mp3", np.tile(signal, 3), rate_hz, format="MP3")
+    data = (tmp_path / "whole.mp3").read_bytes()
+    (tmp_path / "cut.mp3").write_bytes(data[: len(data) // 2])
+    with soundfile.SoundFile(tmp_path / "cut.mp3"):
+        assert "Xing" in capfd.readouterr().err
+    assert not is_voice(tmp_path / "cut.mp3")
+    with Decoder(tmp_path / "cut.mp3", "mix"):
+        assert not capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("level", "quiet"), [(None, True), ("3", True), ("0", False)])

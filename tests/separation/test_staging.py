@@ -1,5 +1,6 @@
 """Calls that write the same files at once: one set of files appears, whole, and the other call is refused."""
 
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -96,3 +97,15 @@ def test_folders_of_equal_names_are_separated_once(tiny_model, tmp_path, monkeyp
                            for name in "aba")
     assert first == again and not first.error
     assert "talk_1.wav exists already" in other.error and not other.outputs
+
+
+def test_an_error_names_the_output_and_leaves_no_new_folder(tmp_path):
+    output = tmp_path / "new/talk.rttm"
+    with pytest.raises(UserError, match="^" + re.escape(f"{output} could not be written")):
+        with staged([output], lambda files: None) as files:
+            raise UserError(f"{files[output]} could not be written")
+    assert not output.parent.exists()
+    output.parent.mkdir()
+    with pytest.raises(KeyboardInterrupt), staged([output], lambda files: None):
+        raise KeyboardInterrupt
+    assert output.parent.is_dir()  # it was there before

@@ -13,10 +13,10 @@ CLOSE = {2: 0.42, 3: 0.55, 4: 0.03}
 LESS_CLOSE = {2: 0.23, 3: 0.74, 4: 0.03}
 
 
-def separation(count, n_speakers, low):
-    zeros = np.zeros(1)
-    return Separation(8000, None, n_speakers, count, None,
-                      SpeakerActivity(np.zeros((n_speakers, 1)), zeros, zeros, 0.01, 0.0, 0.01), 0.5, None, low)
+def separation(count, n_speakers, low, power=1.0, n_frames=100):
+    powers, zeros = np.full((n_speakers, 100), power), np.zeros(100)
+    activity = SpeakerActivity(powers[:, :n_frames], zeros[:n_frames], zeros[:n_frames], 0.01, 0.0, n_frames / 100)
+    return Separation(8000, None, n_speakers, count, None, activity, 0.5, None, low)
 
 
 @pytest.mark.parametrize(("probabilities", "low", "expected"), [
@@ -52,3 +52,13 @@ def test_silence_is_described():
     for number, voices in ((1, "one voice is"), (3, "3 silent voices are")):
         line = verdict(separation(SpeakerCount(number, silent=True), number, None), "choose {}")
         assert line == f"the recording is silent: {voices} returned."
+
+
+def test_silence_is_described_if_the_number_was_given():
+    assert verdict(separation(None, 2, None, power=0.0), "choose {}") == "the recording is silent."
+
+
+def test_nobody_is_clear_without_a_segment():
+    count = SpeakerCount(1, probabilities={1: 0.99, 2: 0.01})
+    line = verdict(separation(count, 1, None, n_frames=5), "choose {}")
+    assert line == "1 person, who cannot be heard to speak for long enough."

@@ -160,6 +160,15 @@ def test_a_finished_training_is_not_repeated(mixtures, tmp_path):
     pd.testing.assert_frame_equal(first, again)
 
 
+def test_a_training_without_a_checkpoint_says_that_it_begins(mixtures, tmp_path, caplog):
+    caplog.set_level("INFO")
+    train(mixtures, tmp_path / "new")
+    assert "no checkpoint" not in caplog.text
+    (tmp_path / "interrupted/tensorboard").mkdir(parents=True)  # before the first validation
+    train(mixtures, tmp_path / "interrupted")
+    assert "There is no checkpoint yet: the training begins from the start." in caplog.text
+
+
 def test_training_continues_with_a_larger_limit(mixtures, tmp_path):
     train(mixtures, tmp_path, updates=4)
     _, history = train(mixtures, tmp_path, updates=8)
