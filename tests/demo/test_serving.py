@@ -17,6 +17,7 @@ pytest.importorskip("gradio", reason="the page needs Gradio; make test-browser i
 import uvicorn
 from reliability.page_client import PageClient
 
+from lab41_sce.audio.call_channels import CallChannels
 from lab41_sce.demo import __main__ as command
 from lab41_sce.demo.layout import OWN, SOFT
 from lab41_sce.demo.page import Page
@@ -227,6 +228,17 @@ def test_a_recording_that_was_cut_is_reported(served):
     _, client = served
     [path] = client.upload("talk.wav", sound(1.0)[:12000]).json()
     assert "Note: the header and the size of the file disagree" in client.check(path)
+
+
+def test_a_note_about_an_option_names_the_command(served, monkeypatch):
+    """The page has no option to write channels as voices."""
+    monkeypatch.setattr(CallChannels, "hold_one_person_each", lambda self: True)
+    file = io.BytesIO()
+    soundfile.write(file, np.random.default_rng(0).uniform(-0.5, 0.5, (8000, 2)), 8000, format="WAV")
+    _, client = served
+    [path] = client.upload("call.wav", file.getvalue()).json()
+    assert ("as the voice of a person (this is an option of the command lab41-sce separate). Press Separate"
+            in client.check(path))
 
 
 def test_uploads_expire_while_the_page_runs(tmp_path):
