@@ -33,7 +33,7 @@ def verdict(separation: Separation, advice: str) -> str:
     if warning:
         return f"{people}, but {warning}: listen to them."
     if not any(separation.activity.segments()):
-        return f"{people}, who cannot be heard to speak for long enough."
+        return f"{people}, but no speech was found."
     measured = separation.low_confidence is not None or separation.n_speakers == 1
     return f"{people}, clear." if measured else f"{people}."
 

@@ -61,4 +61,4 @@ def test_silence_is_described_if_the_number_was_given():
 def test_nobody_is_clear_without_a_segment():
     count = SpeakerCount(1, probabilities={1: 0.99, 2: 0.01})
     line = verdict(separation(count, 1, None, n_frames=5), "choose {}")
-    assert line == "1 person, who cannot be heard to speak for long enough."
+    assert line == "1 person, but no speech was found."
