@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab41_sce.command_line import Parser, command
-from lab41_sce.data.store_tables import MAX_RATE_HZ
 from lab41_sce.errors import UserError
 
 
@@ -40,6 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="number of threads that decode (default: one per core)")
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(message)s")
+    from lab41_sce.data.corpus import load_corpus  # pandas is not needed for the help
+    from lab41_sce.data.store_reader import load_store
+    from lab41_sce.data.store_tables import MAX_RATE_HZ
+    from lab41_sce.data.store_writer import write_store
+
     if not 1 <= options.sample_rate <= MAX_RATE_HZ:
         raise UserError(f"--sample-rate {options.sample_rate} is not possible; give a rate of 1 to {MAX_RATE_HZ} Hz, "
                         "such as 10000.")
@@ -47,9 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"--min-seconds {options.min_seconds:g} is not possible; give seconds of at least 0.")
     if options.jobs < -1 or options.jobs == 0:
         raise UserError(f"--jobs {options.jobs} is not possible; give a number of threads, or -1 for one per core.")
-    from lab41_sce.data.corpus import load_corpus  # pandas is not needed for the help
-    from lab41_sce.data.store_reader import load_store
-    from lab41_sce.data.store_writer import write_store
 
     utterances = load_corpus(options.root, options.subsets, min_seconds=options.min_seconds, check="headers")
     if any(options.folder.glob("shard_*.json")):  # names and durations do not show that samples have changed
