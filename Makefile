@@ -13,7 +13,7 @@ OTHERS = $(filter-out $(PAGE) $(LONG), $(sort $(wildcard tests/*/test_*.py)))
 EXPECTED = results/comparisons/reproduce/expected.csv
 
 # The tests that hold with every version: scores, features, masks, splits, mixtures, saved models
-NUMBERS = same_scores repeatable metrics bootstrap front_end clustering corpus librispeech splits speech mixture mixtures evaluation_set pretrained sce lstm
+NUMBERS = same_scores repeatable metrics bootstrap front_end clustering corpus store librispeech splits speech mixture mixtures evaluation_set pretrained sce lstm
 
 # PyTorch and its metrics, and the tests that skip without them
 TORCH = torch==2.13.0 torchmetrics==1.9.0
