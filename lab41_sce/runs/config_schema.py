@@ -183,7 +183,7 @@ def check(config: DictConfig) -> Settings:
         if system.get("name") != name:
             own = system.get("name")
             raise UserError(f"others.{name}.name={own} is not possible; use one name, +method@others.{own}={own}, or "
-                            f"give the system a name of its own, others.{name}.name={name}.")
+                            f"set the other, others.{name}.name={name}.")
     for part, name, is_there, content in (("noise", "folder", Path.is_dir, "with recordings of noise"),
                                           ("rooms", "file", Path.is_file, "that lab41-sce rooms has drawn")):
         if (path := values[part][name]) is not None and not is_there(Path(path)):

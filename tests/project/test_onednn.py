@@ -26,7 +26,7 @@ x86 = pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), 
 
 
 def operations(**environment: str) -> list[str]:
-    """Return the operations that TensorFlow executes for a convolution, in a process of its own."""
+    """Return the operations that TensorFlow executes for a convolution, in a new process."""
     others = {name: value for name, value in os.environ.items() if name != onednn.VARIABLE}
     command = [sys.executable, "-c", OPERATIONS]
     return subprocess.run(command, env=others | environment, capture_output=True, text=True, check=True).stdout.split()
