@@ -191,7 +191,9 @@ def split_network(network: keras.Model) -> tuple[keras.Model, keras.Model]:
         middle = layers[-1].input
         # The input of a nested model is a tensor of that model, not of this network.
         if middle is not network.input and not isinstance(layers[-1], keras.Model):
-            return keras.Model(network.input, middle), keras.Model(middle, network.output)
+            rest = keras.Model(middle, network.output)
+            if network.layers[0] not in rest.layers:  # Keras before 3.14 does not refuse another path to the output
+                return keras.Model(network.input, middle), rest
     except (IndexError, AttributeError, ValueError):  # no layers, not a functional model, or another path to the output
         pass
     return keras.Sequential([keras.layers.Identity()]), network

@@ -11,6 +11,8 @@ from lab41_sce.audio.recording import Recording
 from lab41_sce.errors import UserError
 
 INHERENT_LAG = {"wma.wma", "adts.aac", "amr.3gp", "amr.amr"}  # these files do not state the delay of their encoder
+if av.library_versions["libavformat"] < (62, 12):  # FFmpeg before 8.1
+    INHERENT_LAG.add("two_streams.mkv")  # it keeps the delay of AAC, 1,024 samples, at the start of a Matroska file
 
 
 @pytest.mark.parametrize("name", KINDS)
