@@ -30,7 +30,8 @@ def differences(run: Path, config: dict) -> Table:
     training, evaluation, network = config["training"], config["evaluation"], config["network"]
     systems = pd.read_csv(run / "systems.csv").set_index("system")
     splits = pd.read_csv(run / "splits.csv", dtype=str)
-    frames = 1 - (-round(mixtures["seconds"] * front_end["sample_rate_hz"]) // front_end["hop_length"])
+    hop, length = front_end["hop_length"], round(mixtures["seconds"] * front_end["sample_rate_hz"])
+    frames = 1 + (length + front_end["frame_length"] - hop - 1) // hop
     updates = systems["updates"].get(config["method"]["name"], 0)
     seen = updates * mixtures["batch_size"] * frames
     range_db, power = build.get("loss_range_db"), build.get("weight_power", 0)

@@ -3,9 +3,10 @@
     summary.csv of each run                  -> one summary (Figure 6)
     mixtures.csv of each run, evaluation.csv -> differences between two systems
 
-An interval has two parts, which are independent and therefore added as squares: the bootstrap interval of the mean over
-seeds, which covers other speakers or mixtures, and the 95 % interval of Student's t from the standard deviation of the
-seeds' means, which covers other trainings.
+An interval has two parts, which are independent and therefore added as squares: one that covers other speakers or
+mixtures, and the 95 % interval of Student's t from the standard deviation of the seeds' means, which covers other
+trainings. The first part is the bootstrap interval of the mean over seeds for differences, and the mean of the seeds'
+own intervals for summaries. The latter is somewhat too wide, since the average over seeds varies less.
 """
 
 from collections.abc import Sequence

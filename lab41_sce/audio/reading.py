@@ -111,7 +111,7 @@ def resample_parts(parts: Iterable[np.ndarray], from_hz: int, to_hz: int) -> Ite
         to_hz: rate of the result.
 
     Yields:
-        Consecutive parts of the result, float32 `[S, C, n']`. All together have `round(N * to_hz / from_hz)` samples.
+        Consecutive parts of the result, float32 `[S, C, n']`. All together have `N * to_hz / from_hz` samples, rounded.
     """
     if from_hz == to_hz:
         yield from parts

@@ -101,9 +101,7 @@ def file_size(path: Path) -> int:
 def _verify(path: Path, checksum: str) -> None:
     """Delete a file and raise UserError if its checksum is wrong."""
     logger.info("checking %s", path)
-    algorithm, expected = checksum.split(":")
-    found = pooch.file_hash(str(path), alg=algorithm)
-    if found != expected:
+    if not has_checksum(path, checksum):
         path.unlink()
-        raise UserError(f"{path} was damaged and has been deleted ({algorithm} {found}, expected {expected}): run "
-                        "again to download it again, from another mirror if this repeats.")
+        raise UserError(f"{path} was damaged and has been deleted (its checksum is not {checksum}): run again to "
+                        "download it again, from another mirror if this repeats.")

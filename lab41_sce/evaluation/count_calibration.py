@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 
 from lab41_sce.atomic_write import write_csv
@@ -178,7 +179,7 @@ def fit(rows: pd.DataFrame, network: int) -> CountClassifier:
     logits = logits_of[strength]
     temperature = float(minimize_scalar(lambda t: _cross_entropy(logits / t, truth), bounds=(0.2, 5),
                                         method="bounded").x)
-    held_out = _softmax(logits / temperature)
+    held_out = softmax(logits / temperature, axis=1)
     mean, scale, weights, bias = _regression(values, truth, strength)
     chosen = held_out.argmax(axis=1) + 1
     calibration = {
@@ -228,11 +229,6 @@ def _regression(values: np.ndarray, truth: np.ndarray,
     return mean, scale, fitted.coef_, fitted.intercept_
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shares / shares.sum(axis=1, keepdims=True)
-
-
 def _cross_entropy(logits: np.ndarray, truth: np.ndarray) -> float:
     """Return the mean negative log probability of the true numbers."""
-    return float(-np.log(_softmax(logits)[np.arange(len(truth)), truth - 1] + 1e-12).mean())
+    return float(-log_softmax(logits, axis=1)[np.arange(len(truth)), truth - 1].mean())

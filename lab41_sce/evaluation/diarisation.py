@@ -18,6 +18,7 @@ import pandas as pd
 
 from lab41_sce.errors import UserError, reason
 
+N_RESAMPLES = 2000  # for the intervals
 Turn = tuple[str, float, float]  # speaker, start and end in seconds
 
 
@@ -97,13 +98,11 @@ def join_overlapping(turns: Sequence[Turn]) -> list[Turn]:
     return joined
 
 
-def summarise_turns(scores: pd.DataFrame, seed: int = 0, n_resamples: int = 2000) -> pd.DataFrame:
+def summarise_turns(scores: pd.DataFrame) -> pd.DataFrame:
     """Combine the scores of recordings, with 95 % percentile bootstrap intervals of the DER over recordings.
 
     Args:
         scores: a row for each recording and collar: `set`, `collar_seconds` and the results of `score_turns`.
-        seed: of the resamples.
-        n_resamples: number of resamples.
 
     Returns:
         A row for each set and collar: `der`, all errors over all speech; `jer`, the mean over recordings; `n`
@@ -111,22 +110,20 @@ def summarise_turns(scores: pd.DataFrame, seed: int = 0, n_resamples: int = 2000
     """
     rows = []
     for (name, collar), part in scores.groupby(["set", "collar_seconds"], sort=False):
-        der, resampled = _error_rates(part, seed, n_resamples)
+        der, resampled = _error_rates(part)
         low, high = np.percentile(resampled, [2.5, 97.5])
         rows.append({"set": name, "collar_seconds": collar, "der": der, "jer": part["jer"].mean(), "n": len(part),
                      "low": low, "high": high})
     return pd.DataFrame(rows)
 
 
-def compare_turns(scores: pd.DataFrame, baseline: str, seed: int = 0, n_resamples: int = 2000) -> pd.DataFrame:
+def compare_turns(scores: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """Compute the differences between each system and a baseline on the same recordings, with 95 % intervals.
 
     Args:
         scores: a row for each recording, system and collar: `recording`, `system`, `collar_seconds` and the results of
             `score_turns`; all systems have the same recordings.
         baseline: name of a system in `scores`.
-        seed: of the resamples, which all systems share.
-        n_resamples: number of resamples.
 
     Returns:
         A row for each other system and collar, with the columns of `summarise_turns`: the rates of the system minus
@@ -137,23 +134,26 @@ def compare_turns(scores: pd.DataFrame, baseline: str, seed: int = 0, n_resample
     of_baseline = dict(iter(scores[scores["system"] == baseline].groupby("collar_seconds")))
     for (name, collar), part in scores[scores["system"] != baseline].groupby(["system", "collar_seconds"], sort=False):
         base = of_baseline[collar]
-        der, resampled = _error_rates(part, seed, n_resamples)
-        base_der, base_resampled = _error_rates(base, seed, n_resamples)
+        der, resampled = _error_rates(part)
+        base_der, base_resampled = _error_rates(base)
         low, high = np.percentile(resampled - base_resampled, [2.5, 97.5])
         rows.append({"system": name, "collar_seconds": collar, "der": der - base_der,
                      "jer": part["jer"].mean() - base["jer"].mean(), "n": len(part), "low": low, "high": high})
     return pd.DataFrame(rows, columns=["system", "collar_seconds", "der", "jer", "n", "low", "high"])
 
 
-def _error_rates(scores: pd.DataFrame, seed: int, n_resamples: int) -> tuple[float, np.ndarray]:
-    """Return the DER of some recordings, and those of resampled ones `[n_resamples]`, NaN for a single recording."""
+def _error_rates(scores: pd.DataFrame) -> tuple[float, np.ndarray]:
+    """Return the DER of some recordings, and those of resampled ones `[N_RESAMPLES]`, NaN for a single recording.
+
+    The resamples of the same number of recordings are the same, so that those of two systems can be compared.
+    """
     errors = scores[["missed", "false_alarm", "confusion"]].sum(axis=1).to_numpy()
     totals = scores["total"].to_numpy()
-    drawn = np.random.default_rng(seed).integers(len(scores), size=(n_resamples, len(scores)))
+    drawn = np.random.default_rng(0).integers(len(scores), size=(N_RESAMPLES, len(scores)))
     with np.errstate(invalid="ignore", divide="ignore"):  # the collar may leave no speech
         der, resampled = errors.sum() / totals.sum(), errors[drawn].sum(axis=1) / totals[drawn].sum(axis=1)
     # All resamples of one recording are equal, which shows nothing about other recordings.
-    return der, resampled if len(scores) > 1 else np.full(n_resamples, np.nan)
+    return der, resampled if len(scores) > 1 else np.full(N_RESAMPLES, np.nan)
 
 
 def voice_turns(segments: Sequence[Sequence[tuple[float, float]]]) -> list[Turn]:

@@ -1,6 +1,6 @@
 """A long mixture, its references and its estimates, read in blocks `[1 + S + E, n]`, become the scores of the whole.
 
-SDR, SIR, SAR and SI-SDR are those of the whole signals (`correlations.py`). STOI, ESTOI and PESQ are means over the
+SDR, SIR, SAR and SI-SDR are those of the whole signals (`correlations.py`). The perceptual metrics are means over the
 blocks in which the reference is at most 40 dB below its loudest block, the range in which STOI looks for speech.
 """
 
@@ -79,7 +79,7 @@ def score_long_mixture(blocks: Blocks, n_references: int, correlations: Correlat
 
 def _perceptual(blocks: Blocks, n_references: int, pairs: tuple[np.ndarray, np.ndarray], metrics: Sequence[str],
                 sample_rate_hz: int) -> dict[str, tuple[float, float]]:
-    """Average STOI, ESTOI and PESQ of estimates and of the mixture over the blocks with speech."""
+    """Average the perceptual metrics of estimates and of the mixture over the blocks with speech."""
     wanted = [metric for metric in PERCEPTUAL_METRICS if metric in metrics]
     if not wanted:
         return {}

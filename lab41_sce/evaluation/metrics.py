@@ -2,12 +2,13 @@
 
     references [S, N], estimates [S, N]                     -> SDR, SIR, SAR, SI-SDR of each speaker
     references, estimates and the unprocessed mixture [N]   -> mean scores and their improvements, if wanted also of
-                                                               STOI, ESTOI and PESQ (perceptual.py)
+                                                               `PERCEPTUAL_METRICS` (perceptual.py)
 
 Conventions
 -----------
-All scores except STOI, ESTOI and PESQ are in dB; larger is better. Estimates may come in any order: each metric uses
-its own best permutation; STOI, ESTOI and PESQ that of SI-SDR. The score of a mixture is the mean over its speakers.
+All scores but the perceptual ones are in dB; larger is better. Estimates may come in any order: SDR, SIR and SAR use
+the permutation with the largest mean SIR, SI-SDR that with the largest mean SI-SDR, and the perceptual metrics the
+same. The score of a mixture is the mean over its speakers.
 Scores in dB are limited to +-100 dB for each speaker because rounding errors dominate beyond that.
 The improvement of a metric (such as "SDRi") is the score of the estimates minus the score of the unprocessed mixture,
 where the mixture stands in for the estimate of each speaker.

@@ -31,8 +31,8 @@ class EvaluationSettings:
     level_range_db: float = setting(0.0, "Width of the range from which the level of each speaker is drawn", unit="dB",
                                     at_least=0.0)
     join: bool = setting(False, "Whether to join all utterances of a speaker, for mixtures longer than an utterance")
-    metrics: list[str] = setting([*ENERGY_METRICS], "Metrics to compute, each with its improvement; STOI, ESTOI and "
-                                 "PESQ need the extra metrics", choices=ALL_METRICS, distinct=True)
+    metrics: list[str] = setting([*ENERGY_METRICS], "Metrics to compute, each with its improvement; all but SDR, SIR, "
+                                 "SAR and SI-SDR need the extra metrics", choices=ALL_METRICS, distinct=True)
     examples_per_kind: int = setting(2, "Number of mixtures of each kind and split that are kept as audio files "
                                      "when they are scored", at_least=0)
     jobs: int = setting(-1, "Number of processes that compute scores; -1: one for each core")

@@ -7,7 +7,6 @@ The background speakers may be those of the network's training. The others have 
 holds for the voices of strangers.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -62,15 +61,14 @@ def load_background(folders: Sequence[Path], splits: Path | None,
     return background[background["speaker"].isin(trained)], utterances
 
 
-def fit_background(separator: Separator, utterances: pd.DataFrame, noise_kinds: list[str], noise_folder: Path | None,
-                   progress: Callable[[int], object] = lambda n: None) -> Verification:
+def fit_background(separator: Separator, utterances: pd.DataFrame, noise_kinds: list[str],
+                   noise_folder: Path | None) -> Verification:
     """Fit the classes of sounds, the projection and the cohort.
 
     Args:
         separator: with the model.
         utterances: of the background speakers, the table of `load_corpus`.
         noise_kinds, noise_folder: see `Noise`. The projection ignores how noise and other voices change a voice.
-        progress: called with the number of utterances finished since the last call.
 
     Returns:
         The verification, whose probability is still that of the score itself.
@@ -85,16 +83,11 @@ def fit_background(separator: Separator, utterances: pd.DataFrame, noise_kinds: 
     places = [(utterance, speaker, start) for utterance, speaker in zip(utterances["utterance"], utterances["speaker"],
                                                                         strict=True)
               for start in range(0, speech.length(utterance) - round(0.9 * length) + 1, length)]
-    places = _spread(places, MAX_EXCERPTS)
-    per_utterance = Counter(utterance for utterance, _, _ in places)
-    progress(len(utterances) - len(per_utterance))  # those without an excerpt
-    for utterance, speaker, start in places:
+    for utterance, speaker, start in _spread(places, MAX_EXCERPTS):
         signal = speech.excerpt(utterance, start, length)
         excerpts.append(np.abs(front_end.spectrogram(signal)))
         noisy.append(np.abs(front_end.spectrogram(_add_noise(rng, noise, signal, [speaker])[0])))
         names.append(speaker)
-        per_utterance[utterance] -= 1
-        progress(int(not per_utterance[utterance]))
     counts = pd.Series(names).value_counts()
     if (counts > 1).sum() < MIN_BACKGROUND_SPEAKERS:
         raise UserError(f"{(counts > 1).sum()} speakers of the model's training have two excerpts of {SECONDS:g} s in "

@@ -7,7 +7,7 @@ ratio of the voices in dB, averaged over all voices of a batch:
 
     L = -mean_s 10 log10 (|s|^2 / (|s - e|^2 + t |s|^2))
 
-where t limits the ratio (Wisdom et al., arXiv 1911.02182). The centroids are those that a few iterations of k-means
+where t limits the ratio (Wisdom et al., arXiv 2006.12701). The centroids are those that a few iterations of k-means
 find from the means of the true assignment on, so the estimates are in the order of the sources.
 """
 
@@ -220,7 +220,7 @@ def limited_snr_db(targets: Tensor, estimates: Tensor, max_snr_db: float, pre_em
 
 
 def _energy(signals: Tensor, pre_emphasis: float) -> Tensor:
-    """Return the energy, without pre-emphasis, of signals `[..., N]`."""
+    """Return about the energy, without pre-emphasis, of signals `[..., N]`: the first and last bins count twice."""
     real, imaginary = ops.rfft(signals)
     n_bins = real.shape[-1]
     turns = 0.5 * ops.arange(n_bins, dtype="float32") / (n_bins - 1)

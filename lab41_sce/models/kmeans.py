@@ -1,8 +1,9 @@
 """Vectors `[n, K]` and their weights `[n]` become the centroids `[S, K]` of S clusters: k-means.
 
 Lloyd's algorithm from several starts of k-means++ (Arthur and Vassilvitskii, 2007). It draws the same random numbers
-and stops at the same step as `sklearn.cluster.KMeans`, so the centroids are the same up to rounding. scikit-learn is
-not used, because its import takes about as long as all other work for a short recording.
+and stops at the same step as `sklearn.cluster.KMeans`, so the centroids are the same up to rounding; with 100,000
+vectors, rounding sometimes changes the order of the clusters. scikit-learn is not used, because its import takes about
+as long as all other work for a short recording.
 """
 
 import numpy as np

@@ -159,8 +159,8 @@ def segment_cnn(n_bins: int, n_outputs: int, *, segment_frames: int, convolution
                                         kernel_initializer="glorot_uniform", name=f"convolution_{stage}_{number}")
             hidden = convolution(hidden)
     if min(hidden.shape[1:3]) < 3:
-        raise ValueError(f"segments have {segment_frames} frames and {n_bins} frequency bins; the CNN needs at least 17 "
-                         "of each, or nothing is left to pool.")
+        raise ValueError(f"segments have {segment_frames} frames and {n_bins} frequency bins; the CNN needs at least "
+                         "17 of each, or nothing is left to pool.")
     hidden = layers.MaxPooling2D(3, strides=3, name="pooling")(hidden)
     hidden = layers.Dense(dense_units, name="bottleneck")(layers.Flatten(name="flat")(hidden))
     hidden = layers.Dense(segment_frames * n_bins * n_outputs, name="dense")(hidden)

@@ -32,7 +32,7 @@ from lab41_sce.evaluation.parallel_scoring import score_mixtures
 from lab41_sce.runs.benchmark_systems import BenchmarkSystem
 from lab41_sce.runs.kept_scores import SCORES
 from lab41_sce.runs.score_table import ScoreTable
-from lab41_sce.runs.versions import versions
+from lab41_sce.runs.versions import versions, write_versions
 
 SET, SCORE_FILE = "benchmark.json", "mixtures.csv"
 GROUP = 32  # mixtures at most, after which the scores may be saved
@@ -54,7 +54,7 @@ def open_benchmark(folder: Path, benchmark: BenchmarkSet, command: str) -> None:
 
 
 def begin_folder(folder: Path, about: Mapping[str, Any], command: str) -> None:
-    """Write `benchmark.json` and `version.json` into a folder, which exists.
+    """Write `benchmark.json` and `version.json`, to which a later call is added, into a folder, which exists.
 
     Args:
         folder: of the benchmark.
@@ -70,7 +70,7 @@ def begin_folder(folder: Path, about: Mapping[str, Any], command: str) -> None:
     if (folder / SET).exists() and (folder / SET).read_text("utf-8", "replace") != text:
         raise UserError(f"{folder} holds the scores of another set ({SET}); choose another --out.")
     write_text(folder / SET, text)
-    write_text(folder / "version.json", json.dumps(versions(command), indent=2))
+    write_versions(folder / "version.json", versions(command))
 
 
 def score_benchmark(folder: Path, benchmark: BenchmarkSet, systems: Sequence[BenchmarkSystem], metrics: Sequence[str],

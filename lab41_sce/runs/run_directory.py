@@ -9,7 +9,6 @@ system `systems/<name>/` with `checkpoint.npz`, `checkpoint_previous.npz`, `mode
 """
 
 import contextlib
-import json
 import logging
 import os
 import shutil
@@ -34,7 +33,7 @@ from lab41_sce.runs.recorded_speech import (
     speech_table,
 )
 from lab41_sce.runs.resume import check_same_settings
-from lab41_sce.runs.versions import licences, versions
+from lab41_sce.runs.versions import licences, read_versions, versions, write_versions
 
 FILES = ("config.yaml", "version.json", "splits.csv", "speech.csv", "noise.csv", "rooms.csv", "evaluation.csv",
          "history.csv", "systems.csv", "mixtures.csv", "checksums.csv", "summary.csv", "differences.csv",
@@ -82,7 +81,7 @@ class _Log(logging.FileHandler):
 
 def is_of_command(folder: Path, identifier: str) -> bool:
     """Return whether the run in a folder was begun by the command with an identifier (`COMMAND_VARIABLE`)."""
-    return _read_json(folder / "version.json").get("command_identifier") == identifier
+    return read_versions(folder / "version.json").get("command_identifier") == identifier
 
 
 def check_folder(config: DictConfig, folder: Path) -> None:
@@ -175,22 +174,9 @@ def describe_run(config: DictConfig, folder: Path, about: dict[str, Any]) -> Non
     path, about = folder / "version.json", about | {"mixture_stream": STREAM, "speech": licences(config.corpus)}
     if COMMAND_VARIABLE in os.environ:
         about = about | {"command_identifier": os.environ[COMMAND_VARIABLE]}
-    if earlier := _read_json(path):
-        if (stream := earlier.get("mixture_stream", 1)) != STREAM:
-            logger.warning("%s began with version %s of the training mixtures, and continues with version %d: %s.",
-                           folder, stream, STREAM,
-                           "; ".join(change for version, change in CHANGES.items() if version > stream))
-        about = earlier | {"resumed": [*earlier.get("resumed", []), about]}
-    elif path.exists():
-        logger.warning("%s cannot be read: it is written again, without the versions of the run's beginning.", path)
-        about = about | {"beginning": "unknown, since version.json was damaged"}
-    write_text(path, json.dumps(about, indent=2))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file; return an empty dict if it is missing or damaged."""
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) and isinstance(values.get("resumed", []), list) else {}
+    earlier = read_versions(path)
+    if earlier and (stream := earlier.get("mixture_stream", 1)) != STREAM:
+        logger.warning("%s began with version %s of the training mixtures, and continues with version %d: %s.",
+                       folder, stream, STREAM,
+                       "; ".join(change for version, change in CHANGES.items() if version > stream))
+    write_versions(path, about)

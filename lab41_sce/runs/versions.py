@@ -1,5 +1,7 @@
 """The facts for repeating a run: versions, command, machine, time, licences; and the removal of paths from texts."""
 
+import json
+import logging
 import os
 import platform
 import re
@@ -12,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from lab41_sce import __version__
+from lab41_sce.atomic_write import write_text
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "mir_eval")
+
+logger = logging.getLogger(__name__)
 
 
 def versions(command: str | None = None, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
@@ -38,6 +43,30 @@ def versions(command: str | None = None, packages: Sequence[str] = PACKAGES) -> 
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **({"command": command} if command else {}),
     }
+
+
+def read_versions(path: Path) -> dict[str, Any]:
+    """Read what `write_versions` wrote; return an empty dict if the file is missing or damaged."""
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) and isinstance(values.get("resumed", []), list) else {}
+
+
+def write_versions(path: Path, about: Mapping[str, Any]) -> None:
+    """Write `version.json`; if an earlier command has written it, add this one to the list `resumed` in it.
+
+    Args:
+        path: of the file.
+        about: versions, command, machine and time (`versions`).
+    """
+    if earlier := read_versions(path):
+        about = earlier | {"resumed": [*earlier.get("resumed", []), about]}
+    elif path.exists():
+        logger.warning("%s cannot be read: it is written again, without the versions of the beginning.", path)
+        about = {**about, "beginning": "unknown, since version.json was damaged"}
+    write_text(path, json.dumps(about, indent=2))
 
 
 def licences(corpus: Mapping[str, Any]) -> list[str]:

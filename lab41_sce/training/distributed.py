@@ -3,8 +3,8 @@
 A *worker* is a process that runs the same command as the others, on this machine or on another one. It holds all
 weights, draws its own rows of every batch, and passes the mean of all workers' gradients (an all-reduce of
 `tf.distribute`) to its own optimizer. So the weights of all workers stay equal, and batch, learning rate and loss are
-those of one process. The first worker, the *chief*, validates, writes the run's folder, and broadcasts its
-measurements, such as the time.
+those of one process, except where an update draws random numbers or a layer averages over rows (docs/experiments.md).
+The first worker, the *chief*, validates, writes the run's folder, and broadcasts its measurements, such as the time.
 
 A worker that loses another one restarts and waits for it: training continues from the last checkpoint.
 """

@@ -4,6 +4,7 @@ A row is a dict of `update`, `minutes`, `learning_rate`, `seconds_per_update`, `
 held-out batches) and the columns of the validation, `MONITOR` among them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ TOTALS = ("updates", "minutes", "seconds_per_update", "best_update")
 
 
 def last_is_best(history: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether no earlier validation was better than the last one."""
-    return history[-1][MONITOR] >= max(row[MONITOR] for row in history)
+    """Return whether the last validation was better than all earlier ones; those that are not a number do not count."""
+    return history[-1][MONITOR] > max((row[MONITOR] for row in history[:-1] if not math.isnan(row[MONITOR])),
+                                      default=-math.inf)
 
 
 def totals(history: pd.DataFrame) -> dict[str, float]:

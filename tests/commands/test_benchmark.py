@@ -127,6 +127,8 @@ def test_only_what_is_missing_is_scored(root, monkeypatch):
     monkeypatch.setattr(benchmark_systems, "apply_masks", counted)
     pd.testing.assert_frame_equal(run(root), before)
     assert not separated
+    about = json.loads((root / "out/version.json").read_text())
+    assert about["started"] <= about["resumed"][0]["started"] and len(about["resumed"]) == 1  # who made the scores
     table = root / "out/mixtures.csv"
     table.write_text("".join(line for line in table.read_text().splitlines(True) if not line.startswith("22-1-0_")))
     pd.testing.assert_frame_equal(run(root), before)

@@ -91,6 +91,12 @@ def test_segment_cnn_of_any_size_puts_every_output_in_its_place(n_frames, n_bins
     np.testing.assert_array_equal(outputs[1], bias.reshape(n_frames, n_bins, 3))
 
 
+@pytest.mark.parametrize(("n_frames", "n_bins"), [(16, 257), (3, 257), (51, 16)])
+def test_segment_cnn_needs_something_to_pool(n_frames, n_bins):
+    with pytest.raises(ValueError, match=f"{n_frames} frames and {n_bins} frequency bins; the CNN needs at least 17"):
+        segment_cnn(n_bins, 2, segment_frames=n_frames, convolutions=(1, 1, 1), filters=(2, 2, 2), dense_units=2)
+
+
 def test_segment_cnn_sees_the_whole_segment():
     """A change in any corner of the segment changes the outputs in every other."""
     network = segment_cnn(257, 2, segment_frames=51, convolutions=(2, 1, 1), filters=(8, 8, 8), dense_units=8)

@@ -20,6 +20,7 @@ from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Setup
 from lab41_sce.models.loading import load_model
 from lab41_sce.training import callbacks, trainer
+from lab41_sce.training.history import totals
 from lab41_sce.training.settings import TrainingSettings
 from lab41_sce.yaml_defaults import with_yaml_defaults
 
@@ -83,6 +84,17 @@ def test_the_best_model_is_kept(mixtures, tmp_path):
     for a, b in zip(kept, until_best.model.get_weights()):
         np.testing.assert_allclose(a, b, atol=1e-5)
     assert not all(np.allclose(a, b, atol=1e-5) for a, b in zip(kept, steady.model.get_weights()))
+
+
+@pytest.mark.parametrize(("scores", "best"), [([1, 3, 3], 4), ([math.nan, 1, 0], 4), ([2, math.nan, 1], 2)])
+def test_the_kept_model_is_that_of_the_reported_update(mixtures, tmp_path, scores, best):
+    """The first of equal scores counts, and a score that is not a number is worse than all others."""
+    until_best, _ = train(mixtures, make(tmp_path / "shorter"), decay="none", updates=best)
+    _, history = train(mixtures, make(tmp_path / "all"), scores=scores, decay="none")
+    assert totals(history)["best_update"] == best
+    kept = keras.saving.load_model(tmp_path / "all" / "model.keras").get_weights()
+    for a, b in zip(kept, until_best.model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_patience_stops(mixtures, tmp_path):

@@ -5,6 +5,9 @@
 Every utterance is in two mixtures. As in LibriMix, the level of each voice is uniform from -33 to -25 dB, and both are
 reduced together if the peak of the mixture exceeds 0.9. Here the level is the RMS relative to full scale, in LibriMix
 the loudness in LUFS. No noise is drawn.
+
+A subset may have `MAX_UTTERANCES` at most, an even number, such as a part of test-other: all pairs are drawn again
+until nobody is paired with themselves, which almost never happens with more.
 """
 
 import argparse
@@ -18,6 +21,7 @@ from lab41_sce.data.corpus import load_corpus
 from lab41_sce.data.librimix import SOURCE_RATE_HZ
 
 LEVELS_DB, MAX_PEAK = (-33, -25), 0.9
+MAX_UTTERANCES = 200
 
 
 def main() -> None:
@@ -28,6 +32,8 @@ def main() -> None:
     parser.add_argument("metadata", type=Path, help="CSV file to write")
     options = parser.parse_args()
     table, rng = load_corpus(options.root, [options.subset], check="headers"), np.random.default_rng(0)
+    if len(table) % 2 or len(table) > MAX_UTTERANCES:
+        parser.error(f"{options.subset} has {len(table)} utterances; an even number up to {MAX_UTTERANCES} is needed")
     speakers, pairs = dict(zip(table["path"], table["speaker"], strict=True)), set()
     while len(pairs) < len(table):
         order = list(rng.permutation(sorted(table["path"])))

@@ -7,7 +7,7 @@
 - `mixtures.csv`: for each mixture the number that was counted, the probability of each number, and the checksum of the
   model;
 - `summary.csv`: for each condition and number of speakers, `n` mixtures, those counted correctly and those within one,
-  and the 95 % interval (Wilson) of the share of the correct ones.
+  and the 95 % bootstrap interval of the share of the correct ones, over other speakers (`draw_mixture_counts`).
 
 An interrupted call with the same model continues.
 """
@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 import shipped
 from joblib import Parallel, delayed
-from scipy.stats import binomtest
 from tqdm import tqdm
 
 from lab41_sce.audio.recording import Recording
 from lab41_sce.data.evaluation_set import add_noise_at, draw_evaluation_set, load_mixture
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
+from lab41_sce.evaluation.bootstrap import draw_mixture_counts, weighted_means
 from lab41_sce.runs.benchmark_systems import model_checksum
 from lab41_sce.runs.run_directory import write_csv
 
@@ -33,6 +33,7 @@ CONDITIONS = {"5 s": (1, 2, 3, 4, 5), "levels within 10 dB": (1, 2, 3), "15 s": 
 NOISE_KINDS = ("white", "pink", "speech_shaped")
 FIRST_SEED = 3200  # other mixtures than those of earlier scores
 ROWS_PER_WRITE = 75
+RESAMPLING_SEED, N_RESAMPLES = 0, 2000
 
 
 def draw_list(speech: Speech, table: pd.DataFrame, split: str, n_mixtures: int, noise: Noise,
@@ -53,16 +54,16 @@ def draw_list(speech: Speech, table: pd.DataFrame, split: str, n_mixtures: int, 
     return pd.concat(parts, ignore_index=True)
 
 
-def summarise(counted: pd.DataFrame) -> pd.DataFrame:
-    """Count the correct estimates of each condition and number of speakers."""
-    rows = []
-    for (condition, n_speakers), some in counted.groupby(["condition", "speakers"], sort=False):
-        errors = np.abs(some["counted"] - some["speakers"])
-        correct = int((errors == 0).sum())
-        interval = binomtest(correct, len(some)).proportion_ci(method="wilson")
-        rows.append({"condition": condition, "speakers": n_speakers, "n": len(some), "correct": correct,
-                     "within_one": int((errors <= 1).sum()), "low": round(float(interval.low), 3),
-                     "high": round(float(interval.high), 3)})
+def summarise(counted: pd.DataFrame, listed: pd.DataFrame) -> pd.DataFrame:
+    """Count the correct estimates of each condition and number of speakers; both tables have the same order."""
+    errors, rows = (counted["counted"] - counted["speakers"]).abs(), []
+    for (condition, n_speakers), some in listed.groupby(["condition", "speakers"], sort=False):
+        of_each = errors[some.index].to_numpy()
+        resamples = draw_mixture_counts(some.dropna(axis="columns", how="all"), RESAMPLING_SEED, N_RESAMPLES)
+        shares = weighted_means(of_each == 0, resamples[some["mixture"]].to_numpy())
+        low, high = np.nanpercentile(shares, [2.5, 97.5]).round(3)
+        rows.append({"condition": condition, "speakers": n_speakers, "n": len(some), "correct": (of_each == 0).sum(),
+                     "within_one": (of_each <= 1).sum(), "low": low, "high": high})
     return pd.DataFrame(rows)
 
 
@@ -89,7 +90,8 @@ def main() -> None:
         separator, speech, table = shipped.load(options)
         write_csv(draw_list(speech, table, options.split, options.per_kind, Noise(speech, table, NOISE_KINDS),
                             separator.model.front_end.pre_emphasis), list_file)
-    mixtures = pd.read_csv(list_file, dtype={f"speaker_{n}": str for n in range(1, 6)}).to_dict("records")
+    listed = pd.read_csv(list_file, dtype={f"speaker_{n}": str for n in range(1, 6)})
+    mixtures = listed.to_dict("records")
     checksum = model_checksum(options.model)
     rows = shipped.scored_rows(file, checksum)
     parts = [mixtures[start : start + ROWS_PER_WRITE] for start in range(len(rows), len(mixtures), ROWS_PER_WRITE)]
@@ -97,7 +99,7 @@ def main() -> None:
     for part in tqdm(counted, f"{ROWS_PER_WRITE} mixtures each", len(parts)):
         rows += [{**row, "model": checksum} for row in part]
         write_csv(pd.DataFrame(rows), file)
-    shipped.write_summary(summarise(pd.DataFrame(rows)), options.results)
+    shipped.write_summary(summarise(pd.DataFrame(rows), listed), options.results)
 
 
 if __name__ == "__main__":
