@@ -51,10 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="folder with recordings of noise, used beside white, pink and speech-shaped noise")
     parser.add_argument("--mixtures", type=int, default=2000, metavar="N",
                         help="number of mixtures for counting; a fifth of it for verification (default: %(default)s)")
+    parser.add_argument("--network-mixtures", type=int, default=16_000, metavar="N",
+                        help="number of mixtures that train the network that counts, of the speakers of the model's "
+                             "training and of those whom --speakers leaves out; 0 for none (default: %(default)s)")
     parser.add_argument("--only", choices=("counting", "verification"), help="calibrate one of the two")
     parser.add_argument("--numbers", type=Path, metavar="CSV",
                         help="file that keeps the numbers of the mixtures, so that an interrupted command continues "
-                             "(default: MODEL.counting.csv in the current folder)")
+                             "(default: MODEL.counting.csv in the current folder); the mixtures of the network are in "
+                             "a folder beside it, without .csv")
     options = parser.parse_args(arguments)
     if options.mixtures < MIN_MIXTURES:
         raise UserError(f"--mixtures {options.mixtures} are too few to calibrate with; give at least {MIN_MIXTURES}.")
@@ -78,25 +82,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{file} has no splits.csv: make sure that it was not trained on this speech", file=sys.stderr)
     utterances = load_speech(options.speech, splits, options.speakers)
     if options.only != "verification":
-        calibrate_counting(Separator(model), file, utterances, options)
+        calibrate_counting(Separator(model), file, utterances, splits, options)
     if options.only != "counting":
         calibrate_verification(Separator(model), file, utterances, splits, options)
     return 0
 
 
-def calibrate_counting(separator: Any, file: Path, utterances: Any, options: argparse.Namespace) -> None:
+def calibrate_counting(separator: Any, file: Path, utterances: Any, splits: Path | None,
+                       options: argparse.Namespace) -> None:
     """Fit the classifier that counts, and write it beside the file of the model."""
-    from lab41_sce.evaluation.count_calibration import fit, measure, noise_kinds
+    from lab41_sce.evaluation.count_calibration import fit, measure, noise_kinds, read_numbers
     from lab41_sce.separation.calibration_file import weights_checksum
 
     numbers = options.numbers or Path(f"{file.stem}.counting.csv")
+    read_numbers(numbers)  # a wrong file is refused before the network is trained
+    network = count_network(separator, utterances, splits, numbers.with_suffix(""), options)
     with tqdm(total=options.mixtures, desc="mixtures", disable=None) as bar:
-        rows = measure(separator, utterances, options.mixtures, numbers, options.noise, bar.update)
-    classifier = fit(rows, weights_checksum(separator.model))
+        rows = measure(separator, network, utterances, options.mixtures, numbers, options.noise, bar.update)
+    classifier = fit(rows, weights_checksum(separator.model), network)
     path = replace(classifier, calibration=classifier.calibration | {"noise": noise_kinds(options.noise)}).write(file)
     right = ", ".join(f"{n}: {share:.0%}" for n, share in classifier.calibration["correct"].items())
     print(f"{path}: right for held-out speakers: {right}; expected calibration error "
           f"{classifier.calibration['expected_calibration_error']:.3f}")
+
+
+def count_network(separator: Any, utterances: Any, splits: Path | None, folder: Path,
+                  options: argparse.Namespace) -> Any:
+    """Train the network that counts on others than the speakers of `utterances`; None if they are too few."""
+    if not options.network_mixtures:
+        return None
+    from lab41_sce.evaluation import count_training as training
+
+    speech = training.load_training_speech(options.speech, splits, utterances)
+    if speech.empty:
+        print(f"no network that counts is trained: no folder has {training.MIN_SPEAKERS} speakers for it",
+              file=sys.stderr)
+        return None
+    with tqdm(total=options.network_mixtures, desc="mixtures for the network", disable=None) as bar:
+        training.draw_examples(separator, speech, options.network_mixtures, folder, options.noise, bar.update)
+    with tqdm(total=training.EPOCHS, desc="training of the network", disable=None) as bar:
+        return training.train_count_network(folder, lambda epoch: bar.update(epoch - bar.n))
 
 
 def calibrate_verification(separator: Any, file: Path, utterances: Any, splits: Path | None,

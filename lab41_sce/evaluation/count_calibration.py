@@ -1,6 +1,9 @@
 """Speech that a model was not trained on becomes the classifier that counts speakers for the model.
 
-    speakers -> mixtures of 1 to 5 -> numbers of each mixture (`count_features`) -> regression -> temperature
+    speakers -> mixtures of 1 to 5 -> numbers of each mixture -> regression -> temperature
+
+The numbers are those of `count_features`, and the scores of a network that was trained on other speakers
+(`count_training.py`), if there is one.
 
 The speakers are divided into folds, and all speakers of a mixture are in one fold. The strength of the regularisation,
 the temperature and the reported scores come from mixtures of speakers that the regression was not fitted to.
@@ -23,8 +26,9 @@ from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError, reason
 from lab41_sce.evaluation.counted_mixtures import draw_mixture
+from lab41_sce.models.count_network import CountNetwork
 from lab41_sce.separation.calibration_file import weights_checksum
-from lab41_sce.separation.count_classifier import CLIP, CountClassifier
+from lab41_sce.separation.count_classifier import CLIP, CountClassifier, named_scores, score_names
 from lab41_sce.separation.count_features import count_features, feature_names
 from lab41_sce.separation.separator import Separator
 from lab41_sce.separation.streaming import VoiceStream
@@ -97,12 +101,13 @@ def noise_kinds(folder: Path | None) -> list[str]:
     return [*NOISE_KINDS, *(["folder"] if folder else [])]
 
 
-def measure(separator: Separator, utterances: pd.DataFrame, n_mixtures: int, file: Path, noise_folder: Path | None,
-            progress: Callable[[int], object]) -> pd.DataFrame:
+def measure(separator: Separator, network: CountNetwork | None, utterances: pd.DataFrame, n_mixtures: int, file: Path,
+            noise_folder: Path | None, progress: Callable[[int], object]) -> pd.DataFrame:
     """Draw mixtures and compute their numbers; continue an interrupted call.
 
     Args:
         separator: with the model to calibrate.
+        network: scores each number of speakers; None if there is none.
         utterances: result of `load_speech`.
         n_mixtures: number of mixtures.
         file: CSV file with the rows of the finished mixtures.
@@ -122,7 +127,9 @@ def measure(separator: Separator, utterances: pd.DataFrame, n_mixtures: int, fil
     noise = Noise(speech, utterances, kinds, noise_folder)
     made_for = zlib.crc32("\n".join([*utterances["utterance"], *kinds, str(noise.fingerprint)]).encode(),
                           weights_checksum(model))
-    finished = _read_numbers(file)
+    for weights in network.weights if network else ():
+        made_for = zlib.crc32(weights.tobytes(), made_for)
+    finished = read_numbers(file)
     if set(finished["made_for"]) - {made_for}:
         raise UserError(f"{file} has the numbers of another network or of other speech; delete it, or give another "
                         "--numbers.")
@@ -135,15 +142,19 @@ def measure(separator: Separator, utterances: pd.DataFrame, n_mixtures: int, fil
         among = utterances[(utterances["folder"] == folder) & (utterances["fold"] == fold)]
         signal, described = draw_mixture(rng, speech, among, number, noise, model.front_end.pre_emphasis)
         rows.append({"made_for": made_for, "mixture": mixture, "speakers": number, "folder": folder, "fold": fold,
-                     **described, **_numbers(separator, signal)})
+                     **described, **_numbers(separator, network, signal)})
         progress(1)
         if len(rows) % ROWS_PER_WRITE == 0 or len(rows) == n_mixtures:
             write_csv(pd.DataFrame(rows), file)
     return pd.DataFrame(rows)
 
 
-def _read_numbers(file: Path) -> pd.DataFrame:
-    """Read the numbers of an interrupted call; no rows if there is no such file."""
+def read_numbers(file: Path) -> pd.DataFrame:
+    """Read the numbers of an interrupted call of `measure`; no rows if there is no such file.
+
+    Raises:
+        UserError: it is no such file.
+    """
     if not file.exists():
         return pd.DataFrame({"made_for": []})
     try:
@@ -155,24 +166,33 @@ def _read_numbers(file: Path) -> pd.DataFrame:
                         "another --numbers.") from None
 
 
-def _numbers(separator: Separator, signal: np.ndarray) -> dict[str, float]:
+def _numbers(separator: Separator, network: CountNetwork | None, signal: np.ndarray) -> dict[str, float]:
     """Compute the numbers of a mixture `[N]` at the model's rate."""
+    stream = counting_stream(separator, signal)
+    numbers = count_features(stream.counting_bins())
+    return numbers | named_scores(network, stream.counted_frames()) if network else numbers
+
+
+def counting_stream(separator: Separator, signal: np.ndarray) -> VoiceStream:
+    """Begin the separation of a mixture `[N]` at the model's rate, in which the speakers can be counted."""
     recording = Recording.of(signal, separator.model.front_end.sample_rate_hz)
-    stream = VoiceStream(separator.model, recording, 1, {}, False, 0.0, separator.window_seconds, lambda share: None)
-    return count_features(stream.counting_bins())
+    return VoiceStream(separator.model, recording, 1, {}, False, 0.0, separator.window_seconds, lambda share: None)
 
 
-def fit(rows: pd.DataFrame, network: int) -> CountClassifier:
+def fit(rows: pd.DataFrame, network: int, count_network: CountNetwork | None) -> CountClassifier:
     """Fit the classifier.
 
     Args:
         rows: result of `measure`.
-        network: checksum of the network's weights.
+        network: checksum of the weights of the embedding network.
+        count_network: that of `measure`.
 
     Returns:
         The classifier. Its `calibration` describes the probabilities that regressions on the other folds give.
     """
     names, truth = sorted(feature_names()), rows["speakers"].to_numpy()
+    if count_network is not None:
+        names += score_names(max(NUMBERS))
     values, folds = rows[names].to_numpy(float), rows["fold"].to_numpy()
     logits_of = {strength: _held_out_logits(values, truth, folds, strength) for strength in INVERSE_STRENGTHS}
     strength = min(logits_of, key=lambda key: _cross_entropy(logits_of[key], truth))
@@ -191,7 +211,8 @@ def fit(rows: pd.DataFrame, network: int) -> CountClassifier:
                     for number in sorted(set(NUMBERS))}}
     rounded = [[float(f"{value:.5g}") for value in row] for row in (mean, scale, bias / temperature,
                                                                    *(weights / temperature))]
-    return CountClassifier(network, names, rounded[0], rounded[1], rounded[3:], rounded[2], calibration)
+    return CountClassifier(network, names, rounded[0], rounded[1], rounded[3:], rounded[2], calibration,
+                           None if count_network is None else count_network.to_json())
 
 
 def expected_calibration_error(probabilities: np.ndarray, truth: np.ndarray) -> float:

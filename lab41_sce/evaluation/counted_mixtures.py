@@ -25,7 +25,7 @@ VARIED_SHARES = {"seconds": 0.6, "levels": 0.6, "noise": 0.6, "pauses": 0.35, "r
 
 
 def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFrame, n_speakers: int, noise: Noise,
-                 pre_emphasis: float) -> tuple[np.ndarray, dict]:
+                 pre_emphasis: float, seconds_range: tuple[float, float] = SECONDS) -> tuple[np.ndarray, dict]:
     """Draw a mixture.
 
     Args:
@@ -35,6 +35,7 @@ def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFr
         n_speakers: S.
         noise: its kinds are drawn at random.
         pre_emphasis: coefficient of the first-order difference after which levels are measured.
+        seconds_range: of the mixtures whose duration is drawn.
 
     Returns:
         The mixture, float32 `[N]`, and its description: `names` of the speakers, `seconds`, `level_range_db`, `snr_db`
@@ -44,7 +45,7 @@ def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFr
     plain = rng.random() < PLAIN_SHARE
     varied = {name: not plain and rng.random() < share for name, share in VARIED_SHARES.items()}
     rate_hz, index = speech.sample_rate_hz, SpeakerIndex(utterances)
-    seconds = float(np.exp(rng.uniform(*np.log(SECONDS)))) if varied["seconds"] else PLAIN_SECONDS
+    seconds = float(np.exp(rng.uniform(*np.log(seconds_range)))) if varied["seconds"] else PLAIN_SECONDS
     length = round(seconds * rate_hz)
     speakers = rng.choice(index.speakers, n_speakers, replace=False)
     names = [index.names_of(index.number_of[speaker]) for speaker in speakers]

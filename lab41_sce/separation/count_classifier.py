@@ -2,16 +2,21 @@
 
     p = softmax(W (x - mean) / scale + b)
 
-`lab41-sce calibrate` fits the classifier to one network and writes it as JSON beside the model: `sce.keras` and
-`sce.counting.json`. The numbers of another network have other distributions, so the file names the network's weights.
+The numbers are those of `count_features.py` and, where one was trained, the scores of a network
+(`models/count_network.py`). `lab41-sce calibrate` fits the classifier to one embedding network and writes it as JSON
+beside the model: `sce.keras` and `sce.counting.json`. The numbers of another network have other distributions, so the
+file names the network's weights.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lab41_sce.models.count_network import CountedFrames, CountNetwork
 from lab41_sce.separation.calibration_file import read_calibration, write_calibration
 from lab41_sce.separation.count_features import feature_names
 
@@ -26,11 +31,12 @@ class CountClassifier:
 
     Attributes:
         network: checksum of the weights of the network (`weights_checksum`).
-        features: names of the numbers (`count_features`), D.
+        features: names of the numbers (`count_features`, `score_names`), D.
         mean, scale: of each number over the calibration mixtures, D each; scales are positive.
         weights: W, `most` rows of D.
         bias: b, `most`.
         calibration: what was measured by cross-validation, for the reader of the file.
+        count_network: `CountNetwork.to_json`; None without scores of a network.
     """
 
     network: int
@@ -40,17 +46,30 @@ class CountClassifier:
     weights: list[list[float]]
     bias: list[float]
     calibration: dict[str, Any]
+    count_network: dict[str, Any] | None = None
 
     @property
     def most(self) -> int:
         """The largest number of speakers."""
         return len(self.bias)
 
+    def scores(self, frames: Sequence[CountedFrames]) -> dict[str, float]:
+        """Compute the scores of the network by name; none without a network.
+
+        Args:
+            frames: of the windows of a recording; at least one frame has speech.
+        """
+        return named_scores(self._network, frames) if self._network else {}
+
+    @cached_property
+    def _network(self) -> CountNetwork | None:
+        return None if self.count_network is None else CountNetwork.from_json(self.count_network)
+
     def probabilities(self, numbers: dict[str, float], fewest: int = 1, most: int | None = None) -> dict[int, float]:
         """Compute the probability of each number of speakers.
 
         Args:
-            numbers: of the recording, by name (`count_features`).
+            numbers: of the recording, by name (`count_features` and `scores`).
             fewest: smallest possible number of speakers.
             most: largest possible number; None for the classifier's.
 
@@ -68,6 +87,17 @@ class CountClassifier:
         return write_calibration(self, model_file, KIND)
 
 
+def named_scores(network: CountNetwork, frames: Sequence[CountedFrames]) -> dict[str, float]:
+    """Compute the scores of a network by name."""
+    scores = network.scores(frames)
+    return dict(zip(score_names(len(scores)), map(float, scores - scores.mean()), strict=True))
+
+
+def score_names(most: int) -> list[str]:
+    """Return the names of the scores of 1 to `most` speakers."""
+    return [f"score_{number}" for number in range(1, most + 1)]
+
+
 def read_classifier(model_file: Path, model: Any) -> CountClassifier | None:
     """Read the classifier beside a model file; None if there is none (`read_calibration`)."""
     return read_calibration(model_file, KIND, model, _build, "count with the model's threshold")
@@ -83,6 +113,7 @@ def _build(values: dict[str, Any]) -> CountClassifier:
             and len(classifier.weights) == n_numbers and all(row.shape == (n_features,) for row in matrix)
             and all(np.isfinite(row).all() for row in (*matrix, bias)) and min(classifier.scale) > 0):
         raise ValueError("the tables do not hold finite numbers for each feature")
-    if unknown := set(classifier.features) - feature_names():
+    known = feature_names() | set(score_names(n_numbers) if classifier._network else [])
+    if unknown := set(classifier.features) - known:
         raise ValueError(f"{len(unknown)} unknown features, such as {min(map(str, unknown))}")
     return classifier

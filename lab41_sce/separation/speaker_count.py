@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab41_sce.models.clustering import fit_centroids
+from lab41_sce.models.count_network import CountedFrames
 from lab41_sce.separation.count_classifier import CountClassifier
 from lab41_sce.separation.count_features import ActiveBins, count_features
 
@@ -121,11 +122,13 @@ def count_speakers(embeddings: np.ndarray, threshold: float, fewest: int = 1,
     return SpeakerCount(number, cluster_variances, threshold, fewest=fewest)
 
 
-def estimate_count(active: ActiveBins, classifier: CountClassifier, fewest: int, most: int) -> SpeakerCount:
+def estimate_count(active: ActiveBins, frames: Sequence[CountedFrames], classifier: CountClassifier, fewest: int,
+                   most: int) -> SpeakerCount:
     """Estimate the number of speakers and its probability; silence counts as `fewest`.
 
     Args:
         active: bins at most `RANGE_DB` below the peak.
+        frames: of the same windows, for the network of the classifier, if it has one.
         classifier: fitted to the model.
         fewest: smallest possible number.
         most: largest possible number, at most the classifier's.
@@ -135,6 +138,7 @@ def estimate_count(active: ActiveBins, classifier: CountClassifier, fewest: int,
     """
     if not len(active.frames):
         return SpeakerCount(fewest, fewest=fewest, silent=True)
-    probabilities = classifier.probabilities(count_features(active), fewest, most)
+    numbers = count_features(active) | classifier.scores(frames)
+    probabilities = classifier.probabilities(numbers, fewest, most)
     number = max(probabilities, key=lambda number: probabilities[number])
     return SpeakerCount(number, probabilities=probabilities, fewest=fewest)

@@ -21,6 +21,7 @@ from lab41_sce.audio.mixing import mix
 from lab41_sce.audio.recording import Recording
 from lab41_sce.audio.windows import Window
 from lab41_sce.models.clustering import active_bins
+from lab41_sce.models.count_network import CountedFrames
 from lab41_sce.models.mask_estimation import EmbeddingMasks
 from lab41_sce.separation.activity import SpeakerActivity
 from lab41_sce.separation.chunked_inference import (
@@ -48,7 +49,6 @@ from lab41_sce.separation.window_signals import (
     choose_windows,
     first_frame_seconds,
     frame_seconds,
-    own_frames,
 )
 from lab41_sce.threads import in_parallel
 
@@ -91,8 +91,7 @@ class VoiceStream:
         self._can_find_turns = self._embeds and verification is not None and recording.seconds >= MIN_SECONDS
         if self._embeds:
             self.windows = plan_windows_of_excerpts(model, recording, window_seconds)
-            cost = MAGNITUDES_COST + HIDDEN_COST + VOICES_COST
-            cost += TURNS_COST if self._can_find_turns else 0
+            cost = MAGNITUDES_COST + HIDDEN_COST + VOICES_COST + TURNS_COST * self._can_find_turns
         else:  # masks of different windows could be in different orders
             self.windows = [Window(0, recording.n_samples, 0, recording.n_samples)]
             cost = VOICES_COST
@@ -114,7 +113,7 @@ class VoiceStream:
         else:
             if self._counting:
                 active = self.counting_bins()
-                count = estimate_count(active, self._counting, *n_speakers)
+                count = estimate_count(active, self.counted_frames(), self._counting, *n_speakers)
             else:
                 active = self._sample_active_bins(COUNT_RANGE_DB)
                 count = count_speakers(active.embeddings, model.cluster_variance, *n_speakers)
@@ -139,7 +138,7 @@ class VoiceStream:
 
     def described_magnitudes(self) -> np.ndarray:
         """Return the magnitudes of the mixture in the windows that `describe` reads, `[T, F]`."""
-        return np.concatenate([self._reader.magnitudes(window)[self._own_frames(window)]
+        return np.concatenate([self._reader.magnitudes(window)[self._reader.own_frames(window)]
                                for window in self._described_windows()])
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -186,6 +185,11 @@ class VoiceStream:
         """Return the bins from which the classifier counts the speakers (`count_features`)."""
         return self._sample_active_bins(COUNT_RANGE_DB, by_blocks=True)
 
+    def counted_frames(self) -> list[CountedFrames]:
+        """Return the frames from which its network counts them, of the same windows."""
+        chosen = choose_windows(self._scaling.loudness(COUNT_RANGE_DB))
+        return [self._network.counted_frames(self.windows[index], COUNT_RANGE_DB) for index in chosen]
+
     def _described_windows(self) -> list[Window]:
         """Return some of the windows that determine the centroids."""
         clustered = self._network.clustered
@@ -201,7 +205,7 @@ class VoiceStream:
         """Measure the scaling of the network's input over the whole recording."""
         scaling = RunningScaling(self._front_end)
         for window, magnitudes in zip(self.windows, in_parallel(self._reader.magnitudes, self.windows), strict=True):
-            scaling.add(magnitudes[self._own_frames(window)])
+            scaling.add(magnitudes[self._reader.own_frames(window)])
             self._advance(window, MAGNITUDES_COST)
         return scaling
 
@@ -248,7 +252,7 @@ class VoiceStream:
 
     def _separate_window(self, window: Window) -> SeparatedWindow:
         """Separate a window and its context."""
-        signals, own = self._reader.read(window), self._own_frames(window)
+        signals, own = self._reader.read(window), self._reader.own_frames(window)
         self._reader.forget(window)
         n_kept = self._n_kept_frames(window, len(signals.magnitudes[own]))
         masks, embeddings = self._masks(window, signals, with_embeddings=n_kept > 0)
@@ -290,10 +294,6 @@ class VoiceStream:
         frames = frame_seconds(self._front_end)
         before = round(window.start / self._recording.sample_rate_hz / frames)
         return min(max(round(self._keep_seconds / frames) - before, 0), n_frames)
-
-    def _own_frames(self, window: Window) -> slice:
-        """Return the slice of a window's frames that excludes the frames of its context."""
-        return own_frames(window, self._front_end, self._recording.sample_rate_hz)
 
     def _advance(self, window: Window, cost: float) -> None:
         """Report the share of the work that is done with one step for a window."""

@@ -12,11 +12,12 @@ import numpy as np
 
 from lab41_sce.audio.windows import Window
 from lab41_sce.models.clustering import active_bins
+from lab41_sce.models.count_network import CountedFrames
 from lab41_sce.separation.chunked_inference import embeddings_of_bins, hidden_of_window, masks_of_hidden
 from lab41_sce.separation.count_features import ActiveBins, thin_blocks
 from lab41_sce.separation.running_scaling import RunningScaling
 from lab41_sce.separation.turns import VoiceFrames
-from lab41_sce.separation.window_signals import WindowReader, own_frames
+from lab41_sce.separation.window_signals import WindowReader
 
 MAX_KEPT_WINDOWS = 120  # of a minute, 1.2 MB each in half precision
 
@@ -41,15 +42,11 @@ class WindowNetwork:
         self._kept: dict[Window, np.ndarray] = {}
         self._asked: set[Window] = set()
 
-    def own_frames(self, window: Window) -> slice:
-        """Return the slice of a window's frames that excludes the frames of its context."""
-        return own_frames(window, self.model.front_end, self._reader.recording.sample_rate_hz)
-
     def hidden(self, window: Window, magnitudes: np.ndarray) -> np.ndarray:
         """Return the outputs of the hidden layers, float32 `[R, ceil(T / R), D]`, of magnitudes `[T, F]`."""
         kept = self._kept.get(window)
         if kept is None:
-            return hidden_of_window(self.model, self.scaling(magnitudes), self.own_frames(window))
+            return hidden_of_window(self.model, self.scaling(magnitudes), self._reader.own_frames(window))
         return kept.astype(np.float32, copy=False)
 
     def keep(self, window: Window, hidden: np.ndarray, for_centroids: bool) -> None:
@@ -68,7 +65,7 @@ class WindowNetwork:
 
     def sample(self, window: Window, range_db: float, by_blocks: bool, most: int) -> tuple[np.ndarray, ActiveBins]:
         """Return the outputs of the hidden layers, and about `most` active bins of the window's own frames."""
-        peak, own, magnitudes = self.scaling.peak, self.own_frames(window), self._reader.magnitudes(window)
+        peak, own, magnitudes = self.scaling.peak, self._reader.own_frames(window), self._reader.magnitudes(window)
         hidden, of_own = self.hidden(window, magnitudes), magnitudes[own]
         without_events = of_own.max(axis=1, keepdims=True) <= peak
         places = np.argwhere(without_events & active_bins(of_own, range_db, peak))
@@ -80,9 +77,17 @@ class WindowNetwork:
         embeddings = embeddings_of_bins(self.model, hidden, len(magnitudes), own.start + frames, bins)
         return hidden, ActiveBins(embeddings, of_own[frames, bins], frames, bins)
 
+    def counted_frames(self, window: Window, range_db: float) -> CountedFrames:
+        """Return what a `CountNetwork` sees of a window: every R-th frame, and which of its own have active bins."""
+        peak, own, magnitudes = self.scaling.peak, self._reader.own_frames(window), self._reader.magnitudes(window)
+        hidden, with_speech = self.hidden(window, magnitudes), np.zeros(len(magnitudes), bool)
+        without_events = magnitudes[own].max(axis=1) <= peak
+        with_speech[own] = without_events & active_bins(magnitudes[own], range_db, peak).any(axis=1)
+        return CountedFrames(hidden[0], with_speech[:: len(hidden)])
+
     def voices(self, window: Window, centroids: np.ndarray) -> np.ndarray:
         """Return the magnitudes of the voices in a window's own frames, `[S, T, F]`, for centroids `[S, K]`."""
-        own, mixed = self.own_frames(window), self._reader.magnitudes(window)
+        own, mixed = self._reader.own_frames(window), self._reader.magnitudes(window)
         masks = masks_of_hidden(self.model, self.hidden(window, mixed), len(mixed), centroids)
         return masks[:, own] * mixed[own]
 
@@ -97,7 +102,7 @@ class WindowNetwork:
         """
         magnitudes = self._reader.magnitudes(window)
         hidden = self.hidden(window, magnitudes)
-        start, stop, _ = self.own_frames(window).indices(len(magnitudes))
+        start, stop, _ = self._reader.own_frames(window).indices(len(magnitudes))
         every = len(hidden)  # each of the interleaved sequences has every frame of this many
         first = (start - first_frame) % every  # the same frames of the recording, whatever the windows are
         places = np.arange(first, len(magnitudes), every)

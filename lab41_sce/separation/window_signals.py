@@ -79,6 +79,10 @@ class WindowReader:
             return signals.spectrograms[0]
         return np.tensordot(mixing_weights([signals.samples.T]), signals.spectrograms, 1).astype(np.complex64)
 
+    def own_frames(self, window: Window) -> slice:
+        """Return the slice of a window's frames that excludes the frames of its context."""
+        return own_frames(window, self.front_end, self.recording.sample_rate_hz)
+
     def forget(self, window: Window) -> None:
         """Free the memory of a window that is not needed again."""
         self._kept.pop(window, None)

@@ -8,8 +8,10 @@ import pytest
 
 from lab41_sce.commands import calibrate
 from lab41_sce.data.corpus import EMBEDDED_ROOT, load_corpus
-from lab41_sce.evaluation import count_calibration
+from lab41_sce.evaluation import count_calibration, count_training
 from lab41_sce.separation.separator import Separator
+
+TRAINED = {"1", *map(str, range(31, 41))}
 
 
 @pytest.fixture
@@ -18,13 +20,15 @@ def model_file(tiny_model, tmp_path, monkeypatch):
     tiny_model.predict_on_batch(np.zeros((1, 1000), np.float32))
     tiny_model.save(tmp_path / "model.keras")
     table = load_corpus(None, ["synthetic"], check="headers")
-    splits = table["speaker"].map({"1": "train", "2": "unseen"}).fillna("validation")
+    splits = table["speaker"].map(dict.fromkeys(TRAINED, "train") | {"2": "unseen"}).fillna("validation")
     table.assign(split=splits)[["utterance", "speaker", "split"]].to_csv(tmp_path / "splits.csv", index=False)
     monkeypatch.setattr("lab41_sce.evaluation.counted_mixtures.PLAIN_SECONDS", 1.0)
     monkeypatch.setattr("lab41_sce.evaluation.counted_mixtures.SECONDS", (1.0, 1.5))
     monkeypatch.setattr("lab41_sce.separation.count_features.MAX_FITTED_EMBEDDINGS", 200)
     monkeypatch.setattr(count_calibration, "INVERSE_STRENGTHS", (0.01, 0.1))
     monkeypatch.setattr(calibrate, "MIN_MIXTURES", 48)
+    for name, value in {"MIN_SPEAKERS": 5, "MIXTURES_PER_FILE": 10, "SECONDS": (1.0, 1.5), "EPOCHS": 1}.items():
+        monkeypatch.setattr(count_training, name, value)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "model.keras"
 
@@ -32,12 +36,16 @@ def model_file(tiny_model, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_calibrated_model_counts_with_probabilities(model_file, monkeypatch, capsys):
     drawn, draw = [], count_calibration.draw_mixture
-    monkeypatch.setattr(count_calibration, "draw_mixture", lambda *given: drawn.append(given) or draw(*given))
+    for module in (count_calibration, count_training):
+        monkeypatch.setattr(module, "draw_mixture", lambda *given: drawn.append(given) or draw(*given))
     speakers = [str(number) for number in range(1, 19)]
     arguments = [str(model_file), str(EMBEDDED_ROOT), "--speakers", speakers_file(model_file, speakers)]
-    arguments += ["--mixtures", "48"]
+    arguments += ["--network-mixtures", "10", "--mixtures", "48"]
     assert calibrate.main(arguments) == 0
     out = capsys.readouterr().out
+    of_network, drawn[:] = drawn[:10], drawn[10:]
+    assert {name for _, _, table, *_ in of_network for name in table["speaker"]} == TRAINED
+    assert [given[3] for given in of_network] == [1, 2, 3, 1, 2, 3, 4, 5, 1, 2]
     assert out.startswith(f"{model_file.with_name('model.counting.json')}: right for held-out speakers: 1: ")
     assert not {"1", "2"} & {name for _, _, table, *_ in drawn for name in table["speaker"]}
     rows = pd.read_csv("model.counting.csv")
@@ -47,6 +55,7 @@ def test_a_calibrated_model_counts_with_probabilities(model_file, monkeypatch, c
     for row in rows.itertuples():
         for name in row.names.split():
             assert folds.setdefault(name, row.fold) == row.fold  # a speaker is in one fold only
+    assert rows.filter(like="score_").shape == (48, 5)
     written = json.loads(model_file.with_name("model.counting.json").read_text())
     assert 0 <= written["calibration"]["expected_calibration_error"] < 0.5
     assert written["calibration"]["noise"] == ["white", "pink", "speech_shaped"]
@@ -78,7 +87,7 @@ def test_trained_speakers_of_an_added_corpus_are_left_out(model_file):
 
 def test_the_speech_of_the_embeddings_may_be_listed_elsewhere(model_file, monkeypatch):
     given = []
-    monkeypatch.setattr(calibrate, "calibrate_counting", lambda separator, file, utterances, options:
+    monkeypatch.setattr(calibrate, "calibrate_counting", lambda separator, file, utterances, splits, options:
                         given.append({*utterances["speaker"]}))
     elsewhere = model_file.with_name("elsewhere.csv")
     pd.read_csv(model_file.with_name("splits.csv"), dtype=str).query("speaker != '2'").to_csv(elsewhere, index=False)
