@@ -1,10 +1,13 @@
 """The file of a classifier is checked when it is read, and it belongs to one network."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lab41_sce.errors import UserError
+from lab41_sce.models.count_network import CountedFrames, CountNetwork
 from lab41_sce.separation.calibration_file import calibration_path, weights_checksum
 from lab41_sce.separation.count_classifier import CountClassifier, read_classifier
 from lab41_sce.separation.separator import Separator
@@ -54,6 +57,40 @@ def test_a_damaged_or_foreign_file_is_refused(classifier, tiny_model, tmp_path, 
 def test_a_file_that_is_no_json_is_refused(tiny_model, tmp_path):
     calibration_path(tmp_path / "model.keras", "counting").write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
+        read_classifier(tmp_path / "model.keras", tiny_model)
+
+
+@pytest.fixture
+def with_network(classifier):
+    """Return a classifier whose numbers are the scores of a small network."""
+    kernel = np.zeros((2, 3), np.float32)
+    kernel[0, 0] = 1
+    identity, ones = np.eye(3, dtype=np.float32), np.ones(3, np.float32)
+    last = [np.ones(6), np.eye(6)[:, :1], np.zeros(1), np.array([[-2.0, 0.0, 2.0]]), np.array([3.0, 1.0, -3.0])]
+    network = CountNetwork([], [kernel, np.zeros(3), ones, identity, np.zeros(3), *last])
+    names = ["score_1", "score_2", "score_3"]
+    return replace(classifier, features=names, mean=[0.0] * 3, scale=[1.0] * 3, weights=np.eye(3).tolist(),
+                   bias=[0.0] * 3, count_network=network.to_json())
+
+
+def test_the_scores_of_a_network_are_numbers(with_network, tiny_model, tmp_path):
+    with_network.write(tmp_path / "model.keras")
+    read = read_classifier(tmp_path / "model.keras", tiny_model)
+    assert read == with_network
+    frames = CountedFrames(np.array([[5.0, 0.0], [99.0, 0.0]], np.float32), np.array([True, False]))
+    scores = read.scores([frames])
+    assert [*scores] == ["score_1", "score_2", "score_3"] and sum(scores.values()) == pytest.approx(0, abs=1e-5)
+    assert [*read.probabilities(scores)] == [1, 2, 3]
+    # The second frame has no speech: without it, the scores are the same.
+    alone = read.scores([CountedFrames(frames.hidden[:1], frames.with_speech[:1])])
+    assert scores == pytest.approx(alone, abs=1e-6)
+
+
+@pytest.mark.parametrize("count_network", [None, {}, {"dilations": [], "weights": []}])
+def test_scores_need_their_network(with_network, tiny_model, tmp_path, count_network):
+    path = with_network.write(tmp_path / "model.keras")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"count_network": count_network}))
+    with pytest.raises(UserError, match="is damaged, or was made by another version"):
         read_classifier(tmp_path / "model.keras", tiny_model)
 
 
