@@ -62,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.mixtures < MIN_MIXTURES:
         raise UserError(f"--mixtures {options.mixtures} are too few to calibrate with; give at least {MIN_MIXTURES}.")
+    if options.network_mixtures < 0:
+        raise UserError(f"--network-mixtures {options.network_mixtures} is negative; give 0 for no network.")
     if options.numbers and options.only == "verification":
         raise UserError("--numbers has no effect on --only verification; leave it out.")
     from lab41_sce.evaluation.count_calibration import load_speech  # TensorFlow is not needed for the help

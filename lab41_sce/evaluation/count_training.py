@@ -8,6 +8,7 @@ The speakers are those of the model's training and others to whom the classifier
 
 import json
 import math
+import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,7 +24,7 @@ from lab41_sce.atomic_write import make_folder, write_text, write_whole
 from lab41_sce.data.corpus import id_in_corpus, load_corpus
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason
 from lab41_sce.evaluation.count_calibration import NUMBERS, counting_stream, noise_kinds
 from lab41_sce.evaluation.counted_mixtures import draw_mixture
 from lab41_sce.models.count_network import CountedFrames, CountNetwork
@@ -92,7 +93,7 @@ def draw_examples(separator: Separator, utterances: pd.DataFrame, n_mixtures: in
     for number in range(math.ceil(n_mixtures / MIXTURES_PER_FILE)):
         path, examples = folder / f"{number:04}.npz", []
         if path.exists():
-            if int(np.load(path)["made_for"]) != made_for:
+            if _read(path)["made_for"] != made_for:
                 raise UserError(f"{path} is of another network or of other speech; delete {folder}.")
             progress(MIXTURES_PER_FILE)
             continue
@@ -114,6 +115,15 @@ def _save(arrays: dict[str, Any], path: Path) -> None:
         np.savez(file, **arrays)
 
 
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """Read what `_save` wrote; raise UserError if it is damaged."""
+    try:
+        with np.load(path) as arrays:
+            return {name: arrays[name] for name in ("hidden", "with_speech", "lengths", "numbers", "made_for")}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is damaged ({reason(error)}); delete it, and repeat the command.") from None
+
+
 class Examples(keras.utils.PyDataset):
     """Batches of examples of similar lengths: `hidden` `[B, T, D]` and `kinds` `[B, T, 2]`, and the numbers less one.
 
@@ -128,7 +138,7 @@ class Examples(keras.utils.PyDataset):
         self.parts: list[CountedFrames] = []
         numbers = []
         for path in sorted(folder.glob("*.npz")):
-            arrays = np.load(path)
+            arrays = _read(path)
             ends = np.cumsum(arrays["lengths"])[:-1]
             self.parts += map(CountedFrames, np.split(arrays["hidden"], ends), np.split(arrays["with_speech"], ends))
             numbers.append(arrays["numbers"])
@@ -169,7 +179,7 @@ def train_count_network(folder: Path, progress: Callable[[int], object]) -> Coun
         The network, with weights in half precision.
     """
     examples, file = Examples(folder), folder / "network.json"
-    if file.exists() and (kept := read_json(file))["examples"] == len(examples.numbers):
+    if file.exists() and (kept := read_json(file)).get("examples") == len(examples.numbers):
         return CountNetwork.from_json(kept["network"])
     keras.utils.set_random_seed(0)
     some = np.concatenate([part.hidden for part in examples.parts[:STANDARD_EXAMPLES]]).astype(np.float32)

@@ -9,7 +9,7 @@ numbers that clusters give.
 """
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,15 +44,17 @@ class CountNetwork:
         self.dilations = tuple(dilations)
         self.weights = [np.asarray(array, np.float32) for array in weights]
 
-    def scores(self, parts: Iterable[CountedFrames]) -> np.ndarray:
+    def scores(self, parts: Sequence[CountedFrames]) -> np.ndarray:
         """Compute the scores of a recording: the logarithms of probabilities, up to a constant.
 
         Args:
-            parts: its windows; at least one frame has speech.
+            parts: its windows, at least one frame. If no frame has speech, all count.
 
         Returns:
             float32 `[5]`.
         """
+        if not any(part.with_speech.any() for part in parts):
+            parts = [part._replace(with_speech=np.ones(len(part.hidden), bool)) for part in parts]
         total, largest, n_frames = np.float32(0), np.float32(-np.inf), 0
         for hidden, with_speech in parts:
             if with_speech.any():

@@ -8,7 +8,7 @@ beside the model: `sce.keras` and `sce.counting.json`. The numbers of another ne
 file names the network's weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,13 +53,13 @@ class CountClassifier:
         """The largest number of speakers."""
         return len(self.bias)
 
-    def scores(self, frames: Sequence[CountedFrames]) -> dict[str, float]:
+    def scores(self, frames: Callable[[], Sequence[CountedFrames]]) -> dict[str, float]:
         """Compute the scores of the network by name; none without a network.
 
         Args:
-            frames: of the windows of a recording; at least one frame has speech.
+            frames: returns those of the windows of a recording.
         """
-        return named_scores(self._network, frames) if self._network else {}
+        return named_scores(self._network, frames()) if self._network else {}
 
     @cached_property
     def _network(self) -> CountNetwork | None:

@@ -5,7 +5,7 @@ threshold decides, up to 3. Training moves the embeddings of one speaker togethe
 of clusters with a mean squared distance to the centroids below the threshold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,13 +122,13 @@ def count_speakers(embeddings: np.ndarray, threshold: float, fewest: int = 1,
     return SpeakerCount(number, cluster_variances, threshold, fewest=fewest)
 
 
-def estimate_count(active: ActiveBins, frames: Sequence[CountedFrames], classifier: CountClassifier, fewest: int,
-                   most: int) -> SpeakerCount:
+def estimate_count(active: ActiveBins, frames: Callable[[], Sequence[CountedFrames]], classifier: CountClassifier,
+                   fewest: int, most: int) -> SpeakerCount:
     """Estimate the number of speakers and its probability; silence counts as `fewest`.
 
     Args:
         active: bins at most `RANGE_DB` below the peak.
-        frames: of the same windows, for the network of the classifier, if it has one.
+        frames: returns those of the same windows; called if the classifier has a network.
         classifier: fitted to the model.
         fewest: smallest possible number.
         most: largest possible number, at most the classifier's.

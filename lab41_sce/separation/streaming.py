@@ -113,7 +113,7 @@ class VoiceStream:
         else:
             if self._counting:
                 active = self.counting_bins()
-                count = estimate_count(active, self.counted_frames(), self._counting, *n_speakers)
+                count = estimate_count(active, self.counted_frames, self._counting, *n_speakers)
             else:
                 active = self._sample_active_bins(COUNT_RANGE_DB)
                 count = count_speakers(active.embeddings, model.cluster_variance, *n_speakers)

@@ -106,6 +106,7 @@ def test_mistakes_are_one_sentence(model_file, capsys):
         ([str(model_file), str(EMBEDDED_ROOT), "--numbers", str(numbers)], "other.csv has no numbers of an earlier"),
         ([str(model_file), str(EMBEDDED_ROOT), "--speakers", str(unnamed)], "a CSV file with speaker in its first"),
         ([str(model_file), str(EMBEDDED_ROOT), "--splits", "no.csv"], "no.csv cannot be read (No such file"),
+        ([str(model_file), str(EMBEDDED_ROOT), "--network-mixtures", "-1"], "--network-mixtures -1 is negative"),
         ([str(model_file), str(EMBEDDED_ROOT), "--mixtures", "5"], "--mixtures 5 are too few"),
         ([str(model_file), str(EMBEDDED_ROOT), "--speakers", str(few)], "has 2 speakers who are neither trained nor"),
         ([str(model_file), str(model_file.parent / "nothing")], "is not a folder"),

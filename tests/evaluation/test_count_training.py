@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lab41_sce.errors import UserError
 from lab41_sce.evaluation import count_training
 from lab41_sce.models.count_network import CountedFrames, CountNetwork
 
@@ -52,6 +53,8 @@ def test_windows_without_speech_change_nothing_and_the_order_of_windows_neither(
     expected = network.scores([first, second])
     np.testing.assert_allclose(network.scores([second, silent, first]), expected, atol=1e-6)
     assert not np.allclose(network.scores([first]), expected, atol=1e-3)
+    everything = CountedFrames(first.hidden, np.ones(20, bool))
+    np.testing.assert_allclose(network.scores([silent]), network.scores([everything]), atol=1e-6)
 
 
 def test_the_plain_data_are_the_network_in_half_precision(small):
@@ -72,7 +75,8 @@ def test_damaged_plain_data_are_refused(small, change):
 
 def test_it_learns_and_is_not_trained_twice(small, tmp_path, monkeypatch):
     """The frames with speech show the number; frames without speech show others."""
-    for name, value in {"WIDTH": 32, "LAST": 32, "EPOCHS": 8, "LEARNING_RATE": 0.01, "WARMUP_UPDATES": 10}.items():
+    for name, value in {"WIDTH": 32, "LAST": 32, "EPOCHS": 8, "LEARNING_RATE": 0.01, "WARMUP_UPDATES": 10,
+                        "INPUT_DROPOUT": 0.0, "DROPOUT": 0.0}.items():
         monkeypatch.setattr(count_training, name, value)
     rng, parts = np.random.default_rng(3), []
     numbers = rng.integers(1, 6, 400)
@@ -87,6 +91,14 @@ def test_it_learns_and_is_not_trained_twice(small, tmp_path, monkeypatch):
     assert np.mean(np.equal(found, numbers[300:])) > 0.8 and epochs == [1, 2, 3, 4, 5, 6, 7, 8]
     again = count_training.train_count_network(tmp_path / "examples", epochs.append)
     assert again.to_json() == network.to_json() and len(epochs) == 8
+
+
+def test_a_damaged_file_is_one_sentence(tmp_path):
+    write_examples(tmp_path, [part(np.random.default_rng(5), 20)], [1])
+    path = tmp_path / "0000.npz"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(UserError, match="0000.npz is damaged .*; delete it, and repeat the command"):
+        count_training.Examples(tmp_path)
 
 
 def test_an_interrupted_training_continues(small, tmp_path, monkeypatch):

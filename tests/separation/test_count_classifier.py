@@ -78,11 +78,11 @@ def test_the_scores_of_a_network_are_numbers(with_network, tiny_model, tmp_path)
     read = read_classifier(tmp_path / "model.keras", tiny_model)
     assert read == with_network
     frames = CountedFrames(np.array([[5.0, 0.0], [99.0, 0.0]], np.float32), np.array([True, False]))
-    scores = read.scores([frames])
+    scores = read.scores(lambda: [frames])
     assert [*scores] == ["score_1", "score_2", "score_3"] and sum(scores.values()) == pytest.approx(0, abs=1e-5)
     assert [*read.probabilities(scores)] == [1, 2, 3]
     # The second frame has no speech: without it, the scores are the same.
-    alone = read.scores([CountedFrames(frames.hidden[:1], frames.with_speech[:1])])
+    alone = read.scores(lambda: [CountedFrames(frames.hidden[:1], frames.with_speech[:1])])
     assert scores == pytest.approx(alone, abs=1e-6)
 
 

@@ -88,17 +88,17 @@ def by_variance():
 
 @pytest.mark.parametrize("n_voices", [1, 2, 3, 4, 5])
 def test_the_classifier_counts_clusters(by_variance, n_voices):
-    count = estimate_count(active_bins(clusters(n_voices)), [], by_variance, 1, 5)
+    count = estimate_count(active_bins(clusters(n_voices)), list, by_variance, 1, 5)
     assert count.n_speakers == n_voices
     assert [*count.probabilities] == [1, 2, 3, 4, 5] and sum(count.probabilities.values()) == pytest.approx(1)
-    within = estimate_count(active_bins(clusters(n_voices)), [], by_variance, 2, 4)
+    within = estimate_count(active_bins(clusters(n_voices)), list, by_variance, 2, 4)
     assert within.n_speakers == min(max(n_voices, 2), 4)
     assert [*within.probabilities] == [2, 3, 4] and sum(within.probabilities.values()) == pytest.approx(1)
 
 
 def test_silence_has_the_smallest_possible_number(by_variance):
     for fewest in (1, 2):
-        count = estimate_count(active_bins(np.zeros((0, 20), np.float32)), [], by_variance, fewest, 4)
+        count = estimate_count(active_bins(np.zeros((0, 20), np.float32)), list, by_variance, fewest, 4)
         assert count.n_speakers == fewest and str(count).startswith("the recording is silent")
         assert count.alternative is None and count.probabilities is None
 
