@@ -2,8 +2,9 @@
 
     lab41-sce calibrate runs/reproduce LibriSpeech
 
-writes `model.counting.json` and `model.verification.json` beside the model. `lab41-sce separate` then reports how sure
-the number of speakers is, and whether an enrolled person is present.
+writes `model.counting.json`, `model.verification.json` and `model.turns.json` beside the model. `lab41-sce separate`
+then reports how sure the number of speakers is, also of people who take turns, and whether an enrolled person is
+present.
 """
 
 import argparse
@@ -50,11 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--noise", type=Path, metavar="DIR",
                         help="folder with recordings of noise, used beside white, pink and speech-shaped noise")
     parser.add_argument("--mixtures", type=int, default=2000, metavar="N",
-                        help="number of mixtures for counting; a fifth of it for verification (default: %(default)s)")
+                        help="number of mixtures for counting; half of it of people who take turns, and a fifth of it "
+                             "for verification (default: %(default)s)")
     parser.add_argument("--network-mixtures", type=int, default=16_000, metavar="N",
                         help="number of mixtures that train the network that counts, of the speakers of the model's "
                              "training and of those whom --speakers leaves out; 0 for none (default: %(default)s)")
-    parser.add_argument("--only", choices=("counting", "verification"), help="calibrate one of the two")
+    parser.add_argument("--only", choices=("counting", "verification", "turns"),
+                        help="calibrate one of the three; turns needs the files of the other two, and follows them")
     parser.add_argument("--numbers", type=Path, metavar="CSV",
                         help="file that keeps the numbers of the mixtures, so that an interrupted command continues "
                              "(default: MODEL.counting.csv in the current folder); the mixtures of the network are in "
@@ -64,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"--mixtures {options.mixtures} are too few to calibrate with; give at least {MIN_MIXTURES}.")
     if options.network_mixtures < 0:
         raise UserError(f"--network-mixtures {options.network_mixtures} is negative; give 0 for no network.")
-    if options.numbers and options.only == "verification":
-        raise UserError("--numbers has no effect on --only verification; leave it out.")
+    if options.numbers and options.only in ("verification", "turns"):
+        raise UserError(f"--numbers has no effect on --only {options.only}; leave it out.")
     from lab41_sce.evaluation.count_calibration import load_speech  # TensorFlow is not needed for the help
     from lab41_sce.evaluation.saved_model import splits_file
     from lab41_sce.models.loading import load_model
@@ -83,29 +86,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if splits is None:
         print(f"{file} has no splits.csv: make sure that it was not trained on this speech", file=sys.stderr)
     utterances = load_speech(options.speech, splits, options.speakers)
-    if options.only != "verification":
+    if options.only in (None, "counting"):
         calibrate_counting(Separator(model), file, utterances, splits, options)
-    if options.only != "counting":
+    if options.only in (None, "verification"):
         calibrate_verification(Separator(model), file, utterances, splits, options)
+    calibrate_turns(Separator(model), file, utterances, options)
     return 0
 
 
 def calibrate_counting(separator: Any, file: Path, utterances: Any, splits: Path | None,
                        options: argparse.Namespace) -> None:
     """Fit the classifier that counts, and write it beside the file of the model."""
-    from lab41_sce.evaluation.count_calibration import fit, measure, noise_kinds, read_numbers
+    from lab41_sce.evaluation.count_calibration import fit, measure, noise_kinds, number_names, read_numbers
     from lab41_sce.separation.calibration_file import weights_checksum
+    from lab41_sce.separation.count_classifier import KIND
 
     numbers = options.numbers or Path(f"{file.stem}.counting.csv")
     read_numbers(numbers)  # a wrong file is refused before the network is trained
     network = count_network(separator, utterances, splits, numbers.with_suffix(""), options)
     with tqdm(total=options.mixtures, desc="mixtures", disable=None) as bar:
         rows = measure(separator, network, utterances, options.mixtures, numbers, options.noise, bar.update)
-    classifier = fit(rows, weights_checksum(separator.model), network)
-    path = replace(classifier, calibration=classifier.calibration | {"noise": noise_kinds(options.noise)}).write(file)
-    right = ", ".join(f"{n}: {share:.0%}" for n, share in classifier.calibration["correct"].items())
+    classifier = fit(rows, number_names(network), weights_checksum(separator.model), network)
+    write_classifier(classifier, file, KIND, noise_kinds(options.noise))
+
+
+def write_classifier(classifier: Any, file: Path, kind: str, noise: list[str]) -> None:
+    """Write a classifier beside the file of the model, and report how often it is right."""
+    from lab41_sce.separation.calibration_file import calibration_path
+    from lab41_sce.separation.count_classifier import TURNS_KIND
+
+    described = classifier.calibration
+    calibration_path(file, TURNS_KIND).unlink(missing_ok=True)  # it was fitted to another classifier
+    path = replace(classifier, calibration=described | {"noise": noise}).write(file, kind)
+    right = ", ".join(f"{n}: {share:.0%}" for n, share in described["correct"].items())
     print(f"{path}: right for held-out speakers: {right}; expected calibration error "
-          f"{classifier.calibration['expected_calibration_error']:.3f}")
+          f"{described['expected_calibration_error']:.3f}")
 
 
 def count_network(separator: Any, utterances: Any, splits: Path | None, folder: Path,
@@ -136,6 +151,8 @@ def calibrate_verification(separator: Any, file: Path, utterances: Any, splits: 
         fit_probability,
         load_background,
     )
+    from lab41_sce.separation.calibration_file import calibration_path
+    from lab41_sce.separation.count_classifier import TURNS_KIND
 
     kinds, n_mixtures = noise_kinds(options.noise), options.mixtures // 5
     background, others = load_background(options.speech, splits, utterances)
@@ -149,10 +166,33 @@ def calibrate_verification(separator: Any, file: Path, utterances: Any, splits: 
             print(f"enrolled people will not be recognised: {error}", file=sys.stderr)
             return
     weights, found = fit_probability(trials)
+    calibration_path(file, TURNS_KIND).unlink(missing_ok=True)  # it was fitted to another verification
     path = replace(separator.verification, **weights, calibration=found | {"noise": kinds}).write(file)
     right = ", ".join(f"{name.replace('_', ', ', 1).replace('_', ' ')}: {share:.0%}"
                       for name, share in found["correct"].items())
     print(f"{path}: right for held-out people: {right}")
+
+
+def calibrate_turns(separator: Any, file: Path, utterances: Any, options: argparse.Namespace) -> None:
+    """Fit the classifier that also counts people who take turns, if the other two are beside the file of the model."""
+    from lab41_sce.evaluation.count_calibration import fit, noise_kinds
+    from lab41_sce.evaluation.turn_calibration import measure_turns, number_names
+    from lab41_sce.separation.calibration_file import weights_checksum
+    from lab41_sce.separation.count_classifier import TURNS_KIND, read_classifier
+    from lab41_sce.separation.verification import read_verification
+
+    counting, verification = read_classifier(file, separator.model), read_verification(file, separator.model)
+    if counting is None or verification is None:
+        missing = "counting" if counting is None else "verification"
+        if options.only == "turns":
+            raise UserError(f"{file} has no {missing} calibration, which turns needs; leave --only out.")
+        print(f"people who take turns will not be counted: there is no {missing} calibration", file=sys.stderr)
+        return
+    n_recordings = options.mixtures // 2
+    with tqdm(total=n_recordings, desc="conversations", disable=None) as bar:
+        rows = measure_turns(separator, counting, verification, utterances, n_recordings, options.noise, bar.update)
+    classifier = fit(rows, number_names(counting), weights_checksum(separator.model))
+    write_classifier(classifier, file, TURNS_KIND, noise_kinds(options.noise))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from lab41_sce.separation.calibration_file import weights_checksum
 from lab41_sce.separation.count_classifier import CLIP, CountClassifier, named_scores, score_names
 from lab41_sce.separation.count_features import count_features, feature_names
 from lab41_sce.separation.separator import Separator
+from lab41_sce.separation.speaker_search import Calibrations, SpeakerSearch
 from lab41_sce.separation.streaming import VoiceStream
 
 NUMBERS = (1, 2, 3, 1, 2, 3, 4, 5)  # of speakers, in turns: their shares are the prior probabilities
@@ -168,31 +169,37 @@ def read_numbers(file: Path) -> pd.DataFrame:
 
 def _numbers(separator: Separator, network: CountNetwork | None, signal: np.ndarray) -> dict[str, float]:
     """Compute the numbers of a mixture `[N]` at the model's rate."""
-    stream = counting_stream(separator, signal)
-    numbers = count_features(stream.counting_bins())
-    return numbers | named_scores(network, stream.counted_frames()) if network else numbers
+    search = speaker_search(separator, signal)
+    numbers = count_features(search.counting_bins())
+    return numbers | named_scores(network, search.counted_frames()) if network else numbers
 
 
-def counting_stream(separator: Separator, signal: np.ndarray) -> VoiceStream:
-    """Begin the separation of a mixture `[N]` at the model's rate, in which the speakers can be counted."""
+def speaker_search(separator: Separator, signal: np.ndarray) -> SpeakerSearch:
+    """Begin the search for the speakers of a mixture `[N]` at the model's rate."""
     recording = Recording.of(signal, separator.model.front_end.sample_rate_hz)
-    return VoiceStream(separator.model, recording, 1, {}, False, 0.0, separator.window_seconds, lambda share: None)
+    return VoiceStream(separator.model, recording, 1, {}, False, 0.0, separator.window_seconds, lambda share: None,
+                       Calibrations()).search
 
 
-def fit(rows: pd.DataFrame, network: int, count_network: CountNetwork | None) -> CountClassifier:
+def number_names(count_network: CountNetwork | None) -> list[str]:
+    """Return the names of the numbers of `measure`."""
+    return sorted(feature_names()) + (score_names(max(NUMBERS)) if count_network else [])
+
+
+def fit(rows: pd.DataFrame, names: list[str], network: int, count_network: CountNetwork | None = None
+        ) -> CountClassifier:
     """Fit the classifier.
 
     Args:
-        rows: result of `measure`.
+        rows: result of `measure` or of `measure_turns`.
+        names: of the numbers, which are columns of `rows`.
         network: checksum of the weights of the embedding network.
-        count_network: that of `measure`.
+        count_network: that of `measure`; None if there is none.
 
     Returns:
         The classifier. Its `calibration` describes the probabilities that regressions on the other folds give.
     """
-    names, truth = sorted(feature_names()), rows["speakers"].to_numpy()
-    if count_network is not None:
-        names += score_names(max(NUMBERS))
+    truth = rows["speakers"].to_numpy()
     values, folds = rows[names].to_numpy(float), rows["fold"].to_numpy()
     logits_of = {strength: _held_out_logits(values, truth, folds, strength) for strength in INVERSE_STRENGTHS}
     strength = min(logits_of, key=lambda key: _cross_entropy(logits_of[key], truth))

@@ -25,7 +25,7 @@ from lab41_sce.data.corpus import id_in_corpus, load_corpus
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError, reason
-from lab41_sce.evaluation.count_calibration import NUMBERS, counting_stream, noise_kinds
+from lab41_sce.evaluation.count_calibration import NUMBERS, noise_kinds, speaker_search
 from lab41_sce.evaluation.counted_mixtures import draw_mixture
 from lab41_sce.models.count_network import CountedFrames, CountNetwork
 from lab41_sce.plain_data import read_json
@@ -101,7 +101,7 @@ def draw_examples(separator: Separator, utterances: pd.DataFrame, n_mixtures: in
             rng, n_speakers = np.random.default_rng([1, mixture]), NUMBERS[mixture % len(NUMBERS)]
             among = utterances[utterances["folder"] == rng.choice(utterances["folder"].unique())]
             signal, _ = draw_mixture(rng, speech, among, n_speakers, noise, model.front_end.pre_emphasis, SECONDS)
-            part, = counting_stream(separator, signal).counted_frames()  # the windows of long recordings are longer
+            part, = speaker_search(separator, signal).counted_frames()  # the windows of long recordings are longer
             examples.append((part.hidden.astype(np.float16), part.with_speech, n_speakers))
             progress(1)
         hidden, with_speech, numbers = zip(*examples, strict=True)

@@ -1,5 +1,7 @@
 """Speech of known speakers becomes mixtures `[N]` of 1 to 5 people, as varied as the recordings of users.
 
+In most of them everybody talks at once; conversations, in which people take turns, are drawn on request.
+
 The duration, the levels, the pauses, the frequency responses, the reverberation and the noise of each mixture are drawn
 at random. A share of the mixtures is plain: everybody talks for all of the five seconds, equally loud, without noise.
 """
@@ -19,13 +21,15 @@ from lab41_sce.data.splits import SpeakerIndex
 PLAIN_SECONDS, SECONDS = 5.0, (3.0, 30.0)
 LEVEL_RANGE_DB, SNR_DB, RESPONSE_DB = 10.0, (10.0, 40.0), 12.0
 TURN_SECONDS, PAUSE_SECONDS, FADE_SECONDS, MIN_TALK_SECONDS = (1.0, 6.0), (0.3, 5.0), 0.02, 1.5
+CONVERSATION_TURN_SECONDS = (1.0, 15.0)
 REVERBERATION_SECONDS, DIRECT_DB = (0.15, 0.6), (0.0, 15.0)  # RT60, level of the direct sound above the reverberation
 PLAIN_SHARE, RESPONSE_SHARE = 0.4, 0.5
 VARIED_SHARES = {"seconds": 0.6, "levels": 0.6, "noise": 0.6, "pauses": 0.35, "reverberation": 0.15}  # of the others
 
 
 def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFrame, n_speakers: int, noise: Noise,
-                 pre_emphasis: float, seconds_range: tuple[float, float] = SECONDS) -> tuple[np.ndarray, dict]:
+                 pre_emphasis: float, seconds_range: tuple[float, float] = SECONDS, seconds: float | None = None,
+                 gap_seconds: tuple[float, float] | None = None) -> tuple[np.ndarray, dict]:
     """Draw a mixture.
 
     Args:
@@ -36,16 +40,20 @@ def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFr
         noise: its kinds are drawn at random.
         pre_emphasis: coefficient of the first-order difference after which levels are measured.
         seconds_range: of the mixtures whose duration is drawn.
+        seconds: duration of the mixture, which is not plain then; None to draw it.
+        gap_seconds: smallest and largest time between two turns of a conversation, below 0 for people who interrupt
+            each other; None to let everybody talk at once.
 
     Returns:
         The mixture, float32 `[N]`, and its description: `names` of the speakers, `seconds`, `level_range_db`, `snr_db`
         (infinity without noise), `pauses`, `reverberation_seconds` (0 without reverberation), `filtered`
         (whether each voice has a random frequency response).
     """
-    plain = rng.random() < PLAIN_SHARE
+    plain = rng.random() < PLAIN_SHARE and seconds is None
     varied = {name: not plain and rng.random() < share for name, share in VARIED_SHARES.items()}
     rate_hz, index = speech.sample_rate_hz, SpeakerIndex(utterances)
-    seconds = float(np.exp(rng.uniform(*np.log(seconds_range)))) if varied["seconds"] else PLAIN_SECONDS
+    if seconds is None:
+        seconds = float(np.exp(rng.uniform(*np.log(seconds_range)))) if varied["seconds"] else PLAIN_SECONDS
     length = round(seconds * rate_hz)
     speakers = rng.choice(index.speakers, n_speakers, replace=False)
     names = [index.names_of(index.number_of[speaker]) for speaker in speakers]
@@ -55,7 +63,9 @@ def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFr
         sources = _filter(sources, draw_responses(rng, n_speakers, RESPONSE_DB, 0.0), rate_hz)
     level_range_db = rng.uniform(0, LEVEL_RANGE_DB) if varied["levels"] else 0.0
     sources = normalise(sources, pre_emphasis, level_range_db * (rng.random(n_speakers) - 0.5))
-    if varied["pauses"]:
+    if gap_seconds:
+        sources *= _conversation(rng, n_speakers, length, rate_hz, gap_seconds)
+    elif varied["pauses"]:
         sources *= np.stack([_turns(rng, length, rate_hz) for _ in speakers])
     rt60 = float(rng.uniform(*REVERBERATION_SECONDS)) if varied["reverberation"] else 0.0
     if rt60:
@@ -90,6 +100,26 @@ def _turns(rng: np.random.Generator, length: int, rate_hz: int) -> np.ndarray:
             gate[max(start, 0) : max(stop, 0)] = 1
             start = stop + round(rng.uniform(*PAUSE_SECONDS) * rate_hz)
     return uniform_filter1d(gate, round(FADE_SECONDS * rate_hz), mode="nearest")
+
+
+def _conversation(rng: np.random.Generator, n_speakers: int, length: int, rate_hz: int,
+                  gap_seconds: tuple[float, float]) -> np.ndarray:
+    """Draw gates `[S, N]` of people who talk in turns, for at least `MIN_TALK_SECONDS` each.
+
+    A single person pauses between turns. The longest turn is one in which everybody could have talked.
+    """
+    gates = np.zeros((n_speakers, length), np.float32)
+    least = min(MIN_TALK_SECONDS * rate_hz, length / (3 * n_speakers))
+    shortest, longest = CONVERSATION_TURN_SECONDS
+    longest = max(min(longest, length / rate_hz / n_speakers), shortest)
+    while gates.sum(axis=1).min() < least:
+        gates[:], start, last = 0, 0, None
+        while start < length:
+            last = int(rng.choice([speaker for speaker in range(n_speakers) if speaker != last] or [0]))
+            stop = start + round(float(np.exp(rng.uniform(*np.log([shortest, longest])))) * rate_hz)
+            gates[last, start:stop] = 1
+            start = max(stop + round(rng.uniform(*gap_seconds) * rate_hz), 0)
+    return uniform_filter1d(gates, round(FADE_SECONDS * rate_hz), mode="nearest")
 
 
 def _filter(sources: np.ndarray, weights: np.ndarray, rate_hz: int) -> np.ndarray:

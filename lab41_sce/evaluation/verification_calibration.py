@@ -199,7 +199,7 @@ def draw_trials(separator: Separator, utterances: pd.DataFrame, n_mixtures: int,
         stream = separator.open(Recording.of(mixture, speech.sample_rate_hz), len(kind))
         centroids = stream.speakers.centroids
         assert centroids is not None  # of an embedding model
-        mixtures.append((folder, kind, speakers, snr_db, stream.describe(centroids), people))
+        mixtures.append((folder, kind, speakers, snr_db, stream.search.describe(centroids), people))
         progress(1)
     rows = []
     enrolled = [(folder, sex, speaker, person) for folder, kind, speakers, _, _, people in mixtures

@@ -49,6 +49,7 @@ class SpeakerActivity:
         frame_seconds: time between frames.
         first_frame_seconds: centre of frame 0; frame t has its centre at `first_frame_seconds + t * frame_seconds`.
         duration_seconds: length of the recording.
+        speech: whether anybody talks; if not, nobody is active.
     """
 
     powers: np.ndarray
@@ -57,6 +58,7 @@ class SpeakerActivity:
     frame_seconds: float
     first_frame_seconds: float
     duration_seconds: float
+    speech: bool = True
 
     @classmethod
     def from_masks(cls, masks: np.ndarray, magnitudes: np.ndarray, frame_seconds: float,
@@ -93,6 +95,8 @@ class SpeakerActivity:
 
     def active(self) -> np.ndarray:
         """Find the active voices of each frame, bool `[S, T]`."""
+        if not self.speech:
+            return np.zeros(self.powers.shape, bool)
         loud = self.powers > self._lowest_powers()[:, None]
         if self.confidence() < MIN_CONFIDENCE:
             leading = gaussian_mean(np.sqrt(self.powers), LEAD_SECONDS / self.frame_seconds)

@@ -3,12 +3,13 @@
     p = softmax(W (x - mean) / scale + b)
 
 The numbers are those of `count_features.py` and, where one was trained, the scores of a network
-(`models/count_network.py`). `lab41-sce calibrate` fits the classifier to one embedding network and writes it as JSON
-beside the model: `sce.keras` and `sce.counting.json`. The numbers of another network have other distributions, so the
-file names the network's weights.
+(`models/count_network.py`). A second classifier counts again in recordings with enough speech; its numbers are those of
+`turn_numbers.py`. `lab41-sce calibrate` fits both to one embedding network and writes them as JSON beside the model:
+`sce.keras`, `sce.counting.json` and `sce.turns.json`. The numbers of another network have other distributions, so the
+files name the network's weights.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +20,11 @@ import numpy as np
 from lab41_sce.models.count_network import CountedFrames, CountNetwork
 from lab41_sce.separation.calibration_file import read_calibration, write_calibration
 from lab41_sce.separation.count_features import feature_names
+from lab41_sce.separation.turn_numbers import turn_names
 
 MAX_FEATURES, MAX_NUMBER = 1000, 20  # larger files are refused
 CLIP = 5.0  # a number further from the mean counts as so many deviations: the fit does not reach further
-KIND = "counting"
+KIND, TURNS_KIND = "counting", "turns"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class CountClassifier:
 
     Attributes:
         network: checksum of the weights of the network (`weights_checksum`).
-        features: names of the numbers (`count_features`, `score_names`), D.
+        features: names of the numbers (`count_features` and `score_names`, or `turn_numbers`), D.
         mean, scale: of each number over the calibration mixtures, D each; scales are positive.
         weights: W, `most` rows of D.
         bias: b, `most`.
@@ -69,7 +71,7 @@ class CountClassifier:
         """Compute the probability of each number of speakers.
 
         Args:
-            numbers: of the recording, by name (`count_features` and `scores`).
+            numbers: of the recording, by name.
             fewest: smallest possible number of speakers.
             most: largest possible number; None for the classifier's.
 
@@ -82,9 +84,9 @@ class CountClassifier:
         shares = np.exp(logits - logits.max())
         return dict(enumerate((shares / shares.sum()).tolist(), start=fewest))
 
-    def write(self, model_file: Path) -> Path:
+    def write(self, model_file: Path, kind: str = KIND) -> Path:
         """Write the classifier beside a model file; return its path."""
-        return write_calibration(self, model_file, KIND)
+        return write_calibration(self, model_file, kind)
 
 
 def named_scores(network: CountNetwork, frames: Sequence[CountedFrames]) -> dict[str, float]:
@@ -103,8 +105,21 @@ def read_classifier(model_file: Path, model: Any) -> CountClassifier | None:
     return read_calibration(model_file, KIND, model, _build, "count with the model's threshold")
 
 
-def _build(values: dict[str, Any]) -> CountClassifier:
-    """Make a classifier of the contents of a file; raise ValueError if they are not possible."""
+def read_turn_classifier(model_file: Path, model: Any) -> CountClassifier | None:
+    """Read the classifier of `turn_numbers` beside a model file; None if there is none (`read_calibration`)."""
+    def build(values: dict[str, Any]) -> CountClassifier:
+        return _build(values, set(turn_names(MAX_NUMBER)))
+
+    return read_calibration(model_file, TURNS_KIND, model, build, "count only people who talk at once")
+
+
+def _build(values: dict[str, Any], known: Collection[str] = ()) -> CountClassifier:
+    """Make a classifier of the contents of a file; raise ValueError if they are not possible.
+
+    Args:
+        values: contents of the file.
+        known: names of the numbers that can be computed; none for those of `count_features` and of the network.
+    """
     classifier = CountClassifier(**values)
     matrix = [np.asarray(row, float) for row in (classifier.mean, classifier.scale, *classifier.weights)]
     bias = np.asarray(classifier.bias, float)
@@ -113,7 +128,7 @@ def _build(values: dict[str, Any]) -> CountClassifier:
             and len(classifier.weights) == n_numbers and all(row.shape == (n_features,) for row in matrix)
             and all(np.isfinite(row).all() for row in (*matrix, bias)) and min(classifier.scale) > 0):
         raise ValueError("the tables do not hold finite numbers for each feature")
-    known = feature_names() | set(score_names(n_numbers) if classifier._network else [])
-    if unknown := set(classifier.features) - known:
+    known = known or feature_names() | set(score_names(n_numbers) if classifier._network else [])
+    if unknown := set(classifier.features) - set(known):
         raise ValueError(f"{len(unknown)} unknown features, such as {min(map(str, unknown))}")
     return classifier

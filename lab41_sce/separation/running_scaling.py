@@ -17,13 +17,13 @@ class RunningScaling:
     limited:
 
     - Events much louder than the speech, such as slamming doors, count as at most `EVENT_DB` above the loudest frame
-      that remains without the loudest quarter of a second (beyond 50 seconds: without the loudest half percent).
+      that remains without the loudest half second (beyond 100 seconds: without the loudest half percent).
       In a long recording half a percent can be all of the speech, so a sustained sound is no event
       (`frame_levels.sustained_level`).
     - Long pauses have a small weight in the mean and the variance.
     """
 
-    EVENT_SECONDS, EVENT_SHARE, EVENT_DB = 0.25, 0.005, 10.0
+    EVENT_SECONDS, EVENT_SHARE, EVENT_DB = 0.5, 0.005, 3.0
     PAUSE_DB, RAMP_DB = 40.0, 10.0  # the weight of a frame falls around this level below the peak, over this range
     STEP_DB, FRAME_STEP_DB, LOWEST_DB, HIGHEST_DB = 0.1, 1.0, -240.0, 280.0
 

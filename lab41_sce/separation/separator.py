@@ -34,10 +34,11 @@ from lab41_sce.models.model_file import model_file
 from lab41_sce.models.onnx_network import load_onnx_model
 from lab41_sce.pretrained import MODEL
 from lab41_sce.separation.confidence import ConfidenceThresholds, read_thresholds
-from lab41_sce.separation.count_classifier import CountClassifier, read_classifier
+from lab41_sce.separation.count_classifier import CountClassifier, read_classifier, read_turn_classifier
 from lab41_sce.separation.enrolment import describe_people
 from lab41_sce.separation.result import Separation
 from lab41_sce.separation.speaker_count import MAX_SPEAKERS as MAX_COUNTED_BY_THRESHOLD
+from lab41_sce.separation.speaker_search import Calibrations
 from lab41_sce.separation.streaming import VoiceStream
 from lab41_sce.separation.verification import Verification, read_verification
 from lab41_sce.separation.voice_description import VoiceDescription, check_speech, join_descriptions
@@ -89,15 +90,18 @@ class Separator:
         counting: classifier that counts the speakers for this model; None to count by the model's threshold.
         confidence_thresholds: decide whether a confidence is low; None if they were not measured for this model.
         verification: recognises enrolled people, with a probability; None to use the model's threshold.
+        turn_counting: counts again by the speaker vectors of `verification`, so that people who take turns count, too.
     """
 
     _process: ClassVar[int | None] = None  # id of the process that made the first separator; a fork inherits it
 
     def __init__(self, model: Any, window_seconds: float = WINDOW_SECONDS, counting: CountClassifier | None = None,
-                 confidence_thresholds: ConfidenceThresholds | None = None, verification: Verification | None = None):
+                 confidence_thresholds: ConfidenceThresholds | None = None, verification: Verification | None = None,
+                 turn_counting: CountClassifier | None = None):
         self._refuse_forks()
         self.model, self.window_seconds, self.counting = model, window_seconds, counting
         self.confidence_thresholds, self.verification = confidence_thresholds, verification
+        self.turn_counting = turn_counting
         self._file: Path | None = None  # of the model, if it was loaded
 
     @classmethod
@@ -124,8 +128,8 @@ class Separator:
         model: Any = load_onnx_model(file) if runtime == "onnx" else None
         if model is None:
             model = _load_keras_model(file)
-        separator = cls(model, counting=read_classifier(file, model),
-                        confidence_thresholds=read_thresholds(file, model), verification=read_verification(file, model))
+        separator = cls(model, WINDOW_SECONDS, read_classifier(file, model), read_thresholds(file, model),
+                        read_verification(file, model), read_turn_classifier(file, model))
         separator._file = file
         return separator
 
@@ -177,9 +181,10 @@ class Separator:
         if enroll:
             self._require_verification()
         people = describe_people(enroll or {}, recording.sample_rate_hz, self.describe_person)
+        calibrations = Calibrations(self.counting, self.turn_counting, self.verification)
         stream = VoiceStream(self.model, recording, possible_numbers, people, binary_masks, keep_seconds,
-                             self.window_seconds, progress or (lambda share: None), self.counting,
-                             self.confidence_thresholds, self.verification)
+                             self.window_seconds, progress or (lambda share: None), calibrations,
+                             self.confidence_thresholds)
         _ = stream.speakers  # found now, so that mistakes are reported before anything is written
         return stream
 
@@ -198,8 +203,8 @@ class Separator:
             assert centroids is not None  # a model that recognises people has embeddings
             if not centroids.any():
                 raise UserError(f"{recording.name} is silent; give a few seconds of one person who talks alone.")
-            check_speech(recording.name, stream.described_magnitudes(), self.model.front_end)
-            descriptions += stream.describe(centroids / np.linalg.norm(centroids))
+            check_speech(recording.name, stream.search.described_magnitudes(), self.model.front_end)
+            descriptions += stream.search.describe(centroids / np.linalg.norm(centroids))
         return join_descriptions(descriptions)
 
     def to_saved_model(self, folder: str | Path) -> None:

@@ -14,6 +14,7 @@ from lab41_sce.models.clustering import fit_centroids
 from lab41_sce.models.count_network import CountedFrames
 from lab41_sce.separation.count_classifier import CountClassifier
 from lab41_sce.separation.count_features import ActiveBins, count_features
+from lab41_sce.separation.turn_numbers import MIN_BLOCKS, SpeechBlocks, turn_numbers
 
 MAX_SPEAKERS = 3  # that the threshold can distinguish
 RANGE_DB = 30.0  # bins further below the peak are left out; the others have equal weights, so quiet voices count
@@ -31,9 +32,10 @@ class SpeakerCount:
         cluster_variances: mean squared distance of the embeddings from their centroids, for 1, 2, ... clusters; empty
             of a count by probabilities.
         threshold: the model's `cluster_variance`; None of a count by probabilities.
-        probabilities: of each number that was possible; None of a count by the threshold, and of silence.
+        probabilities: of each number that was possible; None of a count by the threshold, and if nobody was counted.
         fewest: smallest number that was possible.
         silent: whether there was nothing to count by.
+        no_speech: whether the spectrum varies as little as that of steady noise, so that nobody was counted.
     """
 
     n_speakers: int
@@ -42,12 +44,16 @@ class SpeakerCount:
     probabilities: dict[int, float] | None = None
     fewest: int = 1
     silent: bool = False
+    no_speech: bool = False
 
     def __str__(self) -> str:
         """Explain the number in a sentence."""
         if self.silent:
             voices = "one voice is" if self.n_speakers == 1 else f"{self.n_speakers} silent voices are"
             return f"the recording is silent: {voices} returned"
+        if self.no_speech:
+            voices = "one voice is" if self.n_speakers == 1 else f"{self.n_speakers} voices are"
+            return f"no speech was found: {voices} returned"
         people = "1 person talks" if self.n_speakers == 1 else f"{self.n_speakers} people talk"
         if self.probabilities:
             sentence, other = f"{people} (probability {self.probabilities[self.n_speakers]:.0%}", self.alternative
@@ -72,7 +78,7 @@ class SpeakerCount:
             others = {n: share for n, share in self.probabilities.items() if n != self.n_speakers}
             unsure = self.probabilities[self.n_speakers] < SURE
             return max(others, key=lambda n: others[n]) if unsure and others else None
-        if self.silent or self.threshold is None:
+        if self.silent or self.no_speech or self.threshold is None:
             return None
         most = len(self.cluster_variances) + 1
         numbers = {smallest_fit(self.cluster_variances, self.threshold * factor, most, self.fewest)
@@ -123,7 +129,8 @@ def count_speakers(embeddings: np.ndarray, threshold: float, fewest: int = 1,
 
 
 def estimate_count(active: ActiveBins, frames: Callable[[], Sequence[CountedFrames]], classifier: CountClassifier,
-                   fewest: int, most: int) -> SpeakerCount:
+                   fewest: int, most: int, turn_classifier: CountClassifier | None = None,
+                   blocks: Callable[[], SpeechBlocks] | None = None) -> SpeakerCount:
     """Estimate the number of speakers and its probability; silence counts as `fewest`.
 
     Args:
@@ -132,6 +139,9 @@ def estimate_count(active: ActiveBins, frames: Callable[[], Sequence[CountedFram
         classifier: fitted to the model.
         fewest: smallest possible number.
         most: largest possible number, at most the classifier's.
+        turn_classifier: counts also the people who take turns, in recordings with enough speech; None to count only
+            those who talk at once.
+        blocks: returns the blocks of speech of the same windows, for `turn_classifier`.
 
     Returns:
         The most probable number. The probabilities of the numbers from `fewest` to `most` sum to one.
@@ -139,6 +149,8 @@ def estimate_count(active: ActiveBins, frames: Callable[[], Sequence[CountedFram
     if not len(active.frames):
         return SpeakerCount(fewest, fewest=fewest, silent=True)
     numbers = count_features(active) | classifier.scores(frames)
+    if turn_classifier and blocks and len((found := blocks()).weights) >= MIN_BLOCKS:
+        numbers, classifier = turn_numbers(classifier.probabilities(numbers), found), turn_classifier
     probabilities = classifier.probabilities(numbers, fewest, most)
     number = max(probabilities, key=lambda number: probabilities[number])
     return SpeakerCount(number, probabilities=probabilities, fewest=fewest)

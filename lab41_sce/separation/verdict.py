@@ -23,7 +23,7 @@ def verdict(separation: Separation, advice: str) -> str:
         return "the recording is silent."
     if count is None:
         return warning and f"{warning}: listen to them."
-    if count.silent:
+    if count.silent or count.no_speech:
         return f"{count}."
     people = "1 person" if separation.n_speakers == 1 else f"{separation.n_speakers} people"
     if count.alternative:

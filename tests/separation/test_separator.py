@@ -18,7 +18,7 @@ from lab41_sce.models.attractor_model import AttractorModel
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.front_end import FrontEnd
 from lab41_sce.models.mask_model import MaskModel
-from lab41_sce.separation import streaming, window_signals
+from lab41_sce.separation import speaker_search, window_signals
 from lab41_sce.separation.separator import Separator, separate
 
 
@@ -274,10 +274,10 @@ def test_a_long_recording_keeps_the_hidden_layers_in_half_precision(monkeypatch)
     separator = Separator.from_pretrained()
     separator.window_seconds = 6.4
     for most in (24, 2):  # windows that determine the centroids; the recording has three
-        monkeypatch.setattr(streaming, "MAX_CLUSTERING_WINDOWS", most)
+        monkeypatch.setattr(speaker_search, "MAX_CLUSTERING_WINDOWS", most)
         stream = separator.open(recording, n_speakers=2)
         _ = stream.speakers
-        kinds.append({kept.dtype for kept in stream._network._kept.values()})
+        kinds.append({kept.dtype for kept in stream.search.network._kept.values()})
         voices.append(np.concatenate([*stream], axis=-1))
     assert kinds == [{np.dtype(np.float32)}, {np.dtype(np.float16)}]
     error, level = np.square(voices[1] - voices[0]).mean(), np.square(voices[0]).mean()
