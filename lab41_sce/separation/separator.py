@@ -4,7 +4,7 @@
     result = separator.separate("talk.wav")  # result.voices: float32 [S, N]
 
 An embedding model processes a long recording in overlapping windows (`streaming.py`). Its embeddings are clustered
-once, so a voice keeps its number, and memory is bounded. In recordings of at least half a minute, speaker vectors then
+once, so a voice keeps its number, and memory is bounded. In recordings with ten seconds of speech, speaker vectors then
 decide again who talks (`turns.py`). A model that estimates masks directly could order the voices differently in each
 window, so it processes the whole recording at once, in about 0.25 GB a minute.
 

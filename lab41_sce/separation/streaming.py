@@ -1,7 +1,7 @@
 """A recording becomes voices, window by window.
 
     all windows          -> number of speakers, and a centroid for each (`speaker_search.py`)
-    masks of all windows -> who talks at each moment (recordings of at least half a minute, `turns.py`)
+    masks of all windows -> who talks at each moment (if there are ten seconds of speech, `turns.py`)
     each window          -> masks -> voices
 
 The centroids are fixed before the first voice is separated, so a voice keeps its number from the first window to the

@@ -36,7 +36,7 @@ SIMILARITY_WEIGHT, SHARE_WEIGHT, MIN_SHARE = 5.0, 0.5, 0.02
 CHANGE_COST, EXCHANGE_COST = 2.0, 1.0  # in log probability
 N_ROUNDS = 8
 MIN_ALONE = 0.2  # share of the speech: below it, people talk at once nearly always, and nothing is changed
-MIN_SECONDS = 30.0  # shorter recordings have too little speech to describe people by
+MIN_SECONDS = 10.0  # of speech; less is too little to describe people by
 MAX_PEOPLE = 6
 LEVELS_BELOW_PEAK_DB = 60.0  # floor of the bands of the cepstra
 
@@ -127,14 +127,14 @@ def find_turns(parts: Iterable[VoiceFrames], n_frames: int, frame_seconds: float
         every: one of so many frames is measured; every second is enough.
 
     Returns:
-        The weights; None if people talk at once nearly always, or if nobody talks.
+        The weights; None if people talk at once nearly always, or for less than `MIN_SECONDS`.
     """
     n_steps = max(int(np.ceil(n_frames * frame_seconds / STEP_SECONDS)), 1)
     measured = [*_measure_steps(parts, n_steps, frame_seconds, verification, every)]
     vectors, n_active, powers = (np.concatenate(arrays, axis=1) for arrays in zip(*measured, strict=True))
     most = max(float(n_active[0].max()), 1.0)
     speech = np.minimum(n_active[0] / (0.5 * most), 1.0)  # weight of each step, [t]
-    if not speech.any():
+    if speech.sum() * STEP_SECONDS < MIN_SECONDS:
         return None
     shares = powers / np.maximum(powers.sum(axis=0), 1e-30)
     voices = n_active[1:] / np.maximum(n_active[1:].sum(axis=0), 1e-9)  # weight of each voice in a step, [S, t]

@@ -78,8 +78,8 @@ class SoundClasses:
     def supervectors(self, counts: np.ndarray, sums: np.ndarray) -> np.ndarray:
         """Return the supervectors `[..., M C]` of counts `[..., M]` and sums `[..., M, C]`."""
         _, means, deviations = self._arrays
-        counts = counts[..., None]
-        return ((sums - counts * means) / (counts + RELEVANCE) / deviations).reshape(*sums.shape[:-2], -1)
+        counts, size = counts[..., None], sums.shape[-2] * sums.shape[-1]
+        return ((sums - counts * means) / (counts + RELEVANCE) / deviations).reshape(*sums.shape[:-2], size)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lab41_sce import audio
 from lab41_sce.commands import calibrate
 from lab41_sce.data.corpus import EMBEDDED_ROOT, load_corpus
-from lab41_sce.evaluation import count_calibration, count_training
+from lab41_sce.evaluation import count_calibration, count_training, turn_calibration, verification_calibration
+from lab41_sce.examples import EXAMPLES
+from lab41_sce.separation import speaker_count, turn_numbers
 from lab41_sce.separation.separator import Separator
 
 TRAINED = {"1", *map(str, range(31, 41))}
@@ -61,7 +64,7 @@ def test_a_calibrated_model_counts_with_probabilities(model_file, monkeypatch, c
     assert written["calibration"]["noise"] == ["white", "pink", "speech_shaped"]
 
     separator = Separator.load(model_file)
-    count = separator.separate(np.random.default_rng(0).standard_normal(10_000).astype(np.float32), 10_000).count
+    count = separator.separate(audio.read_mono(EXAMPLES[0], 10_000)[:10_000], 10_000).count
     assert [*count.probabilities] == [1, 2, 3, 4, 5] and sum(count.probabilities.values()) == pytest.approx(1)
 
     assert calibrate.main([*arguments[:-1], "50"]) == 0 and len(drawn) == 50  # continues
@@ -94,6 +97,29 @@ def test_the_speech_of_the_embeddings_may_be_listed_elsewhere(model_file, monkey
     arguments = [str(model_file), str(EMBEDDED_ROOT), "--only", "counting"]
     assert calibrate.main(arguments) == calibrate.main([*arguments, "--splits", str(elsewhere)]) == 0
     assert given[1] - given[0] == {"2"} and "1" not in given[1]
+
+
+@pytest.mark.slow
+def test_people_who_take_turns_are_counted_after_the_other_two(model_file, monkeypatch, capsys):
+    monkeypatch.setattr(turn_calibration, "SECONDS", (4.0, 6.0))
+    for module in (turn_calibration, speaker_count):
+        monkeypatch.setattr(module, "MIN_BLOCKS", 2)
+    monkeypatch.setattr(turn_numbers, "BLOCK_SECONDS", 0.5)
+    for name, value in {"SECONDS": 1.0, "MIN_BACKGROUND_SPEAKERS": 5, "N_CLASSES": 4}.items():
+        monkeypatch.setattr(verification_calibration, name, value)
+    arguments = [str(model_file), str(EMBEDDED_ROOT), "--network-mixtures", "0", "--mixtures", "96"]
+    turns = model_file.with_name("model.turns.json")
+    assert calibrate.main([*arguments, "--only", "counting"]) == 0 and not turns.exists()
+    assert "people who take turns will not be counted: there is no verification calibration" in capsys.readouterr().err
+    assert calibrate.main([*arguments, "--only", "turns"]) == 1
+    assert "has no verification calibration, which turns needs; leave --only out" in capsys.readouterr().err
+    assert calibrate.main([*arguments, "--only", "verification"]) == 0 and turns.exists()
+    assert f"{turns}: right for held-out speakers: 1: " in capsys.readouterr().out
+    written = json.loads(turns.read_text())
+    assert written["features"] == turn_numbers.turn_names(5) and 40 <= written["calibration"]["mixtures"] <= 48
+
+    monkeypatch.setattr(calibrate, "calibrate_turns", lambda *given: None)  # interrupted
+    assert calibrate.main([*arguments, "--only", "counting"]) == 0 and not turns.exists()
 
 
 def test_mistakes_are_one_sentence(model_file, capsys):

@@ -11,10 +11,11 @@ import pytest
 import soundfile
 from conftest import hum
 
-from lab41_sce import process_pool
+from lab41_sce import audio, process_pool
 from lab41_sce.audio.recording import Recording
 from lab41_sce.commands import separate
 from lab41_sce.errors import UserError
+from lab41_sce.examples import EXAMPLES
 from lab41_sce.separation import voice_files
 from lab41_sce.separation.activity import SpeakerActivity
 from lab41_sce.separation.calibration_file import weights_checksum
@@ -98,7 +99,7 @@ def calibrated_file(model_file, tiny_model):
 
 
 def test_probabilities_are_written_and_an_unsure_number_names_the_runner_up(calibrated_file, tmp_path, capsys):
-    soundfile.write(tmp_path / "talk.wav", noise(1, 10000), 10000)
+    soundfile.write(tmp_path / "talk.wav", audio.read_mono(EXAMPLES[0], 10000)[:10000], 10000)
     arguments = [str(tmp_path / "talk.wav"), "--model", str(calibrated_file), "--out-dir", str(tmp_path), "--json"]
     assert separate.main(arguments) == 0
     assert capsys.readouterr().err == ("talk.wav: 3 people, unsure (2 is almost as likely): listen, or give "
@@ -128,7 +129,7 @@ def test_a_low_confidence_is_a_warning(calibrated_file, tiny_model, tmp_path, ca
     """A confidence of 0.5 is low for two voices, and not for three."""
     monkeypatch.setattr(SpeakerActivity, "confidence", lambda self: 0.5)
     ConfidenceThresholds(weights_checksum(tiny_model), 5.0, {"2": 0.6, "3": 0.4}).write(calibrated_file)
-    soundfile.write(tmp_path / "talk.wav", noise(1, 10000), 10000)
+    soundfile.write(tmp_path / "talk.wav", audio.read_mono(EXAMPLES[0], 10000)[:10000], 10000)
     arguments = [str(tmp_path / "talk.wav"), "--model", str(calibrated_file), "--out-dir", str(tmp_path), "--json",
                  "--force"]
     warning = "these voices may each hold parts of the other"

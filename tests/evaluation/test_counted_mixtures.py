@@ -45,6 +45,25 @@ def test_everybody_talks_for_a_while():
         assert gate.min() >= 0 and gate.max() <= 1.001 and gate.sum() > 14_000
 
 
+@pytest.mark.parametrize("gap_seconds", [(0.1, 1.2), (-1.5, 0.3)])
+def test_in_a_conversation_everybody_talks_and_turns_rarely_overlap(gap_seconds):
+    at_once = []
+    for seed in range(20):
+        n_speakers = seed % 5 + 1
+        gates = counted_mixtures._conversation(np.random.default_rng(seed), n_speakers, 200_000, 10_000, gap_seconds)
+        assert gates.shape == (n_speakers, 200_000) and (gates.sum(axis=1) > 13_000).all()
+        assert gates.min() >= 0 and gates.max() <= 1.001
+        at_once.append((gates.sum(axis=0) > 1.01).mean())
+    assert max(at_once) == 0.0 if gap_seconds[0] > 0 else 0.02 < np.mean(at_once) < 0.5
+
+
+def test_a_conversation_has_the_length_that_was_asked_for(speech):
+    signals, table, noise = speech
+    mixture, row = draw_mixture(np.random.default_rng(0), signals, table, 2, noise, 0.95, seconds=17.0,
+                                gap_seconds=(0.1, 1.2))
+    assert len(mixture) == 170_000 and row["seconds"] == 17.0 and len(row["names"].split()) == 2
+
+
 def test_reverberation_decays_by_60_db():
     click = np.zeros(10_000, np.float32)
     click[0] = 1
