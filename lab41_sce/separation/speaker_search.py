@@ -26,7 +26,7 @@ from lab41_sce.separation.speaker_count import RANGE_DB as COUNT_RANGE_DB
 from lab41_sce.separation.speaker_count import SpeakerCount, count_speakers, estimate_count
 from lab41_sce.separation.turn_numbers import SpeechBlocks, speech_blocks
 from lab41_sce.separation.verification import Verification, find_people
-from lab41_sce.separation.voice_description import MIN_SPEECH_VARIATION_DB, VoiceDescription, spectral_variation_db
+from lab41_sce.separation.voice_description import MAX_NOISE_VARIATION_DB, VoiceDescription, spectral_variation_db
 from lab41_sce.separation.window_network import WindowNetwork
 from lab41_sce.separation.window_signals import MAX_CLUSTERING_WINDOWS, WindowReader, choose_windows
 from lab41_sce.threads import in_parallel
@@ -141,7 +141,7 @@ class SpeakerSearch:
         active = self.counting_bins() if counting else self._sample_active_bins(COUNT_RANGE_DB)
         variations = (spectral_variation_db(self._own_magnitudes(window), front_end)
                       for window in self._counted_windows())
-        if len(active.frames) and max(variations) < MIN_SPEECH_VARIATION_DB:
+        if len(active.frames) and max(variations) < MAX_NOISE_VARIATION_DB:
             return SpeakerCount(fewest, fewest=fewest, no_speech=True), active
         if not counting:
             threshold = self._model.cluster_variance
