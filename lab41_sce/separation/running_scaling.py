@@ -23,7 +23,7 @@ class RunningScaling:
     - Long pauses have a small weight in the mean and the variance.
     """
 
-    EVENT_SECONDS, EVENT_SHARE, EVENT_DB = 0.5, 0.005, 6.0
+    EVENT_SECONDS, EVENT_SHARE, EVENT_DB = 0.5, 0.005, 10.0
     PAUSE_DB, RAMP_DB = 40.0, 10.0  # the weight of a frame falls around this level below the peak, over this range
     STEP_DB, FRAME_STEP_DB, LOWEST_DB, HIGHEST_DB = 0.1, 1.0, -240.0, 280.0
 

@@ -1,9 +1,7 @@
 """The shipped model separates the shipped examples as version 0.1.0 did.
 
-`same_voices.csv` holds the root mean square of each second of each voice, as written by version 0.1.0. The rows of
-`mixture` were written again when the limit of loud events was lowered, which changed them by at most 1 %. On one
-machine the voices are equal bit by bit; other processors add in another order, so the levels are compared with a
-tolerance.
+`same_voices.csv` holds the root mean square of each second of each voice, as written by version 0.1.0. On one machine
+the voices are equal bit by bit; other processors add in another order, so the levels are compared with a tolerance.
 The number of voices is given: version 0.1.0 counted three women in `two_women.wav`.
 """
 
