@@ -24,7 +24,7 @@ from lab41_sce.examples import EXAMPLES
 from lab41_sce.separation.separator import Separator
 
 EXAMPLE = EXAMPLES[0]
-STAGES_SECONDS = 120  # who talks at each moment is found in recordings of at least half a minute
+STAGES_SECONDS = 120  # enough speech to find who talks at each moment
 COMMANDS = {"separate --help": ["separate", "--help"], "experiment --help": ["experiment", "--help"],
             "separate the example of 7 s": ["separate", EXAMPLE]}
 STAGES = {  # the outermost call counts
@@ -36,7 +36,8 @@ STAGES = {  # the outermost call counts
     "separation.window_network.embeddings_of_bins": "last layer",
     "separation.window_network.masks_of_hidden": "last layer and masks",
     "separation.streaming.masks_of_hidden": "last layer and masks",
-    "separation.streaming.estimate_count": "counting",
+    "separation.speaker_search.spectral_variation_db": "counting",
+    "separation.speaker_search.estimate_count": "counting",
     "models.mask_estimation.EmbeddingMasks.centroids": "clustering",
     "separation.turns._measure_block": "who talks at each moment",
     "separation.turns._estimate": "who talks at each moment",
@@ -83,7 +84,8 @@ def stage_shares(signal: np.ndarray, rate_hz: int) -> dict[str, float]:
                     timed("writing", write)(part)
 
         with contextlib.ExitStack() as stack:
-            stack.enter_context(mock.patch("lab41_sce.separation.streaming.in_parallel", map))
+            for module in ("speaker_search", "streaming"):
+                stack.enter_context(mock.patch(f"lab41_sce.separation.{module}.in_parallel", map))
             for name, stage in STAGES.items():
                 call = pkgutil.resolve_name(f"lab41_sce.{name}")
                 stack.enter_context(mock.patch(f"lab41_sce.{name}", timed(stage, call)))

@@ -22,7 +22,8 @@ from lab41_sce.errors import UserError
 MIN_MIXTURES = 200  # fewer do not have every number of speakers in every fold
 
 
-@command("interrupted: the numbers of the finished mixtures are kept; repeat the command to continue")
+@command("interrupted: finished files and the numbers of the mixtures for counting are kept; repeat the command to "
+         "continue, or give --only for a file that is missing")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Calibrate a model.
 
@@ -33,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 if the file is in place, 1 after an error, 130 after an interruption.
     """
     parser = Parser(
-        "lab41-sce calibrate", description="Fit the classifier that counts speakers and the verification of enrolled "
-        "people to a model, with mixtures of speakers that the model was not trained on. They are written as JSON "
-        "beside the model.",
+        "lab41-sce calibrate", description="Fit what counts speakers, what recognises enrolled people, and what counts "
+        "people who take turns to a model, with mixtures of speakers that the model was not trained on. Three JSON "
+        "files are written beside the model.",
         epilog="Repeat an interrupted command to continue. Exit status: 0 calibrated, 1 error, 2 wrong arguments, "
                "130 interrupted.")
     parser.add_argument("model", metavar="MODEL", help="folder of a run, a .keras file, or pretrained: the model of "
@@ -51,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--noise", type=Path, metavar="DIR",
                         help="folder with recordings of noise, used beside white, pink and speech-shaped noise")
     parser.add_argument("--mixtures", type=int, default=2000, metavar="N",
-                        help="number of mixtures for counting; half of it of people who take turns, and a fifth of it "
-                             "for verification (default: %(default)s)")
+                        help="number of mixtures for counting; half as many for turns, a fifth as many for "
+                             "verification (default: %(default)s)")
     parser.add_argument("--network-mixtures", type=int, default=16_000, metavar="N",
                         help="number of mixtures that train the network that counts, of the speakers of the model's "
                              "training and of those whom --speakers leaves out; 0 for none (default: %(default)s)")
@@ -98,8 +99,8 @@ def calibrate_counting(separator: Any, file: Path, utterances: Any, splits: Path
                        options: argparse.Namespace) -> None:
     """Fit the classifier that counts, and write it beside the file of the model."""
     from lab41_sce.evaluation.count_calibration import fit, measure, noise_kinds, number_names, read_numbers
-    from lab41_sce.separation.calibration_file import weights_checksum
-    from lab41_sce.separation.count_classifier import KIND
+    from lab41_sce.separation.calibration_file import calibration_path, weights_checksum
+    from lab41_sce.separation.count_classifier import KIND, TURNS_KIND
 
     numbers = options.numbers or Path(f"{file.stem}.counting.csv")
     read_numbers(numbers)  # a wrong file is refused before the network is trained
@@ -107,16 +108,13 @@ def calibrate_counting(separator: Any, file: Path, utterances: Any, splits: Path
     with tqdm(total=options.mixtures, desc="mixtures", disable=None) as bar:
         rows = measure(separator, network, utterances, options.mixtures, numbers, options.noise, bar.update)
     classifier = fit(rows, number_names(network), weights_checksum(separator.model), network)
+    calibration_path(file, TURNS_KIND).unlink(missing_ok=True)  # it was fitted to another classifier
     write_classifier(classifier, file, KIND, noise_kinds(options.noise))
 
 
 def write_classifier(classifier: Any, file: Path, kind: str, noise: list[str]) -> None:
     """Write a classifier beside the file of the model, and report how often it is right."""
-    from lab41_sce.separation.calibration_file import calibration_path
-    from lab41_sce.separation.count_classifier import TURNS_KIND
-
     described = classifier.calibration
-    calibration_path(file, TURNS_KIND).unlink(missing_ok=True)  # it was fitted to another classifier
     path = replace(classifier, calibration=described | {"noise": noise}).write(file, kind)
     right = ", ".join(f"{n}: {share:.0%}" for n, share in described["correct"].items())
     print(f"{path}: right for held-out speakers: {right}; expected calibration error "
@@ -176,22 +174,25 @@ def calibrate_verification(separator: Any, file: Path, utterances: Any, splits: 
 def calibrate_turns(separator: Any, file: Path, utterances: Any, options: argparse.Namespace) -> None:
     """Fit the classifier that also counts people who take turns, if the other two are beside the file of the model."""
     from lab41_sce.evaluation.count_calibration import fit, noise_kinds
-    from lab41_sce.evaluation.turn_calibration import measure_turns, number_names
-    from lab41_sce.separation.calibration_file import weights_checksum
-    from lab41_sce.separation.count_classifier import TURNS_KIND, read_classifier
+    from lab41_sce.evaluation.turn_calibration import measure_turns
+    from lab41_sce.separation.calibration_file import calibration_path
+    from lab41_sce.separation.count_classifier import KIND as COUNTING_KIND
+    from lab41_sce.separation.count_classifier import TURNS_KIND, fitted_to, read_classifier
+    from lab41_sce.separation.turn_numbers import turn_names
+    from lab41_sce.separation.verification import KIND as VERIFICATION_KIND
     from lab41_sce.separation.verification import read_verification
 
     counting, verification = read_classifier(file, separator.model), read_verification(file, separator.model)
     if counting is None or verification is None:
-        missing = "counting" if counting is None else "verification"
+        missing = calibration_path(file, COUNTING_KIND if counting is None else VERIFICATION_KIND).name
         if options.only == "turns":
-            raise UserError(f"{file} has no {missing} calibration, which turns needs; leave --only out.")
-        print(f"people who take turns will not be counted: there is no {missing} calibration", file=sys.stderr)
+            raise UserError(f"{file} has no {missing} beside it, which turns needs; leave --only out.")
+        print(f"people who take turns will often be counted as one: the model has no {missing}", file=sys.stderr)
         return
     n_recordings = options.mixtures // 2
     with tqdm(total=n_recordings, desc="conversations", disable=None) as bar:
         rows = measure_turns(separator, counting, verification, utterances, n_recordings, options.noise, bar.update)
-    classifier = fit(rows, number_names(counting), weights_checksum(separator.model))
+    classifier = fit(rows, turn_names(counting.most), fitted_to(counting, verification))
     write_classifier(classifier, file, TURNS_KIND, noise_kinds(options.noise))
 
 

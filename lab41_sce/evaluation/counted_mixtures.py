@@ -77,7 +77,7 @@ def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFr
         mixture = mixture + scale_to_snr(drawn, mixture, snr_db)
     return mixture.astype(np.float32), {
         "names": " ".join(speakers), "seconds": seconds, "level_range_db": level_range_db, "snr_db": snr_db,
-        "pauses": varied["pauses"], "reverberation_seconds": rt60, "filtered": filtered}
+        "pauses": varied["pauses"] and not gap_seconds, "reverberation_seconds": rt60, "filtered": filtered}
 
 
 def _talk(rng: np.random.Generator, speech: Speech, names: np.ndarray, length: int) -> np.ndarray:
@@ -104,9 +104,10 @@ def _turns(rng: np.random.Generator, length: int, rate_hz: int) -> np.ndarray:
 
 def _conversation(rng: np.random.Generator, n_speakers: int, length: int, rate_hz: int,
                   gap_seconds: tuple[float, float]) -> np.ndarray:
-    """Draw gates `[S, N]` of people who talk in turns, for at least `MIN_TALK_SECONDS` each.
+    """Draw gates `[S, N]` of people who talk in turns; a single person pauses between turns.
 
-    A single person pauses between turns. The longest turn is one in which everybody could have talked.
+    Everybody talks for at least `MIN_TALK_SECONDS`, or a third of an equal share of the time. No turn is longer than
+    such a share, or the shortest turn.
     """
     gates = np.zeros((n_speakers, length), np.float32)
     least = min(MIN_TALK_SECONDS * rate_hz, length / (3 * n_speakers))

@@ -20,7 +20,7 @@ from lab41_sce.evaluation.counted_mixtures import draw_mixture
 from lab41_sce.separation.count_classifier import CountClassifier
 from lab41_sce.separation.count_features import count_features
 from lab41_sce.separation.separator import Separator
-from lab41_sce.separation.turn_numbers import MIN_BLOCKS, turn_names, turn_numbers
+from lab41_sce.separation.turn_numbers import MIN_BLOCKS, turn_numbers
 from lab41_sce.separation.verification import Verification
 
 SECONDS = (12.0, 120.0)
@@ -42,7 +42,7 @@ def measure_turns(separator: Separator, counting: CountClassifier, verification:
         progress: called with the number of recordings finished since the last call.
 
     Returns:
-        A row for each recording with at least `MIN_BLOCKS`: `speakers` (their number), `names`, `fold`, `manner`, the
+        A row for each recording with at least `MIN_BLOCKS`: `speakers` (their number), `manner`, `folder`, `fold`, the
         description of `draw_mixture`, and the numbers of `turn_numbers`.
     """
     model = separator.model
@@ -65,8 +65,3 @@ def measure_turns(separator: Separator, counting: CountClassifier, verification:
             rows.append({"speakers": number, "manner": manner, "folder": folder, "fold": fold, **described,
                          **turn_numbers(at_once, blocks)})
     return pd.DataFrame(rows)
-
-
-def number_names(counting: CountClassifier) -> list[str]:
-    """Return the names of the numbers of `measure_turns`."""
-    return turn_names(counting.most)

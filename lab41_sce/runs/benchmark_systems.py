@@ -89,7 +89,7 @@ def model_checksum(path: Path) -> str:
     """Return a checksum of a model and of its calibrations, which count the speakers and find their turns."""
     file = model_file(path)
     return text_checksum(" ".join(file_checksum(each) for each in (
-        file, *(calibration_path(file, kind) for kind in ("counting", "verification")))))
+        file, *(calibration_path(file, kind) for kind in ("counting", "verification", "turns")))))
 
 
 def _build(given: str, benchmark: BenchmarkSet) -> BenchmarkSystem:

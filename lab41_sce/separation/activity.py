@@ -49,7 +49,7 @@ class SpeakerActivity:
         frame_seconds: time between frames.
         first_frame_seconds: centre of frame 0; frame t has its centre at `first_frame_seconds + t * frame_seconds`.
         duration_seconds: length of the recording.
-        speech: whether anybody talks; if not, nobody is active.
+        speech: False if no speech was found (`SpeakerCount.no_speech`); then no voice is active.
     """
 
     powers: np.ndarray

@@ -1,8 +1,9 @@
 """What was measured for a model becomes a JSON file beside the model, and is read and checked again.
 
-    sce.keras  ->  sce.counting.json, sce.verification.json, sce.confidence.json
+    sce.keras  ->  sce.counting.json, sce.verification.json, sce.turns.json, sce.confidence.json
 
-Such values depend on the network, so each file contains the checksum of the network's weights, `network`.
+Such values depend on the network, so each file contains the checksum of the network's weights, `network`. That of turns
+also depends on the first two files, and has a checksum of them.
 """
 
 import json
@@ -42,7 +43,7 @@ def write_calibration(values: Any, model_file: Path, kind: str) -> Path:
 
 
 def read_calibration(model_file: Path, kind: str, model: Any, build: Callable[[dict[str, Any]], T],
-                     without: str) -> T | None:
+                     without: str, made_for: int | None = None) -> T | None:
     """Read the values of a kind beside a model file.
 
     Args:
@@ -52,6 +53,7 @@ def read_calibration(model_file: Path, kind: str, model: Any, build: Callable[[d
         build: makes the result of the contents of the file; raises ValueError, or another error of wrong values, if
             the contents are not possible.
         without: what a model without this file does, such as "separate without warnings".
+        made_for: checksum that the file contains; None for that of the weights of the network.
 
     Returns:
         The result of `build`; None if there is no file.
@@ -68,8 +70,10 @@ def read_calibration(model_file: Path, kind: str, model: Any, build: Callable[[d
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         wrong = f"is damaged, or was made by another version of this program ({error})"
     else:
-        if values["network"] != weights_checksum(model):
+        if made_for is None and values["network"] != weights_checksum(model):
             wrong = f"was made for another network than that of {model_file.name}"
+        if made_for is not None and values["network"] != made_for:
+            wrong = f"was made for other calibrations than those beside {model_file.name}"
     if wrong:
         raise UserError(f"{path} {wrong}; calibrate the model again, or delete {path.name} to {without}.")
     return built

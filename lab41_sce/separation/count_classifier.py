@@ -6,12 +6,13 @@ The numbers are those of `count_features.py` and, where one was trained, the sco
 (`models/count_network.py`). A second classifier counts again in recordings with enough speech; its numbers are those of
 `turn_numbers.py`. `lab41-sce calibrate` fits both to one embedding network and writes them as JSON beside the model:
 `sce.keras`, `sce.counting.json` and `sce.turns.json`. The numbers of another network have other distributions, so the
-files name the network's weights.
+files contain checksums.
 """
 
-from collections.abc import Callable, Collection, Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lab41_sce.models.count_network import CountedFrames, CountNetwork
 from lab41_sce.separation.calibration_file import read_calibration, write_calibration
 from lab41_sce.separation.count_features import feature_names
 from lab41_sce.separation.turn_numbers import turn_names
+from lab41_sce.separation.verification import Verification
 
 MAX_FEATURES, MAX_NUMBER = 1000, 20  # larger files are refused
 CLIP = 5.0  # a number further from the mean counts as so many deviations: the fit does not reach further
@@ -32,7 +34,7 @@ class CountClassifier:
     """Hold the fitted regression for S = 1 to `most` speakers.
 
     Attributes:
-        network: checksum of the weights of the network (`weights_checksum`).
+        network: checksum of the weights of the network (`weights_checksum`), or `fitted_to`.
         features: names of the numbers (`count_features` and `score_names`, or `turn_numbers`), D.
         mean, scale: of each number over the calibration mixtures, D each; scales are positive.
         weights: W, `most` rows of D.
@@ -105,20 +107,34 @@ def read_classifier(model_file: Path, model: Any) -> CountClassifier | None:
     return read_calibration(model_file, KIND, model, _build, "count with the model's threshold")
 
 
-def read_turn_classifier(model_file: Path, model: Any) -> CountClassifier | None:
-    """Read the classifier of `turn_numbers` beside a model file; None if there is none (`read_calibration`)."""
-    def build(values: dict[str, Any]) -> CountClassifier:
-        return _build(values, set(turn_names(MAX_NUMBER)))
+def read_turn_classifier(model_file: Path, model: Any, counting: CountClassifier | None,
+                         verification: Verification | None) -> CountClassifier | None:
+    """Read the classifier of `turn_numbers` beside a model file (`read_calibration`).
 
-    return read_calibration(model_file, TURNS_KIND, model, build, "count only people who talk at once")
+    Returns:
+        The classifier; None if there is none, or if a file that it was fitted to is missing.
+    """
+    if counting is None or verification is None:
+        return None
+    build = partial(_build, known=turn_names(counting.most))
+    return read_calibration(model_file, TURNS_KIND, model, build, "count only people who talk at once",
+                            fitted_to(counting, verification))
 
 
-def _build(values: dict[str, Any], known: Collection[str] = ()) -> CountClassifier:
+def fitted_to(counting: CountClassifier, verification: Verification) -> int:
+    """Compute a checksum of the classifier and the verification that a classifier of `turn_numbers` is fitted to."""
+    checksum = 0
+    for numbers in (counting.weights, counting.bias, verification.projection, verification.classes.means):
+        checksum = zlib.crc32(np.asarray(numbers, float).tobytes(), checksum)
+    return checksum
+
+
+def _build(values: dict[str, Any], known: Sequence[str] | None = None) -> CountClassifier:
     """Make a classifier of the contents of a file; raise ValueError if they are not possible.
 
     Args:
         values: contents of the file.
-        known: names of the numbers that can be computed; none for those of `count_features` and of the network.
+        known: names of the numbers that can be computed; None for those of `count_features` and of the network.
     """
     classifier = CountClassifier(**values)
     matrix = [np.asarray(row, float) for row in (classifier.mean, classifier.scale, *classifier.weights)]
@@ -128,7 +144,8 @@ def _build(values: dict[str, Any], known: Collection[str] = ()) -> CountClassifi
             and len(classifier.weights) == n_numbers and all(row.shape == (n_features,) for row in matrix)
             and all(np.isfinite(row).all() for row in (*matrix, bias)) and min(classifier.scale) > 0):
         raise ValueError("the tables do not hold finite numbers for each feature")
-    known = known or feature_names() | set(score_names(n_numbers) if classifier._network else [])
+    if known is None:
+        known = [*feature_names(), *(score_names(n_numbers) if classifier._network else [])]
     if unknown := set(classifier.features) - set(known):
         raise ValueError(f"{len(unknown)} unknown features, such as {min(map(str, unknown))}")
     return classifier

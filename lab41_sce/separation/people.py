@@ -35,6 +35,10 @@ class EnrolledPerson:
         voice = None if self.voice is None else order.index(self.voice)
         return replace(self, voice=voice, similarity=tuple(self.similarity[index] for index in order))
 
+    def absent(self) -> "EnrolledPerson":
+        """Return the same person, not present: nobody talks in the recording."""
+        return replace(self, present=False, probability=None if self.probability is None else 0.0)
+
     def __str__(self) -> str:
         """Return, for example, "Ann is present (probability 97%)"."""
         return f"{self.name} is {'' if self.present else 'not '}present ({self.evidence})"

@@ -90,7 +90,7 @@ class Separator:
         counting: classifier that counts the speakers for this model; None to count by the model's threshold.
         confidence_thresholds: decide whether a confidence is low; None if they were not measured for this model.
         verification: recognises enrolled people, with a probability; None to use the model's threshold.
-        turn_counting: counts again by the speaker vectors of `verification`, so that people who take turns count, too.
+        turn_counting: counts again, with the speaker vectors of `verification`, so that people who take turns count.
     """
 
     _process: ClassVar[int | None] = None  # id of the process that made the first separator; a fork inherits it
@@ -125,11 +125,10 @@ class Separator:
         if runtime not in RUNTIMES:
             raise UserError(f"the runtime {runtime} is unknown; choose from {', '.join(RUNTIMES)}.")
         file = model_file(path)
-        model: Any = load_onnx_model(file) if runtime == "onnx" else None
-        if model is None:
-            model = _load_keras_model(file)
-        separator = cls(model, WINDOW_SECONDS, read_classifier(file, model), read_thresholds(file, model),
-                        read_verification(file, model), read_turn_classifier(file, model))
+        model: Any = (runtime == "onnx" and load_onnx_model(file)) or _load_keras_model(file)
+        counting, verification = read_classifier(file, model), read_verification(file, model)
+        turn_counting = read_turn_classifier(file, model, counting, verification)
+        separator = cls(model, WINDOW_SECONDS, counting, read_thresholds(file, model), verification, turn_counting)
         separator._file = file
         return separator
 

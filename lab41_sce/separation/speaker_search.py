@@ -2,7 +2,7 @@
 
     magnitudes of all windows         -> scaling of the network's input, windows with speech
     embeddings of windows with speech -> number of speakers, and a centroid for each
-    speaker vectors of their seconds  -> whether people take turns, who never talk at once
+    speaker vectors of blocks of 2 s  -> number of speakers again, with those who only take turns
 
 Only the windows that determine the centroids are computed here; their hidden outputs are kept for the separation.
 """
@@ -72,6 +72,12 @@ class SpeakerSearch:
         Args:
             n_speakers: the number, or the smallest and the largest to count between.
             people: enrolled, by name.
+
+        Returns:
+            The speakers, first those who are enrolled and present.
+
+        Raises:
+            UserError: the recording cannot be read, or the model cannot separate this number of speakers.
         """
         model, count = self._model, None
         if isinstance(n_speakers, int):
@@ -86,6 +92,8 @@ class SpeakerSearch:
             return FoundSpeakers(n_speakers, count, centroids)
         found = find_people(people, self.describe(centroids), self._calibrations.verification,
                             model.verification_threshold)
+        if count and count.no_speech:
+            found = [person.absent() for person in found]
         order = voice_order(found, n_speakers)
         return FoundSpeakers(n_speakers, count, centroids[order], tuple(person.reordered(order) for person in found))
 
@@ -126,12 +134,12 @@ class SpeakerSearch:
         return self._sample_active_bins(COUNT_RANGE_DB, by_blocks=True)
 
     def counted_frames(self) -> list[CountedFrames]:
-        """Return the frames from which its network counts them, of the same windows."""
-        return [self.network.counted_frames(window, COUNT_RANGE_DB) for window in self._counted_windows()]
+        """Return the frames from which the classifier's network counts the speakers, of the same windows."""
+        return [*in_parallel(partial(self.network.counted_frames, range_db=COUNT_RANGE_DB), self._counted_windows())]
 
     def speech_blocks(self, verification: Verification) -> SpeechBlocks:
-        """Return the blocks of speech from which it is told whether people take turns, of the same windows."""
-        magnitudes = map(self._own_magnitudes, self._counted_windows())
+        """Return the blocks of the same windows by which people who take turns are counted (`turn_numbers.py`)."""
+        magnitudes = in_parallel(self._own_magnitudes, self._counted_windows())
         return speech_blocks(magnitudes, self.scaling.peak, self._model.front_end, verification)
 
     def _count(self, fewest: int, most: int) -> tuple[SpeakerCount, ActiveBins]:
@@ -139,9 +147,8 @@ class SpeakerSearch:
         calibrations, front_end = self._calibrations, self._model.front_end
         counting, turns = calibrations.counting, calibrations.turns
         active = self.counting_bins() if counting else self._sample_active_bins(COUNT_RANGE_DB)
-        variations = (spectral_variation_db(self._own_magnitudes(window), front_end)
-                      for window in self._counted_windows())
-        if len(active.frames) and max(variations) < MAX_NOISE_VARIATION_DB:
+        if len(active.frames) and all(spectral_variation_db(self._own_magnitudes(window), front_end)
+                                      < MAX_NOISE_VARIATION_DB for window in self._counted_windows()):
             return SpeakerCount(fewest, fewest=fewest, no_speech=True), active
         if not counting:
             threshold = self._model.cluster_variance

@@ -1,15 +1,15 @@
 """Two-second blocks of speech become the numbers `[D]` that show whether people take turns.
 
 The embeddings tell how many people talk at once. Those who never do are told apart by the speaker vectors of blocks of
-the mixture (`verification.py`): the vectors of one person lie together. The blocks of a recording of at least
-`MIN_BLOCKS` give these numbers:
+the mixture (`verification.py`): the vectors of one person lie together. A recording with at least `MIN_BLOCKS`
+blocks of speech gives these numbers:
 
 | number | meaning |
 | --- | --- |
 | `at_once_n` | log of the probability of n people by the classifier of the embeddings |
 | `turn_variance` | log of the mean squared distance of the speaker vectors from their mean |
 | `turn_gain_k` | log of the ratio of the mean squared distances from k and from k - 1 centroids, k = 2 to 5 |
-| `turn_neighbours` | mean product of the speaker vectors of consecutive blocks |
+| `turn_neighbours` | mean cosine of the speaker vectors of consecutive blocks |
 | `turn_blocks` | log of the number of blocks |
 """
 
@@ -27,7 +27,7 @@ from lab41_sce.separation.verification import Verification
 BLOCK_SECONDS = 2.0
 MIN_BLOCKS = 6
 MAX_BLOCKS = 60  # a larger number counts as this one: the calibration recordings have at most two minutes
-MIN_ACTIVE = 0.3  # active frames of a block with speech, relative to the block with the most
+MIN_ACTIVE = 0.3  # least number of active frames of a block with speech, as a share of that of the fullest block
 MAX_CLUSTERS = 5
 MIN_SHARE, VARIANCE_FLOOR = 1e-3, 1e-2  # added before logarithms
 
@@ -53,6 +53,9 @@ def speech_blocks(windows: Iterable[np.ndarray], peak: float, front_end: NumpyFr
         peak: usual largest magnitude of the recording (`RunningScaling.peak`).
         front_end: that of the magnitudes.
         verification: describes people by speaker vectors.
+
+    Returns:
+        The blocks with speech, perhaps none.
     """
     length = round(BLOCK_SECONDS * front_end.sample_rate_hz / front_end.hop_length)
     counts, sums = [], []
@@ -79,18 +82,17 @@ def turn_numbers(at_once: dict[int, float], blocks: SpeechBlocks) -> dict[str, f
         at_once: probability of each number of people by the classifier of the embeddings.
         blocks: at least `MIN_BLOCKS`.
     """
-    numbers = {f"at_once_{n}": math.log(share + MIN_SHARE) for n, share in at_once.items()}
     logs = [math.log(_mean_squared_distance(blocks, k) + VARIANCE_FLOOR) for k in range(1, MAX_CLUSTERS + 1)]
     neighbours = np.einsum("nd,nd->n", blocks.vectors[1:], blocks.vectors[:-1])
-    return {**numbers, "turn_variance": logs[0], **{f"turn_gain_{k}": logs[k - 1] - logs[k - 2]
-                                                    for k in range(2, MAX_CLUSTERS + 1)},
-            "turn_neighbours": float(neighbours.mean()), "turn_blocks": math.log(min(len(blocks.weights), MAX_BLOCKS))}
+    numbers = [*(math.log(share + MIN_SHARE) for share in at_once.values()), logs[0], *np.diff(logs).tolist(),
+               float(neighbours.mean()), math.log(min(len(blocks.weights), MAX_BLOCKS))]
+    return dict(zip(turn_names(len(at_once)), numbers, strict=True))
 
 
 def turn_names(most: int) -> list[str]:
     """Return the names of the numbers for a classifier of the embeddings that counts up to `most` people."""
-    blocks = SpeechBlocks(np.eye(MIN_BLOCKS, dtype=np.float32), np.ones(MIN_BLOCKS, np.float32))
-    return [*turn_numbers(dict.fromkeys(range(1, most + 1), 1.0), blocks)]
+    return [*(f"at_once_{n}" for n in range(1, most + 1)), "turn_variance",
+            *(f"turn_gain_{k}" for k in range(2, MAX_CLUSTERS + 1)), "turn_neighbours", "turn_blocks"]
 
 
 def _mean_squared_distance(blocks: SpeechBlocks, n_clusters: int) -> float:

@@ -109,6 +109,8 @@ def spectral_variation_db(magnitudes: np.ndarray, front_end: NumpyFrontEnd) -> f
     part_frames = VARIATION_SECONDS * front_end.sample_rate_hz / front_end.hop_length
     variations = []
     for part in np.array_split(powers, max(round(len(powers) / part_frames), 1)):
+        totals = part.sum(axis=1)
+        part = part[totals >= totals.max(initial=0.0) * 10 ** (-FLOOR_DB / 10)]  # without digital silence
         levels_db = 10 * np.log10(part + max(part.mean() * 10 ** (-FLOOR_DB / 10), 1e-30))
         variations.append((levels_db - levels_db.mean(axis=1, keepdims=True)).std(axis=0).mean())
     return float(max(variations))

@@ -183,7 +183,7 @@ def test_scores_are_saved_within_a_group(root, monkeypatch):
 def test_the_checksum_of_a_model_is_that_of_its_calibrations_too(tmp_path):
     (tmp_path / "sce.keras").write_bytes(b"weights")
     before = benchmark_systems.model_checksum(tmp_path / "sce.keras")
-    for name in ("sce.counting.json", "sce.verification.json"):
+    for name in ("sce.counting.json", "sce.verification.json", "sce.turns.json"):
         (tmp_path / name).write_text("{}")
         assert (after := benchmark_systems.model_checksum(tmp_path / "sce.keras")) != before
         before = after

@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 
 from lab41_sce import audio
+from lab41_sce.audio.recording import Recording
 from lab41_sce.commands import calibrate
 from lab41_sce.data.corpus import EMBEDDED_ROOT, load_corpus
 from lab41_sce.evaluation import count_calibration, count_training, turn_calibration, verification_calibration
 from lab41_sce.examples import EXAMPLES
 from lab41_sce.separation import speaker_count, turn_numbers
+from lab41_sce.separation.count_classifier import CountClassifier
 from lab41_sce.separation.separator import Separator
 
 TRAINED = {"1", *map(str, range(31, 41))}
@@ -103,20 +105,27 @@ def test_the_speech_of_the_embeddings_may_be_listed_elsewhere(model_file, monkey
 def test_people_who_take_turns_are_counted_after_the_other_two(model_file, monkeypatch, capsys):
     monkeypatch.setattr(turn_calibration, "SECONDS", (4.0, 6.0))
     for module in (turn_calibration, speaker_count):
-        monkeypatch.setattr(module, "MIN_BLOCKS", 2)
+        monkeypatch.setattr(module, "MIN_BLOCKS", 3)
     monkeypatch.setattr(turn_numbers, "BLOCK_SECONDS", 0.5)
     for name, value in {"SECONDS": 1.0, "MIN_BACKGROUND_SPEAKERS": 5, "N_CLASSES": 4}.items():
         monkeypatch.setattr(verification_calibration, name, value)
     arguments = [str(model_file), str(EMBEDDED_ROOT), "--network-mixtures", "0", "--mixtures", "96"]
     turns = model_file.with_name("model.turns.json")
     assert calibrate.main([*arguments, "--only", "counting"]) == 0 and not turns.exists()
-    assert "people who take turns will not be counted: there is no verification calibration" in capsys.readouterr().err
+    assert ("people who take turns will often be counted as one: the model has no model.verification.json"
+            in capsys.readouterr().err)
     assert calibrate.main([*arguments, "--only", "turns"]) == 1
-    assert "has no verification calibration, which turns needs; leave --only out" in capsys.readouterr().err
+    assert "has no model.verification.json beside it, which turns needs; leave --only out" in capsys.readouterr().err
     assert calibrate.main([*arguments, "--only", "verification"]) == 0 and turns.exists()
     assert f"{turns}: right for held-out speakers: 1: " in capsys.readouterr().out
     written = json.loads(turns.read_text())
     assert written["features"] == turn_numbers.turn_names(5) and 40 <= written["calibration"]["mixtures"] <= 48
+
+    numbers, separator = [], Separator.load(model_file)
+    monkeypatch.setattr(CountClassifier, "probabilities", lambda self, given, *limits:
+                        numbers.append({*given}) or dict.fromkeys(range(1, 6), 0.2))
+    separator.open(Recording.of(audio.read_mono(EXAMPLES[0], 10_000), 10_000))
+    assert numbers[-1] == {*written["features"]}
 
     monkeypatch.setattr(calibrate, "calibrate_turns", lambda *given: None)  # interrupted
     assert calibrate.main([*arguments, "--only", "counting"]) == 0 and not turns.exists()

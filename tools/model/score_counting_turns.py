@@ -42,8 +42,8 @@ def seconds_of_speech(turns: list[tuple[str, float, float]], start: float) -> di
     return seconds
 
 
-def minutes(mixture: Mixture, turns: list[tuple[str, float, float]], sexes: dict[str, str],
-            name: str) -> Iterator[tuple[dict, np.ndarray]]:
+def minutes(mixture: Mixture, turns: list[tuple[str, float, float]], sexes: dict[str, str], name: str,
+            number: int) -> Iterator[tuple[dict, np.ndarray]]:
     """Yield a description and the signal `[N]` of each minute of a conversation, and of its first person alone."""
     length = MINUTE_SECONDS * RATE_HZ
     alone = mixture.signal - mixture.sources[1:].sum(axis=0)
@@ -52,8 +52,8 @@ def minutes(mixture: Mixture, turns: list[tuple[str, float, float]], sexes: dict
         heard = [speaker for speaker in mixture.speakers if spoken.get(speaker, 0.0) > 0]
         for of_one, people, signal in ((False, heard, mixture.signal), (True, [mixture.speakers[0]], alone)):
             if people and min(spoken.get(speaker, 0.0) for speaker in people) >= MIN_SECONDS:
-                yield {"condition": ALONE if of_one else name.rsplit(" ", 1)[0],
-                       "mixture": f"{name}, minute {minute + 1}{', alone' if of_one else ''}",
+                yield {"condition": ALONE if of_one else name,
+                       "mixture": f"{name} {number}, minute {minute + 1}{', alone' if of_one else ''}",
                        "kind": "".join(map(sexes.__getitem__, people)), "speakers": len(people),
                        **{f"speaker_{place}": speaker for place, speaker in enumerate(people, start=1)}}, signal[part]
 
@@ -74,11 +74,11 @@ def main() -> None:
     for (name, number), of_one in tqdm(listed.groupby(["set", "conversation"], sort=False), "conversations"):
         mixture = load_conversation(speech, of_one, rooms,
                                     lambda rng, length: noise.draw("pink", rng, length, options.split))
-        for row, signal in minutes(mixture, true_turns(speech, of_one, stretches), sexes, f"{name} {number}"):
+        for row, signal in minutes(mixture, true_turns(speech, of_one, stretches), sexes, name, number):
             count = separator.open(Recording.of(signal, RATE_HZ)).speakers.count
-            assert count is not None and count.probabilities  # every minute has speech
+            assert count is not None
             rows.append({**row, "counted": count.n_speakers, "model": checksum, **{
-                f"probability_{n}": round(share, 4) for n, share in count.probabilities.items()}})
+                f"probability_{n}": round(share, 4) for n, share in (count.probabilities or {}).items()}})
     counted = pd.DataFrame(rows)
     write_csv(counted, options.results / "minutes.csv")
     shipped.write_summary(summarise(counted, counted), options.results)
