@@ -117,6 +117,19 @@ def test_probabilities_are_written_and_an_unsure_number_names_the_runner_up(cali
     assert "4 to 6 speakers cannot be counted; give a range within 1 to 5" in capsys.readouterr().err
 
 
+def test_steady_noise_is_no_speech(calibrated_file, tmp_path, capsys):
+    soundfile.write(tmp_path / "rain.wav", noise(6, 10000), 10000)
+    arguments = [str(tmp_path / "rain.wav"), "--model", str(calibrated_file), "--out-dir", str(tmp_path), "--json",
+                 "--rttm"]
+    assert separate.main(arguments) == 0
+    assert capsys.readouterr().err == "rain.wav: no speech was found: one voice is returned.\n"
+    written = json.loads((tmp_path / "rain.json").read_text())
+    assert written["count"] == {"why": "no speech was found: one voice is returned", "cluster_variances": [],
+                                "probabilities": None}
+    assert (tmp_path / "rain.rttm").read_text() == "" and (tmp_path / "rain_1.wav").exists()
+    assert [voice["speaks"] for voice in written["voices"]] == [[]]
+
+
 @pytest.mark.parametrize("wrong", ["0-2", "3-2", "2-", "-2", "1-2-3", "2-11", "a-b"])
 def test_impossible_ranges_are_refused(calibrated_file, tmp_path, wrong, capsys):
     soundfile.write(tmp_path / "talk.wav", noise(1, 10000), 10000)
