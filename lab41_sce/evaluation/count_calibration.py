@@ -28,11 +28,12 @@ from lab41_sce.errors import UserError, reason
 from lab41_sce.evaluation.counted_mixtures import draw_mixture
 from lab41_sce.models.count_network import CountNetwork
 from lab41_sce.separation.calibration_file import weights_checksum
+from lab41_sce.separation.chunked_inference import plan_windows_of_excerpts
 from lab41_sce.separation.count_classifier import CLIP, CountClassifier, named_scores, score_names
 from lab41_sce.separation.count_features import count_features, feature_names
 from lab41_sce.separation.separator import Separator
 from lab41_sce.separation.speaker_search import Calibrations, SpeakerSearch
-from lab41_sce.separation.streaming import VoiceStream
+from lab41_sce.separation.window_signals import WindowReader
 
 NUMBERS = (1, 2, 3, 1, 2, 3, 4, 5)  # of speakers, in turns: their shares are the prior probabilities
 N_FOLDS = 3
@@ -176,9 +177,10 @@ def _numbers(separator: Separator, network: CountNetwork | None, signal: np.ndar
 
 def speaker_search(separator: Separator, signal: np.ndarray) -> SpeakerSearch:
     """Begin the search for the speakers of a mixture `[N]` at the model's rate."""
-    recording = Recording.of(signal, separator.model.front_end.sample_rate_hz)
-    return VoiceStream(separator.model, recording, 1, {}, False, 0.0, separator.window_seconds, lambda share: None,
-                       Calibrations()).search
+    model, recording = separator.model, Recording.of(signal, separator.model.front_end.sample_rate_hz)
+    windows = plan_windows_of_excerpts(model, recording, separator.window_seconds)
+    return SpeakerSearch(model, WindowReader(recording, model.front_end), windows, Calibrations(),
+                         lambda window, cost: None)
 
 
 def number_names(count_network: CountNetwork | None) -> list[str]:
