@@ -1,6 +1,6 @@
 """Two-second blocks of speech become the numbers `[D]` that show whether people take turns.
 
-The embeddings tell how many people talk at once. Those who never do are told apart by the speaker vectors of blocks of
+The embeddings show how many people talk at once. Those who never do are distinguished by the speaker vectors of blocks of
 the mixture (`verification.py`): the vectors of one person lie together. A recording with at least `MIN_BLOCKS`
 blocks of speech gives these numbers:
 

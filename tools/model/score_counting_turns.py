@@ -49,8 +49,8 @@ def minutes(mixture: Mixture, turns: list[tuple[str, float, float]], sexes: dict
     alone = mixture.signal - mixture.sources[1:].sum(axis=0)
     for minute in range(len(mixture.signal) // length):
         part, spoken = slice(minute * length, (minute + 1) * length), seconds_of_speech(turns, minute * MINUTE_SECONDS)
-        heard = [speaker for speaker in mixture.speakers if spoken.get(speaker, 0.0) > 0]
-        for of_one, people, signal in ((False, heard, mixture.signal), (True, [mixture.speakers[0]], alone)):
+        talking = [speaker for speaker in mixture.speakers if spoken.get(speaker, 0.0) > 0]
+        for of_one, people, signal in ((False, talking, mixture.signal), (True, [mixture.speakers[0]], alone)):
             if people and min(spoken.get(speaker, 0.0) for speaker in people) >= MIN_SECONDS:
                 yield {"condition": ALONE if of_one else name,
                        "mixture": f"{name} {number}, minute {minute + 1}{', alone' if of_one else ''}",
