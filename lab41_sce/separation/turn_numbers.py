@@ -1,8 +1,8 @@
 """Two-second blocks of speech become the numbers `[D]` that show whether people take turns.
 
-The embeddings show how many people talk at once. Those who never do are distinguished by the speaker vectors of blocks of
-the mixture (`verification.py`): the vectors of one person lie together. A recording with at least `MIN_BLOCKS`
-blocks of speech gives these numbers:
+The embeddings show how many people talk at once. Those who never do are distinguished by the speaker vectors of
+blocks of the mixture (`verification.py`): the vectors of one person lie together. A recording with at least
+`MIN_BLOCKS` blocks of speech gives these numbers:
 
 | number | meaning |
 | --- | --- |
