@@ -2,8 +2,9 @@
 
 The activity gives segments (for RTTM files and JSON). A voice is active in a frame if its power is near its usual loud
 level, well above its noise floor, and near the loudest voice of the frame. Masks of a low confidence, as in
-reverberant rooms, give parts of every voice to all others; then only the voice that leads for about a second is
-active, so overlapping speech is missed.
+reverberant rooms, give parts of every voice to all others. If people take turns there, only the voice that leads for
+about a second is active, so overlapping speech is missed. Where people talk at once, the lead changes with every
+syllable, so much of it is lost in the mean over a second.
 
 The confidence of a bin is the difference between its largest
 and its second largest mask; the confidence of a second or of a recording is the mean over its bins, weighted by
@@ -30,9 +31,10 @@ MAX_LEVEL_DIFFERENCE_DB = 15.0  # the usual loud level of a voice counts as at m
 # The usual loud level of a voice: a percentile of its powers over the active frames in which it is the loudest voice.
 # Over all frames, it would be the level of the noise for somebody who rarely talks.
 USUAL_PERCENTILE = 90
-# Masks of a lower confidence give parts of every voice to all others. Then one voice is active at a time.
-MIN_CONFIDENCE = 0.6
 LEAD_SECONDS = 0.5  # standard deviation of the smoothing that finds the leading voice
+# One voice at a time is active if the smoothing loses a smaller share of the lead than this times what the confidence
+# lacks to 1: then parts of other voices would cause more errors than overlapping speech that is missed.
+MAX_LOST_LEAD = 0.5
 PAUSE_SECONDS, WORD_SECONDS = 0.5, 0.2  # shorter pauses are bridged, shorter sounds are removed
 
 Segments = list[list[tuple[float, float]]]  # for each voice, pairs of start and end in seconds
@@ -98,13 +100,23 @@ class SpeakerActivity:
         if not self.speech:
             return np.zeros(self.powers.shape, bool)
         loud = self.powers > self._lowest_powers()[:, None]
-        if self.confidence() < MIN_CONFIDENCE:
-            leading = gaussian_mean(np.sqrt(self.powers), LEAD_SECONDS / self.frame_seconds)
-            loud = loud.any(axis=0) & (leading == leading.max(axis=0))
-        else:
+        leading = self._leading_of_turns()
+        if leading is None:
             loud &= self.powers > self.powers.max(axis=0) * 10 ** (-SHARE_DB / 10)
+        else:
+            loud = loud.any(axis=0) & leading
         pause, word = (max(round(seconds / self.frame_seconds), 1) for seconds in (PAUSE_SECONDS, WORD_SECONDS))
         return remove_short(bridge_gaps(loud, pause), word)
+
+    def _leading_of_turns(self) -> np.ndarray | None:
+        """Find the voice that leads for about a second, bool `[S, T]`; None if several voices may be active."""
+        if len(self.powers) == 1:
+            return None
+        amplitudes = np.sqrt(self.powers)
+        smooth = gaussian_mean(amplitudes, LEAD_SECONDS / self.frame_seconds)
+        lead = _lead(amplitudes)
+        take_turns = lead - _lead(smooth) < MAX_LOST_LEAD * (1 - self.confidence()) * lead  # not in silence, of NaN
+        return smooth == smooth.max(axis=0) if take_turns else None
 
     def _lowest_powers(self) -> np.ndarray:
         """Return the power above which each voice can be active, `[S]`."""
@@ -130,6 +142,12 @@ class SpeakerActivity:
             pairs = np.clip(times, 0.0, self.duration_seconds).reshape(-1, 2)
             segments.append([(start, end) for start, end in pairs.tolist()])
         return segments
+
+
+def _lead(amplitudes: np.ndarray) -> float:
+    """Return how much the loudest voice exceeds the second one, 0 to 1, weighted over all frames: `[S, T]`."""
+    second, first = np.sort(amplitudes, axis=0)[-2:]
+    return float((first - second).sum() / max((first + second).sum(), 1e-30))
 
 
 def rttm(name: str, segments: Segments, names: Sequence[str] = ()) -> str:

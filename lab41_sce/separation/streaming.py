@@ -193,7 +193,7 @@ class VoiceStream:
                 embeddings = embeddings_of_hidden(self._model, hidden, n_frames)
             masks = masks_of_hidden(self._model, hidden, n_frames, centroids)
         else:
-            masks = self._model.masks(mix(signals.resampled), self.speakers.n_speakers)
+            masks = np.asarray(self._model.masks(mix(signals.resampled), self.speakers.n_speakers))
         return masks, embeddings
 
     def _n_kept_frames(self, window: Window, n_frames: int) -> int:

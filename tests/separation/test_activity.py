@@ -94,11 +94,24 @@ def test_background_in_pauses_is_no_speech(noise_db, margin):
         np.testing.assert_allclose(found, wanted, atol=0.2)
 
 
-def test_one_voice_at_a_time_is_active_if_the_masks_are_not_reliable():
+def test_one_voice_at_a_time_is_active_if_people_take_turns_and_the_masks_are_not_reliable():
     spans = [[(0.0, 5.0)], [(3.0, 9.0)]]
     assert activity_of(spans, margin=1.0).active().all(axis=0).any()
     unreliable = activity_of(spans, margin=0.4).active()
     assert unreliable.any(axis=1).all() and not unreliable.all(axis=0).any()
+
+
+@pytest.mark.parametrize("margin", [0.4, 1.0])
+def test_people_who_talk_at_once_are_all_active(margin):
+    """Their syllables, three a second, lead in turns."""
+    rng = np.random.default_rng(0)
+    syllables = np.repeat(rng.exponential(1.0, (3, 30)), round(1 / 3 / FRAME_SECONDS), axis=1)[:, :360]
+    owner = (syllables == syllables.max(axis=0)).astype(np.float32)[:, :, None] * np.ones(8, np.float32)
+    owner[:, :, 4:] = np.moveaxis(rng.dirichlet(np.ones(3), (360, 4)), 2, 0)
+    masks = margin * owner + (1 - margin) / 3
+    activity = SpeakerActivity.from_masks(masks, np.ones((360, 8)), FRAME_SECONDS)
+    assert (activity.confidence() < 0.6) == (margin == 0.4)
+    assert activity.active().mean() > 0.9
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.3, 1.0])

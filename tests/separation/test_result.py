@@ -1,11 +1,15 @@
-"""The voices of a separation in another order."""
+"""The result of a separation: the order of its voices, and masks of any kind."""
 
+from types import SimpleNamespace
+
+import keras
 import numpy as np
 import pytest
 
 from lab41_sce.separation.activity import SpeakerActivity
 from lab41_sce.separation.people import EnrolledPerson
 from lab41_sce.separation.result import Separation, SpectralDetails
+from lab41_sce.separation.separator import Separator
 
 
 def separation(*people):
@@ -35,3 +39,19 @@ def test_voices_follow_the_order_in_which_they_first_speak(people, order):
     for person, before in zip(ordered.people, people, strict=True):
         assert person.similarity == tuple(np.array(before.similarity)[order])
         assert order[person.voice] == before.voice
+
+
+def test_the_masks_of_another_object_may_be_tensors(front_end):
+    """TensorFlow would drop the imaginary part of a spectrogram that is multiplied by a tensor."""
+    signal = 0.1 * np.random.default_rng(0).standard_normal(10000).astype(np.float32)
+
+    def other(convert):
+        low = np.arange(front_end.n_bins) < 60
+        return SimpleNamespace(front_end=front_end, masks=lambda mixture, n_speakers: convert(np.broadcast_to(
+            np.stack([low, ~low])[:, None], (2, len(front_end.spectrogram(mixture)), front_end.n_bins)
+        ).astype(np.float32)))
+
+    voices = [Separator(other(convert)).separate(signal, 10000, 2).voices
+              for convert in (np.asarray, keras.ops.convert_to_tensor)]
+    np.testing.assert_allclose(voices[0].sum(axis=0), signal, atol=1e-4)
+    np.testing.assert_array_equal(voices[1], voices[0])
