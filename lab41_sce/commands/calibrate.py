@@ -1,10 +1,10 @@
-"""`lab41-sce calibrate`: a model learns to count speakers and to recognise people, from speech that it does not know.
+"""`lab41-sce calibrate`: a model learns to count speakers, to recognise people and to warn of bad voices.
 
     lab41-sce calibrate runs/reproduce LibriSpeech
 
-writes `model.counting.json`, `model.verification.json` and `model.turns.json` beside the model. `lab41-sce separate`
-then reports how sure the number of speakers is, also of people who take turns, and whether an enrolled person is
-present.
+writes `model.counting.json`, `model.verification.json`, `model.turns.json` and `model.confidence.json` beside the
+model, from speech that the model does not know. `lab41-sce separate` then reports how sure the number of speakers is,
+also of people who take turns, whether an enrolled person is present, and whether voices may hold parts of each other.
 """
 
 import argparse
@@ -34,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 if the file is in place, 1 after an error, 130 after an interruption.
     """
     parser = Parser(
-        "lab41-sce calibrate", description="Fit what counts speakers, what recognises enrolled people, and what counts "
-        "people who take turns to a model, with mixtures of speakers that the model was not trained on. Three JSON "
-        "files are written beside the model.",
+        "lab41-sce calibrate", description="Fit to a model what counts speakers, what recognises enrolled people, what "
+        "counts people who take turns, and what warns of voices that hold parts of each other, with mixtures of "
+        "speakers that the model was not trained on. Four JSON files are written beside the model.",
         epilog="Repeat an interrupted command to continue. Exit status: 0 calibrated, 1 error, 2 wrong arguments, "
                "130 interrupted.")
     parser.add_argument("model", metavar="MODEL", help="folder of a run, a .keras file, or pretrained: the model of "
@@ -52,13 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--noise", type=Path, metavar="DIR",
                         help="folder with recordings of noise, used beside white, pink and speech-shaped noise")
     parser.add_argument("--mixtures", type=int, default=2000, metavar="N",
-                        help="number of mixtures for counting; half as many for turns, a fifth as many for "
-                             "verification (default: %(default)s)")
+                        help="number of mixtures for counting; half as many for turns and for confidence, a fifth "
+                             "as many for verification (default: %(default)s)")
     parser.add_argument("--network-mixtures", type=int, default=16_000, metavar="N",
                         help="number of mixtures that train the network that counts, of the speakers of the model's "
                              "training and of those whom --speakers leaves out; 0 for none (default: %(default)s)")
-    parser.add_argument("--only", choices=("counting", "verification", "turns"),
-                        help="calibrate one of the three; turns needs the files of the other two, and follows them")
+    parser.add_argument("--only", choices=("counting", "verification", "turns", "confidence"),
+                        help="calibrate one of the four; turns needs the files of the first two, and follows them")
     parser.add_argument("--numbers", type=Path, metavar="CSV",
                         help="file that keeps the numbers of the mixtures, so that an interrupted command continues "
                              "(default: MODEL.counting.csv in the current folder); the mixtures of the network are in "
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"--mixtures {options.mixtures} are too few to calibrate with; give at least {MIN_MIXTURES}.")
     if options.network_mixtures < 0:
         raise UserError(f"--network-mixtures {options.network_mixtures} is negative; give 0 for no network.")
-    if options.numbers and options.only in ("verification", "turns"):
+    if options.numbers and options.only not in (None, "counting"):
         raise UserError(f"--numbers has no effect on --only {options.only}; leave it out.")
     from lab41_sce.evaluation.count_calibration import load_speech  # TensorFlow is not needed for the help
     from lab41_sce.evaluation.saved_model import splits_file
@@ -91,7 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         calibrate_counting(Separator(model), file, utterances, splits, options)
     if options.only in (None, "verification"):
         calibrate_verification(Separator(model), file, utterances, splits, options)
-    calibrate_turns(Separator(model), file, utterances, options)
+    if options.only != "confidence":
+        calibrate_turns(Separator(model), file, utterances, options)
+    if options.only in (None, "confidence"):
+        calibrate_confidence(Separator(model), file, utterances, options)
     return 0
 
 
@@ -194,6 +197,31 @@ def calibrate_turns(separator: Any, file: Path, utterances: Any, options: argpar
         rows = measure_turns(separator, counting, verification, utterances, n_recordings, options.noise, bar.update)
     classifier = fit(rows, turn_names(counting.most), fitted_to(counting, verification))
     write_classifier(classifier, file, TURNS_KIND, noise_kinds(options.noise))
+
+
+def calibrate_confidence(separator: Any, file: Path, utterances: Any, options: argparse.Namespace) -> None:
+    """Fit the thresholds of the confidence, and write them beside the file of the model."""
+    from lab41_sce.evaluation.confidence_calibration import fit_confidence, measure_confidence
+    from lab41_sce.evaluation.count_calibration import noise_kinds
+    from lab41_sce.separation.calibration_file import weights_checksum
+    from lab41_sce.separation.verification import read_verification
+
+    separator.verification = read_verification(file, separator.model)  # decides who talks, as in a separation
+    n_mixtures = options.mixtures // 2
+    with tqdm(total=n_mixtures, desc="separated mixtures", disable=None) as bar:
+        rows = measure_confidence(separator, utterances, n_mixtures, options.noise, bar.update)
+    try:
+        thresholds = fit_confidence(rows, weights_checksum(separator.model))
+    except UserError as error:
+        if options.only:
+            raise
+        print(f"there will be no warnings of bad voices: {error}", file=sys.stderr)
+        return
+    found = thresholds.calibration
+    path = replace(thresholds, calibration=found | {"noise": noise_kinds(options.noise)}).write(file)
+    bad, good = (", ".join(f"{n}: {share:.0%}" for n, share in found[name].items()) for name in ("found", "false"))
+    print(f"{path}: warns of held-out speakers whose voices gain less than {thresholds.limit_db:g} dB: {bad}; of "
+          f"others: {good}")
 
 
 if __name__ == "__main__":

@@ -100,7 +100,8 @@ def draw_examples(separator: Separator, utterances: pd.DataFrame, n_mixtures: in
         for mixture in range(number * MIXTURES_PER_FILE, (number + 1) * MIXTURES_PER_FILE):
             rng, n_speakers = np.random.default_rng([1, mixture]), NUMBERS[mixture % len(NUMBERS)]
             among = utterances[utterances["folder"] == rng.choice(utterances["folder"].unique())]
-            signal, _ = draw_mixture(rng, speech, among, n_speakers, noise, model.front_end.pre_emphasis, SECONDS)
+            signal, _ = draw_mixture(rng, speech, among, n_speakers, noise, model.front_end.pre_emphasis,
+                                     seconds_range=SECONDS)
             part, = speaker_search(separator, signal).counted_frames()  # the windows of long recordings are longer
             examples.append((part.hidden.astype(np.float16), part.with_speech, n_speakers))
             progress(1)

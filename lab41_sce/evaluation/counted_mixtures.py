@@ -6,6 +6,9 @@ The duration, the levels, the pauses, the frequency responses, the reverberation
 at random. A share of the mixtures is plain: everybody talks for all of the five seconds, equally loud, without noise.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy.ndimage import uniform_filter1d
@@ -28,9 +31,17 @@ VARIED_SHARES = {"seconds": 0.6, "levels": 0.6, "noise": 0.6, "pauses": 0.35, "r
 
 
 def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFrame, n_speakers: int, noise: Noise,
+                 pre_emphasis: float, **options: Any) -> tuple[np.ndarray, dict]:
+    """Draw a mixture, float32 `[N]`, and its description; arguments as in `draw_sources`."""
+    sources, drawn_noise, described = draw_sources(rng, speech, utterances, n_speakers, noise, pre_emphasis, **options)
+    return sources.sum(axis=0) + drawn_noise, described
+
+
+def draw_sources(rng: np.random.Generator, speech: Speech, utterances: pd.DataFrame, n_speakers: int, noise: Noise,
                  pre_emphasis: float, seconds_range: tuple[float, float] = SECONDS, seconds: float | None = None,
-                 gap_seconds: tuple[float, float] | None = None) -> tuple[np.ndarray, dict]:
-    """Draw a mixture.
+                 gap_seconds: tuple[float, float] | None = None,
+                 varied_shares: Mapping[str, float] = VARIED_SHARES) -> tuple[np.ndarray, np.ndarray, dict]:
+    """Draw the sources of a mixture.
 
     Args:
         rng: random generator.
@@ -42,15 +53,17 @@ def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFr
         seconds_range: of the mixtures whose duration is drawn.
         seconds: duration of the mixture, which is not plain then; None to draw it.
         gap_seconds: smallest and largest time between two turns of a conversation, below 0 for people who interrupt
-            each other; None to let everybody talk at once.
+            each other; None to let everybody talk at once. A conversation needs at least two seconds for each person.
+        varied_shares: share of the mixtures that are not plain with each variation.
 
     Returns:
-        The mixture, float32 `[N]`, and its description: `names` of the speakers, `seconds`, `level_range_db`, `snr_db`
-        (infinity without noise), `pauses`, `reverberation_seconds` (0 without reverberation), `filtered`
-        (whether each voice has a random frequency response).
+        The voices as they arrive at the microphone, float32 `[S, N]`; the noise, float32 `[N]`; and the description of
+        the mixture: `names` of the speakers, `seconds`, `level_range_db`, `snr_db` (infinity without noise), `pauses`,
+        `reverberation_seconds` (0 without reverberation), `filtered` (whether each voice has a random frequency
+        response).
     """
     plain = rng.random() < PLAIN_SHARE and seconds is None
-    varied = {name: not plain and rng.random() < share for name, share in VARIED_SHARES.items()}
+    varied = {name: not plain and rng.random() < share for name, share in varied_shares.items()}
     rate_hz, index = speech.sample_rate_hz, SpeakerIndex(utterances)
     if seconds is None:
         seconds = float(np.exp(rng.uniform(*np.log(seconds_range)))) if varied["seconds"] else PLAIN_SECONDS
@@ -70,12 +83,12 @@ def draw_mixture(rng: np.random.Generator, speech: Speech, utterances: pd.DataFr
     rt60 = float(rng.uniform(*REVERBERATION_SECONDS)) if varied["reverberation"] else 0.0
     if rt60:
         sources = np.stack([_reverberate(rng, source, rt60, rate_hz) for source in sources])
-    mixture, snr_db = sources.sum(axis=0), np.inf
+    drawn_noise, snr_db = np.zeros(length, np.float32), np.inf
     if varied["noise"]:
         snr_db = rng.uniform(*SNR_DB)
         drawn = noise.draw(noise.kinds[rng.integers(len(noise.kinds))], rng, length, "train", [*speakers])
-        mixture = mixture + scale_to_snr(drawn, mixture, snr_db)
-    return mixture.astype(np.float32), {
+        drawn_noise = scale_to_snr(drawn, sources.sum(axis=0), snr_db)
+    return sources.astype(np.float32), drawn_noise.astype(np.float32), {
         "names": " ".join(speakers), "seconds": seconds, "level_range_db": level_range_db, "snr_db": snr_db,
         "pauses": varied["pauses"] and not gap_seconds, "reverberation_seconds": rt60, "filtered": filtered}
 

@@ -1,9 +1,10 @@
 """The confidence of a separation becomes a warning: these voices may each hold parts of the others.
 
 The confidence at which voices still hold parts of each other differs between two and more people, so each number has a
-threshold. Below the threshold, a voice more probably gains less than `limit_db` of SI-SDR than more.
-`tools/model/calibrate_confidence.py` measures the thresholds of the shipped model and writes them as JSON beside the
-model: `sce.keras` and `sce.confidence.json`. The file names the weights of its network.
+threshold. It divides voices that gain less than `limit_db` of SI-SDR from the others, where both are equally frequent.
+
+`lab41-sce calibrate` measures the thresholds (`evaluation/confidence_calibration.py`) and writes them as JSON beside
+the model: `sce.keras` and `sce.confidence.json`. The file names the weights of its network.
 """
 
 import math
@@ -24,11 +25,13 @@ class ConfidenceThresholds:
         network: checksum of the weights of the network (`weights_checksum`).
         limit_db: SI-SDR improvement below which a separation counts as bad, in dB.
         thresholds: of each number of voices, written in digits; more voices have the threshold of the largest number.
+        calibration: with what mixtures the thresholds were fitted, and how often they are right.
     """
 
     network: int
     limit_db: float
     thresholds: dict[str, float]
+    calibration: dict[str, Any]
 
     def is_low(self, confidence: float, n_speakers: int) -> bool | None:
         """Return whether the confidence of a separation into `n_speakers` voices is low.

@@ -10,7 +10,14 @@ from lab41_sce import audio
 from lab41_sce.audio.recording import Recording
 from lab41_sce.commands import calibrate
 from lab41_sce.data.corpus import EMBEDDED_ROOT, load_corpus
-from lab41_sce.evaluation import count_calibration, count_training, turn_calibration, verification_calibration
+from lab41_sce.errors import UserError
+from lab41_sce.evaluation import (
+    confidence_calibration,
+    count_calibration,
+    count_training,
+    turn_calibration,
+    verification_calibration,
+)
 from lab41_sce.examples import EXAMPLES
 from lab41_sce.separation import speaker_count, turn_numbers
 from lab41_sce.separation.count_classifier import CountClassifier
@@ -42,7 +49,8 @@ def model_file(tiny_model, tmp_path, monkeypatch):
 def test_a_calibrated_model_counts_with_probabilities(model_file, monkeypatch, capsys):
     drawn, draw = [], count_calibration.draw_mixture
     for module in (count_calibration, count_training):
-        monkeypatch.setattr(module, "draw_mixture", lambda *given: drawn.append(given) or draw(*given))
+        monkeypatch.setattr(module, "draw_mixture", lambda *given, **options:
+                            drawn.append(given) or draw(*given, **options))
     speakers = [str(number) for number in range(1, 19)]
     arguments = [str(model_file), str(EMBEDDED_ROOT), "--speakers", speakers_file(model_file, speakers)]
     arguments += ["--network-mixtures", "10", "--mixtures", "48"]
@@ -129,6 +137,35 @@ def test_people_who_take_turns_are_counted_after_the_other_two(model_file, monke
 
     monkeypatch.setattr(calibrate, "calibrate_turns", lambda *given: None)  # interrupted
     assert calibrate.main([*arguments, "--only", "counting"]) == 0 and not turns.exists()
+
+
+@pytest.mark.slow
+def test_the_confidence_is_calibrated_with_two_to_four_people(model_file, monkeypatch, capsys):
+    drawn, draw = [], confidence_calibration.draw_sources
+    monkeypatch.setattr(confidence_calibration, "draw_sources", lambda *given, **options:
+                        drawn.append(given) or draw(*given, **options))
+    arguments = [str(model_file), str(EMBEDDED_ROOT), "--only", "confidence", "--mixtures", "54"]
+    assert calibrate.main(arguments) == 0
+    assert not {"1", "2"} & {name for _, _, table, *_ in drawn for name in table["speaker"]}
+    assert [given[3] for given in drawn] == [2, 3, 4] * 9
+    file = model_file.with_name("model.confidence.json")
+    assert capsys.readouterr().out.startswith(f"{file}: warns of held-out speakers whose voices gain less than 5 dB: ")
+    assert not model_file.with_name("model.counting.json").exists()
+    written = json.loads(file.read_text())
+    assert written["calibration"]["mixtures"] == 27 and written["calibration"]["noise"][0] == "white"
+    thresholds = Separator.load(model_file).confidence_thresholds
+    assert [*thresholds.thresholds] == ["2", "3", "4"] and thresholds.limit_db == 5
+
+    def refuse(*given):
+        raise UserError("the confidence means nothing.")
+    monkeypatch.setattr(confidence_calibration, "fit_confidence", refuse)
+    monkeypatch.setattr(confidence_calibration, "measure_confidence", lambda *given: None)
+    assert calibrate.main(arguments) == 1
+    for name in ("counting", "verification", "turns"):
+        monkeypatch.setattr(calibrate, f"calibrate_{name}", lambda *given: None)
+    capsys.readouterr()
+    assert calibrate.main(arguments[:2]) == 0
+    assert capsys.readouterr().err == "there will be no warnings of bad voices: the confidence means nothing.\n"
 
 
 def test_mistakes_are_one_sentence(model_file, capsys):

@@ -1,13 +1,10 @@
-"""Find the confidence below which the shipped model's voices hold parts of each other, and score the warning.
+"""Score the warning that the shipped model's voices may hold parts of each other, on unseen speakers.
 
-    python tools/model/calibrate_confidence.py $LIBRISPEECH results/model/confidence --split validation
-    python tools/model/calibrate_confidence.py $LIBRISPEECH results/model/confidence --split unseen
+    python tools/model/score_confidence.py $LIBRISPEECH results/model/confidence
 
-Both calls separate mixtures of 2, 3 and 4 people, clean, in noise and in rooms (`rooms.npz`), and write for each
-mixture the confidence and the SI-SDR improvement (`mixtures_SPLIT.csv`). `evaluation_SPLIT.csv` defines the mixtures;
-it is drawn if it is missing. The first call fits the threshold of each number of people, and writes
-`sce.confidence.json` beside the model. The second call scores the warning on other people in other rooms, with the
-thresholds of that file:
+separates mixtures of 2, 3 and 4 people, clean, in noise and in rooms (`rooms.npz`), and writes for each mixture the
+confidence and the SI-SDR improvement (`mixtures.csv`). `evaluation.csv` defines the mixtures; it is drawn if it is
+missing. `summary.csv` counts:
 
 - `warned`: mixtures with a warning; `right`: warned mixtures that gain less than the limit;
 - `below_limit`: mixtures that gain less than the limit; `missed`: those of them without a warning.
@@ -21,7 +18,6 @@ import numpy as np
 import pandas as pd
 import shipped
 from scipy.signal import fftconvolve
-from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
 from lab41_sce.data.checksums import file_checksum
@@ -31,15 +27,13 @@ from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
 from lab41_sce.evaluation.metrics import si_sdr_improvement
 from lab41_sce.runs.run_directory import write_csv
-from lab41_sce.separation.calibration_file import weights_checksum
 from lab41_sce.separation.confidence import ConfidenceThresholds
 
 ROOMS = Path(__file__).with_name("rooms.npz")
-ROOMS_OF = {"validation": (0, 1, 2), "unseen": (3, 4, 5)}
+NUMBERS_OF_ROOMS = (3, 4, 5)  # in the bank
 RATE_HZ, SECONDS, LEVEL_RANGE_DB = 16000, 5.0, 5.0
 NUMBERS, CONDITIONS = (2, 3, 4), ("clean", "noise", "rooms")
 SNR_DB, NOISE_KINDS = (5.0, 20.0), ("white", "pink", "speech_shaped")
-LIMIT_DB = 5.0  # a voice that gains less holds a clearly audible part of another
 FIRST_SEED = 3500  # other mixtures than those of earlier scores
 ROWS_PER_WRITE = 20
 
@@ -56,7 +50,7 @@ def draw_list(speech: Speech, table: pd.DataFrame, split: str, n_mixtures: int, 
             if condition == "noise":
                 drawn = add_noise(drawn, noise, SNR_DB)
             if condition == "rooms":
-                drawn = drawn.assign(room=rng.choice(ROOMS_OF[split], len(drawn)))
+                drawn = drawn.assign(room=rng.choice(NUMBERS_OF_ROOMS, len(drawn)))
             parts.append(drawn.assign(condition=condition, speakers=n_speakers))
     return pd.concat(parts, ignore_index=True).astype({"room": "Int64"})
 
@@ -71,20 +65,12 @@ def load(speech: Speech, row: dict, noise: Noise, rooms: np.ndarray) -> Mixture:
     return Mixture(np.stack(sources), mixture.speakers)
 
 
-def threshold(measured: pd.DataFrame) -> float:
-    """Fit the confidence at which a gain below the limit is as probable as one above it."""
-    fitted = LogisticRegression(C=1e6).fit(measured[["confidence"]].to_numpy(), measured["si_sdri_db"] < LIMIT_DB)
-    if fitted.coef_[0, 0] >= 0:
-        raise ValueError("the confidence of these mixtures does not predict their gain")
-    return round(float(-fitted.intercept_[0] / fitted.coef_[0, 0]), 3)
-
-
 def summarise(measured: pd.DataFrame, thresholds: ConfidenceThresholds) -> pd.DataFrame:
     """Count the warnings of each number of people and condition, and of all conditions together."""
     rows, everywhere = [], measured.assign(condition="all")
     for (n_speakers, condition), some in pd.concat([measured, everywhere]).groupby(["speakers", "condition"],
                                                                                     sort=False):
-        below = some["si_sdri_db"] < LIMIT_DB
+        below = some["si_sdri_db"] < thresholds.limit_db
         warned = np.array([thresholds.is_low(confidence, n_speakers) for confidence in some["confidence"]])
         rows.append({"speakers": n_speakers, "condition": condition, "n": len(some), "warned": int(warned.sum()),
                      "right": int((warned & below).sum()), "below_limit": int(below.sum()),
@@ -95,13 +81,14 @@ def summarise(measured: pd.DataFrame, thresholds: ConfidenceThresholds) -> pd.Da
 
 
 def main() -> None:
-    """Measure every mixture; then fit the thresholds or score the warning."""
+    """Measure every mixture, and score the warning."""
     options = shipped.parser(__doc__, 60).parse_args()
     separator, speech, table = shipped.load(options, RATE_HZ)
     # The noise of the split "validation" has the spectrum of speech of the split "train".
     noise = Noise(speech, table.replace({"split": {"validation": "train"}}), NOISE_KINDS)
     rooms = np.load(ROOMS)["rooms"].astype(np.float32)
-    list_file, file = (options.results / f"{name}_{options.split}.csv" for name in ("evaluation", "mixtures"))
+    assert separator.confidence_thresholds is not None, "calibrate the model first"
+    list_file, file = (options.results / f"{name}.csv" for name in ("evaluation", "mixtures"))
     if not list_file.exists():
         write_csv(draw_list(speech, table, options.split, options.per_kind, noise,
                             separator.model.front_end.pre_emphasis), list_file)
@@ -117,15 +104,7 @@ def main() -> None:
                      "model": checksum})
         if len(rows) % ROWS_PER_WRITE == 0 or len(rows) == len(mixtures):
             write_csv(pd.DataFrame(rows), file)
-    measured = pd.DataFrame(rows)
-    if options.split == "validation":
-        limits = {str(n): threshold(of_number) for n, of_number in measured.groupby("speakers")}
-        thresholds = ConfidenceThresholds(weights_checksum(separator.model), LIMIT_DB, limits)
-        print(f"{thresholds.write(options.model)}: {limits}")
-        print(summarise(measured, thresholds).to_string(index=False))
-    else:
-        assert separator.confidence_thresholds is not None, "calibrate first: --split validation"
-        shipped.write_summary(summarise(measured, separator.confidence_thresholds), options.results)
+    shipped.write_summary(summarise(pd.DataFrame(rows), separator.confidence_thresholds), options.results)
 
 
 if __name__ == "__main__":
