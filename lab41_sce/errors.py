@@ -1,5 +1,8 @@
 """The exception whose message is meant for the user, and the reason of another error in a few words."""
 
+import traceback
+from pathlib import Path
+
 
 class UserError(Exception):
     """A mistake or lack that the user can fix; the message is one sentence that explains how."""
@@ -9,3 +12,12 @@ def reason(error: BaseException) -> str:
     """Return the reason of an error in one line, without a final full stop and the number and path of an OSError."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return [*text.splitlines(), ""][0].rstrip(".") or type(error).__name__
+
+
+def reason_and_place(error: Exception) -> str:
+    """Describe an error of the user's code in one line, with its kind, file and line."""
+    while "Exception encountered when calling" in str(error) and isinstance(error.__context__, Exception):
+        error = error.__context__  # Keras repeats an error of a layer with pages of arguments
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    text = (str(error).splitlines() or [""])[0].rstrip(".")
+    return f"{type(error).__name__}{': ' if text else ''}{text}, in {Path(frame.filename).name}, line {frame.lineno}"

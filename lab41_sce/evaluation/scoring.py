@@ -15,6 +15,7 @@ from lab41_sce.data.evaluation_set import load_mixture
 from lab41_sce.data.mixture import Mixture
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
+from lab41_sce.errors import UserError, reason_and_place
 from lab41_sce.evaluation.definitions import ENERGY_METRICS
 from lab41_sce.evaluation.parallel_scoring import LABELS, score_mixtures
 from lab41_sce.methods.base import System
@@ -46,6 +47,36 @@ def oracle_centroid_system(model: EmbeddingModel) -> System:
     return masks
 
 
+def checked_masks(name: str, system: System, mixture: Mixture, front_end: FrontEnd) -> np.ndarray:
+    """Compute the masks of a system.
+
+    Args:
+        name: of the system, for messages.
+        system: receives the mixture.
+        mixture: the mixture.
+        front_end: that of the system.
+
+    Returns:
+        Masks, real or complex, `[S, T, F]`.
+
+    Raises:
+        UserError: the system fails, or returns something else.
+    """
+    try:
+        masks = np.asarray(system(mixture))
+    except UserError:
+        raise
+    except Exception as error:  # the system may be the user's, and may raise anything
+        raise UserError(f"the system {name} failed ({reason_and_place(error)}); correct it.") from error
+    wanted = (mixture.n_speakers, *front_end.spectrogram(mixture.signal).shape)
+    if masks.dtype.kind not in "biufc" or masks.shape != wanted or not np.isfinite(masks).all():
+        seen = f"an array of the shape {masks.shape}" if masks.shape != wanted else (
+            "masks with NaN or infinity" if masks.dtype.kind in "fc" else f"an array of the kind {masks.dtype}")
+        raise UserError(f"the system {name} returned {seen}; it must return finite masks [speakers, frames, bins] of "
+                        f"the shape {wanted}.")
+    return masks
+
+
 def apply_masks(front_end: FrontEnd, mixture: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Multiply the spectrogram of a mixture by masks and return to signals, with the phase of the mixture.
 
@@ -57,7 +88,7 @@ def apply_masks(front_end: FrontEnd, mixture: np.ndarray, masks: np.ndarray) -> 
     Returns:
         Signals, float32 `[S, N]`.
     """
-    return front_end.synthesise(front_end.spectrogram(mixture) * masks, len(mixture))
+    return front_end.synthesise(front_end.spectrogram(mixture) * np.asarray(masks), len(mixture))
 
 
 def score_systems(front_end: FrontEnd, systems: Mapping[str, System | WaveformSystem], speech: Speech,
@@ -89,7 +120,8 @@ def score_systems(front_end: FrontEnd, systems: Mapping[str, System | WaveformSy
                     estimates[name] = system.voices(mixture, front_end.sample_rate_hz)
                     continue
                 own_front_end: Any = getattr(system, "front_end", front_end)
-                estimates[name] = apply_masks(own_front_end, mixture.signal, system(mixture))
+                estimates[name] = apply_masks(own_front_end, mixture.signal,
+                                              checked_masks(name, system, mixture, own_front_end))
             if keep is not None:
                 keep(row, mixture, estimates)
             yield row[list(LABELS)].to_dict(), mixture.sources, mixture.signal, estimates

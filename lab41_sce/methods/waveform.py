@@ -8,7 +8,6 @@ that of the mixture by 0.1 s: they are cut at the end, or continued with zeros.
 """
 
 import sys
-import traceback
 from collections.abc import Callable
 from importlib import import_module
 from numbers import Integral
@@ -19,7 +18,7 @@ import numpy as np
 
 from lab41_sce import audio
 from lab41_sce.data.mixture import Mixture
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason_and_place
 from lab41_sce.methods.base import Setup
 
 MAX_DIFFERENCE_SECONDS = 0.1  # as `evaluation/mixture_files.py` allows to voices in files
@@ -63,14 +62,18 @@ class WaveformSystem:
         signal, n_speakers = mixture.signal, mixture.n_speakers
         try:
             found = self.function(audio.resample(signal, sample_rate_hz, self.sample_rate_hz), n_speakers)
-            voices = np.asarray(found, np.float32)
+            is_real = found is not None and not np.iscomplexobj(found)
+            voices = np.asarray(found, np.float32) if is_real else np.zeros(0)
         except Exception as error:  # the function is the user's, and may raise anything
-            raise UserError(f"{self.name} failed ({_reason(error)}); correct the function.") from error
+            raise UserError(f"{self.name} failed ({reason_and_place(error)}); correct the function.") from error
+        if not is_real:
+            raise UserError(f"{self.name} returned {'None' if found is None else 'complex numbers'}; it must return "
+                            f"real voices of the shape ({n_speakers}, samples).")
         if voices.ndim != 2 or len(voices) != n_speakers or not voices.size or not np.isfinite(voices).all():
             raise UserError(f"{self.name} returned an array of the shape {voices.shape}"
                             f"{'' if np.isfinite(voices).all() else ' with NaN or infinity'}; it must return finite "
                             f"voices of the shape ({n_speakers}, samples).")
-        voices = np.stack([audio.resample(voice, self.sample_rate_hz, sample_rate_hz) for voice in voices])
+        voices = np.stack([audio.resample(np.asarray(voice), self.sample_rate_hz, sample_rate_hz) for voice in voices])
         if abs(voices.shape[1] - len(signal)) > MAX_DIFFERENCE_SECONDS * sample_rate_hz:
             raise UserError(f"{self.name} returned voices of {voices.shape[1] / sample_rate_hz:.2f} s for a mixture of "
                             f"{len(signal) / sample_rate_hz:.2f} s; their lengths must differ by at most "
@@ -95,17 +98,10 @@ def load_function(place: str) -> Callable[[np.ndarray, int], Any]:
     try:
         function = getattr(import_module(module), name)
     except Exception as error:  # a module of the user, which may raise anything
-        raise UserError(f"{place} cannot be imported ({_reason(error)}); give a function as package.module:name."
-                        ) from error
+        raise UserError(f"{place} cannot be imported ({reason_and_place(error)}); give a function as "
+                        "package.module:name.") from error
     rate_hz = getattr(function, "sample_rate_hz", None)
     if not callable(function) or not isinstance(rate_hz, Integral) or isinstance(rate_hz, bool) or rate_hz < 1:
         raise UserError(f"{place} is no function with a sample rate; give it one, like this: "
                         f"{name}.sample_rate_hz = 8000.")
     return function
-
-
-def _reason(error: Exception) -> str:
-    """Describe an error of the user's code in one line, with its place."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    text = (str(error).splitlines() or [""])[0].rstrip(".")
-    return f"{type(error).__name__}{': ' if text else ''}{text}, in {Path(frame.filename).name}, line {frame.lineno}"

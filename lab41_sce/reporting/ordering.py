@@ -10,22 +10,26 @@ import pandas as pd
 
 from lab41_sce.data.splits import base_split, split_snr_db
 
-# From floor to ceiling; a name may have the name of a system before it, such as sce_oracle_centroids.
 REFERENCES = ("unprocessed", "oracle_centroids", "ideal_binary_mask", "ideal_ratio_mask", "phase_sensitive_mask")
 
 
 def is_reference(system: str) -> bool:
     """Return whether a system is a reference, such as `unprocessed` or `sce_oracle_centroids`."""
-    return system.endswith(REFERENCES)
+    return _rank(system) > 0
 
 
 def ordered_systems(systems: Iterable[str]) -> list[str]:
     """Remove repeated names and put the references last, from floor to ceiling; other systems keep their order."""
+    return sorted(dict.fromkeys(systems), key=_rank)
 
-    def rank(system: str) -> int:
-        return next((place for place, name in enumerate(REFERENCES, start=1) if system.endswith(name)), 0)
 
-    return sorted(dict.fromkeys(systems), key=rank)
+def _rank(system: str) -> int:
+    """Return the place of a reference, from floor to ceiling, beginning with 1; 0 for a system that separates.
+
+    Oracle centroids have the name of their system in front: `sce_oracle_centroids`.
+    """
+    name = "oracle_centroids" if system.endswith("_oracle_centroids") else system
+    return REFERENCES.index(name) + 1 if name in REFERENCES else 0
 
 
 def ranked_systems(rows: pd.DataFrame) -> list[str]:

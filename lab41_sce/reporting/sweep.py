@@ -147,8 +147,8 @@ def over_seeds(folder: Path, scores: pd.DataFrame) -> pd.DataFrame | None:
         return None
     mixtures = {run: file_checksum(folder / run / "evaluation.csv") or run for run in scores["run"].unique()}
     keys = [*(name for name in settings if name != "seed"), "system", "split", "kind", "metric"]
-    scores = scores.assign(**{name: scores[name].map(lambda value: str(value) if isinstance(value, list) else value)
-                              for name in keys})
+    scores = scores.assign(**{name: scores[name].map(
+        lambda value: str(value) if isinstance(value, (list, dict)) else value) for name in keys})
     grouped = scores.assign(mixtures=scores["run"].map(mixtures)).groupby([*keys, "mixtures"], sort=False, dropna=False)
     table = grouped.agg(runs=("run", ", ".join), mean=("mean", "mean"), deviation=("mean", "std"),
                         seeds=("seed", "nunique")).reset_index().drop(columns="mixtures")

@@ -30,6 +30,7 @@ from lab41_sce.evaluation.settings import EvaluationSettings, ParallelSettings, 
 from lab41_sce.models.settings import FrontEndSettings
 from lab41_sce.plain_data import flatten
 from lab41_sce.runs.config_files import register_checked_files
+from lab41_sce.runs.named_systems import check_names, check_targets
 from lab41_sce.runs.renamed_settings import renamed_overrides
 from lab41_sce.runs.unknown_settings import check_systems, composing_error
 from lab41_sce.runs.without_effect import refuse_settings_without_effect
@@ -46,10 +47,6 @@ from lab41_sce.setting import (
 from lab41_sce.suggestion import did_you_mean, nearest
 from lab41_sce.training.settings import TrainingSettings
 from lab41_sce.yaml_defaults import CONFIG_PATH as CONFIG_PATH
-
-# What a configuration may call: the front end, a network or a system of this package; nothing else.
-TARGETS = re.compile(r"lab41_sce\.(models\.front_end\.FrontEnd|models\.(networks|mask_network|band_split)\.\w+|"
-                     r"methods\.\w+\.\w+|evaluation\.saved_model\.build)")
 
 FILE_GROUPS = ("network", "method", "corpus", "exp")
 # Hydra raises ValueError for a file with a number as its name.
@@ -173,17 +170,13 @@ def check(config: DictConfig) -> Settings:
     _check_groups(values)
     for name, settings in GROUPS.items():
         refuse_unknown(["_target_", *(item.name for item in fields(settings))], values[name], name)
-    _check_targets(values)
+    check_targets(values)
     check_systems(values)
     check_fields(Settings, values)
     for name, settings in GROUPS.items():
         check_fields(settings, values[name], name)
     _check_added_corpora(values["corpus"]["added"])
-    for name, system in values["others"].items():
-        if system.get("name") != name:
-            own = system.get("name")
-            raise UserError(f"others.{name}.name={own} is not possible; use one name, +method@others.{own}={own}, or "
-                            f"set the other, others.{name}.name={name}.")
+    check_names(values)
     for part, name, is_there, content in (("noise", "folder", Path.is_dir, "with recordings of noise"),
                                           ("rooms", "file", Path.is_file, "that lab41-sce rooms has drawn")):
         if (path := values[part][name]) is not None and not is_there(Path(path)):
@@ -244,6 +237,9 @@ def _refuse_unknown_groups(values: dict[str, Any]) -> None:
     groups = [*(item.name for item in fields(Settings)), "network", "method", "others"]
     for name in flatten({name: value for name, value in values.items() if name not in groups}):
         group, dot, rest = name.partition(".")
+        if group == "exp" and dot:  # Hydra puts what a file sets into its group
+            raise UserError(f"{name} is no setting; begin the file of the experiment with this line: # @package "
+                            "_global_")
         known = _names({name: value for name, value in values.items() if name in groups})
         near = nearest(group, groups) if dot else None
         hint = did_you_mean(f"{near}.{rest}", known) if near else did_you_mean(name, known)
@@ -286,15 +282,3 @@ def _check_added_corpora(corpora: dict[str, Any]) -> None:
                             f"{dotted}.name={name}.")
         if corpus["added"]:
             raise UserError(f"{dotted}.added={corpus['added']} is not possible; add all corpora to corpus.added.")
-
-
-def _check_targets(values: Any, name: str = "") -> None:
-    """Raise UserError where a configuration names a function or class to call outside `TARGETS`."""
-    for key, value in values.items() if isinstance(values, dict) else enumerate(values):
-        dotted = f"{name}.{key}" if name else str(key)
-        if key == "_target_" and not TARGETS.fullmatch(str(value)):
-            raise UserError(f"{dotted}={value} is not possible: a configuration may call "
-                            "lab41_sce.models.networks.NAME or lab41_sce.methods.FILE.NAME only; put your own function "
-                            "there.")
-        if isinstance(value, (dict, list)):
-            _check_targets(value, dotted)

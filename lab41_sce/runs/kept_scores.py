@@ -4,7 +4,7 @@
 
 | column | checksum of |
 | --- | --- |
-| `model` | `model.keras` of the system; empty for a system that is not trained |
+| `model` | `model.keras` of the system; the Python file of a system that is not trained |
 | `evaluation_set` | the mixtures of the split |
 | `speech` | `speech.csv`, which holds the checksums of the utterances |
 | `scores` | the rows of `mixtures.csv` |
@@ -13,8 +13,8 @@
 
 import functools
 import logging
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -27,7 +27,7 @@ from lab41_sce.runs import recorded_speech
 SCORES = ("mixture", "split", "kind", "system", "metric", "value")
 EXAMPLES = ("example", "mixture", "split", "kind", "speakers")
 KEYS = ["split", "system"]
-PARTS = {"model": "another model", "evaluation_set": "other mixtures", "speech": "other speech",
+PARTS = {"model": "another model or other code", "evaluation_set": "other mixtures", "speech": "other speech",
          "scores": "edited or damaged scores", "examples": "edited or damaged examples"}  # column: what a change means
 
 logger = logging.getLogger(__name__)
@@ -41,11 +41,13 @@ class ScoreFiles:
         folder: of the run.
         mixtures: the evaluation set.
         method: name of the system whose examples are kept.
+        code: Python file of each system that is not trained, by name.
     """
 
     folder: Path
     mixtures: pd.DataFrame
     method: str
+    code: Mapping[str, Path] = field(default_factory=dict)
 
     def write(self, scores: pd.DataFrame, examples: pd.DataFrame) -> None:
         """Write scores and examples, and last their checksums; without these, the scores are computed again."""
@@ -100,8 +102,9 @@ class ScoreFiles:
         model_checksum = functools.cache(file_checksum)  # of a model that several splits share
         for (split, system), of_both in scores.groupby(KEYS, sort=False):
             trained = self.folder / "systems" / str(system).removesuffix("_oracle_centroids") / "model.keras"
+            model = self.code.get(str(system), trained)
             listed = self.mixtures[self.mixtures["split"] == split]
-            rows.append({"split": split, "system": system, "model": model_checksum(trained),
+            rows.append({"split": split, "system": system, "model": model_checksum(model),
                          "evaluation_set": text_checksum(listed.to_csv(index=False)), "speech": speech,
                          "scores": text_checksum(of_both[list(SCORES)].to_csv(index=False)),
                          "examples": self._of_examples(examples, str(split)) if system == self.method else ""})

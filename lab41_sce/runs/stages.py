@@ -17,6 +17,7 @@ from lab41_sce.methods.base import Method
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.loading import load_model
 from lab41_sce.runs.kept_scores import ScoreFiles, with_metrics
+from lab41_sce.runs.named_systems import target_file
 from lab41_sce.runs.prepare import Prepared
 from lab41_sce.runs.systems import Systems, configured_systems
 from lab41_sce.training import trainer
@@ -69,13 +70,16 @@ def score_systems(config: DictConfig, systems: Systems, prepared: Prepared, mixt
     """
     method, evaluation = config.method.name, prepared.settings.evaluation
     able = _scorable_systems(config, systems, folder)
-    files = ScoreFiles(folder, mixtures, method)
+    configured = configured_systems(config)
+    code = {name: target_file(configured[name].build._target_) for name, system in systems.items()
+            if not isinstance(system, Method)}
+    files = ScoreFiles(folder, mixtures, method, code)
     front_end = prepared.setup.front_end
     examples = Examples(folder, method, evaluation.examples_per_kind, front_end.sample_rate_hz)
     scores, kept_examples = files.read()
     examples.rows = kept_examples.to_dict("records")
     # Saved models and functions of the user are scored again in every call: they may have changed since.
-    saved = [name for name, system in configured_systems(config).items()
+    saved = [name for name, system in configured.items()
              if system.build._target_.endswith((".saved_model.build", ".waveform.build"))]
     scores = scores[~scores["system"].isin(saved)]
     scores = with_metrics(scores, with_improvements(evaluation.metrics))

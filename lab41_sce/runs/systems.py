@@ -6,9 +6,10 @@ import keras
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason_and_place
 from lab41_sce.methods.base import Method, Setup
-from lab41_sce.models.loading import load_model
+from lab41_sce.methods.waveform import WaveformSystem
+from lab41_sce.models.loading import SeparationModel, load_model
 from lab41_sce.pretrained import MODEL
 
 Systems = dict[str, Any]  # a `Method` to train, or a function of a `Mixture` that returns masks, by name
@@ -77,9 +78,22 @@ def _build(system: DictConfig, setup: Setup, seed: int) -> Any:
     """Build one system; the seed is set first, so that no system depends on those before it."""
     keras.utils.set_random_seed(seed)
     try:
-        return instantiate(system.build, _partial_=True)(setup)
+        built = instantiate(system.build, _partial_=True)(setup)
+    except UserError:
+        raise
     except (TypeError, ValueError) as error:  # a value that a layer refuses
         raise UserError(f"the system {system.name} cannot be built: {error}") from error
+    except Exception as error:  # the function may be the user's, and may raise anything
+        raise UserError(f"the system {system.name} cannot be built ({reason_and_place(error)}); correct "
+                        f"{system.build._target_}.") from error
+    if isinstance(built, Method):
+        if not isinstance(built.model, SeparationModel):
+            raise UserError(f"the system {system.name} trains a {type(built.model).__name__}; its attribute `model` "
+                            "must be an EmbeddingModel, an AttractorModel or a MaskModel.")
+    elif isinstance(built, keras.Model) or not (callable(built) or isinstance(built, WaveformSystem)):
+        raise UserError(f"{system.build._target_} returned {type(built).__name__}; it must return a Method, or a "
+                        "function of a Mixture that returns masks.")
+    return built
 
 
 def _take_weights(system: Any, name: str, path: str | None) -> None:

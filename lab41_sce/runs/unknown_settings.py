@@ -44,6 +44,9 @@ def _check_call(call: dict[str, Any], name: str) -> None:
     """Check the arguments of a function: names that a file gives to it, and ranges; here and in inner calls."""
     known = _arguments().get(str(call.get("_target_")))
     if known:  # a function of the user has no file here; Python reports its unknown arguments
+        if name == "network" and "units" in {*call} - known:  # most experiments set it
+            raise UserError("network.units is no setting of this network, but the experiment sets it; remove it by "
+                            "'~network.units'.")
         refuse_unknown(known, call, name)
     if OF_PACKAGE.match(str(call.get("_target_"))):
         check_arguments(call, name)

@@ -32,6 +32,7 @@ from lab41_sce.training.callbacks import (
 )
 from lab41_sce.training.checkpoint import TrainingState
 from lab41_sce.training.distributed import Workers
+from lab41_sce.training.first_batch import try_method
 from lab41_sce.training.history import write_history
 from lab41_sce.training.memory import keep_freed_memory
 from lab41_sce.training.optimizer import RowAdam
@@ -63,15 +64,16 @@ def train(
         The history, a row for each validation; empty except for the chief.
 
     Raises:
-        UserError: the loss became NaN or infinite, the checkpoint is damaged or of another network, speech cannot be
-            read any more, the disk is full, or another worker is lost.
+        UserError: the loss cannot be computed, or became NaN or infinite, the model cannot be loaded again, the
+            checkpoint is damaged or of another network, speech cannot be read any more, the disk is full, or another
+            worker is lost.
     """
     folder, workers = Path(folder), workers or Workers()
     keep_freed_memory()
     if workers.is_chief:
         make_folder(folder)
     method.compile(RowAdam(settings.learning_rate, settings.beta_2, settings.clip_norm))
-    method(mixtures.batch(0))  # builds every weight
+    try_method(method, mixtures.batch(0), folder.name)
     method.optimizer.build(method.trainable_variables)
     state = TrainingState(method)
     if workers.is_chief:

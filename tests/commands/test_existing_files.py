@@ -19,7 +19,7 @@ def calibrated_file(model_file, tiny_model):
     checksum = weights_checksum(tiny_model)
     CountClassifier(checksum, ["coherence_next_bin"], [0.0], [1.0], [[0.0]] * 5, [0.0, 1.0, 1.2, 0.0, -9.0],
                     {}).write(model_file)
-    ConfidenceThresholds(checksum, 5.0, {"2": 0.0}).write(model_file)
+    ConfidenceThresholds(checksum, 5.0, {"2": 0.0}, {}).write(model_file)
     return model_file
 
 

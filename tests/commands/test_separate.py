@@ -141,7 +141,7 @@ def test_impossible_ranges_are_refused(calibrated_file, tmp_path, wrong, capsys)
 def test_a_low_confidence_is_a_warning(calibrated_file, tiny_model, tmp_path, capsys, monkeypatch):
     """A confidence of 0.5 is low for two voices, and not for three."""
     monkeypatch.setattr(SpeakerActivity, "confidence", lambda self: 0.5)
-    ConfidenceThresholds(weights_checksum(tiny_model), 5.0, {"2": 0.6, "3": 0.4}).write(calibrated_file)
+    ConfidenceThresholds(weights_checksum(tiny_model), 5.0, {"2": 0.6, "3": 0.4}, {}).write(calibrated_file)
     soundfile.write(tmp_path / "talk.wav", audio.read_mono(EXAMPLES[0], 10000)[:10000], 10000)
     arguments = [str(tmp_path / "talk.wav"), "--model", str(calibrated_file), "--out-dir", str(tmp_path), "--json",
                  "--force"]

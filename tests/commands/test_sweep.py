@@ -43,6 +43,17 @@ def test_differing_settings_and_scores_are_in_one_table(tmp_path, capsys):
     assert set(table["system"]) == {"sce"} and table["mean"].to_list() == [1, 2, 3, 4, 2, 3]
 
 
+def test_runs_may_differ_in_an_empty_group(tmp_path, capsys):
+    """A run without other systems has `others: {}`."""
+    empty = [f"~method@others.{name}" for name in ("unprocessed", "ideal_binary_mask", "ideal_ratio_mask")]
+    for number, overrides in enumerate([["seed=0"], ["seed=1"], ["seed=0", *empty], ["seed=1", *empty]]):
+        write_run(tmp_path / str(number), overrides, (number + 1.0, number + 2.0))
+        (tmp_path / str(number) / "evaluation.csv").write_text("mixtures")
+    assert sweep.main([str(tmp_path)]) == 0
+    means = capsys.readouterr().out.split("Mean ± standard deviation over seeds")[1]
+    assert "| 0, 1 |" in means and "| 2, 3 |" in means and "4.5 ± 0.71" in means
+
+
 def test_seeds_with_the_same_mixtures_are_averaged(tmp_path, capsys):
     """Runs 0 and 2 differ only in the seed; run 1 has another rate, run 3 other mixtures, run 4 no list of them."""
     changes = [["seed=0"], ["seed=0", "training.learning_rate=0.5"], ["seed=1"], ["seed=2"], ["seed=3"]]

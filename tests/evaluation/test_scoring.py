@@ -1,10 +1,13 @@
 """Systems and their scores: oracles follow the references, trained systems do not see them."""
 
+import keras
 import numpy as np
+import pytest
 import soundfile
 
 from lab41_sce.data.evaluation_set import load_mixture
 from lab41_sce.data.mixture import Mixture
+from lab41_sce.errors import UserError
 from lab41_sce.evaluation import scoring
 from lab41_sce.evaluation.examples import Examples
 from lab41_sce.methods import oracles
@@ -33,6 +36,34 @@ def test_oracle_centroids_have_the_second_network_too(tiny_model, evaluation_set
     monkeypatch.setattr(type(tiny_model), "final_masks", lambda self, spectrogram, masks: masks * 1j * spectrogram)
     found = scoring.oracle_centroid_system(tiny_model)(mixture)
     np.testing.assert_allclose(found, soft * 1j * tiny_model.front_end.spectrogram(mixture.signal), rtol=1e-5)
+
+
+def test_masks_may_be_tensors_or_whole_numbers(tiny_model, evaluation_set):
+    speech, mixtures = evaluation_set
+    ideal = oracles.ideal_binary_mask(Setup(tiny_model.front_end, None, 2))
+    systems = {"array": ideal, "tensor": lambda mixture: keras.ops.convert_to_tensor(ideal(mixture)),
+               "bool": lambda mixture: ideal(mixture).astype(bool), "list": lambda mixture: ideal(mixture).tolist()}
+    scores = scoring.score_systems(tiny_model.front_end, systems, speech, mixtures[:1], 1)
+    values = scores.pivot(index="metric", columns="system", values="value")
+    for name in systems:
+        np.testing.assert_allclose(values[name], values["array"], atol=1e-3)
+
+
+@pytest.mark.parametrize(("masks", "message"), [
+    (lambda masks: masks[:, :-1], r"returned an array of the shape \(2, \d+, 257\); it must return finite masks"),
+    (lambda masks: masks[0], r"returned an array of the shape \(\d+, 257\)"),
+    (lambda masks: np.concatenate([masks, masks]), r"an array of the shape \(4, .*of the shape \(2, \d+, 257\)"),
+    (lambda masks: masks * np.nan, "returned masks with NaN or infinity"),
+    (lambda masks: masks.astype(object), "returned an array of the kind object"),
+    (lambda masks: None, r"returned an array of the shape \(\)"),
+    (lambda masks: masks["voice"], r"failed \(IndexError: .*, in test_scoring.py, line \d+\); correct it"),
+])
+def test_mistakes_of_a_system_are_one_sentence(tiny_model, evaluation_set, masks, message):
+    speech, mixtures = evaluation_set
+    ideal = oracles.ideal_binary_mask(Setup(tiny_model.front_end, None, 2))
+    with pytest.raises(UserError, match=f"the system mine .*{message}"):
+        scoring.score_systems(tiny_model.front_end, {"mine": lambda mixture: masks(ideal(mixture))}, speech,
+                              mixtures[:1], 1)
 
 
 def test_scores_and_examples(tiny_model, evaluation_set, tmp_path):

@@ -84,6 +84,8 @@ def test_the_length_becomes_that_of_the_mixture(n_samples):
     (lambda signal, n_speakers: np.ones((2, 4000)), r"voices of 0.50 s for a mixture of 1.00 s"),
     (lambda signal, n_speakers: {}["x"], r"failed \(KeyError: 'x', in test_waveform.py, line \d+\)"),
     (lambda signal, n_speakers: ["a", "b"], r"failed \(ValueError: .*\)"),
+    (lambda signal, n_speakers: None, r"returned None; it must return real voices of the shape \(2, samples\)"),
+    (lambda signal, n_speakers: 1j * np.ones((2, 8000)), r"returned complex numbers; it must return real voices"),
 ])
 def test_mistakes_of_the_function_are_one_sentence(function, message):
     with pytest.raises(UserError, match=f"my:function.*{message}"):

@@ -47,8 +47,8 @@ def test_named_files_of_the_repository_exist(document):
     """Paths in code font, such as `lab41_sce/methods/sce.py`, without placeholders."""
     folders = "lab41_sce|experiments|results|benchmarks|tests|tools|notebooks|docs"
     named = re.findall(rf"`((?:{folders})/[\w./-]+)`", document.read_text("utf-8"))
-    invented = {"lab41_sce/methods/NAME.py", "experiments/method/NAME.yaml", "tests/methods/test_NAME.py",
-                "docs/systems/NAME.md", "benchmarks/NAME.py"}
+    invented = {"lab41_sce/methods/NAME.py", "experiments/method/NAME.yaml", "experiments/network/NAME.yaml",
+                "tests/methods/test_NAME.py", "docs/systems/NAME.md", "benchmarks/NAME.py"}
     assert not [path for path in named if path not in invented and not (ROOT / path).exists()]
 
 

@@ -16,6 +16,12 @@ def test_kinds_are_ordered_with_all_last():
     assert ordering.ordered_kinds(["MM", "All", "FM", "FF", "FM"]) == ["FF", "FM", "MM", "All"]
 
 
+def test_only_oracle_centroids_have_the_name_of_a_system_in_front():
+    assert ordering.is_reference("mine_oracle_centroids") and ordering.is_reference("phase_sensitive_mask")
+    assert not ordering.is_reference("learned_phase_sensitive_mask")
+    assert not ordering.is_reference("my_unprocessed")
+
+
 def test_references_come_last_from_floor_to_ceiling():
     systems = ["ideal_ratio_mask", "sce_oracle_centroids", "sce", "unprocessed", "pit_cnn", "sce"]
     ordered = ordering.ordered_systems(systems)

@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -53,6 +54,18 @@ def test_dates_decide_nothing(scored, days):
     assert kept(files) == dict.fromkeys(MIXTURES["split"], SYSTEMS)
     (files.folder / "systems/sce/model.keras").write_text("another model")
     assert kept(files) == dict.fromkeys(MIXTURES["split"], ["unprocessed"])
+
+
+def test_changed_code_costs_the_scores_of_a_system_that_is_not_trained(scored, caplog):
+    files, scores, examples = scored
+    code = files.folder / "oracles.py"
+    code.write_text("one = 1\n")
+    files = replace(files, code={"unprocessed": code})
+    files.write(scores, examples)
+    assert kept(files) == dict.fromkeys(MIXTURES["split"], SYSTEMS)
+    code.write_text("one = 2\n")
+    assert kept(files) == dict.fromkeys(MIXTURES["split"], SYSTEMS[:2])
+    assert "unprocessed on unseen (another model or other code)" in caplog.text
 
 
 def test_an_edited_score_costs_its_system_and_split_only(scored, caplog):
