@@ -11,9 +11,11 @@ the sources does not matter. A new mixture is separated by k-means over its embe
 
 from typing import Any
 
+import keras
 from keras import ops
 
 from lab41_sce.methods.base import Batch, Method, Setup, bin_weights, ideal_assignment, magnitudes
+from lab41_sce.methods.loss_frames import check_stride, embed_loss_frames
 from lab41_sce.models import Tensor
 from lab41_sce.models.embedding_model import EmbeddingModel
 
@@ -63,17 +65,27 @@ class DeepClustering(Method):
         model: the `EmbeddingModel` to train, with embeddings of length one.
         loss_range_db: bins further than this below the speech's peak, in dB, weigh 0; None includes all bins.
         weight_power: exponent of a bin's magnitude in its weight (`base.bin_weights`); the article has 0.
+        loss_frame_stride: the loss of an update uses every n-th frame (`loss_frames.py`).
+        seed: of the first of these frames.
         **kwargs: of `keras.Model`.
+
+    Raises:
+        ValueError: `loss_frame_stride` is outside its range.
     """
 
-    def __init__(self, model: EmbeddingModel, *, loss_range_db: float | None, weight_power: float, **kwargs: Any):
+    def __init__(self, model: EmbeddingModel, *, loss_range_db: float | None, weight_power: float,
+                 loss_frame_stride: int, seed: int, **kwargs: Any):
         super().__init__(model, **kwargs)
+        check_stride(loss_frame_stride)
         self.loss_range_db = loss_range_db
         self.weight_power = weight_power
+        self.loss_frame_stride = loss_frame_stride
+        self.seed_generator = keras.random.SeedGenerator(seed) if loss_frame_stride > 1 else None
 
     def call(self, batch: Batch, training: bool = False) -> Tensor:
         """Compute the loss of a batch (see `base.Method`), a scalar."""
         mixture, sources, speech = magnitudes(self.model.front_end, batch)
-        embeddings = self.model.embeddings(mixture, training)  # [B, T, F, K]
         weights = bin_weights(speech, self.loss_range_db, self.weight_power)  # [B, T, F]
+        embeddings, sources, weights = embed_loss_frames(self.model, mixture, sources, weights, self.loss_frame_stride,
+                                                         self.seed_generator, training)
         return affinity_loss(embeddings, ideal_assignment(sources), weights)

@@ -9,8 +9,6 @@ speakers of the mixture are the negatives; more negatives may be drawn from the 
 vectors are needed in training only: a new mixture is separated by k-means over its embeddings.
 """
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import keras
@@ -18,11 +16,10 @@ from keras import ops
 
 from lab41_sce.errors import UserError
 from lab41_sce.methods.base import Batch, Method, Setup, bin_weights, ideal_assignment, magnitudes, mean_vectors
+from lab41_sce.methods.loss_frames import check_stride, embed_loss_frames
 from lab41_sce.models import Tensor
 from lab41_sce.models.all_reduce import all_reduce_mean
 from lab41_sce.models.embedding_model import EmbeddingModel, unit_length
-
-MAX_LOSS_FRAME_STRIDE = 8
 
 
 def build(setup: Setup, *, embedding_size: int, unit_norm: bool, range_db: float, soft_scale: float | None,
@@ -56,21 +53,6 @@ def source_contrastive_loss(embeddings: Tensor, speaker_vectors: Tensor, labels:
     scores = ops.einsum("btfk,bjk->bjtf", embeddings, speaker_vectors)  # <v, u>, [B, J, T, F]
     losses = ops.mean(ops.softplus(-labels * scores), axis=1)  # [B, T, F]
     return ops.sum(weights * losses) / ops.maximum(all_reduce_mean(ops.sum(weights)), 1e-12)
-
-
-def strided_slice(step: int, first: Tensor, values: Tensor, axis: int = 1) -> Tensor:
-    """Take every `step`-th element along an axis, from `first` on.
-
-    Args:
-        step: distance between the elements.
-        first: scalar, at least 0 and less than `step`.
-        values: tensor with n elements along the axis.
-        axis: axis to slice.
-
-    Returns:
-        Tensor with n // step elements along the axis, whatever `first` is.
-    """
-    return ops.take(values, ops.arange(ops.shape(values)[axis] // step) * step + first, axis=axis)
 
 
 def draw_negatives(speaker_ids: Tensor, n_known_speakers: int, num_negatives: int,
@@ -170,8 +152,7 @@ class SourceContrastiveEstimation(Method):
             mixture, which k-means has to find, instead of with the speaker vectors; 0 is the article.
         scale: factor of every inner product; 1 is the article, unit norms need more.
         speaker_lr_multiplier: see `SpeakerVectors`.
-        loss_frame_stride: the loss of an update uses every n-th frame, from a random first frame on. Neighbouring
-            frames are similar, and the last layer and the loss take a large part of the time.
+        loss_frame_stride: the loss of an update uses every n-th frame (`loss_frames.py`).
         seed: of the negatives and of the first frames.
         **kwargs: of `keras.Model`.
 
@@ -184,9 +165,7 @@ class SourceContrastiveEstimation(Method):
                  centroid_loss_weight: float, scale: float, speaker_lr_multiplier: float, loss_frame_stride: int,
                  seed: int, **kwargs: Any):
         super().__init__(model, **kwargs)
-        if not isinstance(loss_frame_stride, int) or not 1 <= loss_frame_stride <= MAX_LOSS_FRAME_STRIDE:
-            raise ValueError(f"loss_frame_stride={loss_frame_stride} is not possible; give a whole number from 1 to "
-                             f"{MAX_LOSS_FRAME_STRIDE}.")
+        check_stride(loss_frame_stride)
         if not isinstance(num_negatives, int) or num_negatives < 0:
             raise ValueError(f"num_negatives={num_negatives} is not possible; give a whole number, 0 for none.")
         if not isinstance(scale, (int, float)):
@@ -209,11 +188,8 @@ class SourceContrastiveEstimation(Method):
         speaker_ids = batch["speaker_ids"]  # [B, S]
         mixture, sources, speech = magnitudes(self.model.front_end, batch)
         weights = bin_weights(speech, self.loss_range_db, self.weight_power, self.emphasis)  # [B, T, F]
-        embed = self.model.embeddings
-        if self.loss_frame_stride > 1:
-            select_frames = self._frame_selection(speech.shape[1])
-            sources, weights = select_frames(sources, axis=2), select_frames(weights)
-            embed = partial(self.model.embed_frames, select_frames=select_frames)
+        embeddings, sources, weights = embed_loss_frames(self.model, mixture, sources, weights, self.loss_frame_stride,
+                                                         self.seed_generator, training)
         assignment = ideal_assignment(sources)  # [B, S, T, F]
         labels = source_labels = 2.0 * assignment - 1.0  # [B, S, T, F]
         if self.num_negatives:
@@ -222,7 +198,6 @@ class SourceContrastiveEstimation(Method):
             speaker_ids = ops.concatenate([speaker_ids, negatives], axis=1)  # [B, J], J = S + num_negatives
             labels = ops.pad(labels, [(0, 0), (0, self.num_negatives), (0, 0), (0, 0)], constant_values=-1.0)
         vectors = self.scale * self.speaker_vectors(speaker_ids)  # [B, J, K]
-        embeddings = embed(mixture, training=training)  # [B, T, F, K]
         loss = source_contrastive_loss(embeddings, vectors, labels, weights)
         if not self.centroid_loss_weight:
             return loss
@@ -230,11 +205,3 @@ class SourceContrastiveEstimation(Method):
         centroids = self.scale * (unit_length(centroids) if self.model.unit_norm else centroids)
         centroid_loss = source_contrastive_loss(embeddings, centroids, source_labels, weights)
         return (1.0 - self.centroid_loss_weight) * loss + self.centroid_loss_weight * centroid_loss
-
-    def _frame_selection(self, n_frames: int | None) -> Callable[..., Tensor]:
-        """Return the function that takes every n-th frame; T is None in graphs for excerpts of any length."""
-        if n_frames is not None and n_frames < self.loss_frame_stride:
-            raise UserError(f"loss_frame_stride={self.loss_frame_stride} leaves none of the {n_frames} frames of an "
-                            "excerpt; give less, or longer excerpts (mixtures.seconds).")
-        first = keras.random.randint((), 0, self.loss_frame_stride, seed=self.seed_generator)
-        return partial(strided_slice, self.loss_frame_stride, first)

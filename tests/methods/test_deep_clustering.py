@@ -14,7 +14,7 @@ from lab41_sce.yaml_defaults import with_yaml_defaults
 
 def build(setup, **changes):
     """Build the method with its loss as in the article, but within 40 dB of the peak, and with binary masks."""
-    article = {"loss_range_db": 40.0, "weight_power": 0.0, "soft_scale": None}
+    article = {"loss_range_db": 40.0, "weight_power": 0.0, "soft_scale": None, "seed": 0}
     return with_yaml_defaults("method/deep_clustering", **article | changes)(setup)
 
 
@@ -123,6 +123,29 @@ def test_method_gives_each_bin_to_the_louder_source(weight_power):
     embeddings = np.array(method.model(sources.sum(axis=1)), float)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=-1), 1.0, atol=1e-5)
     assert float(method({"sources": sources})) == pytest.approx(pairs_loss(embeddings, assignment, weights), rel=1e-4)
+
+
+def test_the_loss_may_use_some_frames_only():
+    """The loss of every third frame is one of three losses, with weights relative to the peak of all frames."""
+    keras.utils.set_random_seed(1)
+    method = build(tiny_setup(units=4), embedding_size=3, loss_range_db=30, loss_frame_stride=3)
+    sources = voices(seconds=0.2)[None]
+    levels = np.abs(method.model.front_end.spectrogram(sources))
+    assignment = (levels == levels.max(axis=1, keepdims=True)).astype(float)
+    mixture = np.abs(method.model.front_end.spectrogram(sources.sum(axis=1)))
+    weights = (mixture >= mixture.max() * 10 ** (-30 / 20)).astype(float)
+    embeddings = np.array(method.model(sources.sum(axis=1)), float)
+    n = mixture.shape[1] // 3
+    possible = [pairs_loss(embeddings[:, first::3][:, :n], assignment[:, :, first::3][:, :, :n],
+                           weights[:, first::3][:, :n]) for first in range(3)]
+    found = [float(method({"sources": sources})) for _ in range(20)]
+    assert all(min(abs(loss - one) for one in possible) < 1e-5 for loss in found)
+    assert len(set(np.round(found, 5))) == 3
+
+
+def test_a_frame_stride_outside_its_range_is_refused():
+    with pytest.raises(ValueError, match="from 1 to 8"):
+        build(tiny_setup(units=4), embedding_size=3, loss_frame_stride=9)
 
 
 @pytest.mark.parametrize("loud", [(), (0,)])
