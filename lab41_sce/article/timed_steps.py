@@ -52,13 +52,13 @@ class NaiveDeepClustering(deep_clustering.DeepClustering):
 def _naive(setup: Setup) -> NaiveDeepClustering:
     """Build deep clustering with the naive loss."""
     return NaiveDeepClustering(BUILDERS["deep_clustering"](setup).model, loss_range_db=None, weight_power=0.0,
-                                 loss_frame_stride=1, seed=0)
+                                 loss_frame_stride=1)
 
 
 BUILDERS: dict[str, Callable] = {
     "sce": with_yaml_defaults("method/sce_article", embedding_size=sizes.EMBEDDING_SIZE, unit_norm=True, seed=0),
     "deep_clustering": with_yaml_defaults("method/deep_clustering", embedding_size=sizes.EMBEDDING_SIZE,
-                                          weight_power=0.0, seed=0),
+                                          weight_power=0.0),
     "naive_deep_clustering": _naive}
 
 

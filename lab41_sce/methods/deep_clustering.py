@@ -65,8 +65,8 @@ class DeepClustering(Method):
         model: the `EmbeddingModel` to train, with embeddings of length one.
         loss_range_db: bins further than this below the speech's peak, in dB, weigh 0; None includes all bins.
         weight_power: exponent of a bin's magnitude in its weight (`base.bin_weights`); the article has 0.
-        loss_frame_stride: the loss of an update uses every n-th frame (`loss_frames.py`).
-        seed: of the first of these frames.
+        loss_frame_stride: the loss of an update uses every n-th frame (`loss_frames.py`), from a frame on that Keras's
+            seed draws.
         **kwargs: of `keras.Model`.
 
     Raises:
@@ -74,13 +74,13 @@ class DeepClustering(Method):
     """
 
     def __init__(self, model: EmbeddingModel, *, loss_range_db: float | None, weight_power: float,
-                 loss_frame_stride: int, seed: int, **kwargs: Any):
+                 loss_frame_stride: int, **kwargs: Any):
         super().__init__(model, **kwargs)
         check_stride(loss_frame_stride)
         self.loss_range_db = loss_range_db
         self.weight_power = weight_power
         self.loss_frame_stride = loss_frame_stride
-        self.seed_generator = keras.random.SeedGenerator(seed) if loss_frame_stride > 1 else None
+        self.seed_generator = keras.random.SeedGenerator() if loss_frame_stride > 1 else None
 
     def call(self, batch: Batch, training: bool = False) -> Tensor:
         """Compute the loss of a batch (see `base.Method`), a scalar."""

@@ -1,7 +1,7 @@
 """The possible values of the arguments of networks and systems.
 
 The defaults are in `experiments/network/*.yaml` and `experiments/method/*.yaml`. The values here stand in for the
-arguments that a function does not have.
+arguments that a function does not have, also in runs of an earlier version: they change nothing.
 """
 
 from collections.abc import Mapping

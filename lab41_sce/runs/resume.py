@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lab41_sce.errors import UserError
+from lab41_sce.methods.settings import Arguments
 from lab41_sce.plain_data import flatten
 from lab41_sce.runs.config_schema import Settings, setting_names
 from lab41_sce.runs.renamed_settings import load_config
@@ -35,7 +36,7 @@ def check_same_settings(config: DictConfig, folder: Path) -> None:
                         "start again with overwrite=true.") from None
     now = comparable(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
     # A setting that did not exist when the run began had the value that is the default now.
-    usual = flatten(defaults(Settings))
+    usual = flatten(defaults(Settings)) | {f"build.{name}": value for name, value in defaults(Arguments).items()}
     earlier = {name: usual[_declared(name)] for name in now if _declared(name) in usual} | comparable(kept)
     systems = kept.get("others") or {}
     added = tuple(f"others.{name}." for name in config.others if name not in systems)
@@ -64,5 +65,8 @@ def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _declared(name: str) -> str:
-    """Return the name under which a setting is declared: "corpus.root" for "corpus.added.NAME.root"."""
-    return re.sub(r"^corpus\.added\.[^.]+\.", "corpus.", name)
+    """Return the name under which a setting is declared.
+
+    It is "corpus.root" for "corpus.added.NAME.root", and "build.scale" for that of a system.
+    """
+    return re.sub(r"^(method|others\.[^.]+)\.build\.", "build.", re.sub(r"^corpus\.added\.[^.]+\.", "corpus.", name))

@@ -29,9 +29,9 @@ WITHOUT_NETWORK = {"ideal_binary_mask", "ideal_ratio_mask", "phase_sensitive_mas
                    "unprocessed", "waveform"}
 OF_A_SAVED_MODEL = {"pretrained", "pretrained_soft_masks", "saved", "complex_masks", "band_split_masks"}
 METHODS = {"sce": {"embedding_size": 3, "seed": 0}, "sce_article": {"embedding_size": 3, "seed": 0},
-           "deep_clustering": {"embedding_size": 3, "seed": 0},
-           "attractor": {"embedding_size": 3}, "attractor_fixed": {"embedding_size": 3}, "pit_blstm": {},
-           "pit_cnn": {}, "pit_temporal_cnn": {}, "recurrent_mask": {}}
+           "deep_clustering": {"embedding_size": 3}, "attractor": {"embedding_size": 3},
+           "attractor_fixed": {"embedding_size": 3}, "pit_blstm": {}, "pit_cnn": {}, "pit_temporal_cnn": {},
+           "recurrent_mask": {}}
 FRONT_END = FrontEnd(frame_length=32, hop_length=16)  # F = 17
 NETWORKS = {
     "blstm": partial(blstm, n_layers=2, units=4, dropout=0.1),

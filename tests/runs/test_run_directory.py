@@ -263,6 +263,17 @@ def test_a_run_with_the_old_names_of_settings_is_resumed(begun):
         run_directory.check_folder(config("resume=true", "method.build.loss_frame_stride=2"), begun)
 
 
+def test_a_run_from_before_an_argument_of_a_system_is_resumed(tmp_path):
+    method, began = "method=deep_clustering", tmp_path / "began"
+    run_directory.open_folder(config(method), began, SPLITS, "command")
+    text = (began / "config.yaml").read_text()
+    assert text.count("loss_frame_stride: 1\n") == 1
+    (began / "config.yaml").write_text(text.replace("    loss_frame_stride: 1\n", ""))
+    run_directory.check_folder(config(method, "resume=true"), began)
+    with pytest.raises(UserError, match=r"other settings \(method.build.loss_frame_stride\)"):
+        run_directory.check_folder(config(method, "resume=true", "method.build.loss_frame_stride=2"), began)
+
+
 @pytest.mark.parametrize("damage", [b"", bytes(300), b"\xff\xfe", b"[1, 2]", b'{"command": '])
 def test_a_damaged_version_json_is_written_again_and_says_so(begun, damage, caplog):
     (begun / "version.json").write_bytes(damage)
