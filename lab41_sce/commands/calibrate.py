@@ -215,7 +215,7 @@ def calibrate_confidence(separator: Any, file: Path, utterances: Any, options: a
     except UserError as error:
         if options.only:
             raise
-        print(f"there will be no warnings of bad voices: {error}", file=sys.stderr)
+        print(f"the confidence was not calibrated: {error}", file=sys.stderr)
         return
     found = thresholds.calibration
     path = replace(thresholds, calibration=found | {"noise": noise_kinds(options.noise)}).write(file)

@@ -3,7 +3,7 @@
     speakers -> mixtures of 2 to 4 -> confidence, SI-SDR improvement -> thresholds
 
 Everybody talks at once: voices of people who take turns are nearly always far above or far below the thresholds. Half
-of the mixtures that are not plain have noise, and half have reverberation, since warnings matter most there. The number
+of the mixtures that are not plain have noise, and half have reverberation, which costs most. The number
 of people is given, as if it had been counted without error. How often the recordings of users cannot be separated is
 not known, so good and bad separations weigh the same.
 """
@@ -100,5 +100,5 @@ def _threshold(confidence: np.ndarray, below: np.ndarray, number: str) -> float:
     fitted = LogisticRegression(C=1e6, class_weight="balanced").fit(confidence[:, None], below)
     if fitted.coef_[0, 0] >= 0:
         raise UserError(f"with {number} voices, separations of this model with a higher confidence are not better; "
-                        "train the model longer.")
+                        "train the model longer, or give more --mixtures.")
     return round(float(np.clip(-fitted.intercept_[0] / fitted.coef_[0, 0], 0, 1)), 3)

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lab41_sce.errors import UserError
+from lab41_sce.errors import UserError, reason
 from lab41_sce.suggestion import did_you_mean
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -76,8 +76,13 @@ def _check_exists(dotted: str, target: str) -> None:
         near = did_you_mean(file.stem, [other.stem for other in file.parent.glob("*.py")])
         raise UserError(f"{dotted}={target} is not possible: there is no file {file.relative_to(PACKAGE.parent)}"
                         f"{near or '; put your own function there.'}")
+    try:
+        parts = ast.parse(file.read_text("utf-8")).body
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise UserError(f"{dotted}={target} is not possible: {file.relative_to(PACKAGE.parent)} cannot be read as "
+                        f"Python ({reason(error)}); correct it.") from None
     names = set()
-    for node in ast.parse(file.read_text("utf-8")).body:
+    for node in parts:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             names.add(node.name)
         elif isinstance(node, ast.Assign):

@@ -22,6 +22,7 @@ from lab41_sce.runs.prepare import Prepared
 from lab41_sce.runs.systems import Systems, configured_systems
 from lab41_sce.training import trainer
 from lab41_sce.training.distributed import Workers
+from lab41_sce.training.first_batch import try_method
 from lab41_sce.training.history import TOTALS, totals
 
 logger = logging.getLogger(__name__)
@@ -35,12 +36,17 @@ def train_systems(systems: Systems, prepared: Prepared, folder: Path, workers: W
         prepared: mixtures and validation.
         folder: of the run.
         workers: the processes that train together.
+
+    Raises:
+        UserError: see `try_method`, which tries each before the first is trained, and `trainer.train`.
     """
     mixtures = prepared.mixtures("train", workers.rows(prepared.settings.mixtures.batch_size))
     held_out, histories, facts = prepared.held_out_batches(), [], []
-    for name, system in systems.items():
-        if not isinstance(system, Method):
-            continue
+    methods = {name: system for name, system in systems.items() if isinstance(system, Method)}
+    first_batch = mixtures.batch(0) if methods else {}
+    for name, system in methods.items():
+        try_method(system, first_batch, name)
+    for name, system in methods.items():
         logger.info("Training %s.", name)
         history = trainer.train(system, mixtures, held_out, partial(prepared.validate, system.model),
                                 prepared.settings.training, folder / "systems" / name, workers)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -84,11 +85,15 @@ def _build(system: DictConfig, setup: Setup, seed: int) -> Any:
     except (TypeError, ValueError) as error:  # a value that a layer refuses
         raise UserError(f"the system {system.name} cannot be built: {error}") from error
     except Exception as error:  # the function may be the user's, and may raise anything
-        raise UserError(f"the system {system.name} cannot be built ({reason_and_place(error)}); correct "
+        cause: Any = error
+        while isinstance(error, InstantiationException) and cause.__cause__:  # such as that of an import in its file
+            cause = cause.__cause__
+        raise UserError(f"the system {system.name} cannot be built ({reason_and_place(cause)}); correct "
                         f"{system.build._target_}.") from error
     if isinstance(built, Method):
-        if not isinstance(built.model, SeparationModel):
-            raise UserError(f"the system {system.name} trains a {type(built.model).__name__}; its attribute `model` "
+        model = getattr(built, "model", None)
+        if not isinstance(model, SeparationModel):
+            raise UserError(f"the system {system.name} trains a {type(model).__name__}; its attribute `model` "
                             "must be an EmbeddingModel, an AttractorModel or a MaskModel.")
     elif isinstance(built, keras.Model) or not (callable(built) or isinstance(built, WaveformSystem)):
         raise UserError(f"{system.build._target_} returned {type(built).__name__}; it must return a Method, or a "

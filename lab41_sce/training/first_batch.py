@@ -10,7 +10,7 @@ import keras
 
 from lab41_sce.errors import UserError, reason_and_place
 from lab41_sce.methods.base import Batch
-from lab41_sce.models.loading import load_model
+from lab41_sce.models.loading import loading_error, read_model
 
 
 def try_method(method: keras.Model, batch: Batch, name: str) -> None:
@@ -22,7 +22,8 @@ def try_method(method: keras.Model, batch: Batch, name: str) -> None:
         name: of the system, for messages.
 
     Raises:
-        UserError: the loss cannot be computed or is no number, or the saved model cannot be loaded.
+        UserError: the loss cannot be computed or is not one floating-point number, or the model cannot be saved and
+            loaded.
     """
     try:
         loss = method(batch)
@@ -33,15 +34,16 @@ def try_method(method: keras.Model, batch: Batch, name: str) -> None:
                         "network.") from error
     is_tensor = keras.ops.is_tensor(loss)
     if not is_tensor or loss.shape != () or not keras.backend.is_float_dtype(loss.dtype):
-        kind = f"{loss.dtype} of the shape {tuple(loss.shape)}" if is_tensor else type(loss).__name__
+        kind = (f"{keras.backend.standardize_dtype(loss.dtype)} of the shape {tuple(loss.shape)}" if is_tensor
+                else type(loss).__name__)
         raise UserError(f"the method of {name} returned {kind}; its call must return the loss, one floating-point "
                         "number.")
     with TemporaryDirectory() as folder:
         file = Path(folder, "model.keras")
-        method.model.save(file)
         try:
-            load_model(file)
-        except UserError as error:
-            raise UserError(f"the model of {name} could not be loaded after its training: {error} Decorate your own "
-                            "layers with @keras.saving.register_keras_serializable(), and use no Lambda layer."
-                            ) from error
+            method.model.save(file)
+            read_model(file)
+        except Exception as error:  # a layer may be the user's, and may raise anything
+            raise UserError(f"the model of {name} could not be loaded after its training ({loading_error(error)}); "
+                            "decorate your own layers with @keras.saving.register_keras_serializable(), give them a "
+                            "get_config with their arguments, and use no Lambda layer.") from error

@@ -165,7 +165,7 @@ def test_the_confidence_is_calibrated_with_two_to_four_people(model_file, monkey
         monkeypatch.setattr(calibrate, f"calibrate_{name}", lambda *given: None)
     capsys.readouterr()
     assert calibrate.main(arguments[:2]) == 0
-    assert capsys.readouterr().err == "there will be no warnings of bad voices: the confidence means nothing.\n"
+    assert capsys.readouterr().err == "the confidence was not calibrated: the confidence means nothing.\n"
 
 
 def test_mistakes_are_one_sentence(model_file, capsys):

@@ -1,12 +1,16 @@
 """`load_model`: files, folders of runs, and files that are no model."""
 
+import importlib
+import sys
 import zipfile
 
 import keras
 import numpy as np
 import pytest
 import yaml
+from conftest import blstm
 
+from lab41_sce import methods
 from lab41_sce.errors import UserError
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.loading import load_model
@@ -61,3 +65,21 @@ def test_a_file_with_unknown_classes_is_refused_in_one_short_sentence(tiny_model
     with pytest.raises(UserError, match="new.keras cannot be loaded as a model .*ModelOfTheFuture") as error:
         load_model(tmp_path / "new.keras")
     assert len(str(error.value)) < 500
+
+
+def test_layers_of_a_new_system_are_found_by_another_process(front_end, tmp_path, monkeypatch):
+    """The process that loads a model has not imported the file of the system that defines a layer."""
+    (tmp_path / "mine.py").write_text("import keras\n\n\n@keras.saving.register_keras_serializable('tests')\n"
+                                      "class Twice(keras.layers.Layer):\n"
+                                      "    def call(self, inputs):\n        return 2 * inputs\n")
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    network = blstm(front_end.n_bins, n_outputs=3, n_layers=1, units=2)
+    layer = importlib.import_module("lab41_sce.methods.mine").Twice()
+    EmbeddingModel(front_end, keras.Model(network.inputs, layer(network.outputs[0]))).save(tmp_path / "model.keras")
+    del sys.modules["lab41_sce.methods.mine"], keras.saving.get_custom_objects()["tests>Twice"]
+    model = load_model(tmp_path / "model.keras")
+    assert type(model.network.layers[-1]).__name__ == "Twice"
+    del sys.modules["lab41_sce.methods.mine"], keras.saving.get_custom_objects()["tests>Twice"]
+    (tmp_path / "mine.py").unlink()
+    with pytest.raises(UserError, match=r"cannot be loaded as a model \(No module named 'lab41_sce.methods.mine'\)"):
+        load_model(tmp_path / "model.keras")
