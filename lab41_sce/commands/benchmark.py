@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; those of the process if None.
 
     Returns:
-        The exit status: 0 if all mixtures are scored.
+        The exit status: 0, also if mixtures without scores are left out, after a warning.
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s")

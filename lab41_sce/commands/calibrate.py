@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; those of the process if None.
 
     Returns:
-        The exit status: 0 if the file is in place, 1 after an error, 130 after an interruption.
+        The exit status: 0 also if a part could not be calibrated, after a sentence about it; 1 after an error, 130
+        after an interruption.
     """
     parser = Parser(
         "lab41-sce calibrate", description="Fit to a model what counts speakers, what recognises enrolled people, what "
@@ -70,16 +71,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"--network-mixtures {options.network_mixtures} is negative; give 0 for no network.")
     if options.numbers and options.only not in (None, "counting"):
         raise UserError(f"--numbers has no effect on --only {options.only}; leave it out.")
+    if options.numbers and not options.numbers.suffix:
+        raise UserError(f"--numbers {options.numbers} has no suffix; give {options.numbers}.csv, since a folder beside "
+                        "the file has the name without it.")
     from lab41_sce.evaluation.count_calibration import load_speech  # TensorFlow is not needed for the help
     from lab41_sce.evaluation.saved_model import splits_file
     from lab41_sce.models.loading import load_model
     from lab41_sce.models.mask_estimation import EmbeddingMasks
     from lab41_sce.models.model_file import model_file
     from lab41_sce.models.onnx_network import load_onnx_model
-    from lab41_sce.pretrained import MODEL
     from lab41_sce.separation.separator import Separator
 
-    file = MODEL if options.model == "pretrained" else model_file(options.model)
+    file = model_file(options.model)
     model = load_onnx_model(file) or load_model(file)  # as `Separator.load`, without the files to calibrate
     if not isinstance(model, EmbeddingMasks):
         raise UserError(f"{file} has no embeddings to count speakers by; give a model that clusters embeddings.")
@@ -153,6 +156,7 @@ def calibrate_verification(separator: Any, file: Path, utterances: Any, splits: 
         load_background,
     )
     from lab41_sce.separation.calibration_file import calibration_path
+    from lab41_sce.separation.confidence import KIND as CONFIDENCE_KIND
     from lab41_sce.separation.count_classifier import TURNS_KIND
 
     kinds, n_mixtures = noise_kinds(options.noise), options.mixtures // 5
@@ -172,6 +176,9 @@ def calibrate_verification(separator: Any, file: Path, utterances: Any, splits: 
     right = ", ".join(f"{name.replace('_', ', ', 1).replace('_', ' ')}: {share:.0%}"
                       for name, share in found["correct"].items())
     print(f"{path}: right for held-out people: {right}")
+    if options.only and calibration_path(file, CONFIDENCE_KIND).exists():
+        print("the confidence was calibrated with the file before; repeat the command with --only confidence",
+              file=sys.stderr)
 
 
 def calibrate_turns(separator: Any, file: Path, utterances: Any, options: argparse.Namespace) -> None:

@@ -70,10 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.baseline:
         table = options.out.with_stem(f"{options.out.stem}_baseline")
         layouts[table] = replace(layout, voices=options.baseline.absolute())
+    names = [of_system.voices.name for of_system in layouts.values()]
+    if len(names) > len(set(names)):  # folders with the same name
+        names = [f"{name} {number}" for number, name in enumerate(names, start=1)]
     systems = []
-    for table, of_system in layouts.items():
+    for name, (table, of_system) in zip(names, layouts.items(), strict=True):
         errors = score_files(mixtures, of_system, table, options.metrics, options.parallel_backend, options.jobs)
-        systems.append(ScoredSystem(of_system.voices.name, table, [mixture.name for mixture in mixtures], errors))
+        systems.append(ScoredSystem(name, table, [mixture.name for mixture in mixtures], errors))
         _print(systems[-1], options.baseline is not None)
     if options.report:
         write_score_report(options.report, systems)

@@ -17,7 +17,6 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -50,12 +49,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace, command: str) -> None:
     """Train with parsed options."""
+    if options.processes < 1:
+        raise UserError(f"--processes {options.processes} is not possible; give at least 1.")
     if importlib.util.find_spec("torch") is None:
         raise UserError("this command needs PyTorch, which is not installed; pip install torch.")
+    if not options.speech.is_dir() or not options.splits.is_file():
+        raise UserError(f"{options.speech} is not a folder, or {options.splits} is not a file; give the folder of the "
+                        "speech, and the splits.csv of another run.")
     chosen = any(override.startswith("corpus=") for override in options.overrides)
     limits = [] if options.minutes is None else [f"training.minutes={options.minutes}", "training.updates=null"]
     config = compose_config([*([] if chosen else ["corpus=librispeech"]), "corpus.check=headers", *options.overrides,
                              f"corpus.root={options.speech}", *limits])
+    config.corpus.subsets = [folder.name for folder in sorted(options.speech.iterdir()) if folder.is_dir()]
+    config.corpus.unseen_subsets = []
     settings = check(config)
     os.environ["KERAS_BACKEND"] = "torch"  # before Keras is imported, for the first time, below
     import torch
@@ -66,9 +72,6 @@ def _train(options: argparse.Namespace, command: str) -> None:
     from lab41_sce.training.history import TOTALS, totals
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    if not options.speech.is_dir() or not options.splits.is_file():
-        raise UserError(f"{options.speech} is not a folder, or {options.splits} is not a file; give the folder of the "
-                        "speech, and the splits.csv of another run.")
     try:
         listed = pd.read_csv(options.splits, dtype=str, keep_default_na=False)
     except ValueError:
@@ -76,8 +79,6 @@ def _train(options: argparse.Namespace, command: str) -> None:
     if missing := [name for name in ("utterance", "split") if name not in listed]:
         raise UserError(f"{options.splits} is no table with a column `{missing[0]}`; give the splits.csv of another "
                         "run.")
-    subsets = [folder.name for folder in sorted(options.speech.iterdir()) if folder.is_dir()]
-    settings.corpus = replace(settings.corpus, subsets=subsets, unseen_subsets=[])
     recorded = load_listed_speech(settings, listed)
     prepared = prepare(config, settings, recorded)
     method = build_method(config, prepared.setup)

@@ -37,6 +37,17 @@ EMBEDDED_ROOT, EMBEDDED_SUBSET = Path(__file__).parent / "embedded", "synthetic"
 Entry = TypeVar("Entry")
 
 
+def load_every_subset(folder: Path) -> pd.DataFrame:
+    """Load the table of all subsets of a folder in LibriSpeech's layout, with the headers of the files only.
+
+    Raises:
+        UserError: as `load_corpus`.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; give a folder in LibriSpeech's layout.")
+    return load_corpus(folder, sorted(path.name for path in folder.iterdir() if path.is_dir()), check="headers")
+
+
 def load_corpus(root: str | Path | None, subsets: Sequence[str], unseen_subsets: Sequence[str] = (),
                 utterances: str | Path | None = None, download: bool = False, min_seconds: float = 1.0,
                 check: str = "samples", min_age: int | None = None) -> pd.DataFrame:

@@ -108,7 +108,8 @@ def listen(host: str, port: int | None) -> socket.socket:
             return socket.create_server((host, candidate), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         except OSError as error:
             reason = error.strerror or str(error)
-    raise UserError(f"the page cannot listen at {host}, port {port or f'{PORTS[0]} to {PORTS[-1]}'} ({reason}); choose "
+    ports = f"{PORTS[0]} to {PORTS[-1]}" if port is None else port
+    raise UserError(f"the page cannot listen at {host}, port {ports} ({reason}); choose "
                     "another --host or --port.")
 
 

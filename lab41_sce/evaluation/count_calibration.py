@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 
 from lab41_sce.atomic_write import write_csv
 from lab41_sce.audio.recording import Recording
-from lab41_sce.data.corpus import id_in_corpus, load_corpus
+from lab41_sce.data.corpus import id_in_corpus, load_every_subset
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError, reason
@@ -67,8 +67,7 @@ def load_speech(folders: Sequence[Path], splits: Path | None, only: Path | None 
         listed = listed.assign(**{name: listed[name].map(id_in_corpus) for name in ("speaker", "utterance")})
     tables = []
     for number, folder in enumerate(folders):
-        subsets = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-        table = load_corpus(folder, subsets, check="headers")
+        table = load_every_subset(folder)
         if listed is not None:
             validation = listed.loc[listed["split"] == "validation", "utterance"]
             table = table[table["utterance"].isin(validation) | ~table["speaker"].isin(listed["speaker"])]

@@ -21,7 +21,7 @@ import pandas as pd
 from keras import layers, ops
 
 from lab41_sce.atomic_write import make_folder, write_text, write_whole
-from lab41_sce.data.corpus import id_in_corpus, load_corpus
+from lab41_sce.data.corpus import id_in_corpus, load_every_subset
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.speech import Speech
 from lab41_sce.errors import UserError, reason
@@ -57,7 +57,7 @@ def load_training_speech(folders: Sequence[Path], splits: Path | None, calibrati
     """
     tables = []
     for number, folder in enumerate(folders):
-        table = load_corpus(folder, sorted(path.name for path in folder.iterdir() if path.is_dir()), check="headers")
+        table = load_every_subset(folder)
         if splits is not None:
             listed = pd.read_csv(splits, dtype=str, keep_default_na=False)
             trained = listed.loc[listed["split"] == "train", "utterance"].map(id_in_corpus)

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 
 from lab41_sce.audio.recording import Recording
-from lab41_sce.data.corpus import id_in_corpus, load_corpus
+from lab41_sce.data.corpus import id_in_corpus, load_every_subset
 from lab41_sce.data.mixture import centre, normalise
 from lab41_sce.data.noise import Noise, scale_to_snr
 from lab41_sce.data.speech import Speech
@@ -55,9 +55,7 @@ def load_background(folders: Sequence[Path], splits: Path | None,
         return utterances[first], utterances[~first]
     listed = pd.read_csv(splits, dtype=str, keep_default_na=False).query("split == 'train'")
     trained = {id_in_corpus(speaker) for speaker in listed["speaker"]}
-    tables = [load_corpus(folder, sorted(path.name for path in folder.iterdir() if path.is_dir()), check="headers")
-              for folder in folders]
-    background = pd.concat(tables, ignore_index=True)
+    background = pd.concat(map(load_every_subset, folders), ignore_index=True)
     return background[background["speaker"].isin(trained)], utterances
 
 
@@ -173,8 +171,9 @@ def draw_trials(separator: Separator, utterances: pd.DataFrame, n_mixtures: int,
         progress: called with the number of mixtures finished since the last call.
 
     Returns:
-        A row for each mixture and person: `speaker`, `present`, `n_voices`, `snr_db` (infinity without noise) and
-        `score`, the largest one of the voices. For each speaker of a mixture there are `ABSENT` others of the same sex.
+        A row for each mixture and person: `folder`, `speaker`, `present`, `n_voices`, `snr_db` (infinity without noise)
+        and `score`, the largest one of the voices. For each speaker of a mixture there are `ABSENT` others of the same
+        sex.
 
     Raises:
         UserError: a folder has too few speakers with enough speech.

@@ -27,7 +27,6 @@ from lab41_sce.models.frequency_response import respond
 from lab41_sce.models.front_end import FrontEnd, magnitude
 from lab41_sce.models.loading import load_model
 from lab41_sce.models.mask_network import INPUTS
-from lab41_sce.pretrained import MODEL
 
 
 def build(setup: Setup, *, embedder: str, network: Callable[..., keras.Model], leaves_rest: bool,
@@ -46,7 +45,7 @@ def build(setup: Setup, *, embedder: str, network: Callable[..., keras.Model], l
     Raises:
         UserError: the embedder is no embedding model with soft masks, or the experiment has another front end.
     """
-    trained = load_model(MODEL if embedder == "pretrained" else embedder)
+    trained = load_model(embedder)
     if type(trained) is not EmbeddingModel or trained.soft_scale is None:
         raise UserError(f"{embedder} is no model with embeddings and soft masks; give the model of a run with "
                         "method=sce.")

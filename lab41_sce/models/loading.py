@@ -21,8 +21,8 @@ def load_model(path: str | Path) -> SeparationModel:
     """Load a trained model.
 
     Args:
-        path: a `.keras` file; the folder of a run (the best model of its method is loaded); or a folder in its
-            `systems/`.
+        path: a `.keras` file; the folder of a run (the best model of its method is loaded); a folder in its
+            `systems/`; or "pretrained", the model of the package.
 
     Returns:
         The model.

@@ -4,10 +4,16 @@ from pathlib import Path
 
 from lab41_sce.errors import UserError
 from lab41_sce.plain_data import read_yaml
+from lab41_sce.pretrained import MODEL
 
 
 def model_file(path: str | Path) -> Path:
-    """Return the file of a model: `path`, or of a folder its own model file or that of the main method of the run."""
+    """Return the file of a model: `path`, or of a folder its own model file or that of the main method of the run.
+
+    "pretrained" is the model of the package.
+    """
+    if str(path) == "pretrained":
+        return MODEL
     folder = Path(path)
     if not folder.is_dir():
         return folder

@@ -38,15 +38,13 @@ def write_score_report(folder: Path, systems: Sequence[ScoredSystem]) -> None:
 
     Args:
         folder: is made if necessary; files of an earlier report are replaced.
-        systems: the system, and optionally the baseline.
+        systems: the system, and optionally the baseline, under another name.
 
     Raises:
         UserError: a file cannot be written.
     """
     make_folder(folder)
     names = [system.name for system in systems]
-    if len(names) > len(set(names)):  # folders with the same name
-        names = [f"{name} {number}" for number, name in enumerate(names, start=1)]
     scores = pd.concat([read_scores(system.table, name, system.scored)
                         for system, name in zip(systems, names, strict=True)])
     summary = _of_all(summarise(scores))

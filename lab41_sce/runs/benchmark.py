@@ -13,6 +13,7 @@ the orders of the sexes.
 
 import itertools
 import json
+import logging
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +38,9 @@ from lab41_sce.runs.versions import versions, write_versions
 SET, SCORE_FILE = "benchmark.json", "mixtures.csv"
 GROUP = 32  # mixtures at most, after which the scores may be saved
 SAVE_INTERVAL_SECONDS = 20.0
+MAX_NAMES = 10  # of mixtures in a warning
+
+logger = logging.getLogger(__name__)
 
 
 def open_benchmark(folder: Path, benchmark: BenchmarkSet, command: str) -> None:
@@ -141,6 +145,8 @@ def score_benchmark(folder: Path, benchmark: BenchmarkSet, systems: Sequence[Ben
 def summarise_benchmark(folder: Path, scores: pd.DataFrame, baseline: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Average scores by kind and over all mixtures, and write `summary.csv` and `differences.csv`.
 
+    Mixtures without scores are left out, and named in a warning.
+
     Args:
         folder: of the benchmark.
         scores: result of `score_benchmark`.
@@ -152,9 +158,14 @@ def summarise_benchmark(folder: Path, scores: pd.DataFrame, baseline: str) -> tu
     Raises:
         UserError: no mixture has scores.
     """
+    without = scores.loc[scores["value"].isna(), "mixture"].unique()
     if scores["value"].isna().all():
-        raise UserError(f"none of the {scores['mixture'].nunique()} mixtures can be scored, for the reasons above; "
-                        "give mixtures with other sources.")
+        raise UserError(f"none of the {len(without)} mixtures can be scored, since a source is silent or a copy of "
+                        "another; give mixtures with other sources.")
+    if len(without):
+        more = f" and {len(without) - MAX_NAMES} more" if len(without) > MAX_NAMES else ""
+        logger.warning("%d of %d mixtures have no scores, or not all, since a source is silent or a copy of another: "
+                       "%s%s.", len(without), scores["mixture"].nunique(), ", ".join(without[:MAX_NAMES]), more)
     summary = _with_plain_mean(summarise, scores)
     differences = _with_plain_mean(lambda rows: paired_differences(rows, baseline), scores)
     write_csv(summary, folder / "summary.csv")

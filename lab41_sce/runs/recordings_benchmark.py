@@ -26,6 +26,7 @@ from lab41_sce.pretrained import MODEL
 from lab41_sce.runs.benchmark_systems import model_checksum, name_and_path
 from lab41_sce.runs.score_table import ScoreTable
 from lab41_sce.separation.separator import Separator
+from lab41_sce.separation.voice_names import rttm_field
 
 FILE = "recordings.csv"
 ERRORS = ("total", "missed", "false_alarm", "confusion", "der", "jer")  # in seconds, the last two shares
@@ -84,16 +85,17 @@ def load_recordings(folder: Path, rttm: Path, files: str = "*.wav", first: int |
     """
     turns, recordings = _all_turns(rttm), []
     paths = matching_files(folder, files)[:first]
-    stems = [path.stem for path in paths]
+    stems = [rttm_field(path.stem) for path in paths]
     if repeated := [stem for stem in stems if stems.count(stem) > 1]:
         raise UserError(f"{folder} has several recordings with the name {repeated[0]}, which RTTM cannot tell apart; "
                         "give --files for one of them.")
     for path in paths:
         with audio.Decoder(path, whole=False) as decoder:
             seconds = decoder.n_samples / decoder.sample_rate_hz
-        of_path = tuple(turns.get(path.stem, ()))
+        name = rttm_field(path.stem)
+        of_path = tuple(turns.get(name, ()))
         if not of_path:
-            raise UserError(f"{rttm} has no turns of {path.name}; give RTTM in which they have the name {path.stem}.")
+            raise UserError(f"{rttm} has no turns of {path.name}; give RTTM in which they have the name {name}.")
         if (last := max(end for _, _, end in of_path)) > seconds + MAX_EXCESS_SECONDS:
             raise UserError(f"{path} has {seconds:.1f} s, but its last true turn ends at {last:.1f} s; give the turns "
                             "of this recording.")
@@ -104,7 +106,7 @@ def load_recordings(folder: Path, rttm: Path, files: str = "*.wav", first: int |
 
 
 def build_diarisation_systems(given: Sequence[str]) -> list[DiarisationSystem]:
-    """Build systems from "pretrained", a `.keras` file, the folder of a run, or a folder of RTTM files.
+    """Build systems from "pretrained", a `.keras` file, the folder of a run, an RTTM file or a folder of RTTM files.
 
     Args:
         given: names and paths; `NAME=` before a path names the system in tables.
@@ -117,13 +119,13 @@ def build_diarisation_systems(given: Sequence[str]) -> list[DiarisationSystem]:
         name, path = name_and_path(one)
         if str(path) == "pretrained":
             systems.append(_model(name, MODEL))
-        elif path.is_dir() and any(path.glob("*.rttm")):
+        elif path.suffix == ".rttm" and path.is_file() or path.is_dir() and any(path.glob("*.rttm")):
             systems.append(_turns_of_files(name, path))
         elif path.exists():
             systems.append(_model(name, path))
         else:
-            raise UserError(f"{path} is no file or folder; give pretrained, the folder of a run, a .keras file, or a "
-                            "folder of RTTM files.")
+            raise UserError(f"{path} is no file or folder; give pretrained, the folder of a run, a .keras file, an "
+                            "RTTM file, or a folder of RTTM files.")
         if name in [system.name for system in systems[:-1]]:
             raise UserError(f"two systems have the name {name}; name one of them, like this: OTHER={path}.")
     return systems
@@ -200,16 +202,17 @@ def _model(name: str, path: Path) -> DiarisationSystem:
     return DiarisationSystem(name, find, lambda _: checksum)
 
 
-def _turns_of_files(name: str, folder: Path) -> DiarisationSystem:
-    """Return the system whose turns are RTTM files in a folder."""
-    turns = _all_turns(folder)
+def _turns_of_files(name: str, place: Path) -> DiarisationSystem:
+    """Return the system whose turns are those of an RTTM file, or of RTTM files in a folder."""
+    turns = _all_turns(place)
 
     def find(recording: Path) -> tuple[int, list[Turn]]:
-        if recording.stem not in turns:
-            raise UserError(f"{folder} has no turns of {recording.stem}; give RTTM with this name.")
-        return len({speaker for speaker, _, _ in turns[recording.stem]}), turns[recording.stem]
+        stem = rttm_field(recording.stem)
+        if stem not in turns:
+            raise UserError(f"{place} has no turns of {stem}; give RTTM with this name.")
+        return len({speaker for speaker, _, _ in turns[stem]}), turns[stem]
 
-    return DiarisationSystem(name, find, lambda recording: text_checksum(str(turns.get(recording.stem))))
+    return DiarisationSystem(name, find, lambda recording: text_checksum(str(turns.get(rttm_field(recording.stem)))))
 
 
 def _all_turns(place: Path) -> dict[str, list[Turn]]:

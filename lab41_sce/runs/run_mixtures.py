@@ -53,9 +53,8 @@ def training_batches(run: str | Path, n_batches: int) -> TrainingBatches:
         UserError: the run cannot be read, its speech is missing, or its mixtures have no signals (`TrainingBatches`).
     """
     folder, settings = Path(run), read_settings(Path(run))
-    recorded = _load_speech(folder, settings)
-    if (folder / "splits.csv").exists():
-        recorded = load_listed_speech(settings, _read_splits(folder / "splits.csv"))
+    listed = _read_splits(folder / "splits.csv") if (folder / "splits.csv").exists() else None
+    recorded = _load_speech(folder, settings, listed)
     _require_recorded(recorded, settings, folder)
     utterances = splits.perturb_speed(recorded, settings.mixtures.speeds)
     speech = Speech(utterances, settings.front_end.sample_rate_hz, settings.mixtures.in_memory)
@@ -152,10 +151,10 @@ def load_evaluation_speech(run: Path, settings: Settings, mixtures: pd.DataFrame
     return speech, noise
 
 
-def _load_speech(run: Path, settings: Settings) -> pd.DataFrame:
-    """Load the utterances of a run with their splits; a message names the file that states their place."""
+def _load_speech(run: Path, settings: Settings, listed: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Load the listed utterances of a run, or split its speech; a message names the file that states the place."""
     try:
-        return load_split_speech(settings)
+        return load_split_speech(settings) if listed is None else load_listed_speech(settings, listed)
     except UserError as error:
         raise UserError(f"{run / 'config.yaml'}: {error}") from None
 

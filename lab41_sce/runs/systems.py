@@ -11,7 +11,6 @@ from lab41_sce.errors import UserError, reason_and_place
 from lab41_sce.methods.base import Method, Setup
 from lab41_sce.methods.waveform import WaveformSystem
 from lab41_sce.models.loading import SeparationModel, load_model
-from lab41_sce.pretrained import MODEL
 
 Systems = dict[str, Any]  # a `Method` to train, or a function of a `Mixture` that returns masks, by name
 
@@ -107,7 +106,7 @@ def _take_weights(system: Any, name: str, path: str | None) -> None:
         return
     if not isinstance(system, Method):
         raise UserError(f"training.initial_model is given, but method={name} does not learn; leave it out.")
-    trained = load_model(MODEL if path == "pretrained" else path)
+    trained = load_model(path)
     is_alike = type(trained) is type(system.model)
     ours, theirs = system.trained_part(system.model), system.trained_part(trained) if is_alike else None
     if theirs is None or [weight.shape for weight in ours.weights] != [weight.shape for weight in theirs.weights]:

@@ -75,7 +75,7 @@ class OutputPaths:
         return [*self.sounds(names), *self.extras.values()]
 
     def leftovers(self, names: Sequence[str]) -> list[Path]:
-        """List existing files that an earlier call may have written for this recording and that this one leaves.
+        """List existing files that an earlier call in this format may have written, and that this one leaves.
 
         Files of voices count only with the comment of their header. Others, such as the JSON file, may be those of
         another program.

@@ -52,7 +52,7 @@ def _staged(outputs: Sequence[Path], check: CheckPlaces, folder: Path) -> Iterat
     """Yield the temporary paths in an existing folder; arguments and errors as in `staged`."""
     with contextlib.ExitStack() as stack:
         with _one_at_a_time(folder):
-            delete_abandoned(folder)
+            _delete_abandoned(folder)
             staging = Path(tempfile.mkdtemp(SUFFIX, PREFIX, folder))
             stack.callback(shutil.rmtree, staging, ignore_errors=True)
             stack.enter_context(atomic_write.lock(staging / ".lock"))
@@ -76,7 +76,14 @@ def _one_at_a_time(folder: Path) -> contextlib.AbstractContextManager[None]:
 
 
 def delete_abandoned(folder: Path) -> None:
-    """Delete the hidden folders of calls that were killed: their locks are free."""
+    """Delete the hidden folders of calls that were killed, if there are any."""
+    if any(folder.glob(f"{PREFIX}*{SUFFIX}")):
+        with _one_at_a_time(folder):
+            _delete_abandoned(folder)
+
+
+def _delete_abandoned(folder: Path) -> None:
+    """Delete the hidden folders whose locks are free, while no other call makes one."""
     for staging in folder.glob(f"{PREFIX}*{SUFFIX}"):
         with contextlib.suppress(UserError), atomic_write.lock(staging / ".lock", "the call is alive."):
             shutil.rmtree(staging, ignore_errors=True)

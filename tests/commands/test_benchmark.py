@@ -95,8 +95,21 @@ def test_a_set_whose_mixtures_cannot_be_scored(root, capsys):
         for file in (folder / name).glob("*.wav"):
             signal, _ = soundfile.read(folder / others / file.name)
             soundfile.write(file, signal * (name != "s2"), 8000)
-    assert "error: none of the 3 mixtures can be scored" in failure(root, capsys, "--root", str(folder))
+    message = "error: none of the 3 mixtures can be scored, since a source is silent or a copy of another; give"
+    assert message in failure(root, capsys, "--root", str(folder))
     assert not (root / "out/summary.csv").exists()
+
+
+def test_mixtures_without_scores_are_named(root, caplog):
+    folder = generate(root)
+    silent = sorted((folder / "s2").glob("*.wav"))[0]
+    for name in ("s2", "mix_clean"):
+        signal, _ = soundfile.read(folder / "s1" / silent.name)
+        soundfile.write(folder / name / silent.name, signal * (name != "s2"), 8000)
+    scores = run(root, "--root", str(folder))
+    assert scores["value"].isna().any() and scores["value"].notna().any()
+    assert caplog.messages == ["1 of 3 mixtures have no scores, or not all, since a source is silent or a copy of "
+                               f"another: {silent.stem}."]
 
 
 def test_the_tables_have_a_column_for_each_kind_and_the_mean_over_all_mixtures(root, capsys):

@@ -181,7 +181,8 @@ def test_mistakes_are_one_sentence(model_file, capsys):
         ([str(model_file), str(EMBEDDED_ROOT), "--network-mixtures", "-1"], "--network-mixtures -1 is negative"),
         ([str(model_file), str(EMBEDDED_ROOT), "--mixtures", "5"], "--mixtures 5 are too few"),
         ([str(model_file), str(EMBEDDED_ROOT), "--speakers", str(few)], "has 2 speakers who are neither trained nor"),
-        ([str(model_file), str(model_file.parent / "nothing")], "is not a folder"),
+        ([str(model_file), str(model_file.parent / "nothing")], "nothing is not a folder; give a folder in"),
+        ([str(model_file), str(EMBEDDED_ROOT), "--numbers", "some"], "--numbers some has no suffix; give some.csv"),
         (["nothing.keras", str(EMBEDDED_ROOT)], "there is no model at nothing.keras"),
     ]:
         assert calibrate.main(arguments) == 1

@@ -165,6 +165,15 @@ def test_more_metrics_are_added_to_the_table(root):
     assert status == 0 and {metric for _, metric in scores} == {"SI-SDR", "SI-SDRi", "SDR", "SDRi"}
 
 
+def test_a_baseline_in_a_folder_of_the_same_name_has_another_name(root, capsys):
+    for path in sorted((root / "est").rglob("*.wav")):
+        put(root / "others" / path.relative_to(root), audio.read(path)[0][0] * 0.5)
+    status, _ = run(root, "--baseline", str(root / "others/est"), "--report", str(root / "report"))
+    lines = capsys.readouterr().out.splitlines()
+    assert status == 0 and [line for line in lines if line.endswith(":")] == ["est 1:", "est 2:"]
+    assert set(pd.read_csv(root / "report/summary.csv")["system"]) == {"est 1", "est 2"}
+
+
 def test_a_report_compares_two_systems(root, capsys):
     for stem in "ab":
         for number in (1, 2):

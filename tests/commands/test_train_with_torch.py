@@ -15,6 +15,7 @@ import lab41_sce
 from lab41_sce.commands import train_with_torch
 from lab41_sce.data import splits
 from lab41_sce.data.corpus import load_corpus
+from lab41_sce.runs.run_mixtures import training_batches
 
 WITHOUT_TORCH = importlib.util.find_spec("torch") is None
 
@@ -25,6 +26,12 @@ def test_without_torch_the_command_gives_one_sentence(tmp_path, capsys):
     assert train_with_torch.main(arguments) == 1
     assert capsys.readouterr().err == "error: this command needs PyTorch, which is not installed; pip install torch.\n"
     assert not (tmp_path / "run").exists()
+
+
+def test_no_process_is_one_sentence(tmp_path, capsys):
+    arguments = [str(tmp_path / "run"), str(tmp_path), str(tmp_path / "splits.csv"), "+exp=smoke", "--processes", "0"]
+    assert train_with_torch.main(arguments) == 1
+    assert capsys.readouterr().err == "error: --processes 0 is not possible; give at least 1.\n"
 
 
 @pytest.mark.skipif(WITHOUT_TORCH, reason="PyTorch is not installed")
@@ -47,6 +54,9 @@ def test_a_trained_model_can_be_loaded(corpus_root, tmp_path):
     assert (tmp_path / "run" / "splits.csv").read_text() == (tmp_path / "splits.csv").read_text()
     about, config = (tmp_path / "run" / name for name in ("version.json", "config.yaml"))
     assert "LibriSpeech" in about.read_text() and f"root: {corpus_root}" in config.read_text()
+    corpus = yaml.safe_load(config.read_text())["corpus"]
+    assert corpus["unseen_subsets"] == [] and "train" in corpus["subsets"]
+    assert len(training_batches(tmp_path / "run", 1)) == 1
 
 
 @pytest.mark.skipif(WITHOUT_TORCH, reason="PyTorch is not installed")

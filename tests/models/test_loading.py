@@ -14,6 +14,8 @@ from lab41_sce import methods
 from lab41_sce.errors import UserError
 from lab41_sce.models.embedding_model import EmbeddingModel
 from lab41_sce.models.loading import load_model
+from lab41_sce.models.model_file import model_file
+from lab41_sce.pretrained import MODEL
 
 
 def test_a_run_gives_the_model_of_its_method(tiny_model, tmp_path):
@@ -23,6 +25,7 @@ def test_a_run_gives_the_model_of_its_method(tiny_model, tmp_path):
     tiny_model.save(folder / "model.keras")
     for path in (tmp_path, folder, folder / "model.keras"):
         assert isinstance(load_model(path), EmbeddingModel)
+    assert model_file("pretrained") == model_file(MODEL) == MODEL
     with pytest.raises(UserError, match="there is no model at .*absent"):
         load_model(tmp_path / "absent")
 

@@ -107,6 +107,18 @@ def test_a_recording_may_have_any_name(folder):
     pd.testing.assert_frame_equal(again, first)
 
 
+def test_blanks_in_names_are_underscores_in_rttm(folder):
+    """As `separate` writes them: the fields of RTTM are divided by blanks."""
+    (folder / "sessions/first.wav").rename(folder / "sessions/my talk.wav")
+    (folder / "true.rttm").write_text(rttm("my talk", TRUE["first"]) + rttm("second", TRUE["second"]))
+    recordings = load_recordings(folder / "sessions", folder / "true.rttm")
+    scores, _, _ = score_recordings(folder, recordings, build_diarisation_systems([f"same={folder / 'true.rttm'}"]))
+    assert set(scores["recording"]) == {"my talk", "second"} and scores["der"].eq(0).all()
+    soundfile.write(folder / "sessions/my_talk.wav", soundfile.read(folder / "sessions/second.wav")[0], 10000)
+    with pytest.raises(UserError, match="has several recordings with the name my_talk"):
+        load_recordings(folder / "sessions", folder / "true.rttm")
+
+
 def test_recordings_of_one_name_are_refused(folder):
     signal, rate_hz = soundfile.read(folder / "sessions/first.wav")
     soundfile.write(folder / "sessions/first.flac", signal, rate_hz)

@@ -14,6 +14,7 @@ from lab41_sce.data.evaluation_set import add_noise_at, draw_evaluation_set, loa
 from lab41_sce.data.noise import Noise
 from lab41_sce.data.settings import RoomSettings
 from lab41_sce.errors import UserError
+from lab41_sce.runs import run_mixtures
 from lab41_sce.runs.prepare import load_rooms
 from lab41_sce.runs.renamed_settings import load_config
 from lab41_sce.runs.run_mixtures import evaluation_mixtures, load_run, training_batches
@@ -38,8 +39,9 @@ def test_evaluation_mixtures_are_those_of_the_run(run):
             assert item["name"] == row["mixture"]
 
 
-def test_training_batches_are_those_of_the_run(run):
+def test_training_batches_are_those_of_the_run(run, monkeypatch):
     folder, prepared, _ = run
+    monkeypatch.setattr(run_mixtures, "load_split_speech", lambda settings: pytest.fail("the corpus was loaded twice"))
     batches, ours = training_batches(folder, 3), prepared.mixtures("train")
     for index in range(3):
         batch, expected = batches[index], ours.batch(index)
