@@ -52,7 +52,7 @@ class NaiveDeepClustering(deep_clustering.DeepClustering):
 def _naive(setup: Setup) -> NaiveDeepClustering:
     """Build deep clustering with the naive loss."""
     return NaiveDeepClustering(BUILDERS["deep_clustering"](setup).model, loss_range_db=None, weight_power=0.0,
-                                 loss_frame_stride=1)
+                                loss_frame_stride=1)
 
 
 BUILDERS: dict[str, Callable] = {
