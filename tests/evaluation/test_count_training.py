@@ -1,6 +1,7 @@
 """The network that counts is the same in NumPy as in Keras, whatever a batch holds besides; and it learns."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lab41_sce.errors import UserError
@@ -114,3 +115,19 @@ def test_an_interrupted_training_continues(small, tmp_path, monkeypatch):
         count_training.train_count_network(tmp_path / "examples", interrupt)
     count_training.train_count_network(tmp_path / "examples", epochs.append)
     assert epochs == [1, 2, 3]
+
+
+def test_the_network_learns_from_people_who_neither_calibrate_nor_were_held_out(monkeypatch, tmp_path):
+    """Of people in splits.csv only the training's utterances are used; of the others everything."""
+    table = pd.DataFrame({"utterance": ["1-a", "1-b", "2-a", "3-a", "4-a"], "speaker": ["1", "1", "2", "3", "4"]})
+    monkeypatch.setattr(count_training, "load_every_subset", lambda folder: table)
+    monkeypatch.setattr(count_training, "MIN_SPEAKERS", 2)
+    pd.DataFrame({"utterance": ["1-a", "3-a"], "speaker": ["1", "3"], "split": ["train", "unseen"]}).to_csv(
+        tmp_path / "splits.csv", index=False)
+    calibrating = table[table["speaker"] == "2"]
+    speech = count_training.load_training_speech([tmp_path], tmp_path / "splits.csv", calibrating)
+    assert [*speech["utterance"]] == ["1-a", "4-a"]
+    assert [*count_training.load_training_speech([tmp_path], None, calibrating)["utterance"]] == [
+        "1-a", "1-b", "3-a", "4-a"]
+    monkeypatch.setattr(count_training, "MIN_SPEAKERS", 3)
+    assert count_training.load_training_speech([tmp_path], tmp_path / "splits.csv", calibrating).empty
