@@ -24,7 +24,7 @@ COMMANDS = {
     "store": "pack a corpus into a few large files that load fast",
     "download": "download parts of LibriSpeech, and metadata of LibriMix",
     "sweep": "summarise the runs of a sweep in one table",
-    "demo": "open a page in the browser that separates recordings",
+    "demo": "serve a web page that separates recordings",
 }
 
 

@@ -11,6 +11,7 @@ not known, so good and bad separations weigh the same.
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from lab41_sce.evaluation.counted_mixtures import VARIED_SHARES, draw_sources
 from lab41_sce.evaluation.metrics import si_sdr_improvement
 from lab41_sce.separation.confidence import ConfidenceThresholds
 from lab41_sce.separation.separator import Separator
+from lab41_sce.threads import in_parallel
 
 NUMBERS = (2, 3, 4)  # of people, in turns
 SHARES = VARIED_SHARES | {"noise": 0.5, "reverberation": 0.5}
@@ -47,8 +49,9 @@ def measure_confidence(separator: Separator, utterances: pd.DataFrame, n_mixture
     """
     front_end = separator.model.front_end
     speech, kinds = Speech(utterances, front_end.sample_rate_hz), noise_kinds(noise_folder)
-    noise, rows = Noise(speech, utterances, kinds, noise_folder), []
-    for mixture in range(n_mixtures):
+    noise = Noise(speech, utterances, kinds, noise_folder)
+
+    def row(mixture: int) -> dict[str, Any]:
         rng, number = np.random.default_rng([3, mixture]), NUMBERS[mixture % len(NUMBERS)]
         folder, fold = int(rng.integers(utterances["folder"].max() + 1)), int(rng.integers(N_FOLDS))
         among = utterances[(utterances["folder"] == folder) & (utterances["fold"] == fold)]
@@ -57,8 +60,12 @@ def measure_confidence(separator: Separator, utterances: pd.DataFrame, n_mixture
         signal = sources.sum(axis=0) + drawn_noise
         result = separator.separate(signal, front_end.sample_rate_hz, number)
         assert result.voices is not None  # they are not written to files
-        rows.append({"speakers": number, "folder": folder, "fold": fold, **described, "confidence": result.confidence,
-                     "si_sdri_db": si_sdr_improvement(sources, signal, result.voices)})
+        return {"speakers": number, "folder": folder, "fold": fold, **described, "confidence": result.confidence,
+                "si_sdri_db": si_sdr_improvement(sources, signal, result.voices)}
+
+    rows = []
+    for finished in in_parallel(row, range(n_mixtures)):
+        rows.append(finished)
         progress(1)
     return pd.DataFrame(rows)
 

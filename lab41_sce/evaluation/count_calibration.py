@@ -12,6 +12,7 @@ the temperature and the reported scores come from mixtures of speakers that the 
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,7 @@ from lab41_sce.separation.count_features import count_features, feature_names
 from lab41_sce.separation.separator import Separator
 from lab41_sce.separation.speaker_search import Calibrations, SpeakerSearch
 from lab41_sce.separation.window_signals import WindowReader
+from lab41_sce.threads import in_parallel
 
 NUMBERS = (1, 2, 3, 1, 2, 3, 4, 5)  # of speakers, in turns: their shares are the prior probabilities
 N_FOLDS = 3
@@ -136,14 +138,18 @@ def measure(separator: Separator, network: CountNetwork | None, utterances: pd.D
                         "--numbers.")
     rows = finished.to_dict("records")[:n_mixtures]
     progress(len(rows))
-    for mixture in range(len(rows), n_mixtures):
+
+    def row(mixture: int) -> dict[str, Any]:
         rng = np.random.default_rng(mixture)
         folder, fold = int(rng.integers(utterances["folder"].max() + 1)), int(rng.integers(N_FOLDS))
         number = NUMBERS[mixture % len(NUMBERS)]
         among = utterances[(utterances["folder"] == folder) & (utterances["fold"] == fold)]
         signal, described = draw_mixture(rng, speech, among, number, noise, model.front_end.pre_emphasis)
-        rows.append({"made_for": made_for, "mixture": mixture, "speakers": number, "folder": folder, "fold": fold,
-                     **described, **_numbers(separator, network, signal)})
+        return {"made_for": made_for, "mixture": mixture, "speakers": number, "folder": folder, "fold": fold,
+                **described, **_numbers(separator, network, signal)}
+
+    for finished_row in in_parallel(row, range(len(rows), n_mixtures)):
+        rows.append(finished_row)
         progress(1)
         if len(rows) % ROWS_PER_WRITE == 0 or len(rows) == n_mixtures:
             write_csv(pd.DataFrame(rows), file)

@@ -31,6 +31,7 @@ from lab41_sce.models.count_network import CountedFrames, CountNetwork
 from lab41_sce.plain_data import read_json
 from lab41_sce.separation.calibration_file import weights_checksum
 from lab41_sce.separation.separator import Separator
+from lab41_sce.threads import in_parallel
 
 MIN_SPEAKERS = 30  # of a folder
 SECONDS = (3.0, 15.0)  # of a mixture
@@ -90,6 +91,15 @@ def draw_examples(separator: Separator, utterances: pd.DataFrame, n_mixtures: in
     made_for = zlib.crc32("\n".join([*utterances["utterance"], *kinds, str(noise.fingerprint)]).encode(),
                           weights_checksum(model))
     make_folder(folder)
+
+    def example(mixture: int) -> tuple[np.ndarray, np.ndarray, int]:
+        rng, n_speakers = np.random.default_rng([1, mixture]), NUMBERS[mixture % len(NUMBERS)]
+        among = utterances[utterances["folder"] == rng.choice(utterances["folder"].unique())]
+        signal, _ = draw_mixture(rng, speech, among, n_speakers, noise, model.front_end.pre_emphasis,
+                                 seconds_range=SECONDS)
+        part, = speaker_search(separator, signal).counted_frames()  # the windows of long recordings are longer
+        return part.hidden.astype(np.float16), part.with_speech, n_speakers
+
     for number in range(math.ceil(n_mixtures / MIXTURES_PER_FILE)):
         path, examples = folder / f"{number:04}.npz", []
         if path.exists():
@@ -97,13 +107,8 @@ def draw_examples(separator: Separator, utterances: pd.DataFrame, n_mixtures: in
                 raise UserError(f"{path} is of another network or of other speech; delete {folder}.")
             progress(MIXTURES_PER_FILE)
             continue
-        for mixture in range(number * MIXTURES_PER_FILE, (number + 1) * MIXTURES_PER_FILE):
-            rng, n_speakers = np.random.default_rng([1, mixture]), NUMBERS[mixture % len(NUMBERS)]
-            among = utterances[utterances["folder"] == rng.choice(utterances["folder"].unique())]
-            signal, _ = draw_mixture(rng, speech, among, n_speakers, noise, model.front_end.pre_emphasis,
-                                     seconds_range=SECONDS)
-            part, = speaker_search(separator, signal).counted_frames()  # the windows of long recordings are longer
-            examples.append((part.hidden.astype(np.float16), part.with_speech, n_speakers))
+        for finished in in_parallel(example, range(number * MIXTURES_PER_FILE, (number + 1) * MIXTURES_PER_FILE)):
+            examples.append(finished)
             progress(1)
         hidden, with_speech, numbers = zip(*examples, strict=True)
         arrays = {"hidden": np.concatenate(hidden), "with_speech": np.concatenate(with_speech),

@@ -9,6 +9,7 @@ mixtures of the same speakers.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from lab41_sce.separation.count_features import count_features
 from lab41_sce.separation.separator import Separator
 from lab41_sce.separation.turn_numbers import MIN_BLOCKS, turn_numbers
 from lab41_sce.separation.verification import Verification
+from lab41_sce.threads import in_parallel
 
 SECONDS = (12.0, 120.0)
 GAP_SECONDS = {"at once": None, "in turns": (0.1, 1.2), "interrupted": (-1.5, 0.3)}
@@ -47,8 +49,9 @@ def measure_turns(separator: Separator, counting: CountClassifier, verification:
     """
     model = separator.model
     speech, kinds = Speech(utterances, model.front_end.sample_rate_hz), noise_kinds(noise_folder)
-    noise, rows = Noise(speech, utterances, kinds, noise_folder), []
-    for recording in range(n_recordings):
+    noise = Noise(speech, utterances, kinds, noise_folder)
+
+    def row(recording: int) -> dict[str, Any] | None:
         rng, manner = np.random.default_rng([2, recording]), [*GAP_SECONDS][recording % len(GAP_SECONDS)]
         folder, fold = int(rng.integers(utterances["folder"].max() + 1)), int(rng.integers(N_FOLDS))
         number = NUMBERS[recording // len(GAP_SECONDS) % len(NUMBERS)]
@@ -60,8 +63,14 @@ def measure_turns(separator: Separator, counting: CountClassifier, verification:
         bins = search.counting_bins()
         at_once = counting.probabilities(count_features(bins) | counting.scores(search.counted_frames))
         blocks = search.speech_blocks(verification)
+        if len(blocks.weights) < MIN_BLOCKS:
+            return None
+        return {"speakers": number, "manner": manner, "folder": folder, "fold": fold, **described,
+                **turn_numbers(at_once, blocks)}
+
+    rows = []
+    for finished in in_parallel(row, range(n_recordings)):
+        if finished is not None:
+            rows.append(finished)
         progress(1)
-        if len(blocks.weights) >= MIN_BLOCKS:
-            rows.append({"speakers": number, "manner": manner, "folder": folder, "fold": fold, **described,
-                         **turn_numbers(at_once, blocks)})
     return pd.DataFrame(rows)
