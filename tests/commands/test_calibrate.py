@@ -147,7 +147,7 @@ def test_the_confidence_is_calibrated_with_two_to_four_people(model_file, monkey
     arguments = [str(model_file), str(EMBEDDED_ROOT), "--only", "confidence", "--mixtures", "54"]
     assert calibrate.main(arguments) == 0
     assert not {"1", "2"} & {name for _, _, table, *_ in drawn for name in table["speaker"]}
-    assert [given[3] for given in drawn] == [2, 3, 4] * 9
+    assert sorted(given[3] for given in drawn) == [2] * 9 + [3] * 9 + [4] * 9  # several threads draw
     file = model_file.with_name("model.confidence.json")
     assert capsys.readouterr().out.startswith(f"{file}: warns of held-out speakers whose voices gain less than 5 dB: ")
     assert not model_file.with_name("model.counting.json").exists()
