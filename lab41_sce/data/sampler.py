@@ -29,6 +29,7 @@ from lab41_sce.data.settings import MixtureSettings, RoomSettings
 from lab41_sce.data.speech import Speech
 from lab41_sce.data.splits import SpeakerIndex
 from lab41_sce.errors import UserError
+from lab41_sce.threads import n_threads
 
 STREAM = 3
 CHANGES = {  # of the mixtures, since each version
@@ -208,7 +209,7 @@ class TrainingMixtures:
 
         self.error = None
         batch_of: Callable[[int], dict[str, np.ndarray]] = self.batch
-        n_parallel = tf.data.AUTOTUNE
+        n_parallel = n_threads()
         if self.settings.workers:
             self._processes = self._processes or DrawingProcesses(self, self.settings.workers)
             batch_of, n_parallel = self._processes.batch, self.settings.workers + 1
@@ -227,8 +228,11 @@ class TrainingMixtures:
             return {name: tf.ensure_shape(array, values.shape)
                     for array, (name, values) in zip(arrays, like.items(), strict=True)}
 
+        # TensorFlow's tuning thread can keep whoever frees the dataset waiting, for up to a minute
+        options = tf.data.Options()
+        options.autotune.enabled = False
         indices = tf.data.Dataset.counter(start)
-        return indices.map(make, num_parallel_calls=n_parallel, deterministic=True).prefetch(4)
+        return indices.map(make, num_parallel_calls=n_parallel, deterministic=True).prefetch(4).with_options(options)
 
     def close(self) -> None:
         """End the processes that draw mixtures, if there are some."""
