@@ -3,7 +3,6 @@ PYTHON ?= python3
 
 # Two tests at a time, those of a file in one process, in the order of the files: the long ones first
 PYTEST = .venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --nbmake --nbmake-timeout=300
-SLOW_NOTEBOOK = notebooks/2_inside_the_embedding.ipynb
 PAGE = tests/demo/test_page.py
 LONG = $(addprefix tests/, training/test_trainer.py runs/test_experiment.py separation/test_separator.py training/test_distributed.py)
 FAST = audio data models reporting separation
@@ -91,14 +90,14 @@ torture: venv .venv/.torture  ## run the reliability campaigns, some hours (ARGS
 demo: venv .venv/.demo  ## serve the web page that separates recordings (options: ARGS="--port 8000")
 	@.venv/bin/python -m lab41_sce.demo $(ARGS)
 
-test: venv  ## run the tests, without the slow ones and those that need a browser
-	@$(PYTEST) -m "not slow" --ignore $(SLOW_NOTEBOOK) notebooks $(LONG) $(OTHERS)
+test: venv  ## run the tests in some minutes, without the slow ones and those that need a browser
+	@$(PYTEST) -m "not slow" $(LONG) $(OTHERS)
 
 test-fast: venv  ## run the tests of audio, data, models, tables and separation in under a minute, for use while editing
 	@$(PYTEST) -m "not slow" $(FAST:%=tests/%)
 
-test-slow: venv  ## run the slow tests: a comparison of all systems, a notebook that trains, the benchmarks
-	@$(PYTEST) $(SLOW_NOTEBOOK)
+test-slow: venv  ## run the slow tests: the notebooks, trainings, a comparison of all systems, the benchmarks
+	@$(PYTEST) notebooks
 	@$(PYTEST) -m slow tests
 
 test-browser: venv .venv/.browser  ## run the tests of the web page in a browser; screenshots go to build/page

@@ -20,6 +20,7 @@ def run(tiny_model, tmp_path):
     return make_run(tmp_path / "runs" / "main", tiny_model)
 
 
+@pytest.mark.slow
 def test_a_report_with_everything(run, tmp_path, capsys):
     timing((5.0, 10.0)).to_csv(tmp_path / "timing.csv", index=False)
     variants = {"summary.csv": pd.concat([summary({"All": 5.0}, "sce"), summary({"All": 4.0}, "sce_free_vectors")]),
@@ -74,6 +75,7 @@ def test_a_run_of_the_article_s_size_is_in_figure_6(run, tmp_path):
     assert "article's size" in (run / "article" / "figures" / "figure_6_scores.svg").read_text()
 
 
+@pytest.mark.slow
 def test_other_files_in_the_folder_are_kept(run, tmp_path):
     (tmp_path / "paper" / "figures").mkdir(parents=True)
     for name in ("mine.png", "improvement_by_snr.png"):

@@ -32,6 +32,7 @@ def test_costs_are_differences_of_the_methods(tiny_model, tmp_path):
     assert rows[1][1].startswith("5.8 [") and rows[1][2].startswith("+0.2 [")
 
 
+@pytest.mark.slow
 def test_the_report_shows_the_costs(tiny_model, tmp_path, capsys):
     run = make_run(tmp_path / "main", tiny_model)
     assert main([str(run)]) == 0

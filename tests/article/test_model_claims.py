@@ -40,6 +40,7 @@ def population(n=40, by_sex=0.0, by_pitch=0.0, seed=0):
     return table.join(pd.DataFrame(vectors).add_prefix("vector_")).join(pd.DataFrame(spectra).add_prefix("spectrum_"))
 
 
+@pytest.mark.slow
 def test_similar_voices():
     both = model_claims.judge_similar_voices(population(by_sex=1.0, by_pitch=1.0))
     assert both.verdict == HOLDS and len(both.table.rows) == 4

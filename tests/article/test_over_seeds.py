@@ -83,6 +83,7 @@ def test_a_summary_over_two_seeds(tmp_path):
     assert table.loc[("sce", "FF"), "n"] == 40
 
 
+@pytest.mark.slow
 def test_a_report_over_seeds(tiny_model, tmp_path, capsys):
     run = make_run(tmp_path / "runs" / "0", tiny_model)
     others = [seeds_of_a_run(tmp_path / "runs" / str(seed), seed) for seed in (1, 2)]

@@ -38,6 +38,7 @@ def test_load_audio_keeps_channels_and_resamples(tmp_path):
     np.testing.assert_allclose(stereo[1, 200:-200], -tone(10000)[200:-200], atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".ogg", ".mp3"])
 def test_minutes_of_a_lossy_format(tmp_path, suffix):
     """libvorbis copies the samples of one call to the stack, which can overflow."""

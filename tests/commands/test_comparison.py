@@ -81,6 +81,7 @@ def test_a_system_does_not_depend_on_those_before_it():
         np.testing.assert_array_equal(here, there)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exp", ["compare", "compare_three"])
 def test_every_system_of_a_comparison_can_be_the_method(exp):
     everyone = configured_systems(compose_config([f"+exp={exp}"]))

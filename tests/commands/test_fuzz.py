@@ -186,6 +186,7 @@ def test_a_link_to_a_recording_is_a_recording(separator, tmp_path):
     assert code == 0 and sorted(file.name for file in out.iterdir()) == ["link_1.wav", "link_2.wav"]
 
 
+@pytest.mark.slow
 @fuzz
 @given(name=st.sampled_from(SETTINGS),
        value=st.one_of(st.integers(-10**12, 10**12), st.floats(), st.booleans(), st.none(), st.text(max_size=8),

@@ -34,6 +34,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_number_of_processes(folder, capsys, caplog):
     command = [*(str(folder / name) for name in ("mixtures", "references", "voices")), "--out"]
     assert score.main([*command, str(folder / "serial.csv"), "--jobs", "1"]) == 1

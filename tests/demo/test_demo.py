@@ -113,6 +113,7 @@ def test_scores_need_the_sources(result, systems):
     assert separate_sound(unknown, Choices(systems.names[0], 1), systems).scores is None
 
 
+@pytest.mark.slow
 def test_factorisation_is_offered_and_has_no_embeddings(systems):
     sound = make_mixture(WOMAN, MAN, 0.0)
     factorised = separate_sound(sound, Choices(FACTORISATION, 2), systems)

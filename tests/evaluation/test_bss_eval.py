@@ -16,6 +16,7 @@ def mir_eval_means(sources, estimates, permute=True):
     return np.mean(separation.bss_eval_sources(sources, estimates, permute)[:3], axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # mir_eval 0.8 deprecates its function
 def test_scores_of_several_systems_equal_those_of_mir_eval():
     """Swapped estimates, nearly perfect ones and the mixture itself, scored together."""

@@ -102,6 +102,7 @@ def test_a_damaged_file_is_one_sentence(tmp_path):
         count_training.Examples(tmp_path)
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_continues(small, tmp_path, monkeypatch):
     rng, epochs = np.random.default_rng(4), []
     write_examples(tmp_path / "examples", [part(rng, 20) for _ in range(40)], [1, 2, 3, 4] * 10)

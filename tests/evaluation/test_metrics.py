@@ -163,6 +163,7 @@ def test_bad_estimates_are_named():
         metrics.check_signals(sources[0], sources[0])
 
 
+@pytest.mark.slow
 def test_parallel_equals_serial():
     drawn = []  # by the thread that asked: Keras may compute estimates there
 

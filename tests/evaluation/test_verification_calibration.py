@@ -30,6 +30,7 @@ def background(utterances):
     return utterances["speaker"].astype(int) <= 12
 
 
+@pytest.mark.slow
 def test_people_are_recognised_and_others_are_not(utterances, tiny_model):
     """The cosines of two excerpts of a person who is not in the background exceed those with other people."""
     separator = Separator(tiny_model)

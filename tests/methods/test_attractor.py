@@ -225,6 +225,7 @@ def test_fixed_attractors_find_the_places_of_the_attractors(n_speakers):
     np.testing.assert_allclose(found, places[owners], atol=0.1)
 
 
+@pytest.mark.slow
 def test_fit_moves_the_fixed_attractors_and_evaluation_does_not():
     """The network stands still (rate 0), so that the attractors are known; half of the mixtures are swapped."""
     method = tiny_method(momentum=0.5)
@@ -280,9 +281,10 @@ def test_saved_model_gives_the_same_in_a_new_process(tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "masks.npy"), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_speakers, options", [
     (2, {}),
-    pytest.param(3, {"unit_norm": True, "scale": 5.0}, marks=pytest.mark.slow),
+    (3, {"unit_norm": True, "scale": 5.0}),
     (2, {"mask": "sigmoid", "attractors": "fixed", "momentum": 0.9}),
 ])
 def test_one_mixture_is_separated_like_by_its_ideal_mask(n_speakers, options):

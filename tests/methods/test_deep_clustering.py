@@ -161,7 +161,8 @@ def test_silence_gives_finite_gradients(loud):
     assert all(np.isfinite(gradient).all() for gradient in tape.gradient(loss, method.trainable_variables))
 
 
-@pytest.mark.parametrize("n_speakers", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_speakers", [2, 3])
 def test_one_mixture_is_separated_like_by_its_ideal_mask(n_speakers):
     found, ideal_binary, _ = overfit(partial(build, embedding_size=6), n_speakers, updates=150)
     assert found > ideal_binary - 1.0

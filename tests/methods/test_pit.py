@@ -143,7 +143,8 @@ def test_the_method_finds_an_order_for_each_segment():
     assert float(method({"sources": sources})) == pytest.approx(np.mean(losses), rel=1e-4)
 
 
-@pytest.mark.parametrize("n_speakers", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_speakers", [2, 3])
 def test_a_blstm_overfits_one_mixture(n_speakers):
     separated_db, _, ideal_ratio_mask_db = overfit(build, n_speakers)
     assert separated_db > ideal_ratio_mask_db - 1.0

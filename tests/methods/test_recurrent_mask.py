@@ -121,12 +121,14 @@ def test_the_method_takes_the_loss_of_the_ordered_sources():
     assert float(method(batch)) == pytest.approx(loop_loss(masks, mixture, of_sources[:, ::-1], 0.2), rel=1e-4)
 
 
-@pytest.mark.parametrize("n_speakers", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_speakers", [2, 3])
 def test_one_mixture_is_overfitted(n_speakers):
     separated_db, _, ideal_ratio_mask_db = overfit(with_yaml_defaults("method/recurrent_mask", gamma=0.05), n_speakers)
     assert separated_db > ideal_ratio_mask_db - 1.0
 
 
+@pytest.mark.slow
 def test_output_one_learns_the_speaker_with_the_lower_number():
     keras.utils.set_random_seed(0)
     method = recurrent_mask.build(tiny_setup(), gamma=0.05)

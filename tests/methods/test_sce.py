@@ -181,6 +181,7 @@ def test_an_excerpt_without_a_frame_for_the_loss_is_refused(tiny_model):
         method(batch)
 
 
+@pytest.mark.slow
 def test_frames_are_left_out_of_excerpts_of_any_length(tiny_model):
     """From the second length on, TensorFlow compiles the update for unknown lengths."""
     method = article_loss(tiny_model, 5, loss_frame_stride=4)
@@ -236,6 +237,7 @@ def test_magnitude_has_a_finite_gradient_at_zero():
     assert np.isfinite(tape.gradient(value, zero)).all()
 
 
+@pytest.mark.slow
 def test_saved_model_gives_the_same_in_a_new_process(tiny_model, tmp_path):
     mixture = np.random.default_rng(0).standard_normal((1, 3000)).astype(np.float32)
     expected = tiny_model.predict_on_batch(mixture)

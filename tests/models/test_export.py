@@ -113,6 +113,7 @@ def test_onnx_computes_what_keras_computes(method, network, n_speakers, tmp_path
     assert json.loads(session.get_modelmeta().custom_metadata_map["lab41_sce"]) == settings(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["sce", "pit_cnn"])
 def test_a_saved_model_computes_what_keras_computes(method, tmp_path):
     model = trained(method)
@@ -164,6 +165,7 @@ def test_a_network_that_is_exported_wrongly_is_refused(format, name, tmp_path, m
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_comparison_notices_small_errors_missing_numbers_and_wrong_shapes():
     model = trained("sce")
     right = network_to_export(model).predict_on_batch

@@ -116,6 +116,7 @@ def test_a_direction_that_computes_in_half_precision_runs_in_keras():
     np.testing.assert_array_equal(ours(sequences), theirs(sequences))
 
 
+@pytest.mark.slow
 def test_a_network_of_it_is_trained_saved_and_loaded(tmp_path):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((None, 3))

@@ -99,6 +99,7 @@ def test_a_model_is_pickled(tmp_path):
         np.testing.assert_array_equal(again.separate(SIGNAL, 10000, 2).voices, voices)
 
 
+@pytest.mark.slow
 def test_an_exported_waveform_model_is_that_of_the_file(tmp_path):
     tf = pytest.importorskip("tensorflow")
     model = trained("sce")

@@ -32,12 +32,14 @@ def operations(**environment: str) -> list[str]:
     return subprocess.run(command, env=others | environment, capture_output=True, text=True, check=True).stdout.split()
 
 
+@pytest.mark.slow
 @x86
 def test_convolutions_are_those_of_onednn():
     """Those of oneDNN are called Mkl, the name of the library before it."""
     assert "_MklNativeConv2D" in operations()
 
 
+@pytest.mark.slow
 @x86
 def test_the_users_choice_is_kept():
     """0 switches oneDNN off."""

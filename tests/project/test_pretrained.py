@@ -51,6 +51,7 @@ def test_a_voice_of_the_example_is_one_person(shipped):
         assert shipped.open(Recording.of(voice, rate_hz)).speakers.n_speakers == 1
 
 
+@pytest.mark.slow
 def test_windows_are_within_60_db_of_the_whole(shipped):
     """With four windows in a minute, many parts are near a border."""
     signal, rate_hz = audio.read(EXAMPLES / "two_women.wav")

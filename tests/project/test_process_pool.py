@@ -26,6 +26,7 @@ def test_a_cluster_without_processes_is_reported(monkeypatch):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["loky", "dask"])
 def test_a_killed_process(tmp_path, engine):
     """Dask runs its job in another process; loky reports it, and the next call starts new processes."""

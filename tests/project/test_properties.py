@@ -48,6 +48,7 @@ class Noises:
         return signal[start : start + length]
 
 
+@pytest.mark.slow
 @some
 @given(table=corpora(), n_speakers=st.integers(2, 3), seed=st.integers(0, 9),
        unseen=st.sampled_from([(), ("test",)]), fractions=st.sampled_from([(0.25, 0.1), (0.0, 0.3), (0.5, 0.5)]))

@@ -104,6 +104,7 @@ path.with_name(sys.argv[2]).replace(path)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("written_as", "lost"), [(".a.part.csv", 0), ("a.csv", 1)])
 def test_a_kill_reveals_a_file_written_under_its_final_name(tmp_path, written_as, lost):
     def start(folder):

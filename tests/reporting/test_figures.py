@@ -131,6 +131,7 @@ def test_scores_of_any_number_of_systems_have_room(n_systems, kinds):
     assert len(names) == n_systems + 2 and all(upper.y0 > lower.y1 for upper, lower in zip(names, names[1:]))
 
 
+@pytest.mark.slow
 def test_save_writes_complete_files_or_none(tmp_path):
     for name in ("a.png", "b.svg", "c.SVG"):
         figure = figures.scores(make_summary())

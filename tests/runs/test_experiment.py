@@ -289,6 +289,7 @@ def test_an_override_under_its_old_name_works_and_names_the_new_one(tmp_path):
     assert "mixtures.easy_batches=-5 is an old name; it is now mixtures.curriculum_batches=-5" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_mistake_gets_one_sentence(tmp_path):
     result = run("/nowhere", tmp_path / "run", "corpus.root=/nowhere")
     assert result.returncode == 1 and "corpus.root=/nowhere is not a folder" in result.stderr

@@ -37,6 +37,7 @@ def begun(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_run_that_began_before_a_setting_existed_is_resumed(begun):
     file = begun / "config.yaml"
     kept = "".join(line for line in file.read_text().splitlines(keepends=True) if "beta_2" not in line)

@@ -268,6 +268,7 @@ def test_the_shipped_model_counts_people():
     assert sent.counting == separator.counting and sent.counting is not None
 
 
+@pytest.mark.slow
 def test_a_long_recording_keeps_the_hidden_layers_in_half_precision(monkeypatch):
     signal, rate_hz = soundfile.read(EXAMPLES / "mixture.wav", dtype="float32")
     recording, voices, kinds = Recording.of(np.resize(signal, 20 * rate_hz), rate_hz), [], []

@@ -145,6 +145,7 @@ def test_two_seconds_of_speech_in_long_noise_are_speech():
     assert not stream.speakers.count.no_speech and stream.speakers.count.probabilities
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window_seconds", [60.0, 15.0])
 def test_people_who_take_turns_are_counted_by_the_shipped_model(window_seconds):
     """A woman and a man of the embedded corpus, half a minute in turns of 5 s; and the woman alone."""

@@ -60,6 +60,7 @@ def run(name, shipped, results, monkeypatch, *arguments):
     return tables
 
 
+@pytest.mark.slow
 def test_the_threshold_for_counting(shipped, tmp_path, monkeypatch):
     tables = run("choose_cluster_variance", shipped, tmp_path, monkeypatch, "--split", "validation", "--per-kind", "4")
     mixtures, summary = tables["mixtures"], tables["summary"]
@@ -198,6 +199,7 @@ def lists(shipped, tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_conversations(shipped, lists, tmp_path, monkeypatch):
     pytest.importorskip("pyannote.metrics")
     call_main("score_conversations", monkeypatch, EMBEDDED_ROOT, tmp_path, "--model", shipped, "--lists", lists)
@@ -214,6 +216,7 @@ def test_conversations(shipped, lists, tmp_path, monkeypatch):
     assert (rates["low"].isna() == (rates["n"] == 1)).all()  # a single recording has no interval
 
 
+@pytest.mark.slow
 def test_turns_of_another_system_are_scored(shipped, lists, tmp_path, monkeypatch):
     """The recordings are written, and the true turns as those of a system have an error rate of zero."""
     pytest.importorskip("pyannote.metrics")

@@ -86,6 +86,7 @@ def test_the_best_model_is_kept(mixtures, tmp_path):
     assert not all(np.allclose(a, b, atol=1e-5) for a, b in zip(kept, steady.model.get_weights()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scores", "best"), [([1, 3, 3], 4), ([math.nan, 1, 0], 4), ([2, math.nan, 1], 2)])
 def test_the_kept_model_is_that_of_the_reported_update(mixtures, tmp_path, scores, best):
     """The first of equal scores counts, and a score that is not a number is worse than all others."""
@@ -97,6 +98,7 @@ def test_the_kept_model_is_that_of_the_reported_update(mixtures, tmp_path, score
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_patience_stops(mixtures, tmp_path):
     _, history = train(mixtures, tmp_path, scores=[3, 2, 1, 0, 0, 0], updates=100, patience=2)
     assert len(history) == 3
@@ -172,6 +174,7 @@ def test_a_finished_training_is_not_repeated(mixtures, tmp_path):
     pd.testing.assert_frame_equal(first, again)
 
 
+@pytest.mark.slow
 def test_a_training_without_a_checkpoint_says_that_it_begins(mixtures, tmp_path, caplog):
     caplog.set_level("INFO")
     train(mixtures, tmp_path / "new")
@@ -181,12 +184,14 @@ def test_a_training_without_a_checkpoint_says_that_it_begins(mixtures, tmp_path,
     assert "There is no checkpoint yet: the training begins from the start." in caplog.text
 
 
+@pytest.mark.slow
 def test_training_continues_with_a_larger_limit(mixtures, tmp_path):
     train(mixtures, tmp_path, updates=4)
     _, history = train(mixtures, tmp_path, updates=8)
     assert history["update"].to_list() == [2, 4, 6, 8]
 
 
+@pytest.mark.slow
 def test_a_broken_loss_stops_and_keeps_the_last_good_weights(mixtures, tmp_path):
     train(mixtures, tmp_path, updates=2)
     good = (tmp_path / "model.keras").read_bytes()
@@ -235,6 +240,7 @@ def test_training_stops_when_speech_vanishes_and_continues_once_it_is_back(corpu
     assert history["update"].to_list() == [*range(2, 2 * len(kept) + 5, 2)]
 
 
+@pytest.mark.slow
 def test_another_network_is_refused(mixtures, tmp_path):
     train(mixtures, tmp_path)
     with np.load(tmp_path / "checkpoint.npz") as arrays:
@@ -285,6 +291,7 @@ def test_a_damaged_checkpoint_is_replaced_by_the_one_before(mixtures, trained, t
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_a_model_newer_than_the_checkpoint_is_not_kept(mixtures, tmp_path):
     """Validations whose checkpoint is lost are not in the history, so their model must not be called the best."""
     train(mixtures, tmp_path, scores=[1, 2], updates=4)
