@@ -66,6 +66,7 @@ def test_a_report_with_everything(run, tmp_path, capsys):
     assert len(re.findall(r"\| +4,000 \|", text)) == 3  # training of each of the three runs
 
 
+@pytest.mark.slow
 def test_a_run_of_the_article_s_size_is_in_figure_6(run, tmp_path):
     larger = write_run(tmp_path / "runs" / "larger", {"summary.csv": summary({"All": 7.0}, "sce"),
                                                       "differences.csv": summary({"All": -1.0}, "deep_clustering")})
@@ -103,6 +104,7 @@ def test_the_command_of_the_timing_contains_no_folder(tmp_path):
     assert row[1] == "`python -m lab41_sce.article.timing --out=timing.csv --batch 32`"
 
 
+@pytest.mark.slow
 def test_claims_without_measurements_are_undecided(run):
     main([str(run)])
     text = (run / "article" / "REPORT.md").read_text()

@@ -74,6 +74,7 @@ def test_damaged_plain_data_are_refused(small, change):
         CountNetwork.from_json(network.to_json() | change)
 
 
+@pytest.mark.slow
 def test_it_learns_and_is_not_trained_twice(small, tmp_path, monkeypatch):
     """The frames with speech show the number; frames without speech show others."""
     for name, value in {"WIDTH": 32, "LAST": 32, "EPOCHS": 8, "LEARNING_RATE": 0.01, "WARMUP_UPDATES": 10,

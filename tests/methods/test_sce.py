@@ -111,6 +111,7 @@ def test_the_multiplier_speeds_the_speaker_vectors_up():
     assert moves[1] == pytest.approx(10 * moves[0], rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit_norm, options", [
     (False, {}), (False, {"num_negatives": 4}), (True, {"scale": 5.0, "loss_range_db": 40})
 ])
@@ -125,6 +126,7 @@ def test_a_batch_is_learned(tiny_model, unit_norm, options):
     assert losses[-1] < 0.97 * losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("splits", [True, False])
 def test_the_loss_may_use_some_frames_only(tiny_model, splits):
     """The loss of every third frame is one of three losses, and all weights have gradients of it."""

@@ -95,6 +95,7 @@ def test_a_dilated_convolution_without_padding_is_not_exported(tmp_path, onnxrun
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "network", "n_speakers"), [
     *((method, "blstm", 2) for method in METHODS), ("sce", "residual", 2), ("recurrent_mask", "residual", 3),
     ("sce", "band_split", 2),

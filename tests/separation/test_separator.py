@@ -113,7 +113,7 @@ def test_a_file_gives_the_voices_of_the_mean_channel(tiny_model, tmp_path):
     np.testing.assert_allclose(result.voices.sum(axis=0), signal.mean(axis=1), atol=1e-5)
 
 
-@pytest.mark.parametrize("rate_hz", [10000, pytest.param(16000, marks=pytest.mark.slow), 44100])
+@pytest.mark.parametrize("rate_hz", [10000, *(pytest.param(rate, marks=pytest.mark.slow) for rate in (16000, 44100))])
 @pytest.mark.parametrize(("compression", "scaling"), [("log", "standard"), ("sqrt", "min_max")])
 def test_windows_agree_with_the_whole_recording(rate_hz, compression, scaling, monkeypatch):
     """The difference is 60 dB below the voices, also where windows meet.

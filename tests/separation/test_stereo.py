@@ -15,6 +15,7 @@ def level_difference_db(channels):
     return 10 * np.log10(left / right)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("left_db", "right_db", "window_seconds"), [(6, -6, 60), (8, -3, 60), (6, -6, 1)])
 def test_each_voice_keeps_its_level_difference(tmp_path, monkeypatch, left_db, right_db, window_seconds):
     """The shortest possible windows divide 17 s into three parts."""

@@ -121,8 +121,8 @@ class Killed(BaseException):
     """Stands in for a kill: no code of this package may catch it."""
 
 
-POINTS = (pytest.param("in validation", marks=pytest.mark.slow), "before the checkpoint is renamed",
-          "before the history", "in an update")
+POINTS = (*(pytest.param(point, marks=pytest.mark.slow)
+            for point in ("in validation", "before the checkpoint is renamed", "before the history")), "in an update")
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -277,6 +277,7 @@ SOME_DAMAGE = ["bit flipped", None,  # None: removed
                *(pytest.param(damage, marks=pytest.mark.slow) for damage in ("emptied", "zeroed", "cut"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", SOME_DAMAGE)
 def test_a_damaged_checkpoint_is_replaced_by_the_one_before(mixtures, trained, tmp_path, caplog, damage):
     """The updates since then are made again; model.keras is the best model of the new history, though it was newer."""
