@@ -142,7 +142,7 @@ def count_network(separator: Any, utterances: Any, splits: Path | None, folder: 
     with tqdm(total=options.network_mixtures, desc="mixtures for the network", disable=None) as bar:
         training.draw_examples(separator, speech, options.network_mixtures, folder, options.noise, bar.update)
     with tqdm(total=training.EPOCHS, desc="training of the network", disable=None) as bar:
-        return training.train_count_network(folder, lambda epoch: bar.update(epoch - bar.n))
+        return training.train_count_network(folder, options.network_mixtures, lambda epoch: bar.update(epoch - bar.n))
 
 
 def calibrate_verification(separator: Any, file: Path, utterances: Any, splits: Path | None,

@@ -65,7 +65,8 @@ class MixtureSettings:
                                   at_least=MIN_SPEED, at_most=MAX_SPEED, distinct=True)
     response_db: float = setting(0.0, "Width of the range of the random, smooth frequency response of each speaker, "
                                  "which stands for other microphones", unit="dB", at_least=0.0)
-    telephone: float = setting(0.0, "Share of mixtures that are limited to the band of a telephone, 300 to 3400 Hz",
+    telephone: float = setting(0.0, "Share of mixtures whose speakers are limited to the band of a telephone, 300 to "
+                               "3400 Hz; noise is not",
                                at_least=0.0, at_most=1.0)
     curriculum_batches: int = setting(0, "Number of easy batches at the start: the most frequent number of speakers, "
                                       "original speed, no noise", at_least=0)

@@ -122,7 +122,8 @@ class StoredRecordings:
         """
         path, n_bytes = self._paths[row], 2 * (stop - start)
         try:
-            samples = os.pread(self._open(path).fileno(), n_bytes, self._first_bytes[row] + 2 * start)
+            file = self._open(path)  # a name keeps it open if another thread drives it out of the cache
+            samples = os.pread(file.fileno(), n_bytes, self._first_bytes[row] + 2 * start)
         except OSError as error:
             raise _damaged(path, error) from None
         if len(samples) < n_bytes:

@@ -70,6 +70,11 @@ def load_training_speech(folders: Sequence[Path], splits: Path | None, calibrati
     return pd.concat(tables, ignore_index=True) if tables else calibration[:0]
 
 
+def files_of(folder: Path, n_mixtures: int) -> list[Path]:
+    """Return the files that `draw_examples` writes."""
+    return [folder / f"{number:04}.npz" for number in range(math.ceil(n_mixtures / MIXTURES_PER_FILE))]
+
+
 def draw_examples(separator: Separator, utterances: pd.DataFrame, n_mixtures: int, folder: Path,
                   noise_folder: Path | None, progress: Callable[[int], object]) -> None:
     """Draw mixtures, and write what the network sees of them; continue an interrupted call.
@@ -100,8 +105,8 @@ def draw_examples(separator: Separator, utterances: pd.DataFrame, n_mixtures: in
         part, = speaker_search(separator, signal).counted_frames()  # the windows of long recordings are longer
         return part.hidden.astype(np.float16), part.with_speech, n_speakers
 
-    for number in range(math.ceil(n_mixtures / MIXTURES_PER_FILE)):
-        path, examples = folder / f"{number:04}.npz", []
+    for number, path in enumerate(files_of(folder, n_mixtures)):
+        examples = []
         if path.exists():
             if _read(path)["made_for"] != made_for:
                 raise UserError(f"{path} is of another network or of other speech; delete {folder}.")
@@ -137,13 +142,14 @@ class Examples(keras.utils.PyDataset):
 
     Args:
         folder: of `draw_examples`.
+        n_mixtures: number of mixtures, rounded up to whole files; the folder may have more.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, n_mixtures: int):
         super().__init__()
         self.parts: list[CountedFrames] = []
         numbers = []
-        for path in sorted(folder.glob("*.npz")):
+        for path in files_of(folder, n_mixtures):
             arrays = _read(path)
             ends = np.cumsum(arrays["lengths"])[:-1]
             self.parts += map(CountedFrames, np.split(arrays["hidden"], ends), np.split(arrays["with_speech"], ends))
@@ -174,17 +180,18 @@ class Examples(keras.utils.PyDataset):
         return {"hidden": hidden, "kinds": kinds}, self.numbers[self._batches[index]]
 
 
-def train_count_network(folder: Path, progress: Callable[[int], object]) -> CountNetwork:
+def train_count_network(folder: Path, n_mixtures: int, progress: Callable[[int], object]) -> CountNetwork:
     """Train the network on the examples in a folder; an interrupted call continues after its last epoch.
 
     Args:
         folder: of `draw_examples`. The network is kept in it, and what continues an interrupted call.
+        n_mixtures: as for `draw_examples`. A network of another number is trained anew.
         progress: called with the number of the epoch, from 1, after each.
 
     Returns:
         The network, with weights in half precision.
     """
-    examples, file = Examples(folder), folder / "network.json"
+    examples, file = Examples(folder, n_mixtures), folder / "network.json"
     if file.exists() and (kept := read_json(file)).get("examples") == len(examples.numbers):
         return CountNetwork.from_json(kept["network"])
     keras.utils.set_random_seed(0)
@@ -197,7 +204,7 @@ def train_count_network(folder: Path, progress: Callable[[int], object]) -> Coun
     model.compile(keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY),
                   keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(examples, epochs=EPOCHS, verbose=0, callbacks=[
-        keras.callbacks.BackupAndRestore(folder / "backup"),
+        keras.callbacks.BackupAndRestore(folder / f"backup_{len(examples.numbers)}"),
         keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress(epoch + 1))])
     network = count_network_of(model, mean, deviation).to_json()
     write_text(file, json.dumps({"examples": len(examples.numbers), "network": network}))

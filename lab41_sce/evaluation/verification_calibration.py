@@ -192,7 +192,7 @@ def draw_trials(separator: Separator, utterances: pd.DataFrame, n_mixtures: int,
         sources = normalise(np.stack([centre(mixed) for mixed, _ in drawn]), model.front_end.pre_emphasis,
                             np.zeros(len(kind)))
         mixture, snr_db = sources.sum(axis=0), np.inf
-        if number % 3:
+        if number // len(pairs) % 3:
             mixture, snr_db = _add_noise(rng, noise, mixture, speakers)
         people = [separator.describe_person([Recording.of(alone, speech.sample_rate_hz)]) for _, alone in drawn]
         stream = separator.open(Recording.of(mixture, speech.sample_rate_hz), len(kind))

@@ -103,7 +103,7 @@ class ScoreFiles:
         for (split, system), of_both in scores.groupby(KEYS, sort=False):
             trained = self.folder / "systems" / str(system).removesuffix("_oracle_centroids") / "model.keras"
             model = self.code.get(str(system), trained)
-            listed = self.mixtures[self.mixtures["split"] == split]
+            listed = self.mixtures[self.mixtures["split"] == split].dropna(axis=1, how="all")  # columns of other splits
             rows.append({"split": split, "system": system, "model": model_checksum(model),
                          "evaluation_set": text_checksum(listed.to_csv(index=False)), "speech": speech,
                          "scores": text_checksum(of_both[list(SCORES)].to_csv(index=False)),

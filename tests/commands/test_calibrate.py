@@ -58,7 +58,7 @@ def test_a_calibrated_model_counts_with_probabilities(model_file, monkeypatch, c
     out = capsys.readouterr().out
     of_network, drawn[:] = drawn[:10], drawn[10:]
     assert {name for _, _, table, *_ in of_network for name in table["speaker"]} == TRAINED
-    assert [given[3] for given in of_network] == [1, 2, 3, 1, 2, 3, 4, 5, 1, 2]
+    assert sorted(given[3] for given in of_network) == [1, 1, 1, 2, 2, 2, 3, 3, 4, 5]
     assert out.startswith(f"{model_file.with_name('model.counting.json')}: right for held-out speakers: 1: ")
     assert not {"1", "2"} & {name for _, _, table, *_ in drawn for name in table["speaker"]}
     rows = pd.read_csv("model.counting.csv")

@@ -59,6 +59,15 @@ def test_mixtures_from_a_store_equal_those_from_memory(corpus_root, made):
                                     for signals in (speech, from_store)))
 
 
+def test_a_shard_stays_open_while_it_is_read(made):
+    """With many shards, other threads drive a file out of the cache between its opening and its reading."""
+    recordings = store_reader.StoredRecordings(load_corpus(made, ["train"]))
+    expected = [recordings.read(row, 0, 100, 16000) for row in range(3)]
+    recordings._open = store_reader._OpenFile  # without a cache
+    for row, samples in enumerate(expected):
+        np.testing.assert_array_equal(recordings.read(row, 0, 100, 16000), samples)
+
+
 def test_other_rates_and_speeds_are_resampled(tmp_path):
     time = np.arange(32000) / 16000
     for name, pitch_hz in (("a", 300), ("b", 400), ("c", 500)):

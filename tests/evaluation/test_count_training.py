@@ -35,7 +35,7 @@ def test_scores_are_those_of_keras_in_any_batch(small, tmp_path):
     rng = np.random.default_rng(0)
     parts = [part(rng, n_frames) for n_frames in (3, 40, 9, 65)]
     write_examples(tmp_path / "examples", parts, [1, 2, 3, 5])
-    examples, model = count_training.Examples(tmp_path / "examples"), count_training.count_model(MEAN, DEVIATION)
+    examples, model = count_training.Examples(tmp_path / "examples", 1), count_training.count_model(MEAN, DEVIATION)
     model.set_weights([weights + 0.1 * rng.standard_normal(weights.shape) for weights in model.get_weights()])
     network = count_training.count_network_of(model, MEAN, DEVIATION)
     (batch, numbers), = examples
@@ -88,10 +88,10 @@ def test_it_learns_and_is_not_trained_twice(small, tmp_path, monkeypatch):
         parts.append(each)
     write_examples(tmp_path / "examples", parts[:300], numbers[:300])
     epochs = []
-    network = count_training.train_count_network(tmp_path / "examples", epochs.append)
+    network = count_training.train_count_network(tmp_path / "examples", 1, epochs.append)
     found = [1 + network.scores([each]).argmax() for each in parts[300:]]
     assert np.mean(np.equal(found, numbers[300:])) > 0.8 and epochs == [1, 2, 3, 4, 5, 6, 7, 8]
-    again = count_training.train_count_network(tmp_path / "examples", epochs.append)
+    again = count_training.train_count_network(tmp_path / "examples", 1, epochs.append)
     assert again.to_json() == network.to_json() and len(epochs) == 8
 
 
@@ -100,11 +100,11 @@ def test_a_damaged_file_is_one_sentence(tmp_path):
     path = tmp_path / "0000.npz"
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(UserError, match="0000.npz is damaged .*; delete it, and repeat the command"):
-        count_training.Examples(tmp_path)
+        count_training.Examples(tmp_path, 1)
 
 
 @pytest.mark.slow
-def test_an_interrupted_training_continues(small, tmp_path, monkeypatch):
+def test_an_interrupted_training_continues_with_the_same_mixtures(small, tmp_path, monkeypatch):
     rng, epochs = np.random.default_rng(4), []
     write_examples(tmp_path / "examples", [part(rng, 20) for _ in range(40)], [1, 2, 3, 4] * 10)
 
@@ -114,9 +114,15 @@ def test_an_interrupted_training_continues(small, tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        count_training.train_count_network(tmp_path / "examples", interrupt)
-    count_training.train_count_network(tmp_path / "examples", epochs.append)
-    assert epochs == [1, 2, 3]
+        count_training.train_count_network(tmp_path / "examples", 1, interrupt)
+    write_examples(tmp_path / "examples", [part(rng, 20) for _ in range(40)], [1, 2, 3, 4] * 10, "0001.npz")
+    with pytest.raises(KeyboardInterrupt):
+        count_training.train_count_network(tmp_path / "examples", 251, interrupt)
+    assert epochs == [1, 2, 1, 2]
+    network = count_training.train_count_network(tmp_path / "examples", 1, epochs.append)
+    assert epochs == [1, 2, 1, 2, 3]
+    more = count_training.train_count_network(tmp_path / "examples", 251, epochs.append)
+    assert epochs == [1, 2, 1, 2, 3, 3] and more.to_json() != network.to_json()
 
 
 def test_the_network_learns_from_people_who_neither_calibrate_nor_were_held_out(monkeypatch, tmp_path):

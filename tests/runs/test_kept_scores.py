@@ -76,6 +76,12 @@ def test_an_edited_score_costs_its_system_and_split_only(scored, caplog):
     assert "sce_oracle_centroids on unseen (edited or damaged scores)." in caplog.text
 
 
+def test_columns_that_only_other_splits_need_cost_nothing(scored):
+    files, _, _ = scored
+    noisy = MIXTURES.assign(snr_db=[None, 5.0])
+    assert kept(replace(files, mixtures=noisy)) == {"unseen": SYSTEMS}
+
+
 def test_other_speech_other_mixtures_and_a_changed_example(scored, caplog):
     files, _, _ = scored
     (files.folder / "examples/a/mixture.wav").write_text("noise")
