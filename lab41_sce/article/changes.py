@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -34,12 +35,12 @@ def measured_costs(run: Path, changed: Sequence[Path]) -> Table:
     Raises:
         UserError: if a run does not differ, or was scored on other mixtures.
     """
-    (scores, mixtures), settings = read_scores(run), read_settings(run)
+    (scores, mixtures), settings = read_scores(run), _settings_of_method(run)
     split = headline_split(scores["split"])
     main = _of_method(run, scores, split).assign(system=MAIN)
     rows = []
     for folder in changed:
-        own, theirs = differing_settings([settings, read_settings(folder)])
+        own, theirs = differing_settings([settings, _settings_of_method(folder)])
         if not own:
             raise UserError(f"{folder} has the settings of {run}; give runs that differ from it.")
         other_scores, other_mixtures = read_scores(folder)
@@ -52,6 +53,12 @@ def measured_costs(run: Path, changed: Sequence[Path]) -> Table:
         text = ", ".join(f"{name}={theirs[name]} instead of {value}" for name, value in own.items())
         rows.append([text, interval(mean), interval(difference, signed=True)])
     return Table(["change", f"{MAIN_METRIC} All (dB)", "difference (dB)"], rows)
+
+
+def _settings_of_method(run: Path) -> dict[str, Any]:
+    """Return the settings of a run without its name and those of its other systems, which are not compared."""
+    return {name: value for name, value in read_settings(run).items()
+            if name != "name" and not name.startswith("others.")}
 
 
 def _of_method(run: Path, scores: pd.DataFrame, split: str) -> pd.DataFrame:

@@ -19,7 +19,8 @@ def changed_run(folder, sce_db, *overrides, **tables):
 
 def test_costs_are_differences_of_the_methods(tiny_model, tmp_path):
     run = make_run(tmp_path / "main", tiny_model)
-    others = [changed_run(tmp_path / "1", 4.5, "front_end.compression=sqrt", "front_end.scaling=min_max"),
+    others = [changed_run(tmp_path / "1", 4.5, "front_end.compression=sqrt", "front_end.scaling=min_max",
+                          "~method@others.deep_clustering", "name=other_name"),  # neither is compared
               changed_run(tmp_path / "2", 5.75, "corpus.subsets=[train-clean-5]")]
     # More mixtures of known speakers, before those of the unseen ones, do not matter.
     more = pd.concat([mixture_list(split="in-set"), mixture_list()])
@@ -48,7 +49,8 @@ def test_the_report_shows_the_costs(tiny_model, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("overrides", "n", "wanted"), [
-    ([], 20, "has the settings of"), (["front_end.compression=sqrt"], 19, "different mixtures of unseen speakers")])
+    ([], 20, "has the settings of"), (["~method@others.deep_clustering"], 20, "has the settings of"),
+    (["front_end.compression=sqrt"], 19, "different mixtures of unseen speakers")])
 def test_runs_that_cannot_be_compared_are_refused(tiny_model, tmp_path, overrides, n, wanted, capsys):
     run = make_run(tmp_path / "main", tiny_model)
     other = changed_run(tmp_path / "1", 4.5, *overrides, **{"evaluation.csv": mixture_list(n)})
