@@ -20,7 +20,7 @@ from typing import Any
 from lab41_sce.onednn import prefer_onednn
 from lab41_sce.quiet import LEVEL_VARIABLE, quiet_tensorflow
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 MODULES = {
     "Separator": "lab41_sce.separation.separator",

@@ -67,7 +67,8 @@ def _help() -> str:
     width = max(map(len, COMMANDS))
     commands = "\n".join(f"  {name:{width}}  {purpose}" for name, purpose in COMMANDS.items())
     return f"""usage: lab41-sce COMMAND [ARGUMENTS]
-       lab41-sce COMMAND --help | --help | --version
+       lab41-sce COMMAND --help
+       lab41-sce --help | --version
 
 COMMAND --verbose shows the messages of TensorFlow and of decoders, too.
 

@@ -187,7 +187,7 @@ def _parser() -> Parser:
     """Return the parser of the command line."""
     parser = Parser(
         "lab41-sce benchmark",
-        description="Score systems on a set of mixtures, by the sexes of the speakers, with 95 %% intervals and paired "
+        description="Score systems on a set of mixtures, by the sexes of the speakers, with 95 % intervals and paired "
                     "differences.",
         epilog="Repeat an interrupted command to continue. Exit status: 0 complete, 1 error, 2 wrong arguments, "
                "130 interrupted.")

@@ -196,7 +196,7 @@ def interval(values: Iterable[float], signed: bool = False) -> str:
         signed: whether values above 0 have a sign, as differences do: `+5.3 [+4.9, +5.7]`.
     """
     mean, *ends = [_signed(value) if signed else decibels(value) for value in values]
-    return mean if "nan" in ends else f"{mean} [{', '.join(ends)}]"
+    return mean if not ends or "nan" in ends else f"{mean} [{', '.join(ends)}]"
 
 
 def _signed(value: float) -> str:

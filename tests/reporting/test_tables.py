@@ -109,7 +109,7 @@ def test_html_has_the_cells_of_markdown_below_a_heading_for_each_split():
 
 
 def test_a_score_without_interval_is_its_mean():
-    assert tables.interval((5.26, float("nan"), float("nan"))) == "5.3"
+    assert tables.interval((5.26, float("nan"), float("nan"))) == tables.interval((5.26,)) == "5.3"
     assert tables.interval((5.26, float("nan"), float("nan")), signed=True) == "+5.3"
     assert tables.interval((5.26, 5.0, 5.5), signed=True) == "+5.3 [+5.0, +5.5]"
 
