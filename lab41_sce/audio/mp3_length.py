@@ -14,6 +14,8 @@ KBIT_PER_SECOND = {
 # The first three bytes of a header: layer III of MPEG 2.5, 2 or 1, a bitrate and a sample rate that exist
 FRAME = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][" + b"".join(
     re.escape(bytes([byte])) for byte in range(0x10, 0xF0) if byte >> 2 & 3 != 3) + rb"](?=.)", re.DOTALL)
+TAGS = (b"ID3", b"TAG", b"APE")  # what may follow the last frame
+LAST_BYTES = 128  # at the end of a file, which hold no tag with a picture
 SAMPLE_RATES_HZ = (44100, 48000, 32000)  # of MPEG 1; MPEG 2 has half, MPEG 2.5 a quarter
 
 
@@ -27,13 +29,17 @@ def count_mp3_samples(data: bytes) -> int:
         Samples of one channel, encoder padding included.
     """
     place = total = 0
-    if data[:3] == b"ID3":  # pictures and texts in the tag can look like frames
-        place = 10 + sum((byte & 127) << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True))
+    while data[place : place + 3] == b"ID3":  # pictures and texts in a tag can look like frames
+        place += 10 + sum((byte & 127) << shift
+                          for byte, shift in zip(data[place + 6 : place + 10], (21, 14, 7, 0), strict=True))
     while header := FRAME.search(data, place):
         version, third = header[0][1] >> 3 & 3, header[0][2]
         kbit = KBIT_PER_SECOND[version == 3][third >> 4]
         samples = 1152 if version == 3 else 576
         rate_hz = SAMPLE_RATES_HZ[third >> 2 & 3] >> {3: 0, 2: 1, 0: 2}[version]
         place = header.start() + samples // 8 * 1000 * kbit // rate_hz + (third >> 1 & 1)
-        total += samples
+        if FRAME.match(data, place) or place >= len(data) - LAST_BYTES or data[place : place + 3] in TAGS:
+            total += samples
+        else:  # of a picture in a tag at the end
+            place = header.start() + 1
     return total

@@ -5,7 +5,9 @@ libsndfile or FFmpeg decodes (`decoder.py`), soxr resamples.
 """
 
 import logging
+import math
 from collections.abc import Iterable, Iterator
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -55,12 +57,14 @@ def load_audio(path: str | Path, sample_rate_hz: int | None = None) -> tuple[np.
         The signal, float32 `[N]` of a file with one channel, else `[C, N]`, and its sample rate in Hz.
 
     Raises:
-        UserError: as in `read`.
+        UserError: as in `read`; or the rate is no number above 0.
 
     Example:
         >>> import lab41_sce as sce
         >>> signal, rate_hz = sce.load_audio("talk.wav")  # doctest: +SKIP
     """
+    if sample_rate_hz is not None and not (isinstance(sample_rate_hz, Real) and 0 < sample_rate_hz < math.inf):
+        raise UserError(f"The sample rate {sample_rate_hz!r} is not possible; give a number of Hz, such as 16000.")
     channels, rate_hz = read(path)
     if sample_rate_hz is not None:
         channels = np.stack([resample(channel, rate_hz, sample_rate_hz) for channel in channels])

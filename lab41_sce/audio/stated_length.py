@@ -21,6 +21,7 @@ STATED_SIZE = re.compile(r"(?:data|SSND|BODY|Data Size|Riff size|riff)\s*: (\d+)
 END_OF_STREAM = 4  # flag of the last page of an OGG file
 BYTES = {"PCM_U8": 1, "PCM_S8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1}
 FORMATS_WITHOUT_FURTHER_CHUNKS = ("AU", "CAF", "W64", "RF64")
+TAGS = (b"TAG", b"ID3", b"APE")  # first bytes of what players append
 # Where another recording begins in the same file
 NEXT_PART = {"OGG": re.compile(rb"OggS\0[\2\6]"), "FLAC": re.compile(rb"fLaC[\0\x80]\0\0\x22")}
 
@@ -34,9 +35,11 @@ def check_parts(path: Path, file: soundfile.SoundFile) -> None:
     if file.format not in NEXT_PART:
         return
     data = path.read_bytes()
-    # The streams of an OGG file that sound together all begin before the first page that begins none.
-    first = next((place for place in _pages(data) if not data[place + 5] & 2), 0) if file.format == "OGG" else 4
-    if NEXT_PART[file.format].search(data, max(first, 4)):
+    if file.format == "OGG":  # streams that sound together all begin before the first page that begins none
+        first = next((place for place in _pages(data) if not data[place + 5] & 2), 0)
+    else:
+        first = data.find(b"fLaC")  # a tag may stand before it
+    if NEXT_PART[file.format].search(data, first + 4):
         raise UserError(f"{path} contains several recordings, one after another, and only the first can be read; "
                         "convert it to WAV.")
 
@@ -81,7 +84,7 @@ def disagreement(path: Path, file: soundfile.SoundFile, n_samples: int) -> str |
     bytes_used = n_samples * file.channels * BYTES.get(file.subtype, 0)
     unread = path.stat().st_size - bytes_used - 2**14
     more = file.format in FORMATS_WITHOUT_FURTHER_CHUNKS and bytes_used and unread > TOLERANCE * bytes_used
-    if more or file.format.startswith("WAV") and "Exiting parser" in log:
+    if more or file.format.startswith("WAV") and "Exiting parser" in log and not _is_followed_by_tag(path):
         return (f"the header states {seconds:.1f} s, but the file contains more, which is not read; convert it to WAV "
                 "to use all of it")
     return None
@@ -107,8 +110,28 @@ def open_with_wrong_size(path: Path, file: soundfile.SoundFile) -> soundfile.Sou
     overflown = rest >= 2**32  # the size has 32 bits
     if start == 0 or rest <= size or not (overflown or "Exiting parser" in file.extra_info or not file.frames):
         return None
+    if size and not overflown and _is_followed_by_tag(path):
+        return None
     return soundfile.SoundFile(_Tail(path, start), samplerate=file.samplerate, channels=file.channels,
                                subtype=file.subtype, format="RAW", endian="LITTLE")
+
+
+def _is_followed_by_tag(path: Path) -> bool:
+    """Return whether the stated samples of a RIFF file end where a tag or a chunk begins, with or without padding.
+
+    libsndfile stops there if it is an ID3 or APE tag, which players append, or a chunk after an odd number of bytes
+    without padding, which some programs write.
+    """
+    with open(path, "rb") as raw:
+        start, size = _find_data(raw)
+        for place in {start + size, start + size + size % 2}:
+            raw.seek(place)
+            head = raw.read(8)
+            is_chunk = head[:4].isascii() and head[:4].decode("ascii").isprintable() and len(head) == 8 and (
+                place + 8 + int.from_bytes(head[4:], "little") <= path.stat().st_size)
+            if head[:3] in TAGS or is_chunk:
+                return True
+    return False
 
 
 def _find_data(raw: Any) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from typing import Any
 from lab41_sce.command_line import Parser, command
 from lab41_sce.errors import UserError
 from lab41_sce.evaluation.definitions import ALL_METRICS, ENERGY_METRICS, digits, unit
+from lab41_sce.printable import printable
 from lab41_sce.process_pool import ENGINES
 
 
@@ -63,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from lab41_sce.evaluation.folder_scoring import score_files
     from lab41_sce.reporting.score_report import ScoredSystem, write_score_report
 
+    if options.out.is_dir():
+        raise UserError(f"--out {options.out} is a folder; give the name of a table, such as scores.csv.")
     if options.baseline and not options.baseline.is_dir():
         raise UserError(f"--baseline {options.baseline} is no folder; give the folder of the voices of another system.")
     mixtures, layout = find_layout(options.paths)
@@ -89,7 +92,7 @@ def _print(system: Any, with_name: bool) -> None:
     from lab41_sce.reporting.score_report import voices_sentence
 
     for message in system.errors.values():
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {printable(message)}", file=sys.stderr)
     if system.errors:
         print(f"{len(system.errors)} of {len(system.mixtures)} mixtures are not scored, for the reasons above.",
               file=sys.stderr)

@@ -116,7 +116,7 @@ def separate_recording(recording: Recording, options: argparse.Namespace, inputs
     paths, rate_hz = output_paths(path, options), options.rate or recording.sample_rate_hz
     check_format(paths.voices(1)[0], rate_hz, 1 if options.channels == SPEAKERS else recording.n_channels)
     no_bar = recording.seconds < MIN_BAR_SECONDS or options.jobs != 1  # bars of several processes would overlap
-    with tqdm(total=1 + 1e-9, desc=path.name, bar_format=BAR, leave=False, disable=no_bar or None) as bar:
+    with tqdm(total=1 + 1e-9, desc=printable(path.name), bar_format=BAR, leave=False, disable=no_bar or None) as bar:
         stream = open_stream(recording, options, people, bar.update)
         outputs = paths.all(voice_names(stream.speakers.people, stream.speakers.n_speakers))
         retried = existing is not None and not {*outputs} & {*existing}
@@ -217,8 +217,8 @@ def _without_finished(paths: list[Path], options: argparse.Namespace, n_speakers
     finished = [*filter(is_finished, paths)]
     if finished:
         names = f"{finished[0]}" if len(finished) == 1 else f"{finished[0]} to {finished[-1]}"
-        print(f"skipped, because their voices exist: {len(finished)} of {len(paths)} recordings ({names}), whatever "
-              "their options were; add --force to separate them again", file=sys.stderr)
+        print(f"skipped, because their voices exist: {len(finished)} of {len(paths)} recordings ({printable(names)}), "
+              "whatever their options were; add --force to separate them again", file=sys.stderr)
     return [path for path in paths if path not in finished]
 
 

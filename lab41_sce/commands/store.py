@@ -52,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.jobs < -1 or options.jobs == 0:
         raise UserError(f"--jobs {options.jobs} is not possible; give a number of threads, or -1 for one per core.")
 
+    if missing := [name for name in options.subsets if not (options.root / name).is_dir()]:
+        raise UserError(f"{options.root} has no folder {', '.join(missing)}; give existing folders to --subsets. "
+                        "lab41-sce download fetches those of LibriSpeech.")
     utterances = load_corpus(options.root, options.subsets, min_seconds=options.min_seconds, check="headers")
     if any(options.folder.glob("shard_*.json")):  # names and durations do not show that samples have changed
         print(f"{options.folder} has speech of an earlier call, which is kept; delete the folder if the speech has "

@@ -7,6 +7,8 @@ A token cannot be guessed, and only the user who runs this program can read the 
 an hour at the latest. Each job has its own thread. One job runs at a time; a waiting or running job can be stopped.
 """
 
+import contextlib
+import os
 import secrets
 import shutil
 import threading
@@ -20,6 +22,16 @@ from lab41_sce.errors import UserError
 MAX_AGE_SECONDS = 3600.0  # of a folder
 MAX_STORED_BYTES, MAX_FOLDERS = 2 * 10**9, 1000  # of all visitors
 _ONE_AT_A_TIME = threading.Lock()  # one separation uses all cores
+
+
+def _stored_bytes(folder: Path) -> int:
+    """Add up the sizes of the files in a folder; other threads may delete some meanwhile."""
+    n_bytes = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                n_bytes += os.stat(os.path.join(place, name)).st_size
+    return n_bytes
 
 
 class Stopped(Exception):
@@ -188,7 +200,7 @@ class Visitors:
     def _make_folder(self, parent: Path) -> Path:
         """Make a folder whose name cannot be guessed, if there is space."""
         with self._lock:
-            n_bytes = sum(file.stat().st_size for file in self.root.rglob("*") if file.is_file())
+            n_bytes = _stored_bytes(self.root)
             if n_bytes > MAX_STORED_BYTES or len(self._made) >= MAX_FOLDERS:
                 raise UserError(f"this page stores {n_bytes / 1e9:.1f} GB in {len(self._made)} folders of visitors, "
                                 f"and at most {MAX_STORED_BYTES / 1e9:g} GB in {MAX_FOLDERS}; try again in an hour.")

@@ -21,8 +21,11 @@ def describe_people(people: Mapping[str, Any], sample_rate_hz: int,
         describe: describes the voice in some recordings.
 
     Raises:
-        UserError: a name is not possible, a person has no recordings, or a recording cannot be used.
+        UserError: the people are not given by name, a name is not possible, a person has no recordings, or a recording
+            cannot be used.
     """
+    if not isinstance(people, Mapping) or not all(isinstance(name, str) for name in people):
+        raise UserError('Enrolled people are given by name; give, for example, {"Ann": ["ann.wav"]}.')
     if [*people] != [""]:
         check_names(people)
     described = {}

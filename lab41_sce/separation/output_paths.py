@@ -16,6 +16,7 @@ import soundfile
 from lab41_sce import atomic_write
 from lab41_sce.audio.decoder import open_file
 from lab41_sce.errors import UserError
+from lab41_sce.printable import printable
 
 MAX_VOICES = 10  # models are trained on two or three
 MAX_NAME_BYTES = 255
@@ -125,7 +126,7 @@ def list_recordings(paths: Sequence[Path]) -> list[Path]:
             (voices if _begins_with_one(path.stem, stems) and is_voice(path) else recordings).append(path)
     if voices:
         logger.warning("left out are %d voices of the other recordings, such as %s; give a voice alone to separate "
-                       "it.", len(voices), voices[0])
+                       "it.", len(voices), printable(str(voices[0])))
     different: dict[str, Path] = {}
     for path in recordings:
         different.setdefault(os.path.abspath(path), path)
@@ -160,7 +161,7 @@ def _recordings_of(folder: Path) -> list[Path]:
         raise UserError(f"{folder} contains no recording{left_out and f' to separate ({left_out})'}; give a folder "
                         "with recordings (.wav, .flac, .mp3, .m4a, .mp4 and others), or a file.")
     if left_out:
-        logger.warning("%s: left out are %s.", folder, left_out)
+        logger.warning("%s: left out are %s.", printable(str(folder)), left_out)
     return recordings
 
 

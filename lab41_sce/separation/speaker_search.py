@@ -92,7 +92,7 @@ class SpeakerSearch:
             return FoundSpeakers(n_speakers, count, centroids)
         found = find_people(people, self.describe(centroids), self._calibrations.verification,
                             model.verification_threshold)
-        if count and count.no_speech:
+        if count and count.no_speech or not len(magnitudes):
             found = [person.absent() for person in found]
         order = voice_order(found, n_speakers)
         return FoundSpeakers(n_speakers, count, centroids[order], tuple(person.reordered(order) for person in found))

@@ -135,6 +135,7 @@ class Verification:
         """Return the speaker vectors `[..., D]` of counts `[..., M]` and sums `[..., M, C]`; zeros for silence."""
         centre, projection, _ = self._arrays
         vectors = (self.classes.supervectors(counts, sums) - centre) @ projection.T
+        vectors = vectors * (counts.sum(axis=-1, keepdims=True) > 0)
         return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
     def _like_cohort(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

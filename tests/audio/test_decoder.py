@@ -213,3 +213,60 @@ def test_a_name_that_is_not_utf_8_is_reported_as_such(tmp_path):
     (tmp_path / "plain.wav").rename(path)
     with pytest.raises(UserError, match="is not valid UTF-8, so the file cannot be opened; rename it"):
         audio.Decoder(path)
+
+
+def id3_tag(picture=b"My talk"):
+    """Return an ID3v2 tag that holds some bytes."""
+    return b"ID3\4\0\0" + bytes(len(picture) >> shift & 127 for shift in (21, 14, 7, 0)) + picture
+
+
+def ape_tag(picture):
+    """Return an APEv2 tag, with header and footer."""
+    item = struct.pack("<II", len(picture), 2) + b"Cover Art (Front)\0" + picture
+    ends = [b"APETAGEX" + struct.pack("<IIII", 2000, len(item) + 32, 1, flags) + bytes(8)
+            for flags in (0xA0000000, 0x80000000)]
+    return ends[0] + item + ends[1]
+
+
+def test_a_tag_before_a_flac_file_is_skipped(tmp_path):
+    data = encoded("FLAC")
+    path = written(tmp_path / "tagged.flac", id3_tag() + data)
+    np.testing.assert_array_equal(audio.read(path)[0], audio.read(written(tmp_path / "plain.flac", data))[0])
+    with pytest.raises(UserError, match="contains several recordings"):
+        audio.Decoder(written(tmp_path / "joined.flac", id3_tag() + data + data))
+
+
+def test_the_bytes_of_a_picture_are_no_frames_of_an_mp3_file(tmp_path):
+    """Wherever its tag stands. Random bytes look like frames now and then."""
+    data, picture = encoded("MP3", "MPEG_LAYER_III"), np.random.default_rng(1).bytes(300_000)
+    wanted = audio.Decoder(written(tmp_path / "plain.mp3", data)).n_samples
+    for tagged in (data + ape_tag(picture), data + id3_tag(picture), id3_tag() + id3_tag(picture) + data,
+                   id3_tag() + data + ape_tag(picture) + b"TAG".ljust(128, b"\0")):
+        assert audio.Decoder(written(tmp_path / "tagged.mp3", tagged)).n_samples == wanted
+
+
+@pytest.mark.parametrize(("signal", "codec", "end"), [
+    (voice(48000), "PCM_16", b"TAG" + b"My song".ljust(125, b"\0")),
+    (voice(48000), "PCM_16", ape_tag(b"My cover")),
+    (voice(47999), "PCM_U8", b"LIST" + struct.pack("<I", 18) + b"INFOINAM" + struct.pack("<I", 6) + b"hello\0")])
+def test_tags_and_chunks_after_the_samples_of_a_wav_file_are_no_sound(tmp_path, signal, codec, end):
+    """Of an odd number of bytes, the padding is missing, as some programs write it."""
+    data = encoded("WAV", codec, signal)
+    data = data[: data.index(b"data") + 8 + len(signal) * (2 if codec == "PCM_16" else 1)]
+    decoder = audio.Decoder(written(tmp_path / "tagged.wav", data + end))
+    assert (decoder.n_samples, decoder.notes) == (len(signal), [])
+
+
+def test_samples_after_the_stated_ones_are_read(tmp_path):
+    """As after an interrupted recording: the header states half of the samples."""
+    data = bytearray(encoded("WAV", "PCM_16", voice(48000)))
+    place = data.index(b"data") + 4
+    data[place : place + 4] = struct.pack("<I", 48000)
+    decoder = audio.Decoder(written(tmp_path / "recorder.wav", data))
+    assert decoder.n_samples == 48000 and "disagree" in decoder.notes[0]
+
+
+@pytest.mark.parametrize("rate_hz", [0, -8000, float("nan"), float("inf"), "8000"])
+def test_an_impossible_sample_rate_is_refused(tmp_path, rate_hz):
+    with pytest.raises(UserError, match="is not possible; give a number of Hz"):
+        audio.load_audio(written(tmp_path / "voice.wav", encoded("WAV")), rate_hz)

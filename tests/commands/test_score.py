@@ -296,3 +296,19 @@ def test_voices_in_upper_case_have_the_same_scores(complete):
     assert run_score(complete, "upper.csv")[0] == 0
     tables = [pd.read_csv(complete / name) for name in ("scores.csv", "upper.csv")]
     pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+@pytest.mark.parametrize("out", [".", "..", "/", "references"])
+def test_a_folder_is_no_table_of_scores(folder, monkeypatch, out, capsys):
+    monkeypatch.chdir(folder)
+    assert score.main(["mixtures", "references", "voices", "--out", out]) == 1
+    assert f"error: --out {out} is a folder; give the name of a table" in capsys.readouterr().err
+
+
+def test_names_of_files_cannot_command_the_terminal(folder, capsys):
+    for name in ("mixtures", "references"):
+        for path in (folder / name).glob("b*"):
+            path.rename(path.with_name(path.name.replace("b", "b\x1b[31m")))
+    score.main([*(str(folder / name) for name in ("mixtures", "references", "voices")), "--out", str(folder / "s.csv")])
+    error = capsys.readouterr().err
+    assert "b\\x1b[31m.wav has 2 references" in error and "\x1b" not in error

@@ -506,3 +506,16 @@ def test_files_of_killed_processes_are_removed(tmp_path, monkeypatch, end):
     with pytest.raises(end):
         separate.separate_files(options.files, options, options.files)
     assert not [*(tmp_path / "out").iterdir()]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such names")
+def test_names_of_files_cannot_command_the_terminal(model_file, tmp_path, caplog, capsys):
+    for name in ("a\x1b[31m.wav", "b.wav"):
+        soundfile.write(tmp_path / name, noise(1, 16000), 16000)
+    for _ in range(2):  # the second time, the recordings are skipped
+        assert separated(model_file, tmp_path, "--out-dir", tmp_path) == 0
+    error = capsys.readouterr().err
+    assert "skipped, because their voices exist: 2 of 2" in error and "a\\x1b[31m.wav" in error
+    files = sorted(tmp_path.glob("*.wav"))
+    assert separated(model_file, *files, "--out-dir", tmp_path, "--force") == 0
+    assert "left out are 4 voices" in caplog.text and "\x1b" not in caplog.text + error + capsys.readouterr().err

@@ -109,6 +109,8 @@ def test_an_interrupted_store_is_finished(corpus_root, store, capsys):
     assert "of another rate" in capsys.readouterr().err
     assert main([str(corpus_root), str(store), "--subsets", "train", "--jobs", "0"]) == 1
     assert "--jobs 0 is not possible" in capsys.readouterr().err
+    assert main([str(corpus_root), str(store), "--subsets", "train", "absent"]) == 1
+    assert "has no folder absent; give existing folders to --subsets" in capsys.readouterr().err
     for option, value in (("--sample-rate", "0"), ("--sample-rate", "2000000"), ("--min-seconds", "nan")):
         assert main([str(corpus_root), str(store), "--subsets", "train", option, value]) == 1
         assert f"{option} {value} is not possible" in capsys.readouterr().err

@@ -359,6 +359,18 @@ def test_the_space_of_all_visitors_is_limited(tmp_path, monkeypatch):
         visitors.new_upload("talk.wav")
 
 
+def test_files_that_vanish_while_the_space_is_measured_do_not_count(tmp_path, monkeypatch):
+    """Other threads rename and delete their files meanwhile. A link to nothing is such a file."""
+    visitors = Visitors(tmp_path / "root")
+    upload = visitors.new_upload("talk.wav")
+    upload.write_bytes(bytes(60))
+    (upload.parent / ".voice.part.wav").symlink_to(tmp_path / "gone")
+    assert visitors.folder("another").is_dir()
+    monkeypatch.setattr("lab41_sce.demo.sessions.MAX_STORED_BYTES", 59)
+    with pytest.raises(UserError, match="try again in an hour"):
+        visitors.folder("third")
+
+
 def test_a_result_is_released_after_it_was_shown(tmp_path):
     visitors = Visitors(tmp_path / "root")
     job = visitors.start("one", lambda progress: "result")

@@ -151,3 +151,24 @@ def test_a_misspelt_option_is_one_sentence(capsys, arguments, wanted):
     with pytest.raises(SystemExit) as end:
         parser.parse_args(arguments)
     assert end.value.code == 2 and capsys.readouterr().err == f"error: {wanted}\n"
+
+
+@pytest.mark.parametrize("arguments", [["a", "b", "--speakers", "2"], ["a", "--speakers", "2", "b"],
+                                       ["--speakers", "2", "a", "b"]])
+def test_files_may_stand_before_and_after_options(arguments):
+    parser = Parser("lab41-sce try")
+    parser.add_argument("files", nargs="+")
+    parser.add_argument("--speakers")
+    parsed = parser.parse_args(arguments)
+    assert (parsed.files, parsed.speakers) == (["a", "b"], "2")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--speakers", "2"]])
+def test_missing_files_are_one_sentence(capsys, arguments):
+    parser = Parser("lab41-sce try")
+    parser.add_argument("files", nargs="+", metavar="FILE")
+    parser.add_argument("--speakers")
+    with pytest.raises(SystemExit) as end:
+        parser.parse_args(arguments)
+    wanted = "the following arguments are required: FILE; lab41-sce try --help lists the options."
+    assert end.value.code == 2 and capsys.readouterr().err == f"error: {wanted}\n"

@@ -113,6 +113,24 @@ def test_a_silent_voice_is_nobodys(verification):
     assert not ann.present and 0 <= ann.probability < 0.5
 
 
+def test_silence_has_no_speaker_vector(verification):
+    silence = describe(verification, np.zeros(10000, np.float32))
+    assert not verification.speaker_vectors([silence]).any()
+    centred = replace(verification, centre=[1.0] * N_CEPSTRA)  # without a voice, only the centre would be left
+    assert not centred.speaker_vectors([silence]).any()
+
+
+@pytest.mark.parametrize("n_speakers", [1, 2])
+def test_nobody_is_present_in_a_silent_recording(tiny_model, verification, n_speakers):
+    sure = replace(verification, bias=50.0)  # finds everybody everywhere
+    separator = Separator(tiny_model, verification=sure)
+    ann = {"Ann": describe(verification, voice(TILTS[0]))}
+    for signal in (np.zeros(10000, np.float32), np.full(10000, 0.1, np.float32)):
+        result = separator.separate(signal, 10000, n_speakers, enroll=ann)
+        assert [(person.present, person.probability) for person in result.people] == [(False, 0.0)]
+        assert "Ann" not in result.names
+
+
 def test_people_are_enrolled_by_files_and_signals(tiny_model, verification, tmp_path):
     separator = Separator(tiny_model, verification=verification)
     # Two sounds in turns, whose mean is the filter of the person: steady noise would be refused.
@@ -124,6 +142,9 @@ def test_people_are_enrolled_by_files_and_signals(tiny_model, verification, tmp_
     assert result.names == ["Ann"] and result.people[1].probability > 0.5
     described = {"Ann": separator.describe_person([Recording.of(alone, 10000)])}
     assert separator.separate(alone, 10000, 1, enroll=described).names == ["Ann"]
+    for wrong in (["ann.wav"], {5: ["ann.wav"]}):
+        with pytest.raises(UserError, match="Enrolled people are given by name"):
+            separator.separate(alone, 10000, 1, enroll=wrong)
     for wrong in ({"Ann": "ann.wav"}, {"Ann": []}):
         with pytest.raises(UserError, match="Ann has no list of recordings"):
             separator.separate(alone, 10000, 1, enroll=wrong)
