@@ -67,6 +67,7 @@ def finished(corpus_root, tmp_path_factory):
     return folder, before, result
 
 
+@pytest.mark.slow
 def test_a_resumed_run_continues_without_a_gap(finished):
     folder, before, _ = finished
     history = pd.read_csv(folder / "history.csv")
@@ -76,6 +77,7 @@ def test_a_resumed_run_continues_without_a_gap(finished):
     assert set(history["system"]) == {"sce"}
 
 
+@pytest.mark.slow
 def test_every_file_of_a_run_is_there(finished):
     folder, _, result = finished
     names = {path.name for path in folder.iterdir()}
@@ -91,6 +93,7 @@ def test_every_file_of_a_run_is_there(finished):
     assert json.loads((folder / "version.json").read_text())["tensorflow"]
 
 
+@pytest.mark.slow
 def test_summary_and_scores_are_complete(finished):
     folder, _, _ = finished
     summary = pd.read_csv(folder / "summary.csv")
@@ -126,6 +129,7 @@ def test_a_longer_training_gets_new_scores_whatever_the_dates(finished, corpus_r
     assert (same["value_x"] != same["value_y"])[sce & (same["metric"] == "SDRi")].any()
 
 
+@pytest.mark.slow
 def test_unseen_speakers_were_never_trained_on(finished):
     folder, _, _ = finished
     splits = pd.read_csv(folder / "splits.csv", dtype=str)
@@ -179,6 +183,7 @@ def test_noise_and_a_saved_model(corpus_root, tmp_path):
     assert (tmp_path / "figures" / "improvement_by_snr.png").exists()
 
 
+@pytest.mark.slow
 def test_a_saved_model_must_fit(finished, tmp_path):
     """It must exist, fit this front end, have the attributes to change, and know none of the unseen speakers."""
     folder, _, _ = finished
@@ -208,6 +213,7 @@ def warnings_of_ours(caplog):
     return [record.getMessage() for record in caplog.records if record.name.startswith("lab41_sce")]
 
 
+@pytest.mark.slow
 def test_missing_facts_about_a_saved_model_are_warned_of(finished, tmp_path, caplog):
     folder, _, _ = finished
     shutil.copy(folder / "systems" / "sce" / "model.keras", tmp_path)
@@ -221,6 +227,7 @@ def test_missing_facts_about_a_saved_model_are_warned_of(finished, tmp_path, cap
     assert "was trained on 3 utterances that are not in the training split here" in caplog.text
 
 
+@pytest.mark.slow
 def test_speakers_of_the_embedded_corpus_are_nobody_elsewhere(finished, caplog):
     folder, _, _ = finished
     utterances = pd.read_csv(folder / "splits.csv", dtype=str)
@@ -247,6 +254,7 @@ def test_systems_that_cannot_be_trained_are_refused_before_the_training(override
 LEFT = (".lock", "experiment.log")  # files that a refused run writes
 
 
+@pytest.mark.slow
 def test_a_finished_folder_is_not_touched_by_accident(finished, corpus_root):
     folder, _, _ = finished
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir() if path.name not in LEFT}
